@@ -1,0 +1,279 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	loopback = "127.0.0.1"
+	// portTries bounds how often a free port may be lost to another program between choosing and binding it.
+	portTries = 10
+	// readyPoll is how often a starting server is asked whether it answers.
+	readyPoll = 20 * time.Millisecond
+	// logTail is how much of the server's log goes into an error, in bytes.
+	logTail = 4096
+)
+
+// PostgresOptions say what server to start. The zero value is a temporary one on a free port for tests: fast, and
+// careless with the data, which is removed at the end anyway.
+type PostgresOptions struct {
+	Bin            string            // folder of initdb and postgres; empty: PATH, then the usual places
+	Dir            string            // folder that keeps the data for the next start; empty: temporary
+	Port           int               // loopback port; 0: a free one
+	Durable        bool              // a commit survives a power failure; false: it may not
+	MaxConnections int               // 0: 200
+	Settings       map[string]string // further server settings by name, over the ones chosen here
+}
+
+// Postgres is a running private PostgreSQL server. Its methods may be called from several goroutines.
+type Postgres struct {
+	home     *home
+	server   *process
+	port     int
+	password string
+	stop     func() error
+}
+
+// StartPostgres starts a server and returns when it accepts connections. It fails with [ErrPostgresMissing] when the machine has no
+// server programs, and otherwise with the end of the server's log. ctx bounds the start, not the life of the server:
+// call Stop for that.
+func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
+	installed, err := findPrograms(ctx, o.Bin)
+	if err != nil {
+		return nil, err
+	}
+	as, err := serverAccount()
+	if err != nil {
+		return nil, err
+	}
+	h, err := prepareHome(ctx, o.Dir, installed, as)
+	if err != nil {
+		return nil, fmt.Errorf("prepare PostgreSQL: %w", err)
+	}
+	pg, err := start(ctx, o, h, installed, as)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start PostgreSQL %s: %w", installed.version, err), h.release())
+	}
+	return pg, nil
+}
+
+func prepareHome(ctx context.Context, dir string, installed programs, as account) (*home, error) {
+	if dir != "" {
+		return openHome(ctx, dir, installed, as)
+	}
+	shop, err := openWorkshop()
+	if err != nil {
+		return nil, err
+	}
+	return shop.newHome(ctx, installed, as)
+}
+
+// start tries free ports until one is not lost to another program; a port that was asked for is tried once.
+func start(ctx context.Context, o PostgresOptions, h *home, installed programs, as account) (*Postgres, error) {
+	password, err := h.password()
+	if err != nil {
+		return nil, err
+	}
+	for try := 1; ; try++ {
+		port := o.Port
+		if port == 0 {
+			if port, err = freePort(ctx); err != nil {
+				return nil, err
+			}
+		} else if !portFree(ctx, port) {
+			return nil, fmt.Errorf("port %d is taken by another program", port)
+		}
+		server, err := launchServer(o, h, installed, as, port)
+		if err != nil {
+			return nil, err
+		}
+		pg := &Postgres{home: h, server: server, port: port, password: password}
+		pg.stop = sync.OnceValue(pg.end)
+		err = pg.awaitReady(ctx)
+		if err == nil {
+			return pg, nil
+		}
+		if server.running() {
+			return nil, errors.Join(err, server.stop())
+		}
+		if o.Port != 0 || try == portTries || portFree(ctx, port) {
+			return nil, err
+		}
+	}
+}
+
+// launchServer runs the server program with its settings on the command line, so that the same data can be served
+// with others the next time.
+func launchServer(o PostgresOptions, h *home, installed programs, as account, port int) (*process, error) {
+	arguments := []string{"-D", h.data()}
+	settings := o.settings(port)
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		arguments = append(arguments, "-c", name+"="+settings[name])
+	}
+	log, err := os.OpenFile(h.log(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	cmd := exec.Command(installed.postgres, arguments...) //nolint:gosec,noctx // G204: a program that findPrograms chose; Stop ends it, in order
+	cmd.Dir, cmd.Env = h.data(), serverEnvironment()
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = as.attributes()
+	dieWithParent(cmd.SysProcAttr, syscall.SIGINT)
+	server, err := launch(cmd)
+	return server, errors.Join(err, log.Close()) // the child has its own copy of the descriptor
+}
+
+func (o PostgresOptions) settings(port int) map[string]string {
+	connections := o.MaxConnections
+	if connections == 0 {
+		connections = 200
+	}
+	settings := map[string]string{
+		"listen_addresses":        loopback,
+		"port":                    strconv.Itoa(port),
+		"unix_socket_directories": ".", // in the data folder, which is closed to others and never too long a path
+		"max_connections":         strconv.Itoa(connections),
+		"shared_buffers":          "128MB",
+		"max_wal_size":            "1GB",
+		"timezone":                "UTC",
+		"log_timezone":            "UTC",
+		"log_line_prefix":         "%m [%p] %d ",
+		"jit":                     "off", // compiling costs more than it saves on statements this short
+	}
+	if !o.Durable {
+		for _, name := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
+			settings[name] = "off"
+		}
+	}
+	maps.Copy(settings, o.Settings)
+	return settings
+}
+
+// awaitReady returns when the server answers a query, when it has ended, or when ctx is done.
+func (pg *Postgres) awaitReady(ctx context.Context) error {
+	poll := time.NewTicker(readyPoll)
+	defer poll.Stop()
+	for {
+		err := pg.administer(ctx, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-pg.server.done:
+			return fmt.Errorf("the server ended (%w); its log says:\n%s", pg.server.err, tail(pg.home.log()))
+		case <-ctx.Done():
+			return fmt.Errorf("wait for an answer: %w (last: %w); its log says:\n%s", ctx.Err(), err, tail(pg.home.log()))
+		case <-poll.C:
+		}
+	}
+}
+
+// URL returns the address of a database on this server, with the superuser's name and password. The database need not exist yet.
+func (pg *Postgres) URL(database string) string {
+	address := url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(Superuser, pg.password),
+		Host:     net.JoinHostPort(loopback, strconv.Itoa(pg.port)),
+		Path:     "/" + database,
+		RawQuery: "sslmode=disable",
+	}
+	return address.String()
+}
+
+// CreateDatabase creates an empty database, or leaves the one of that name as it is.
+func (pg *Postgres) CreateDatabase(ctx context.Context, database string) error {
+	err := pg.administer(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{database}.Sanitize()+" TEMPLATE template0")
+		return err
+	})
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == "42P04" { // duplicate_database
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create database %s: %w", database, err)
+	}
+	return nil
+}
+
+// DropDatabase removes a database, cutting off whoever uses it. A database that is not there is no error.
+func (pg *Postgres) DropDatabase(ctx context.Context, database string) error {
+	err := pg.administer(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{database}.Sanitize()+" WITH (FORCE)")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("drop database %s: %w", database, err)
+	}
+	return nil
+}
+
+// administer lends a connection to the database that every server has.
+func (pg *Postgres) administer(ctx context.Context, do func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, pg.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	err = do(conn)
+	return errors.Join(err, conn.Close(ctx))
+}
+
+// Stop ends the server and, unless its folder was given, removes its data. Clients are cut off. Further calls return
+// the same result.
+func (pg *Postgres) Stop() error { return pg.stop() }
+
+func (pg *Postgres) end() error {
+	err := pg.server.stop()
+	if err != nil {
+		err = fmt.Errorf("%w; its log says:\n%s", err, tail(pg.home.log()))
+	}
+	return errors.Join(err, pg.home.release())
+}
+
+// tail returns the end of a log, for an error that has nothing better to say.
+func tail(path string) string {
+	log, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(bytes.TrimSpace(log[max(0, len(log)-logTail):]))
+}
+
+// freePort asks the kernel for a loopback port that nobody has.
+func freePort(ctx context.Context) (int, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(loopback, "0"))
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	address, ok := listener.Addr().(*net.TCPAddr)
+	if !ok {
+		panic(fmt.Sprintf("a TCP listener on %v", listener.Addr()))
+	}
+	if err := listener.Close(); err != nil {
+		return 0, fmt.Errorf("give the free port back: %w", err)
+	}
+	return address.Port, nil
+}
+
+func portFree(ctx context.Context, port int) bool {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	return listener.Close() == nil
+}

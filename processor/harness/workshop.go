@@ -1,0 +1,132 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Names inside a workshop and inside a home.
+const (
+	lockName     = "lock"
+	dataName     = "data"
+	passwordName = "password"
+	logName      = "server.log"
+	homePrefix   = "run-"
+)
+
+// workshop is the folder in which all temporary servers of one user live, next to the templates that they are copied
+// from. Its lock orders everything that adds to it or removes from it, across processes.
+type workshop struct{ dir string }
+
+// openWorkshop creates the folder if it is missing. Its name can be guessed, so a folder that somebody else made or can
+// write to is refused.
+func openWorkshop() (workshop, error) {
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("tender-postgres-%d", os.Geteuid()))
+	// Passable for others, since root's servers run as another user; what is inside is closed.
+	if err := os.Mkdir(dir, 0o711); err != nil && !errors.Is(err, os.ErrExist) { //nolint:gosec // G301: see above
+		return workshop{}, fmt.Errorf("create workshop: %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return workshop{}, fmt.Errorf("look at workshop: %w", err)
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.IsDir() || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+		return workshop{}, fmt.Errorf("workshop %s is not a folder of ours alone: remove it, or set TMPDIR to another place", dir)
+	}
+	return workshop{dir: dir}, nil
+}
+
+// locked runs do while this process alone may change the workshop.
+func (w workshop) locked(ctx context.Context, do func() error) (err error) {
+	held, err := waitLock(ctx, filepath.Join(w.dir, lockName))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, held.release()) }()
+	return do()
+}
+
+// newHome makes a home for one temporary server, a copy of the template, and takes away the homes of servers
+// whose process is gone.
+func (w workshop) newHome(ctx context.Context, server programs, as account) (made *home, err error) {
+	err = w.locked(ctx, func() error {
+		if err := w.sweep(); err != nil {
+			return err
+		}
+		template, err := w.template(ctx, server, as)
+		if err != nil {
+			return err
+		}
+		dir, err := os.MkdirTemp(w.dir, homePrefix)
+		if err != nil {
+			return fmt.Errorf("create home: %w", err)
+		}
+		if made, err = claimHome(dir, as); err != nil {
+			return errors.Join(err, os.RemoveAll(dir))
+		}
+		made.temporary = true
+		if err := copyHome(template, made.dir, as); err != nil {
+			return errors.Join(err, made.release())
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return made, nil
+}
+
+// template returns the folder of an initialised, never started database cluster for these programs and this account.
+// Making one takes a second or two, copying it a tenth.
+func (w workshop) template(ctx context.Context, server programs, as account) (string, error) {
+	dir := filepath.Join(w.dir, fmt.Sprintf("template-%s-%d", server.version, as.uid))
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	draft, err := os.MkdirTemp(w.dir, homePrefix+"template-")
+	if err != nil {
+		return "", fmt.Errorf("create template: %w", err)
+	}
+	if err := initialise(ctx, draft, server, as); err != nil {
+		return "", errors.Join(err, os.RemoveAll(draft))
+	}
+	// Renamed when whole, so that a template is whole whenever it is seen.
+	if err := os.Rename(draft, dir); err != nil {
+		return "", fmt.Errorf("put template in place: %w", err)
+	}
+	return dir, nil
+}
+
+// sweep removes homes that no living process holds. It runs under the workshop's lock, and so does whoever makes a
+// home and locks it, so a home without a lock holder is abandoned.
+func (w workshop) sweep() error {
+	entries, err := os.ReadDir(w.dir)
+	if err != nil {
+		return fmt.Errorf("read workshop: %w", err)
+	}
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), homePrefix) {
+			continue
+		}
+		dir := filepath.Join(w.dir, entry.Name())
+		held, err := tryLock(filepath.Join(dir, lockName))
+		if errors.Is(err, errLocked) || errors.Is(err, os.ErrNotExist) {
+			continue // alive, or removed by its own process just now
+		}
+		if err != nil {
+			return err
+		}
+		// A server that is still going down may write between listing and removing; the next sweep finishes the work.
+		removeErr := os.RemoveAll(dir)
+		if err := held.release(); err != nil {
+			return errors.Join(err, removeErr)
+		}
+	}
+	return nil
+}
