@@ -106,3 +106,12 @@ func (e Event) Type() EventType { return e.Data.EventType() }
 type EventData interface {
 	EventType() EventType
 }
+
+// Statuses lists every status, in the order in which a payment may come by them.
+func Statuses() []Status {
+	return []Status{
+		StatusNone, StatusCreated, StatusAuthorizing, StatusRequiresAction, StatusRequiresPaymentMethod,
+		StatusAuthorized, StatusCapturing, StatusPartiallyCaptured, StatusCaptured, StatusPartiallyRefunded,
+		StatusRefunded, StatusVoiding, StatusVoided, StatusExpired, StatusFailed, StatusUnknown, StatusReview,
+	}
+}

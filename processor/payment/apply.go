@@ -1,0 +1,202 @@
+package payment
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// HistoryError says that an event can't follow the history it was applied to: a version out of turn, an operation
+// that isn't there, an amount beyond its limit. A stored history that gives it has been damaged.
+type HistoryError struct {
+	Version int64
+	Type    messages.EventType
+	Problem string
+}
+
+func (e *HistoryError) Error() string {
+	return fmt.Sprintf("event %d %s: %s", e.Version, e.Type, e.Problem)
+}
+
+// Apply folds one event into p. Events must come in the order of their versions, without gaps. On an error, which
+// is always a *HistoryError, p is left half changed and must be thrown away.
+func Apply(p *Payment, e messages.Event) error {
+	if e.Version != p.Version+1 {
+		return &HistoryError{e.Version, e.Type(), fmt.Sprintf("follows version %d", p.Version)}
+	}
+	if p.Version == 0 {
+		p.ID, p.Tenant = e.PaymentID, e.Tenant
+	}
+	if e.PaymentID != p.ID || e.Tenant != p.Tenant {
+		return &HistoryError{e.Version, e.Type(), "belongs to another payment"}
+	}
+	if problem := p.apply(e); problem != "" {
+		return &HistoryError{e.Version, e.Type(), problem}
+	}
+	p.Version = e.Version
+	p.UpdatedAt = e.OccurredAt
+	p.Status = p.status()
+	if problem := p.brokenLimit(); problem != "" {
+		return &HistoryError{e.Version, e.Type(), problem}
+	}
+	return nil
+}
+
+// Fold applies a whole history to a payment without one.
+func Fold(events []messages.Event) (*Payment, error) {
+	p := &Payment{}
+	for _, e := range events {
+		if err := Apply(p, e); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// brokenLimit holds the money to its limits at every step of every history.
+func (p *Payment) brokenLimit() string {
+	switch {
+	case p.AuthorizedMinor < 0 || p.CapturedMinor < 0 || p.RefundedMinor < 0 || p.ReleasedMinor < 0:
+		return "an amount is negative"
+	case p.AuthorizedMinor > p.AmountMinor:
+		return "authorized more than the payment's amount"
+	case p.CapturableMinor() < 0:
+		return "captured, capturing and released exceed what is authorized"
+	case p.RefundableMinor() < 0:
+		return "refunded and refunding exceed what is captured"
+	default:
+		return ""
+	}
+}
+
+func (p *Payment) apply(e messages.Event) (problem string) {
+	switch d := e.Data.(type) {
+	case *messages.PaymentCreated:
+		return p.applyCreated(e, d)
+	case *messages.PaymentRouted:
+		return p.applyRouted(e, d)
+	case *messages.RefundCreated:
+		return p.startOperation(e, Operation{
+			Kind: messages.OperationRefund, AmountMinor: d.AmountMinor, Reason: string(d.Reason),
+		}, d.Attempt)
+	case *messages.PaymentExpired:
+		return p.applyExpired(d)
+	case *messages.PaymentVoided:
+		return p.applyVoided(d)
+	case *messages.PaymentFailed:
+		return p.applyFailed(d)
+	case *messages.Dispute:
+		p.applyDispute(d)
+		return ""
+	case *messages.CommandRejected:
+		return ""
+	default:
+		return p.applyToOperation(e)
+	}
+}
+
+func (p *Payment) applyCreated(e messages.Event, d *messages.PaymentCreated) string {
+	if p.Created() {
+		return "is created twice"
+	}
+	p.AmountMinor, p.Currency, p.Exponent = d.AmountMinor, d.Currency, d.Exponent
+	p.CaptureMethod, p.PaymentMethod = d.CaptureMethod, d.PaymentMethod
+	p.CustomerID, p.MerchantReference, p.Country = d.CustomerID, d.MerchantReference, d.Country
+	p.Metadata, p.CorrelationID, p.CreatedAt = d.Metadata, e.CorrelationID, e.OccurredAt
+	return ""
+}
+
+func (p *Payment) applyRouted(e messages.Event, d *messages.PaymentRouted) string {
+	p.PaymentMethod, p.Gateway = d.PaymentMethod, d.Gateway
+	p.Decline = nil
+	return p.startOperation(e, Operation{
+		Kind: messages.OperationAuthorize, AmountMinor: d.AmountMinor, PaymentMethod: d.PaymentMethod,
+	}, d.Attempt)
+}
+
+// startOperation adds an operation whose first attempt may have been sent.
+func (p *Payment) startOperation(e messages.Event, op Operation, a messages.Attempt) string {
+	if !p.Created() {
+		return "comes before payment.created"
+	}
+	if a.OperationID != p.nextOperationID() {
+		return "starts operation " + a.OperationID + " where " + p.nextOperationID() + " is next"
+	}
+	op.ID, op.Gateway, op.Attempt = a.OperationID, a.Gateway, a.Attempt
+	op.Status, op.SentAt = OperationSent, e.OccurredAt
+	op.CausedBy, op.SentBy = e.CausationID, e.CausationID
+	p.Operations = append(p.Operations, op)
+	return ""
+}
+
+func (p *Payment) applyExpired(d *messages.PaymentExpired) string {
+	problem := p.settleIfAny(d.OperationID, OperationSucceeded)
+	p.release(d.AmountReleasedMinor, messages.StatusExpired)
+	return problem
+}
+
+func (p *Payment) applyVoided(d *messages.PaymentVoided) string {
+	problem := p.settleIfAny(d.OperationID, OperationSucceeded)
+	p.release(d.AmountReleasedMinor, messages.StatusVoided)
+	return problem
+}
+
+// settleIfAny settles the operation that an event names, if it names one.
+func (p *Payment) settleIfAny(operationID string, to OperationStatus) (problem string) {
+	if operationID == "" {
+		return ""
+	}
+	op := p.Operation(operationID)
+	switch {
+	case op == nil:
+		return "is about operation " + operationID + ", which is not there"
+	case op.settled():
+		return "is about operation " + operationID + ", which has already " + string(op.Status)
+	default:
+		op.settle(to)
+		return ""
+	}
+}
+
+// release gives back what was not captured; a payment that captured nothing is closed by it.
+func (p *Payment) release(amountMinor int64, closed messages.Status) {
+	p.ReleasedMinor += amountMinor
+	p.endAction(OperationFailed)
+	if p.CapturedMinor == 0 {
+		p.Closed = closed
+	}
+}
+
+func (p *Payment) applyFailed(d *messages.PaymentFailed) string {
+	problem := p.settleIfAny(d.OperationID, OperationFailed)
+	p.endAction(OperationFailed)
+	p.Closed, p.FailureCode = messages.StatusFailed, d.Code
+	return problem
+}
+
+func (p *Payment) applyDispute(d *messages.Dispute) {
+	for i := range p.Disputes {
+		if p.Disputes[i].ID == d.DisputeID {
+			p.Disputes[i].Status = d.Type
+			return
+		}
+	}
+	p.Disputes = append(p.Disputes, Dispute{
+		ID: d.DisputeID, Status: d.Type, AmountMinor: d.AmountMinor, RespondBefore: d.RespondBefore,
+	})
+}
+
+// endAction settles the authorization that waited for the customer.
+func (p *Payment) endAction(to OperationStatus) {
+	for i := range p.Operations {
+		if op := &p.Operations[i]; op.Status == OperationRequiresAction {
+			op.settle(to)
+		}
+	}
+	p.NextAction, p.ConfirmBefore = nil, time.Time{}
+}
+
+func (o *Operation) settle(to OperationStatus) {
+	o.Status, o.Pending, o.NextCheckAt = to, false, time.Time{}
+}

@@ -1,0 +1,241 @@
+package payment
+
+import (
+	"fmt"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// Decide answers a command that has not been answered before. It changes nothing itself: what it decides is in the
+// Decision, and p stays as it was. p is the payment as loaded, its zero value if there is none.
+//
+// Decide does not look at idempotency keys: whether a command was answered before is the caller's to know, and a
+// command whose answer was cut short goes to [Continue].
+func Decide(p *Payment, cmd messages.Command, env Env) Decision {
+	d := newDraft(p, cmd, env)
+	switch body := cmd.Body.(type) {
+	case *messages.Create:
+		d.create(body)
+	case *messages.Confirm:
+		d.whenMovable(func() { d.confirm(body) })
+	case *messages.Capture:
+		d.whenMovable(func() { d.capture(body) })
+	case *messages.Void:
+		d.whenMovable(func() { d.void(body) })
+	case *messages.Refund:
+		d.whenMovable(func() { d.refund(body) })
+	case *messages.Resume:
+		d.resume()
+	case *messages.Resolve:
+		d.whenCreated(func() { d.resolve(body) })
+	default:
+		panic(fmt.Sprintf("payment: command of type %T", cmd.Body))
+	}
+	return d.Decision
+}
+
+// Reject refuses a command for a reason that lies outside the payment: its key was used before for something else.
+func Reject(p *Payment, cmd messages.Command, rejection messages.CommandRejected, env Env) Decision {
+	d := newDraft(p, cmd, env)
+	rejection.Command, rejection.IdempotencyKey = cmd.Name(), cmd.IdempotencyKey
+	d.Refusal = &rejection
+	d.record(d.Refusal)
+	return d.Decision
+}
+
+func (d *draft) whenCreated(decide func()) {
+	if !d.Payment.Created() {
+		d.refuse(messages.RejectPaymentNotFound, "no such payment")
+		return
+	}
+	decide()
+}
+
+// whenMovable refuses to move money while the gateway contradicts what is recorded of it.
+func (d *draft) whenMovable(decide func()) {
+	d.whenCreated(func() {
+		for i := range d.Payment.Operations {
+			if op := &d.Payment.Operations[i]; op.Contradicted {
+				d.refuse(messages.RejectInvalidState, string(op.Kind)+" "+op.ID+" is in manual review")
+				return
+			}
+		}
+		decide()
+	})
+}
+
+func (d *draft) create(c *messages.Create) {
+	if d.Payment.Created() {
+		d.refuse(messages.RejectPaymentExists, "the payment exists already")
+		return
+	}
+	exponent, known := messages.Exponent(c.Currency)
+	if !known {
+		panic("payment: create was decoded with the unknown currency " + c.Currency)
+	}
+	method := c.CaptureMethod
+	if method == "" {
+		method = messages.CaptureAutomatic
+	}
+	d.record(&messages.PaymentCreated{
+		AmountMinor: c.AmountMinor, Currency: c.Currency, Exponent: exponent, CaptureMethod: method,
+		PaymentMethod: c.PaymentMethod, CustomerID: c.CustomerID, MerchantReference: c.MerchantReference,
+		Country: c.Country, Metadata: c.Metadata,
+	})
+	d.authorize(c.PaymentMethod)
+}
+
+// authorize starts an authorization of the payment's whole amount at the gateway that the route names.
+func (d *draft) authorize(paymentMethod string) {
+	if d.env.Route.Gateway == "" {
+		d.record(&messages.PaymentFailed{Failure: messages.Failure{
+			Code: messages.FailureNoGateway, Message: "no routing rule names a gateway for this payment",
+		}})
+		return
+	}
+	id := d.Payment.nextOperationID()
+	d.record(&messages.PaymentRouted{
+		Attempt: messages.Attempt{OperationID: id, Gateway: d.env.Route.Gateway, Attempt: 1},
+		Rule:    d.env.Route.Rule, AmountMinor: d.Payment.AmountMinor, PaymentMethod: paymentMethod,
+	})
+	d.call(id)
+}
+
+func (d *draft) confirm(c *messages.Confirm) {
+	p := d.Payment
+	if d.refuseWhile(isAuthorization, isVoid) {
+		return
+	}
+	switch p.Status {
+	case messages.StatusRequiresAction:
+		if c.PaymentMethod != "" {
+			d.refuse(messages.RejectPaymentMethodUnexpected,
+				"the payment waits for the customer's action, not for another payment method")
+			return
+		}
+		d.send(messages.OperationSent{Kind: messages.OperationConfirm, AmountMinor: p.AmountMinor})
+	case messages.StatusRequiresPaymentMethod:
+		if c.PaymentMethod == "" {
+			d.refuse(messages.RejectPaymentMethodRequired, "the payment was declined: confirm it with another payment method")
+			return
+		}
+		d.authorize(c.PaymentMethod)
+	default:
+		d.refuseState("confirmed")
+	}
+}
+
+func (d *draft) capture(c *messages.Capture) {
+	p := d.Payment
+	if d.refuseWhile(isAuthorization, isVoid) {
+		return
+	}
+	switch {
+	case p.Closed == messages.StatusExpired, p.UncapturedMinor() > 0 && d.pastCaptureBefore():
+		d.refuse(messages.RejectAuthorizationExpired, "the authorization has expired")
+		return
+	case p.Closed != "" || p.AuthorizedMinor == 0:
+		d.refuseState("captured")
+		return
+	}
+	final := c.Final || p.CaptureMethod != messages.CaptureManualMultiple
+	// A final capture releases what the others have not taken yet, so it waits for them, and they for it.
+	if open := p.openAmong(isCapture); open != nil && (final || open.Final) {
+		d.refuseOpen(open)
+		return
+	}
+	amount := p.CapturableMinor()
+	switch {
+	case amount == 0:
+		d.refuse(messages.RejectNothingToCapture, "nothing is left to capture")
+		return
+	case c.AmountMinor != nil && *c.AmountMinor > amount:
+		d.refuse(messages.RejectAmountExceedsCapturable, fmt.Sprintf("%d exceeds the capturable %d", *c.AmountMinor, amount))
+		return
+	case c.AmountMinor != nil:
+		amount = *c.AmountMinor
+	}
+	d.send(messages.OperationSent{Kind: messages.OperationCapture, AmountMinor: amount, Final: final})
+}
+
+func (d *draft) void(c *messages.Void) {
+	p := d.Payment
+	if d.refuseWhile(isAuthorization, isVoid, isCapture) {
+		return
+	}
+	switch {
+	case p.Closed != "":
+		d.refuseState("voided")
+	case p.UncapturedMinor() > 0 || p.Status == messages.StatusRequiresAction:
+		d.send(messages.OperationSent{
+			Kind: messages.OperationVoid, AmountMinor: p.UncapturedMinor(), Reason: c.Reason,
+		})
+	case p.AuthorizedMinor == 0:
+		d.record(&messages.PaymentVoided{Reason: c.Reason})
+	default:
+		d.refuse(messages.RejectInvalidState, "everything is captured: refund it instead")
+	}
+}
+
+func (d *draft) refund(c *messages.Refund) {
+	p := d.Payment
+	if p.CapturedMinor == 0 {
+		if d.refuseWhile(isAuthorization, isVoid, isCapture) {
+			return
+		}
+		d.refuseState("refunded")
+		return
+	}
+	amount := p.RefundableMinor()
+	switch {
+	case amount == 0:
+		d.refuse(messages.RejectNothingToRefund, "nothing is left to refund")
+		return
+	case c.AmountMinor != nil && *c.AmountMinor > amount:
+		d.refuse(messages.RejectAmountExceedsRefundable, fmt.Sprintf("%d exceeds the refundable %d", *c.AmountMinor, amount))
+		return
+	case c.AmountMinor != nil:
+		amount = *c.AmountMinor
+	}
+	id := p.nextOperationID()
+	d.record(&messages.RefundCreated{
+		Attempt: messages.Attempt{OperationID: id, Gateway: p.Gateway, Attempt: 1}, AmountMinor: amount, Reason: c.Reason,
+	})
+	d.call(id)
+}
+
+// send records an operation as sent to the gateway of the authorization, and asks for the call.
+func (d *draft) send(op messages.OperationSent) {
+	op.Attempt = messages.Attempt{OperationID: d.Payment.nextOperationID(), Gateway: d.Payment.Gateway, Attempt: 1}
+	d.record(&op)
+	d.call(op.OperationID)
+}
+
+func (d *draft) pastCaptureBefore() bool {
+	return !d.Payment.CaptureBefore.IsZero() && !d.env.Now.Before(d.Payment.CaptureBefore)
+}
+
+// refuseWhile refuses the command if an operation of the given sorts has not settled.
+func (d *draft) refuseWhile(sorts ...func(*Operation) bool) bool {
+	open := d.Payment.openAmong(sorts...)
+	if open == nil {
+		return false
+	}
+	d.refuseOpen(open)
+	return true
+}
+
+func (d *draft) refuseOpen(op *Operation) {
+	switch op.Status {
+	case OperationUnknown:
+		d.refuse(messages.RejectOutcomeUnknown, "the outcome of "+string(op.Kind)+" "+op.ID+" is not known yet")
+	case OperationManualReview:
+		d.refuse(messages.RejectInvalidState, string(op.Kind)+" "+op.ID+" is in manual review")
+	case OperationSent, OperationNotSent, OperationRequiresAction, OperationSucceeded, OperationFailed:
+		d.refuse(messages.RejectOperationInProgress, string(op.Kind)+" "+op.ID+" is in progress")
+	}
+}
+
+func (d *draft) refuseState(participle string) {
+	d.refuse(messages.RejectInvalidState, "a payment that is "+string(d.Payment.Status)+" can't be "+participle)
+}

@@ -1,0 +1,174 @@
+package payment
+
+import (
+	"hash/fnv"
+	"time"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// Policy holds the times that decisions depend on.
+type Policy struct {
+	// UnknownReplays are the ages of an unknown outcome at which the operation is sent again under its own key.
+	UnknownReplays []time.Duration
+	// UnknownLookups are the ages at which the gateway is asked instead; after the last one a person is.
+	UnknownLookups []time.Duration
+	// NotSentInitial doubles with each attempt up to NotSentMax, until NotSentGiveUp after the first.
+	NotSentInitial, NotSentMax, NotSentGiveUp time.Duration
+	// PendingCheck is the interval at which a gateway is asked about what it said it would finish later.
+	PendingCheck time.Duration
+	// AuthorizationExpiry is how long an authorization lasts when the gateway doesn't say.
+	AuthorizationExpiry time.Duration
+	// ActionExpiry is how long a payment waits for the customer.
+	ActionExpiry time.Duration
+	// SentStale is the age at which a sent operation without an answer is taken up by whoever notices. It must be
+	// longer than a worker may take.
+	SentStale time.Duration
+}
+
+// DefaultPolicy returns the intervals of the design: replay after 5 s, 30 s, 2 min; look up after 5 min, 1 h, 6 h, 24 h.
+func DefaultPolicy() Policy {
+	return Policy{
+		UnknownReplays: []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute},
+		UnknownLookups: []time.Duration{5 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour},
+		NotSentInitial: time.Second, NotSentMax: 5 * time.Minute, NotSentGiveUp: time.Hour,
+		PendingCheck:        time.Minute,
+		AuthorizationExpiry: 7 * 24 * time.Hour,
+		ActionExpiry:        24 * time.Hour,
+		SentStale:           5 * time.Minute,
+	}
+}
+
+// unknownRung returns the age at which check number n of an unknown outcome is due; false when the ladder ends.
+func (p Policy) unknownRung(n int) (time.Duration, bool) {
+	if n < len(p.UnknownReplays) {
+		return p.UnknownReplays[n], true
+	}
+	if n -= len(p.UnknownReplays); n < len(p.UnknownLookups) {
+		return p.UnknownLookups[n], true
+	}
+	return 0, false
+}
+
+// notSentDelay is the wait before the attempt that follows attempt number n, up to a quarter longer so that many
+// payments parked by one outage don't come back in one moment. The spread depends on the operation, not on chance.
+func (p Policy) notSentDelay(op *Operation) time.Duration {
+	delay := p.NotSentInitial
+	for range op.Attempt - 1 {
+		if delay *= 2; delay >= p.NotSentMax {
+			delay = p.NotSentMax
+			break
+		}
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(op.ID))
+	return delay + delay*time.Duration(h.Sum32()%256)/1024
+}
+
+// Route is the gateway chosen for a new authorization, and the rule that chose it.
+type Route struct {
+	Gateway string
+	Rule    string
+}
+
+// Env is everything a decision depends on besides the payment and the command.
+type Env struct {
+	Now    time.Time
+	Policy Policy
+	// Route is for commands that authorize; its zero value means that no gateway takes the payment.
+	Route Route
+}
+
+// Call is one question to a gateway, asked after the decision's events are committed.
+type Call struct {
+	Operation messages.Operation
+	// Lookup asks what became of the operation instead of making it.
+	Lookup bool
+}
+
+// Decision is what follows from a command or an outcome.
+type Decision struct {
+	// Payment is the state after Events.
+	Payment *Payment
+	// Events are to be appended to the history, in order; empty if nothing happened.
+	Events []messages.Event
+	// Call is to be made once the events are committed; nil if there is nothing to ask.
+	Call *Call
+	// Refusal is set if the command was refused; it is the last of Events.
+	Refusal *messages.CommandRejected
+}
+
+// OperationID is the operation the decision is about, "" if it started none.
+func (d *Decision) OperationID() string {
+	if d.Call == nil {
+		return ""
+	}
+	return d.Call.Operation.ID
+}
+
+// TooEarly reports whether the refusal may turn into acceptance by itself within moments: the payment's own create
+// may not have been handled yet, or another operation may be about to settle.
+func (d *Decision) TooEarly() bool {
+	return d.Refusal != nil &&
+		(d.Refusal.Code == messages.RejectPaymentNotFound || d.Refusal.Code == messages.RejectOperationInProgress)
+}
+
+// draft collects the events of one decision, applying each to a copy of the payment as it goes.
+type draft struct {
+	Decision
+	cmd messages.Command
+	env Env
+}
+
+func newDraft(p *Payment, cmd messages.Command, env Env) *draft {
+	env.Now = micros(env.Now)
+	next := p.Clone()
+	if next.Version == 0 {
+		next.ID, next.Tenant = cmd.PaymentID, cmd.Tenant
+	}
+	return &draft{Decision: Decision{Payment: next}, cmd: cmd, env: env}
+}
+
+// record appends an event caused by the command.
+func (d *draft) record(data messages.EventData) { d.recordCausedBy(data, d.cmd.ID) }
+
+// recordCausedBy appends an event. Impossible events are bugs, not inputs.
+func (d *draft) recordCausedBy(data messages.EventData, cause string) {
+	e := messages.Event{
+		PaymentID: d.Payment.ID, Tenant: d.Payment.Tenant, Version: d.Payment.Version + 1, OccurredAt: d.env.Now,
+		CorrelationID: d.correlationID(), CausationID: cause, Traceparent: d.cmd.Traceparent, Data: data,
+	}
+	if err := Apply(d.Payment, e); err != nil {
+		panic("payment: decided the impossible: " + err.Error())
+	}
+	e.Status = d.Payment.Status
+	d.Events = append(d.Events, e)
+}
+
+// correlationID is the command's, but for a resume: that only continues what another command began.
+func (d *draft) correlationID() string {
+	if d.cmd.Name() == messages.CommandResume && d.Payment.CorrelationID != "" {
+		return d.Payment.CorrelationID
+	}
+	return d.cmd.CorrelationID
+}
+
+func (d *draft) refuse(code messages.RejectionCode, message string) {
+	d.Refusal = &messages.CommandRejected{
+		Command: d.cmd.Name(), Code: code, Message: message, IdempotencyKey: d.cmd.IdempotencyKey,
+	}
+	d.record(d.Refusal)
+}
+
+// call asks for the operation that was just recorded as sent.
+func (d *draft) call(operationID string) {
+	d.Call = &Call{Operation: d.Payment.request(d.Payment.Operation(operationID))}
+}
+
+// micros rounds to what PostgreSQL and the event's own form can hold, so that folding gives back the same instant.
+func micros(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}

@@ -1,0 +1,136 @@
+package payment
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// OperationStatus is how far an operation at a gateway has come. Whether the request can have reached the gateway is
+// part of it, and nothing but the gateway's answer or an operator's finding turns unknown into anything else.
+type OperationStatus string
+
+// The statuses of an operation.
+const (
+	// OperationSent may have reached the gateway; its answer is awaited.
+	OperationSent OperationStatus = "sent"
+	// OperationNotSent is proven never to have reached the gateway; it will be tried again.
+	OperationNotSent        OperationStatus = "not_sent"
+	OperationRequiresAction OperationStatus = "requires_action"
+	OperationUnknown        OperationStatus = "unknown"
+	OperationManualReview   OperationStatus = "manual_review"
+	OperationSucceeded      OperationStatus = "succeeded"
+	OperationFailed         OperationStatus = "failed"
+)
+
+// Operation is one thing asked of a gateway. Its id is the gateway's idempotency key in every attempt.
+type Operation struct {
+	ID          string                 `json:"operation_id"`
+	Kind        messages.OperationKind `json:"kind"`
+	Status      OperationStatus        `json:"status"`
+	AmountMinor int64                  `json:"amount_minor"`
+	Gateway     string                 `json:"gateway"`
+	// GatewayReference is the gateway's id of this operation, once it has told it.
+	GatewayReference string `json:"gateway_reference,omitempty"`
+	PaymentMethod    string `json:"payment_method,omitempty"`
+	Final            bool   `json:"final,omitempty"`
+	Reason           string `json:"reason,omitempty"`
+	Attempt          int    `json:"attempt"`
+	Tries            int    `json:"tries,omitempty"`
+	// Pending means the gateway has taken it and will finish it later.
+	Pending bool `json:"pending,omitempty"`
+	// Unproven means that an earlier attempt ended without an answer: proof that a later one was not sent proves
+	// nothing about that one.
+	Unproven bool `json:"unproven,omitempty"`
+	// Contradicted means that the gateway later said the opposite of the recorded outcome.
+	Contradicted bool `json:"contradicted,omitempty"`
+	// CausedBy is the command that asked for the operation; SentBy the one that made the latest attempt.
+	CausedBy string `json:"caused_by"`
+	SentBy   string `json:"sent_by"`
+
+	SentAt       time.Time `json:"sent_at"`
+	NotSentSince time.Time `json:"not_sent_since,omitzero"`
+	UnknownSince time.Time `json:"unknown_since,omitzero"`
+	// Checks counts the rungs of the ladder that were climbed since UnknownSince.
+	Checks      int       `json:"checks,omitempty"`
+	NextCheckAt time.Time `json:"next_check_at,omitzero"`
+}
+
+// Open reports whether the operation may still move money, so that its amount stays reserved.
+func (o *Operation) Open() bool {
+	switch o.Status {
+	case OperationSent, OperationNotSent, OperationUnknown, OperationManualReview:
+		return true
+	case OperationRequiresAction, OperationSucceeded, OperationFailed:
+		return false
+	default:
+		panic("payment: operation " + o.ID + " has the impossible status " + string(o.Status))
+	}
+}
+
+func (o *Operation) inFlight() bool {
+	return o.Status == OperationSent || o.Status == OperationNotSent
+}
+
+func (o *Operation) settled() bool {
+	return o.Status == OperationSucceeded || o.Status == OperationFailed
+}
+
+// attempt describes the operation in an event. tries are the calls made since the last event about it.
+func (o *Operation) attempt(tries int) messages.Attempt {
+	return messages.Attempt{OperationID: o.ID, Gateway: o.Gateway, Attempt: o.Attempt, Tries: o.Tries + tries}
+}
+
+func isAuthorization(o *Operation) bool {
+	return o.Kind == messages.OperationAuthorize || o.Kind == messages.OperationConfirm
+}
+func isCapture(o *Operation) bool { return o.Kind == messages.OperationCapture }
+func isVoid(o *Operation) bool    { return o.Kind == messages.OperationVoid }
+
+// openAmong returns the first open operation of any of the given sorts, nil if there is none.
+func (p *Payment) openAmong(sorts ...func(*Operation) bool) *Operation {
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if !op.Open() {
+			continue
+		}
+		for _, is := range sorts {
+			if is(op) {
+				return op
+			}
+		}
+	}
+	return nil
+}
+
+// nextOperationID numbers a payment's operations from 1: the same decision always gives the same id.
+func (p *Payment) nextOperationID() string {
+	return p.ID.String() + "-" + strconv.Itoa(len(p.Operations)+1)
+}
+
+// request is what the gateway is asked, the same in every attempt but for the attempt's number.
+func (p *Payment) request(op *Operation) messages.Operation {
+	r := messages.Operation{
+		ID: op.ID, Kind: op.Kind, Tenant: p.Tenant, PaymentID: p.ID, Gateway: op.Gateway, Attempt: op.Attempt,
+		AmountMinor: op.AmountMinor, Currency: p.Currency,
+		MerchantReference: p.MerchantReference, CustomerID: p.CustomerID,
+	}
+	switch op.Kind {
+	case messages.OperationAuthorize:
+		r.PaymentMethod = op.PaymentMethod
+		r.Capture = p.CaptureMethod == messages.CaptureAutomatic
+	case messages.OperationConfirm:
+		r.GatewayReference = p.GatewayReference
+		r.Capture = p.CaptureMethod == messages.CaptureAutomatic
+	case messages.OperationCapture:
+		r.GatewayReference = p.GatewayReference
+		r.Final = op.Final
+	case messages.OperationVoid:
+		r.GatewayReference = p.GatewayReference
+	case messages.OperationRefund:
+		r.GatewayReference = p.GatewayReference
+		r.Reason = messages.RefundReason(op.Reason)
+	}
+	return r
+}

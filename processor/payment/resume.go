@@ -1,0 +1,75 @@
+package payment
+
+import (
+	"fmt"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// Continue takes up a command whose answer is recorded but whose call to the gateway may have been cut short: the
+// worker that made it died, or lost its connection. If the operation has not settled, the same call is made again
+// under the same key, as a further attempt; otherwise nothing is left to do.
+func Continue(p *Payment, cmd messages.Command, operationID string, env Env) Decision {
+	d := newDraft(p, cmd, env)
+	if op := d.Payment.Operation(operationID); op != nil && op.Status == OperationSent && !op.Pending {
+		d.attempt(op)
+	}
+	return d.Decision
+}
+
+// attempt records that the operation may be sent once more, under the same key, and asks for the call.
+func (d *draft) attempt(op *Operation) {
+	d.record(&messages.OperationSent{
+		Attempt: messages.Attempt{OperationID: op.ID, Gateway: op.Gateway, Attempt: op.Attempt + 1, Tries: op.Tries},
+		Kind:    op.Kind, AmountMinor: op.AmountMinor, Final: op.Final, Reason: op.Reason,
+	})
+	d.call(op.ID)
+}
+
+// resume does the first thing that is due. Its caller comes back after each call until nothing is.
+func (d *draft) resume() {
+	p, now := d.Payment, d.env.Now
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		switch {
+		case op.Status == OperationSent && !op.Pending:
+			if op.SentBy == d.cmd.ID || now.Sub(op.SentAt) >= d.env.Policy.SentStale {
+				d.attempt(op)
+				return
+			}
+		case !op.NextCheckAt.IsZero() && !op.NextCheckAt.After(now):
+			d.check(op)
+			return
+		}
+	}
+	if at := p.expiresAt(); !at.IsZero() && !at.After(now) {
+		d.expire()
+	}
+}
+
+// check makes the call that an operation's timer is for.
+func (d *draft) check(op *Operation) {
+	switch {
+	case op.Status == OperationNotSent:
+		d.attempt(op)
+	case op.Status == OperationUnknown && op.Checks < len(d.env.Policy.UnknownReplays):
+		// Unknown stays unknown until there is an answer, so that there is nothing to record before asking again.
+		d.call(op.ID)
+	case op.Status == OperationUnknown || op.Pending:
+		d.call(op.ID)
+		d.Call.Lookup = true
+	default:
+		panic(fmt.Sprintf("payment: operation %s has a timer and the status %s", op.ID, op.Status))
+	}
+}
+
+// expire ends what nobody captured or confirmed in time. A payment that waits for its customer is voided at the
+// gateway first: there the customer could still complete it.
+func (d *draft) expire() {
+	p := d.Payment
+	if uncaptured := p.UncapturedMinor(); uncaptured > 0 {
+		d.record(&messages.PaymentExpired{AmountReleasedMinor: uncaptured, Expired: messages.ExpiredAuthorization})
+		return
+	}
+	d.send(messages.OperationSent{Kind: messages.OperationVoid, Reason: voidForExpiry})
+}

@@ -1,0 +1,270 @@
+package payment
+
+import (
+	"time"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// Settle decides what a gateway's answer to a call means. p may have moved on since the call was decided: an answer
+// that was recorded meanwhile changes nothing, one that contradicts the record opens a review. cmd is the command
+// under which the call was made.
+func Settle(p *Payment, cmd messages.Command, call Call, outcome messages.Outcome, env Env) Decision {
+	d := newDraft(p, cmd, env)
+	op := d.Payment.Operation(call.Operation.ID)
+	if op == nil {
+		panic("payment: settles operation " + call.Operation.ID + ", which is not there")
+	}
+	if op.Contradicted || op.Status == OperationRequiresAction {
+		return d.Decision
+	}
+	if op.settled() {
+		d.compareWithRecord(op, outcome)
+		return d.Decision
+	}
+	switch outcome.Kind {
+	case messages.OutcomeSucceeded:
+		d.settleSucceeded(op, outcome)
+	case messages.OutcomeDeclined:
+		d.settleDeclined(op, outcome)
+	case messages.OutcomeRequiresAction:
+		d.settleRequiresAction(op, outcome)
+	case messages.OutcomePending:
+		d.settlePending(op, outcome)
+	case messages.OutcomeNotSent:
+		d.settleNotSent(op, call, outcome)
+	case messages.OutcomeUnknown, messages.OutcomeNotFound:
+		d.settleUnknown(op, outcome)
+	default:
+		panic("payment: outcome of the unknown kind " + string(outcome.Kind))
+	}
+	return d.Decision
+}
+
+// about records an event about an operation, caused by the command that asked for the operation.
+func (d *draft) about(op *Operation, data messages.EventData) { d.recordCausedBy(data, op.CausedBy) }
+
+// compareWithRecord looks at a late answer to an operation that is settled.
+func (d *draft) compareWithRecord(op *Operation, outcome messages.Outcome) {
+	contradicts := outcome.Kind == messages.OutcomeSucceeded && op.Status == OperationFailed ||
+		outcome.Kind == messages.OutcomeDeclined && op.Status == OperationSucceeded
+	if contradicts {
+		d.openReview(op, outcome, "contradiction",
+			"recorded as "+string(op.Status)+", the gateway now says "+string(outcome.Kind))
+	}
+}
+
+func (d *draft) openReview(op *Operation, outcome messages.Outcome, reason, detail string) {
+	d.about(op, &messages.PaymentReviewOpened{
+		Attempt: op.attempt(outcome.Tries), Kind: op.Kind, Reason: reason, Detail: detail,
+	})
+}
+
+func (d *draft) settleSucceeded(op *Operation, outcome messages.Outcome) {
+	// What a void releases is whatever was left, which the gateway may count in its own way.
+	if outcome.AmountMinor != 0 && outcome.AmountMinor != op.AmountMinor && !isVoid(op) {
+		if op.Status != OperationManualReview {
+			d.openReview(op, outcome, "amount_mismatch", "the gateway answers with another amount than it was asked for")
+		}
+		return
+	}
+	d.resolved(op, outcome)
+	d.succeed(op, outcome)
+}
+
+func (d *draft) settleDeclined(op *Operation, outcome messages.Outcome) {
+	// A gateway that sees a duplicate has not said what became of the first: that is to be asked.
+	if outcome.Decline.Class == messages.DeclineLookUpFirst {
+		outcome.Detail = "declined as " + outcome.Decline.Code
+		d.settleUnknown(op, outcome)
+		return
+	}
+	d.resolved(op, outcome)
+	if isAuthorization(op) {
+		d.about(op, &messages.PaymentDeclined{Attempt: op.attempt(outcome.Tries), Decline: *outcome.Decline})
+		return
+	}
+	d.fail(op, outcome.Tries, messages.Failure{
+		Code: outcome.Decline.Code, Class: outcome.Decline.Class, Message: outcome.Detail,
+	})
+}
+
+// resolved records that the gateway ended an unknown outcome or a review, if this is one.
+func (d *draft) resolved(op *Operation, outcome messages.Outcome) {
+	if op.Status != OperationUnknown && op.Status != OperationManualReview {
+		return
+	}
+	d.about(op, &messages.PaymentOutcomeResolved{
+		Attempt: op.attempt(0), Kind: op.Kind, Outcome: outcome.Kind, ResolvedBy: "gateway",
+	})
+}
+
+// succeed records what the operation's success means.
+func (d *draft) succeed(op *Operation, outcome messages.Outcome) {
+	p, attempt := d.Payment, op.attempt(outcome.Tries)
+	reference := outcome.GatewayReference
+	switch op.Kind {
+	case messages.OperationAuthorize, messages.OperationConfirm:
+		if reference == "" {
+			reference = p.GatewayReference
+		}
+		if p.CaptureMethod == messages.CaptureAutomatic {
+			d.about(op, &messages.PaymentCaptured{
+				Attempt: attempt, AmountMinor: op.AmountMinor, AmountCapturedMinor: op.AmountMinor,
+				Final: true, GatewayReference: reference,
+			})
+			return
+		}
+		before := micros(outcome.CaptureBefore)
+		if before.IsZero() {
+			before = d.env.Now.Add(d.env.Policy.AuthorizationExpiry)
+		}
+		d.about(op, &messages.PaymentAuthorized{
+			Attempt: attempt, AmountMinor: op.AmountMinor, GatewayReference: reference, CaptureBefore: micros(before),
+		})
+	case messages.OperationCapture:
+		d.captured(op, attempt, reference)
+	case messages.OperationVoid:
+		d.voided(op)
+	case messages.OperationRefund:
+		d.about(op, &messages.RefundSucceeded{
+			Attempt: attempt, AmountMinor: op.AmountMinor, AmountRefundedMinor: p.RefundedMinor + op.AmountMinor,
+			GatewayReference: reference,
+		})
+	}
+}
+
+func (d *draft) captured(op *Operation, attempt messages.Attempt, reference string) {
+	p := d.Payment
+	var released int64
+	if op.Final {
+		released = p.UncapturedMinor() - op.AmountMinor
+	}
+	d.about(op, &messages.PaymentCaptured{
+		Attempt: attempt, AmountMinor: op.AmountMinor,
+		AmountCapturedMinor:   p.CapturedMinor + op.AmountMinor,
+		AmountCapturableMinor: p.CapturableMinor() + d.reservedBy(op) - op.AmountMinor - released,
+		Final:                 op.Final, GatewayReference: reference, AmountReleasedMinor: released,
+	})
+}
+
+// reservedBy is what an open operation holds back; a settled one that is found anew to have succeeded holds nothing.
+func (d *draft) reservedBy(op *Operation) int64 {
+	if op.Open() {
+		return op.AmountMinor
+	}
+	return 0
+}
+
+// voidForExpiry marks the void that ends a payment whose customer never acted.
+const voidForExpiry = "action_expired"
+
+func (d *draft) voided(op *Operation) {
+	if op.Reason == voidForExpiry {
+		d.about(op, &messages.PaymentExpired{
+			OperationID: op.ID, AmountReleasedMinor: op.AmountMinor, Expired: messages.ExpiredAction,
+		})
+		return
+	}
+	d.about(op, &messages.PaymentVoided{
+		OperationID: op.ID, Gateway: op.Gateway, AmountReleasedMinor: op.AmountMinor, Reason: op.Reason,
+	})
+}
+
+// fail records what the operation's failure means. An authorization that was declined is recorded as that instead.
+func (d *draft) fail(op *Operation, tries int, failure messages.Failure) {
+	attempt := op.attempt(tries)
+	switch op.Kind {
+	case messages.OperationAuthorize, messages.OperationConfirm:
+		d.about(op, &messages.PaymentFailed{OperationID: op.ID, Gateway: op.Gateway, Failure: failure})
+	case messages.OperationCapture:
+		d.about(op, &messages.PaymentCaptureFailed{Attempt: attempt, Failure: failure, AmountMinor: op.AmountMinor})
+	case messages.OperationVoid:
+		d.about(op, &messages.PaymentVoidFailed{Attempt: attempt, Failure: failure})
+	case messages.OperationRefund:
+		d.about(op, &messages.RefundFailed{Attempt: attempt, Failure: failure, AmountMinor: op.AmountMinor})
+	}
+}
+
+func (d *draft) settleRequiresAction(op *Operation, outcome messages.Outcome) {
+	if !isAuthorization(op) || outcome.NextAction == nil {
+		outcome.Detail = "the gateway asks for an action that a " + string(op.Kind) + " can't have"
+		d.settleUnknown(op, outcome)
+		return
+	}
+	d.resolved(op, outcome)
+	d.about(op, &messages.PaymentActionRequired{
+		Attempt: op.attempt(outcome.Tries), GatewayReference: outcome.GatewayReference, NextAction: *outcome.NextAction,
+		ConfirmBefore: d.env.Now.Add(d.env.Policy.ActionExpiry),
+	})
+}
+
+func (d *draft) settlePending(op *Operation, outcome messages.Outcome) {
+	next := d.env.Now.Add(d.env.Policy.PendingCheck)
+	switch {
+	case op.Status == OperationManualReview:
+	case op.Status == OperationUnknown || op.Pending:
+		d.checked(op, outcome, next)
+	default:
+		d.about(op, &messages.OperationPending{
+			Attempt: op.attempt(outcome.Tries), GatewayReference: outcome.GatewayReference, NextCheckAt: micros(next),
+		})
+	}
+}
+
+func (d *draft) checked(op *Operation, outcome messages.Outcome, next time.Time) {
+	d.about(op, &messages.OperationChecked{
+		Attempt: op.attempt(outcome.Tries), Outcome: outcome.Kind, Detail: outcome.Detail, NextCheckAt: micros(next),
+	})
+}
+
+// settleNotSent records proof that this attempt never left. It is proof for the operation only if no other call can
+// have been made for it: no earlier attempt without an answer, no later one by somebody else.
+func (d *draft) settleNotSent(op *Operation, call Call, outcome messages.Outcome) {
+	wait := max(d.env.Policy.notSentDelay(op), outcome.RetryAfter)
+	switch {
+	case op.Status == OperationManualReview:
+	case op.Status == OperationUnknown || op.Pending:
+		// Not asked, so not a rung of the ladder: the same check again, later.
+		d.checked(op, outcome, d.env.Now.Add(wait))
+	case op.Unproven || op.Status != OperationSent || op.Attempt != call.Operation.Attempt:
+		d.settleUnknown(op, outcome)
+	case !op.NotSentSince.IsZero() && d.env.Now.Add(wait).After(op.NotSentSince.Add(d.env.Policy.NotSentGiveUp)):
+		d.fail(op, outcome.Tries, messages.Failure{Code: messages.FailureGatewayUnavailable, Message: outcome.Detail})
+	default:
+		d.about(op, &messages.OperationNotSent{
+			Attempt: op.attempt(outcome.Tries), Detail: outcome.Detail, RetryAt: micros(d.env.Now.Add(wait)),
+		})
+	}
+}
+
+// settleUnknown keeps the money reserved and climbs the ladder: check again, later and later, then ask a person.
+func (d *draft) settleUnknown(op *Operation, outcome messages.Outcome) {
+	policy := d.env.Policy
+	switch {
+	case op.Status == OperationManualReview:
+	case op.Pending && op.Status != OperationUnknown:
+		d.checked(op, outcome, d.env.Now.Add(policy.PendingCheck))
+	case op.Status == OperationUnknown:
+		age, more := policy.unknownRung(op.Checks + 1)
+		if !more {
+			d.openReview(op, outcome, "outcome_unknown", outcome.Detail)
+			return
+		}
+		next := op.UnknownSince.Add(age)
+		if next.Before(d.env.Now) {
+			next = d.env.Now
+		}
+		d.checked(op, outcome, next)
+	default:
+		age, more := policy.unknownRung(0)
+		if !more {
+			d.openReview(op, outcome, "outcome_unknown", outcome.Detail)
+			return
+		}
+		d.about(op, &messages.PaymentOutcomeUnknown{
+			Attempt: op.attempt(outcome.Tries), Kind: op.Kind, AmountMinor: op.AmountMinor, Detail: outcome.Detail,
+			NextCheckAt: micros(d.env.Now.Add(age)),
+		})
+	}
+}
