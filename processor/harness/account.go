@@ -63,6 +63,17 @@ func (a account) own(path string) error {
 	return nil
 }
 
+// enter lets the account pass through a folder of ours to its own things inside.
+func (a account) enter(dir string) error {
+	if !a.other {
+		return nil
+	}
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // G302: passable, not readable
+		return fmt.Errorf("open %s to user %s: %w", dir, a.name, err)
+	}
+	return a.reach(dir)
+}
+
 // reach says which folder on the way to dir is closed to the account. A home of root is, for one: without this
 // check the server would only say "permission denied".
 func (a account) reach(dir string) error {

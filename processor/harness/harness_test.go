@@ -3,60 +3,88 @@ package harness_test
 import (
 	"context"
 	"os"
-	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/processor/harness"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		os.Exit(child())
+	}
+	os.Exit(harness.Main(m))
+}
 
 func TestDatabasesAreSeparate(t *testing.T) {
 	t.Parallel()
-	var group sync.WaitGroup
-	urls := make([]string, 8)
-	for i := range urls {
-		group.Go(func() { urls[i] = harness.Database(t) })
-	}
-	group.Wait()
-	for _, address := range urls {
-		conn := connect(t, address)
-		if _, err := conn.Exec(t.Context(), "CREATE TABLE only_mine (id int)"); err != nil {
+	for range 4 {
+		conn := connect(t, harness.Database(t))
+		if _, err := conn.Exec(t.Context(), "CREATE TABLE only_one_of_its_name ()"); err != nil {
 			t.Errorf("create a table: %v", err)
 		}
 	}
 }
 
+func TestDatabaseIsDroppedWhileInUse(t *testing.T) {
+	t.Parallel()
+	var used, name string
+	t.Run("test that leaves a connection open", func(t *testing.T) {
+		used = harness.Database(t)
+		conn, err := pgx.Connect(context.WithoutCancel(t.Context()), used)
+		if err != nil {
+			t.Fatalf("connect: %v", err)
+		}
+		name = conn.Config().Database
+	})
+	var there bool
+	err := connect(t, harness.Database(t)).QueryRow(t.Context(),
+		"SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&there)
+	if err != nil {
+		t.Fatalf("look for %s: %v", name, err)
+	}
+	if there {
+		t.Errorf("database %s outlived its test", name)
+	}
+}
+
+func TestDatabaseStartsEmptyAndUTF8(t *testing.T) {
+	t.Parallel()
+	var encoding, zone string
+	err := connect(t, harness.Database(t)).QueryRow(t.Context(),
+		"SELECT current_setting('server_encoding'), current_setting('timezone')").Scan(&encoding, &zone)
+	if err != nil {
+		t.Fatalf("read settings: %v", err)
+	}
+	if encoding != "UTF8" || zone != "UTC" {
+		t.Errorf("encoding %s, time zone %s; want UTF8, UTC", encoding, zone)
+	}
+}
+
+func TestEventuallySeesWhatComesLater(t *testing.T) {
+	t.Parallel()
+	looked := 0
+	harness.Eventually(t, "the third look", func() bool {
+		looked++
+		return looked == 3
+	})
+	if looked != 3 {
+		t.Errorf("looked %d times, want 3", looked)
+	}
+}
+
+// connect opens a connection that is closed at the end of the test.
 func connect(t *testing.T, address string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), address)
 	if err != nil {
 		t.Fatalf("connect: %v", err)
 	}
-	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
-	return conn
-}
-
-func TestNATS(t *testing.T) {
-	t.Parallel()
-	bus := harness.NATS(t)
-	nc := bus.Connect(t)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "A", Subjects: []string{"a"}}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.Publish(t.Context(), "a", []byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	bus.Restart(t)
-	harness.Eventually(t, "stream back", func() bool {
-		s, err := js.Stream(t.Context(), "A")
-		return err == nil && s.CachedInfo().State.Msgs == 1
+	t.Cleanup(func() {
+		if err := conn.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Errorf("close: %v", err)
+		}
 	})
+	return conn
 }

@@ -17,29 +17,19 @@ import (
 // Superuser is the role that owns a private server; its password is in the URL.
 const Superuser = "postgres"
 
-// home is the folder of one server: its data, its superuser's password, its log, and the lock that says that a process
-// uses it.
+// home is the folder of one server: what it stores, and the lock that says that a process uses it. For PostgreSQL it
+// also holds the superuser's password and the server's log.
 type home struct {
 	dir       string
 	held      *lock
 	temporary bool // removed when released
 }
 
-// claimHome locks an existing folder and opens it just as far as the server's account needs.
-func claimHome(dir string, as account) (*home, error) {
-	perm := os.FileMode(0o700)
-	if as.other {
-		perm = 0o711 // the server has to pass through to its data, which is its own
-	}
-	if err := os.Chmod(dir, perm); err != nil {
-		return nil, fmt.Errorf("open home: %w", err)
-	}
-	if err := as.reach(dir); err != nil {
-		return nil, err
-	}
+// claimHome locks an existing folder for this process.
+func claimHome(dir string) (*home, error) {
 	held, err := tryLock(filepath.Join(dir, lockName))
 	if errors.Is(err, errLocked) {
-		return nil, fmt.Errorf("another process runs a server in %s: %w", dir, err)
+		return nil, fmt.Errorf("a server already runs in %s: %w", dir, err)
 	}
 	if err != nil {
 		return nil, err
@@ -47,26 +37,41 @@ func claimHome(dir string, as account) (*home, error) {
 	return &home{dir: dir, held: held}, nil
 }
 
-// openHome claims the folder of a server that keeps its data, and initialises it on the first use.
-func openHome(ctx context.Context, dir string, server programs, as account) (*home, error) {
+// StateDir returns where a server of that name keeps its data when a person has not said otherwise: a folder that
+// survives a reboot and that the server's account can reach. For root it is below /var/lib/tender, for others below
+// $XDG_STATE_HOME or ~/.local/state. The folder need not exist yet.
+func StateDir(name string) (string, error) {
+	if os.Geteuid() == 0 {
+		return filepath.Join("/var/lib/tender", name), nil
+	}
+	if state := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
+		return filepath.Join(state, "tender", name), nil
+	}
+	user, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find a place for the data of %s: %w", name, err)
+	}
+	return filepath.Join(user, ".local", "state", "tender", name), nil
+}
+
+// openHome claims the folder of a server that keeps its data, and creates it on the first use. A folder that exists
+// keeps its owner and mode.
+func openHome(dir string, as account) (*home, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("resolve home: %w", err)
 	}
-	// Passable for others like every folder above a server's data; what is inside is closed.
+	// Passable for others, since root's servers run as another user; what is inside is closed.
 	if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // G301: see above
 		return nil, fmt.Errorf("create home: %w", err)
 	}
-	h, err := claimHome(dir, as)
-	if err != nil {
+	if err := as.reach(dir); err != nil {
 		return nil, err
 	}
-	if err := h.initialiseOnce(ctx, server, as); err != nil {
-		return nil, errors.Join(err, h.release())
-	}
-	return h, nil
+	return claimHome(dir)
 }
 
+// initialiseOnce makes a database cluster in the home unless there is one.
 func (h *home) initialiseOnce(ctx context.Context, server programs, as account) error {
 	if _, err := os.Stat(h.data()); err == nil {
 		return nil
@@ -110,14 +115,7 @@ func (h *home) release() error {
 // initialise fills dir with a database cluster and a random password for its superuser. Every way in asks for that
 // password: other users of the machine can reach a loopback port too.
 func initialise(ctx context.Context, dir string, server programs, as account) error {
-	perm := os.FileMode(0o700)
-	if as.other {
-		perm = 0o711
-	}
-	if err := os.Chmod(dir, perm); err != nil {
-		return fmt.Errorf("open home: %w", err)
-	}
-	if err := as.reach(dir); err != nil {
+	if err := as.enter(dir); err != nil {
 		return err
 	}
 	password := filepath.Join(dir, passwordName)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -25,9 +24,9 @@ type NATSOptions struct {
 
 // NATSServer is a NATS server with JetStream inside this process. Its methods may be called from several goroutines.
 type NATSServer struct {
-	options   NATSOptions
-	temporary string // folder to remove in the end, if it is ours
-	stop      func() error
+	options NATSOptions
+	home    *home
+	stop    func() error
 
 	mu      sync.Mutex
 	port    int // 0 until the first start
@@ -37,19 +36,27 @@ type NATSServer struct {
 // StartNATS starts a server and returns when it accepts connections and JetStream is on. ctx bounds the start, not
 // the life of the server: call Stop for that.
 func StartNATS(ctx context.Context, o NATSOptions) (*NATSServer, error) {
-	s := &NATSServer{options: o, port: o.Port}
-	if o.Dir == "" {
-		dir, err := os.MkdirTemp("", "tender-nats-")
-		if err != nil {
-			return nil, fmt.Errorf("create JetStream folder: %w", err)
-		}
-		s.options.Dir, s.temporary = dir, dir
+	h, err := natsHome(ctx, o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("prepare NATS: %w", err)
 	}
+	s := &NATSServer{options: o, home: h, port: o.Port}
 	s.stop = sync.OnceValue(s.end)
 	if err := s.Up(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
 	return s, nil
+}
+
+func natsHome(ctx context.Context, dir string) (*home, error) {
+	if dir != "" {
+		return openHome(dir, account{}) // the server is in this process, so it is ourselves
+	}
+	shop, err := openWorkshop()
+	if err != nil {
+		return nil, err
+	}
+	return shop.newHome(ctx, account{}, func(string) error { return nil })
 }
 
 // URL returns the address for clients. It stays the same over Down and Up.
@@ -107,13 +114,7 @@ func (s *NATSServer) Stop() error { return s.stop() }
 
 func (s *NATSServer) end() error {
 	s.Down()
-	if s.temporary == "" {
-		return nil
-	}
-	if err := os.RemoveAll(s.temporary); err != nil {
-		return fmt.Errorf("remove JetStream folder: %w", err)
-	}
-	return nil
+	return s.home.release()
 }
 
 func (s *NATSServer) serverOptions() (*server.Options, error) {
@@ -128,7 +129,7 @@ func (s *NATSServer) serverOptions() (*server.Options, error) {
 		options.ClientAdvertise = ""
 	}
 	options.JetStream = true
-	options.StoreDir = s.options.Dir
+	options.StoreDir = s.home.dir
 	options.Host = loopback
 	options.Port = s.port
 	if options.Port == 0 {

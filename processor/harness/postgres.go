@@ -73,15 +73,29 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	return pg, nil
 }
 
+// prepareHome returns a home with a database cluster in it.
 func prepareHome(ctx context.Context, dir string, installed programs, as account) (*home, error) {
-	if dir != "" {
-		return openHome(ctx, dir, installed, as)
+	if dir == "" {
+		shop, err := openWorkshop()
+		if err != nil {
+			return nil, err
+		}
+		return shop.newHome(ctx, as, func(dir string) error {
+			template, err := shop.template(ctx, installed, as)
+			if err != nil {
+				return err
+			}
+			return copyHome(template, dir, as)
+		})
 	}
-	shop, err := openWorkshop()
+	h, err := openHome(dir, as)
 	if err != nil {
 		return nil, err
 	}
-	return shop.newHome(ctx, installed, as)
+	if err := h.initialiseOnce(ctx, installed, as); err != nil {
+		return nil, errors.Join(err, h.release())
+	}
+	return h, nil
 }
 
 // start tries free ports until one is not lost to another program; a port that was asked for is tried once.
@@ -227,7 +241,7 @@ func (pg *Postgres) DropDatabase(ctx context.Context, database string) error {
 func (pg *Postgres) administer(ctx context.Context, do func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, pg.URL("postgres"))
 	if err != nil {
-		return err
+		return fmt.Errorf("connect: %w", err)
 	}
 	err = do(conn)
 	return errors.Join(err, conn.Close(ctx))

@@ -19,14 +19,14 @@ const (
 	homePrefix   = "run-"
 )
 
-// workshop is the folder in which all temporary servers of one user live, next to the templates that they are copied
-// from. Its lock orders everything that adds to it or removes from it, across processes.
+// workshop is the folder in which all temporary servers of one user live, next to the templates that those of
+// PostgreSQL are copied from. Its lock orders everything that adds to it or removes from it, across processes.
 type workshop struct{ dir string }
 
 // openWorkshop creates the folder if it is missing. Its name can be guessed, so a folder that somebody else made or can
 // write to is refused.
 func openWorkshop() (workshop, error) {
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("tender-postgres-%d", os.Geteuid()))
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("tender-%d", os.Geteuid()))
 	// Passable for others, since root's servers run as another user; what is inside is closed.
 	if err := os.Mkdir(dir, 0o711); err != nil && !errors.Is(err, os.ErrExist) { //nolint:gosec // G301: see above
 		return workshop{}, fmt.Errorf("create workshop: %w", err)
@@ -52,26 +52,22 @@ func (w workshop) locked(ctx context.Context, do func() error) (err error) {
 	return do()
 }
 
-// newHome makes a home for one temporary server, a copy of the template, and takes away the homes of servers
-// whose process is gone.
-func (w workshop) newHome(ctx context.Context, server programs, as account) (made *home, err error) {
+// newHome makes a home for one temporary server and has it furnished, after taking away the homes of servers whose
+// process is gone.
+func (w workshop) newHome(ctx context.Context, as account, furnish func(dir string) error) (made *home, err error) {
 	err = w.locked(ctx, func() error {
 		if err := w.sweep(); err != nil {
-			return err
-		}
-		template, err := w.template(ctx, server, as)
-		if err != nil {
 			return err
 		}
 		dir, err := os.MkdirTemp(w.dir, homePrefix)
 		if err != nil {
 			return fmt.Errorf("create home: %w", err)
 		}
-		if made, err = claimHome(dir, as); err != nil {
+		if made, err = claimHome(dir); err != nil {
 			return errors.Join(err, os.RemoveAll(dir))
 		}
 		made.temporary = true
-		if err := copyHome(template, made.dir, as); err != nil {
+		if err := errors.Join(as.enter(dir), furnish(dir)); err != nil {
 			return errors.Join(err, made.release())
 		}
 		return nil
@@ -83,13 +79,13 @@ func (w workshop) newHome(ctx context.Context, server programs, as account) (mad
 }
 
 // template returns the folder of an initialised, never started database cluster for these programs and this account.
-// Making one takes a second or two, copying it a tenth.
+// Making one takes a second or two, copying it a tenth. The caller holds the workshop's lock.
 func (w workshop) template(ctx context.Context, server programs, as account) (string, error) {
-	dir := filepath.Join(w.dir, fmt.Sprintf("template-%s-%d", server.version, as.uid))
+	dir := filepath.Join(w.dir, fmt.Sprintf("postgres-%s-%d", server.version, as.uid))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	draft, err := os.MkdirTemp(w.dir, homePrefix+"template-")
+	draft, err := os.MkdirTemp(w.dir, homePrefix)
 	if err != nil {
 		return "", fmt.Errorf("create template: %w", err)
 	}

@@ -1,0 +1,53 @@
+package harness_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-384b1f8a/tender/processor/harness"
+)
+
+// TestKilledProcessLeavesNothing kills a process with SIGKILL: its server must end all the same, and the next server
+// that starts must take away what it left on disk.
+func TestKilledProcessLeavesNothing(t *testing.T) {
+	t.Setenv("TMPDIR", passableDir(t))
+	cmd, postgres, _ := startChild(t)
+	conn, err := pgx.Connect(t.Context(), postgres)
+	if err != nil {
+		t.Fatalf("connect to the child's server: %v", err)
+	}
+	var data string
+	if err := conn.QueryRow(t.Context(), "SHOW data_directory").Scan(&data); err != nil {
+		t.Fatalf("ask for its folder: %v", err)
+	}
+
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // says that it was killed
+	harness.Eventually(t, "the end of the server of a killed process", func() bool {
+		_, err := os.Stat(filepath.Join(data, "postmaster.pid"))
+		return errors.Is(err, os.ErrNotExist)
+	})
+	_ = conn.Close(context.WithoutCancel(t.Context())) // cut off by the server already
+
+	homes := func() []string {
+		found, err := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "tender-*", "run-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if got := homes(); len(got) != 2 {
+		t.Fatalf("left behind: %v, want the homes of two servers", got)
+	}
+	next := startPostgres(t, harness.PostgresOptions{})
+	if got, mine := homes(), filepath.Dir(setting(t, next, "data_directory")); len(got) != 1 || got[0] != mine {
+		t.Errorf("after the next start: %v, want only %s", got, mine)
+	}
+}
