@@ -1,0 +1,169 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// row is one message as stored.
+type row struct {
+	partition int16
+	id        int64
+	Message
+	headerSize int    // of the stored form, which is never less than the header's size on the wire
+	problem    string // why it cannot be published whatever the broker says; empty if it may be
+}
+
+// refusal is a row that cannot be published, and why.
+type refusal struct {
+	row    row
+	reason string
+}
+
+// outcome is what became of a batch and is to be recorded: published rows are deleted, refused ones parked.
+type outcome struct {
+	published []row
+	refused   []refusal
+}
+
+func (o outcome) empty() bool { return len(o.published) == 0 && len(o.refused) == 0 }
+
+// reading says what to read next: at most limit rows of each partition, none when there are no partitions. drowsy asks
+// the writers for notifications.
+type reading struct {
+	partitions []int16
+	limit      int
+	drowsy     bool
+}
+
+const (
+	// exchangeTimeout bounds one exchange with PostgreSQL.
+	exchangeTimeout = 30 * time.Second
+	// finishTimeout bounds the last one of a lane that was told to drop its work.
+	finishTimeout = 2 * time.Second
+)
+
+const (
+	// settleLaterSQL lets the transaction commit without waiting for the disk. What a crash of PostgreSQL undoes is only
+	// the note that rows were published: they are published again, under the same ids.
+	settleLaterSQL = `SELECT set_config('synchronous_commit', 'off', true)`
+
+	deleteSQL = `
+DELETE FROM outbox o
+USING unnest($1::smallint[], $2::bigint[]) AS d(partition, id)
+WHERE o.partition = d.partition AND o.id = d.id`
+
+	parkSQL = `
+UPDATE outbox o SET parked_at = now(), parked_reason = d.reason
+FROM unnest($1::smallint[], $2::bigint[], $3::text[]) AS d(partition, id, reason)
+WHERE o.partition = d.partition AND o.id = d.id`
+
+	drowsySQL = `
+UPDATE outbox_partition SET asleep = $2 WHERE partition = ANY($1::smallint[]) AND asleep <> $2`
+
+	// readSQL takes the oldest rows of each partition whatever was read before: a row with a lower id may be committed
+	// after one with a higher id, so there is no point up to which everything was seen. Rows behind a parked row of
+	// their key stay.
+	readSQL = `
+SELECT o.partition, o.id, o.subject, o.message_id, o.ordering_key, o.header, o.payload
+FROM unnest($1::smallint[]) AS p(partition)
+CROSS JOIN LATERAL (
+    SELECT w.partition, w.id, w.subject, w.message_id, w.ordering_key, w.header::text AS header, w.payload
+    FROM outbox w
+    WHERE w.partition = p.partition AND w.parked_at IS NULL
+      AND NOT EXISTS (
+        SELECT FROM outbox q
+        WHERE q.ordering_key = w.ordering_key AND q.id < w.id AND q.parked_at IS NOT NULL)
+    ORDER BY w.id
+    LIMIT $2
+) o`
+)
+
+// exchange records what became of the last batch and reads the next one, in one round trip and one transaction. Rows
+// come in the order of their ids. On an error nothing was recorded, or it is unknown whether it was; repeat the call.
+func (l *lane) exchange(ctx context.Context, done outcome, next reading) ([]row, error) {
+	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
+	defer cancel()
+	var b pgx.Batch
+	queueOutcome(&b, done)
+	flag := len(next.partitions) > 0 && (l.asleep != next.drowsy || l.asleepFor != len(next.partitions))
+	if flag {
+		b.Queue(drowsySQL, next.partitions, next.drowsy)
+	}
+	var rows []row
+	if len(next.partitions) > 0 {
+		b.Queue(readSQL, next.partitions, next.limit).Query(func(found pgx.Rows) error {
+			var err error
+			rows, err = pgx.CollectRows(found, scanRow)
+			return err
+		})
+	}
+	if b.Len() == 0 {
+		return nil, nil
+	}
+	if err := l.relay.pool.SendBatch(ctx, &b).Close(); err != nil {
+		return nil, fmt.Errorf("record %d published and %d refused rows of outbox and read on: %w",
+			len(done.published), len(done.refused), err)
+	}
+	if flag {
+		l.asleep, l.asleepFor = next.drowsy, len(next.partitions)
+	}
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
+	l.relay.counters.parked.Add(int64(len(done.refused)))
+	return rows, nil
+}
+
+// finish records what became of the last batch without reading on. When ctx is already done it still tries for a
+// moment: what JetStream acknowledged is published, whoever owns the partition now.
+func (l *lane) finish(ctx context.Context, done outcome) error {
+	if ctx.Err() != nil {
+		moment, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+		defer cancel()
+		ctx = moment
+	}
+	_, err := l.exchange(ctx, done, reading{})
+	return err
+}
+
+func queueOutcome(b *pgx.Batch, done outcome) {
+	if done.empty() {
+		return
+	}
+	b.Queue(settleLaterSQL)
+	if n := len(done.published); n > 0 {
+		partitions, ids := make([]int16, n), make([]int64, n)
+		for i := range done.published {
+			partitions[i], ids[i] = done.published[i].partition, done.published[i].id
+		}
+		b.Queue(deleteSQL, partitions, ids)
+	}
+	if n := len(done.refused); n > 0 {
+		partitions, ids, reasons := make([]int16, n), make([]int64, n), make([]string, n)
+		for i := range done.refused {
+			partitions[i], ids[i] = done.refused[i].row.partition, done.refused[i].row.id
+			reasons[i] = done.refused[i].reason
+		}
+		b.Queue(parkSQL, partitions, ids, reasons)
+	}
+}
+
+func scanRow(found pgx.CollectableRow) (row, error) {
+	var r row
+	var header []byte
+	if err := found.Scan(&r.partition, &r.id, &r.Subject, &r.ID, &r.OrderingKey, &header, &r.Payload); err != nil {
+		return row{}, fmt.Errorf("scan outbox row: %w", err)
+	}
+	r.headerSize = len(header)
+	if err := json.Unmarshal(header, &r.Header); err != nil {
+		r.problem = "Header is not a map of strings"
+	} else if field, problem := r.fault(); problem != "" {
+		r.problem = field + " " + problem // not written by Append
+	}
+	return r, nil
+}
