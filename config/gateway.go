@@ -1,0 +1,57 @@
+package config
+
+import "time"
+
+// Gateway is one named way to a payment provider, with the bounds that are put around it.
+type Gateway struct {
+	Kind           GatewayKind
+	URL            URL // used by the kind http
+	APIKey         Secret
+	Timeouts       Timeouts
+	ConcurrencyMax int
+	Retry          GatewayRetry
+	Breaker        Breaker
+}
+
+// GatewayKind says what speaks to the provider.
+type GatewayKind string
+
+// The kinds.
+const (
+	GatewayHTTP GatewayKind = "http" // Tender's own gateway protocol over HTTP, as `tender simulator` speaks it
+	GatewaySim  GatewayKind = "sim"  // the simulator inside the process: no network, nothing kept over a restart
+)
+
+// Timeouts bound one call at a gateway, connecting included.
+type Timeouts struct {
+	Authorize time.Duration
+	Capture   time.Duration
+	Void      time.Duration
+	Refund    time.Duration
+	Lookup    time.Duration
+}
+
+// GatewayRetry bounds the quick tries of one call, all of them under the same idempotency key.
+type GatewayRetry struct {
+	TriesMax int
+	Initial  time.Duration
+	Max      time.Duration
+}
+
+// Breaker says when a gateway is left alone and when it is tried again.
+type Breaker struct {
+	FailureRatio float64 // of the calls in the window; over 0, at most 1
+	RequestsMin  int
+	Window       time.Duration
+	OpenFor      time.Duration
+	ProbesMax    int
+}
+
+// longestCall is the longest that one operation may take at the gateway: every quick try running into its timeout, with the
+// longest wait in between.
+func (g Gateway) longestCall() time.Duration {
+	t := g.Timeouts
+	longest := max(t.Authorize, t.Capture, t.Void, t.Refund, t.Lookup)
+	tries := time.Duration(g.Retry.TriesMax)
+	return tries*longest + (tries-1)*g.Retry.Max
+}

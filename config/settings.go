@@ -1,0 +1,154 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// setting binds a key to its field and its documentation. The settings of this file are the one list of what there is.
+type setting struct {
+	key   string
+	doc   string
+	value value
+}
+
+// section says what the keys below one name are about.
+type section struct{ key, doc string }
+
+func sections() []section {
+	return []section{
+		{"nats", "The connection to NATS."},
+		{"nats.tls", "Files for an encrypted connection. All empty: as the URL's scheme says, with the system's authorities."},
+		{"streams", "How JetStream keeps the streams; applied by `tender provision`."},
+		{"postgres", "The connection pool to PostgreSQL, per process."},
+		{"worker", "Handling of commands, per process."},
+		{"store", "Group commit: changes that wait at the same time are written in one transaction."},
+		{"outbox", "The relay that publishes committed events."},
+		{"scheduler", "The firing of due timers."},
+		{"gateways", "Gateways by name: a-z, 0-9 and _, beginning with a letter. Naming one here replaces the default entry, so name every one you use."},
+		{"routing", "Which gateway a payment goes to."},
+		{"retry", "What is tried again later, by timers that survive a restart."},
+		{"shutdown", "Leaving on SIGTERM."},
+		{"log", "The log, on standard error."},
+	}
+}
+
+// bind lists every setting of c in the order in which it is documented. The gateways are bound one by one, since the
+// entries of a map have no address.
+func bind(c *Config, gateways map[string]*Gateway) []setting {
+	all := slices.Concat(
+		natsSettings(&c.NATS),
+		streamsSettings(&c.Streams),
+		postgresSettings(&c.Postgres),
+		[]setting{{"roles", "The parts this process plays.", words(&c.Roles, roles())}},
+		workerSettings(&c.Worker),
+		storeSettings(&c.Store),
+		outboxSettings(&c.Outbox),
+		schedulerSettings(&c.Scheduler),
+	)
+	for _, name := range slices.Sorted(maps.Keys(gateways)) {
+		all = append(all, gatewaySettings("gateways."+name+".", gateways[name])...)
+	}
+	return slices.Concat(
+		all,
+		[]setting{{"routing.default", "The gateway of every payment, by its name under gateways.", text(&c.Routing.Default, "text")}},
+		retrySettings(&c.Retry),
+		[]setting{{"shutdown.drain_timeout", "Longest wait for commands in progress before the process leaves anyway. Keep it below what the platform allows before it kills.", duration(&c.Shutdown.DrainTimeout)}},
+		logSettings(&c.Log),
+	)
+}
+
+func natsSettings(n *NATS) []setting {
+	return []setting{
+		{"nats.url", "Servers, separated by commas; nats://, tls://, ws:// or wss://.", location(&n.URL)},
+		{"nats.credentials_file", "Path of a .creds file (JWT and seed). Not together with a user.", text(&n.CredentialsFile, "path")},
+		{"nats.user", "User name; empty for none.", text(&n.User, "text")},
+		{"nats.password", "Password of nats.user.", secret(&n.Password)},
+		{"nats.tls.ca_file", "Path of the authorities to trust, PEM.", text(&n.TLS.CAFile, "path")},
+		{"nats.tls.cert_file", "Path of this client's certificate, PEM. Together with key_file.", text(&n.TLS.CertFile, "path")},
+		{"nats.tls.key_file", "Path of this client's key, PEM. Together with cert_file.", text(&n.TLS.KeyFile, "path")},
+		{"nats.name", "Name of the connection in the server's monitoring.", text(&n.Name, "text")},
+		{"nats.connect_timeout", "Longest wait for one attempt to connect.", duration(&n.ConnectTimeout)},
+	}
+}
+
+func streamsSettings(s *Streams) []setting {
+	return []setting{
+		{"streams.replicas", "Copies of each stream in a cluster: 1, 3 or 5.", whole(&s.Replicas, "count")},
+		{"streams.cmd_max_age", "How long commands are kept. 0: for ever.", duration(&s.CmdMaxAge)},
+		{"streams.cmd_max_bytes", "Bytes of commands kept; beyond it new ones are refused to the producer. 0: no limit.", whole(&s.CmdMaxBytes, "bytes")},
+		{"streams.duplicates", "How long JetStream remembers message ids and drops a second copy. Not longer than the stream keeps messages.", duration(&s.Duplicates)},
+		{"streams.evt_max_age", "How long events are kept. 0: for ever.", duration(&s.EvtMaxAge)},
+		{"streams.dlq_max_age", "How long dead letters are kept. 0: for ever.", duration(&s.DLQMaxAge)},
+	}
+}
+
+func postgresSettings(p *Postgres) []setting {
+	return []setting{
+		{"postgres.url", "postgres://user:password@host:5432/database, with sslmode and other parameters of libpq.", location(&p.URL)},
+		{"postgres.max_conns", "Connections in the pool at most. The relay holds one more of its own.", whole(&p.MaxConns, "count")},
+		{"postgres.min_conns", "Connections kept open when idle.", whole(&p.MinConns, "count")},
+		{"postgres.max_conn_idle", "How long a connection above min_conns may be idle before it is closed.", duration(&p.MaxConnIdle)},
+		{"postgres.connect_timeout", "Longest wait for one attempt to connect.", duration(&p.ConnectTimeout)},
+		{"postgres.statement_timeout", "Longest that one statement may run; then the server cancels it.", duration(&p.StatementTimeout)},
+	}
+}
+
+func workerSettings(w *Worker) []setting {
+	return []setting{
+		{"worker.slots_max", "Commands in progress at once.", whole(&w.SlotsMax, "count")},
+		{"worker.ack_wait", "How long JetStream waits for a sign of life before it gives a command to another worker.", duration(&w.AckWait)},
+		{"worker.deliveries_max", "Deliveries of one command before it becomes a dead letter.", whole(&w.DeliveriesMax, "count")},
+		{"worker.patience", "How long a command that came too early (its payment is not there yet, or an operation is in progress) is retried before it is refused. 0: refused at once.", duration(&w.Patience)},
+		{"worker.handle_timeout", "Longest work on one delivery. Must leave room for every quick try at a gateway.", duration(&w.HandleTimeout)},
+	}
+}
+
+func storeSettings(s *Store) []setting {
+	return []setting{
+		{"store.batch_max", "Changes in one transaction at most.", whole(&s.BatchMax, "count")},
+		{"store.committers", "Transactions written side by side. Must be below postgres.max_conns.", whole(&s.Committers, "count")},
+		{"store.load_batch_max", "Payments read in one query at most.", whole(&s.LoadBatchMax, "count")},
+	}
+}
+
+func outboxSettings(o *Outbox) []setting {
+	return []setting{
+		{"outbox.batch_max", "Events published in one atomic batch at most. JetStream takes no more than 1000.", whole(&o.BatchMax, "count")},
+		{"outbox.poll_interval", "How often to look for events when no notification came.", duration(&o.PollInterval)},
+	}
+}
+
+func schedulerSettings(s *Scheduler) []setting {
+	return []setting{
+		{"scheduler.poll_interval", "How often to look for due timers: a timer may be late by this much.", duration(&s.PollInterval)},
+		{"scheduler.batch_max", "Timers fired in one transaction at most.", whole(&s.BatchMax, "count")},
+		{"scheduler.lease", "How long a fired timer may go unanswered before it is fired again. Longer than poll_interval.", duration(&s.Lease)},
+	}
+}
+
+func retrySettings(r *Retry) []setting {
+	return []setting{
+		{"retry.unknown_replays", "When to repeat a call whose outcome is unknown, with the same key at the same gateway: ages of the unknown outcome, ascending.", durations(&r.UnknownReplays)},
+		{"retry.unknown_lookups", "When to look such an outcome up afterwards, ascending; after the last one a person is asked.", durations(&r.UnknownLookups)},
+		{"retry.not_sent_initial", "First wait after a call that provably never left; doubled each time.", duration(&r.NotSentInitial)},
+		{"retry.not_sent_max", "Longest such wait.", duration(&r.NotSentMax)},
+		{"retry.not_sent_give_up", "When to give such a call up and fail the operation, counted from its first try.", duration(&r.NotSentGiveUp)},
+		{"retry.pending_check", "How often to ask for an outcome that the gateway calls pending.", duration(&r.PendingCheck)},
+		{"retry.auth_expiry", "Lifetime of an authorization where the gateway gives none.", duration(&r.AuthExpiry)},
+		{"retry.action_expiry", "How long a payment may wait for the customer's action (3-D Secure).", duration(&r.ActionExpiry)},
+	}
+}
+
+func logSettings(l *Log) []setting {
+	return []setting{
+		{"log.level", "Least severe level that is logged.", oneOf(&l.Level, logLevels())},
+		{"log.format", "json for machines, console for people.", oneOf(&l.Format, logFormats())},
+	}
+}
+
+// EnvName is the variable that sets a key: TENDER_WORKER_SLOTS_MAX for worker.slots_max.
+func EnvName(key string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
