@@ -112,8 +112,10 @@ type PaymentCaptureFailed struct {
 }
 
 // PaymentVoided releases what was authorized and not captured.
+// Operation and gateway are absent where nothing had to be said to a gateway.
 type PaymentVoided struct {
-	Attempt
+	OperationID         string `json:"operation_id,omitempty"`
+	Gateway             string `json:"gateway,omitempty"`
 	AmountReleasedMinor int64  `json:"amount_released_minor"`
 	Reason              string `json:"reason,omitempty"`
 }
@@ -124,9 +126,24 @@ type PaymentVoidFailed struct {
 	Failure
 }
 
+// The failure codes that are not a gateway's decline codes.
+const (
+	FailureNoGateway          = "no_gateway"
+	FailureGatewayUnavailable = "gateway_unavailable"
+	FailureResolvedFailed     = "resolved_failed"
+)
+
+// What a PaymentExpired is about.
+const (
+	ExpiredAuthorization = "authorization"
+	ExpiredAction        = "action"
+)
+
 // PaymentExpired says that an authorization lapsed, or that the customer's action never came.
 type PaymentExpired struct {
-	AmountReleasedMinor int64 `json:"amount_released_minor"`
+	// OperationID is the void that ended a payment whose customer never acted; absent for a lapsed authorization.
+	OperationID         string `json:"operation_id,omitempty"`
+	AmountReleasedMinor int64  `json:"amount_released_minor"`
 	// Expired is "authorization" or "action".
 	Expired string `json:"expired"`
 }

@@ -1,0 +1,84 @@
+package messages
+
+// CommandNames returns every command, in the order of a payment's life.
+func CommandNames() []CommandName {
+	return []CommandName{CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve}
+}
+
+func (n CommandName) known() bool {
+	switch n {
+	case CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve:
+		return true
+	default:
+		return false
+	}
+}
+
+// EventTypes returns every event type, those that are not published included.
+func EventTypes() []EventType {
+	return []EventType{
+		EventPaymentCreated, EventPaymentRouted, EventPaymentActionRequired, EventPaymentAuthorized, EventPaymentDeclined,
+		EventPaymentOutcomeUnknown, EventPaymentOutcomeResolved, EventPaymentCaptured, EventPaymentCaptureFailed,
+		EventPaymentVoided, EventPaymentVoidFailed, EventPaymentExpired, EventPaymentFailed, EventPaymentReviewOpened,
+		EventRefundCreated, EventRefundSucceeded, EventRefundFailed,
+		EventDisputeOpened, EventDisputeChallenged, EventDisputeAccepted, EventDisputeExpired, EventDisputeCanceled,
+		EventDisputeWon, EventDisputeLost,
+		EventCommandRejected,
+		EventOperationSent, EventOperationNotSent, EventOperationPending, EventOperationChecked,
+	}
+}
+
+// newEventData returns empty data of the type, or nil if the type is unknown.
+func newEventData(t EventType) EventData {
+	switch t {
+	case EventPaymentCreated:
+		return new(PaymentCreated)
+	case EventPaymentRouted:
+		return new(PaymentRouted)
+	case EventPaymentActionRequired:
+		return new(PaymentActionRequired)
+	case EventPaymentAuthorized:
+		return new(PaymentAuthorized)
+	case EventPaymentDeclined:
+		return new(PaymentDeclined)
+	case EventPaymentOutcomeUnknown:
+		return new(PaymentOutcomeUnknown)
+	case EventPaymentOutcomeResolved:
+		return new(PaymentOutcomeResolved)
+	case EventPaymentCaptured:
+		return new(PaymentCaptured)
+	case EventPaymentCaptureFailed:
+		return new(PaymentCaptureFailed)
+	case EventPaymentVoided:
+		return new(PaymentVoided)
+	case EventPaymentVoidFailed:
+		return new(PaymentVoidFailed)
+	case EventPaymentExpired:
+		return new(PaymentExpired)
+	case EventPaymentFailed:
+		return new(PaymentFailed)
+	case EventPaymentReviewOpened:
+		return new(PaymentReviewOpened)
+	case EventRefundCreated:
+		return new(RefundCreated)
+	case EventRefundSucceeded:
+		return new(RefundSucceeded)
+	case EventRefundFailed:
+		return new(RefundFailed)
+	case EventDisputeOpened, EventDisputeChallenged, EventDisputeAccepted, EventDisputeExpired, EventDisputeCanceled,
+		EventDisputeWon, EventDisputeLost:
+		return &Dispute{Type: t}
+	case EventCommandRejected:
+		return new(CommandRejected)
+	case EventOperationSent:
+		return new(OperationSent)
+	case EventOperationNotSent:
+		return new(OperationNotSent)
+	case EventOperationPending:
+		return new(OperationPending)
+	case EventOperationChecked:
+		return new(OperationChecked)
+	default:
+		return nil
+	}
+}
