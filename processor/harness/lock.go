@@ -22,7 +22,6 @@ func tryLock(path string) (*lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
-	//nolint:gosec // G115: a file descriptor is a small number
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if err == nil {
 		return &lock{file: file}, nil

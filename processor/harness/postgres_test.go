@@ -107,8 +107,9 @@ func TestPostgresNamesATakenPort(t *testing.T) {
 func TestPostgresStartsBesideTheUsualPorts(t *testing.T) {
 	t.Parallel()
 	for _, usual := range []string{"127.0.0.1:5432", "127.0.0.1:4222"} {
+		// Where this fails somebody has the port already, which is just as well.
 		if listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", usual); err == nil {
-			defer listener.Close() // else somebody has it already, which is just as well
+			t.Cleanup(func() { _ = listener.Close() })
 		}
 	}
 	startPostgres(t, harness.PostgresOptions{})

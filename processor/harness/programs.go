@@ -52,8 +52,8 @@ func findPrograms(ctx context.Context, bin string) (programs, error) {
 		return found.withVersion(ctx)
 	}
 	if initdb, err := exec.LookPath("initdb"); err == nil {
-		if real, err := filepath.EvalSymlinks(initdb); err == nil {
-			if found, ok := programsIn(filepath.Dir(real)); ok {
+		if target, err := filepath.EvalSymlinks(initdb); err == nil {
+			if found, ok := programsIn(filepath.Dir(target)); ok {
 				return found.withVersion(ctx)
 			}
 		}
@@ -108,6 +108,7 @@ func newestFirst(pattern string) []string {
 
 // withVersion asks the server program what it is; the answer names the template that fits it.
 func (p programs) withVersion(ctx context.Context) (programs, error) {
+	//nolint:gosec // G204: a program that was found in a place for PostgreSQL
 	out, err := exec.CommandContext(ctx, p.postgres, "--version").Output()
 	if err != nil {
 		return programs{}, fmt.Errorf("ask %s for its version: %w", p.postgres, err)

@@ -1,0 +1,62 @@
+# The targets a person and the continuous integration use alike. `make` alone lists them.
+# GNU Make 3.81 (macOS) or newer.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+GO      ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# Given on the command line: `make test TESTFLAGS=-run=Refund`, `make dev ARGS=--help`.
+TESTFLAGS ?=
+ARGS      ?=
+
+PACKAGES := ./...
+LINTER   := bin/golangci-lint
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: build postgres ## run scripted payments through the real thing, show them, check the books (ARGS=...)
+	@bin/tender demo $(ARGS)
+
+.PHONY: dev
+dev: build postgres ## keep NATS, PostgreSQL, the simulator and all roles running to play with (ARGS=...)
+	@bin/tender dev $(ARGS)
+
+.PHONY: build
+build: ## build the static program bin/tender
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/tender ./cmd/tender
+
+.PHONY: test
+test: postgres ## run all tests (TESTFLAGS=...)
+	$(GO) test $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: test-race
+test-race: postgres compiler ## run all tests under the race detector (TESTFLAGS=...)
+	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: lint
+lint: $(LINTER) ## check formatting, style and the import rules
+	$(LINTER) run
+
+.PHONY: fmt
+fmt: $(LINTER) ## format the code
+	$(LINTER) fmt
+
+.PHONY: postgres
+postgres: ## make sure that the PostgreSQL server programs are here (installs them on Debian as root)
+	@sh deployments/postgres/ensure.sh
+
+.PHONY: compiler
+compiler: ## make sure that a C compiler is here, which the race detector needs (likewise)
+	@sh .ci/compiler.sh "$$($(GO) env CC)"
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
+
+# The tools are a module of their own, so that their dependencies are not the product's.
+$(LINTER): .ci/tools/go.mod .ci/tools/go.sum
+	$(GO) -C .ci/tools build -trimpath -o "$(CURDIR)/$(LINTER)" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
