@@ -1,0 +1,39 @@
+package gateway
+
+import (
+	"context"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// Gateway is one external payment gateway, or what stands for it. Implementations are safe for concurrent use, honour the
+// context's deadline, never retry by themselves and never guess: what is not proven is unknown.
+//
+// They are called through a [Guard], which bounds them and checks what they answer.
+type Gateway interface {
+	// Do makes the operation under its idempotency key, op.ID. Replaying it is safe: the gateway does it once and
+	// answers the replay as it answered the first.
+	//
+	// OutcomeNotSent needs proof that the gateway did not and will not do it because of this call: no connection came about, or
+	// the gateway turned it away before looking at it. OutcomeDeclined is the operation's result under its key,
+	// for good. OutcomeNotFound is no answer to Do.
+	Do(ctx context.Context, op messages.Operation) messages.Outcome
+
+	// Lookup asks what became of op.ID and changes nothing. OutcomeNotFound means that the gateway knows nothing of it
+	// now, not that it never will: a request may still be on its way. Whatever kept the question or the answer from arriving is
+	// OutcomeUnknown, never OutcomeNotSent, which would speak of the operation.
+	Lookup(ctx context.Context, op messages.Operation) messages.Outcome
+}
+
+// State is where a gateway's circuit breaker stands.
+type State string
+
+// The states of a breaker.
+const (
+	// StateClosed lets every call through.
+	StateClosed State = "closed"
+	// StateHalfOpen lets a few probes through to see whether the gateway is back.
+	StateHalfOpen State = "half_open"
+	// StateOpen lets nothing through.
+	StateOpen State = "open"
+)

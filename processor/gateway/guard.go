@@ -1,0 +1,212 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// Guard is a Gateway with bounds around it: so many calls at once, so long for each, a few quick tries under the same idempotency
+// key, and a circuit breaker that leaves a failing gateway alone. It checks every answer, and it holds send
+// certainty over all tries of a call. It may be used concurrently.
+//
+// Quick tries follow what did not reach the gateway and what came back as a fault: a connection cut, a 5xx, a 429 whose Retry-After
+// is short enough. They never follow a timeout (its time is spent), a refusal by the breaker or for want of a place, or an answer.
+type Guard struct {
+	name     string
+	gateway  Gateway
+	settings Settings
+	places   chan struct{}
+	breaker  *breaker
+}
+
+// NewGuard puts the bounds around g. It fails when the name is empty, there is no gateway, or a setting makes no sense.
+func NewGuard(name string, g Gateway, s Settings) (*Guard, error) {
+	if name == "" {
+		return nil, errors.New("guard a gateway: it has no name")
+	}
+	if g == nil {
+		return nil, fmt.Errorf("guard gateway %s: there is none", name)
+	}
+	s = s.withDefaults()
+	if err := s.validate(); err != nil {
+		return nil, fmt.Errorf("guard gateway %s: %w", name, err)
+	}
+	return &Guard{
+		name: name, gateway: g, settings: s,
+		places: make(chan struct{}, s.ConcurrencyMax), breaker: newBreaker(name, s),
+	}, nil
+}
+
+// Name returns the name under which operations ask for this gateway.
+func (g *Guard) Name() string { return g.name }
+
+// State returns where the circuit breaker stands now.
+func (g *Guard) State() State { return g.breaker.state() }
+
+// Do implements [Gateway]. Outcome.Tries counts the calls that were made; RetryAfter is set when the breaker is open or no place was
+// free. If any try may have reached the gateway, the outcome is not OutcomeNotSent. It returns within the timeout of the
+// operation's kind, provided the gateway honours its context.
+func (g *Guard) Do(ctx context.Context, op messages.Operation) messages.Outcome {
+	timeout, known := g.settings.Timeouts.of(op.Kind)
+	if !known {
+		return messages.Outcome{Kind: messages.OutcomeNotSent, Detail: fmt.Sprintf("gateway %s: no operation of kind %q", g.name, op.Kind)}
+	}
+	return g.run(ctx, timeout, call{op: op, ask: g.gateway.Do})
+}
+
+// Lookup implements [Gateway]. It never returns OutcomeNotSent: a question that could not be asked leaves the operation as unknown as
+// it was. RetryAfter is set when the breaker is open or no place was free.
+func (g *Guard) Lookup(ctx context.Context, op messages.Operation) messages.Outcome {
+	o := g.run(ctx, g.settings.Timeouts.Lookup, call{op: op, ask: g.gateway.Lookup, lookup: true})
+	if o.Kind == messages.OutcomeNotSent {
+		o.Kind = messages.OutcomeUnknown
+		o.Detail = "could not ask: " + o.Detail
+	}
+	return o
+}
+
+// call is one Do or Lookup on its way through the Guard.
+type call struct {
+	op     messages.Operation
+	ask    func(context.Context, messages.Operation) messages.Outcome
+	lookup bool
+}
+
+// verdict is what one try came to.
+type verdict struct {
+	outcome messages.Outcome
+	// called says that the gateway's code ran.
+	called bool
+	// again says that another try now could bring more than this one did.
+	again bool
+}
+
+func (g *Guard) run(caller context.Context, timeout time.Duration, c call) messages.Outcome {
+	ctx, cancel := context.WithTimeout(caller, timeout)
+	defer cancel()
+	if refusal, ok := g.enter(ctx); !ok {
+		return refusal
+	}
+	defer func() { <-g.places }()
+	return g.try(ctx, caller, c)
+}
+
+// enter takes a place, waiting for one as long as QueueWait.
+func (g *Guard) enter(ctx context.Context) (messages.Outcome, bool) {
+	if ctx.Err() != nil {
+		return notSent("gateway %s: gave up before calling: %v", g.name, context.Cause(ctx)), false
+	}
+	select {
+	case g.places <- struct{}{}:
+		return messages.Outcome{}, true
+	default:
+	}
+	wait := time.NewTimer(g.settings.QueueWait)
+	defer wait.Stop()
+	select {
+	case g.places <- struct{}{}:
+		return messages.Outcome{}, true
+	case <-wait.C:
+		full := notSent("gateway %s: all %d places are taken", g.name, cap(g.places))
+		full.RetryAfter = g.settings.QueueWait
+		return full, false
+	case <-ctx.Done():
+		return notSent("gateway %s: gave up waiting for a place: %v", g.name, context.Cause(ctx)), false
+	}
+}
+
+// try makes the quick tries of one call.
+func (g *Guard) try(ctx, caller context.Context, c call) messages.Outcome {
+	began := g.settings.Now()
+	pauses := g.settings.Retry.pauses()
+	tries, doubt := 0, ""
+	for {
+		v := g.once(ctx, caller, c)
+		if v.called {
+			tries++
+		}
+		if v.outcome.Kind == messages.OutcomeUnknown {
+			doubt = v.outcome.Detail
+		}
+		pause := max(min(pauses.NextBackOff(), g.settings.Retry.Max), v.outcome.RetryAfter)
+		late := g.settings.Now().Sub(began)+pause > g.settings.Retry.Total
+		if !v.again || late || tries >= g.settings.Retry.TriesMax || !waited(ctx, pause) {
+			return settled(v.outcome, tries, doubt)
+		}
+	}
+}
+
+// once makes one try, if the breaker lets it through.
+func (g *Guard) once(ctx, caller context.Context, c call) verdict {
+	return g.breaker.through(caller, func() (v verdict) {
+		defer func() {
+			if value := recover(); value != nil {
+				if g.settings.OnPanic != nil {
+					g.settings.OnPanic(g.name, value, debug.Stack())
+				}
+				// The value may hold anything, so that only its type is told.
+				v = verdict{outcome: unknown("gateway %s: panicked with a %T", g.name, value), called: true}
+			}
+		}()
+		o := c.ask(ctx, c.op)
+		if problem := flaw(c, o); problem != "" {
+			return verdict{outcome: unknown("gateway %s: its answer makes no sense: %s", g.name, problem), called: true}
+		}
+		o.RetryAfter = max(o.RetryAfter, 0)
+		return verdict{outcome: o, called: true, again: !answered(o.Kind) && ctx.Err() == nil}
+	})
+}
+
+// answered reports whether the gateway said what it did.
+func answered(kind messages.OutcomeKind) bool {
+	return kind != messages.OutcomeNotSent && kind != messages.OutcomeUnknown
+}
+
+// settled is the outcome of the whole call. That the last try was not sent says nothing about an earlier one in doubt.
+func settled(o messages.Outcome, tries int, doubt string) messages.Outcome {
+	o.Tries = tries
+	if o.Kind == messages.OutcomeNotSent && doubt != "" {
+		o.Kind = messages.OutcomeUnknown
+		o.Detail = fmt.Sprintf("%s; then not sent again: %s", doubt, o.Detail)
+	}
+	if o.Detail != "" {
+		// It is kept and published, and holds words that are not ours.
+		o.Detail = string(messages.MaskCardNumbers([]byte(o.Detail)))
+	}
+	return o
+}
+
+// pauses returns the growing pauses between the quick tries of one call.
+func (r Retry) pauses() *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(r.Initial), backoff.WithMaxInterval(r.Max), backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(0.5), backoff.WithMaxElapsedTime(0), // Retry.Total ends the tries.
+	)
+}
+
+// waited pauses and reports whether there is still someone to go on for.
+func waited(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func notSent(format string, args ...any) messages.Outcome {
+	return messages.Outcome{Kind: messages.OutcomeNotSent, Detail: fmt.Sprintf(format, args...)}
+}
+
+func unknown(format string, args ...any) messages.Outcome {
+	return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,162 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// Settings bound the calls to one gateway. A zero field means the default of [DefaultSettings].
+type Settings struct {
+	Timeouts Timeouts
+	// ConcurrencyMax is how many calls may be under way at once.
+	ConcurrencyMax int
+	// QueueWait is how long a call waits for a free place before it is reported as not sent.
+	QueueWait time.Duration
+	Retry     Retry
+	Breaker   Breaker
+
+	// OnStateChange hears of every change of the breaker, in order. It is called while the breaker is locked: it must return
+	// quickly and must not call the Guard. Nil hears nothing.
+	OnStateChange func(gateway string, from, to State)
+	// OnPanic hears of a panic in the gateway's code, which the Guard reports as an unknown outcome. Nil hears nothing.
+	OnPanic func(gateway string, value any, stack []byte)
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Timeouts bound one call by what it is for: waiting for a place, connecting, quick tries and the pauses between them included.
+type Timeouts struct {
+	// Authorize also bounds a confirm.
+	Authorize time.Duration
+	Capture   time.Duration
+	Void      time.Duration
+	Refund    time.Duration
+	Lookup    time.Duration
+}
+
+// Retry bounds the quick tries inside one call. They are for faults of a moment; a timer retries what takes longer.
+type Retry struct {
+	// TriesMax counts the first try too; 1 means no retry.
+	TriesMax int
+	// Initial is the first pause, which doubles each time and varies by half either way; Max is the longest.
+	Initial time.Duration
+	Max     time.Duration
+	// Total is how long after the call's start another try may begin, so that the last one is left time to be answered.
+	Total time.Duration
+}
+
+// Breaker says when a gateway is left alone and when it is tried again.
+type Breaker struct {
+	// FailureRatio is the failed share of the tries in Window that opens the breaker: over 0, at most 1.
+	FailureRatio float64
+	// RequestsMin is how many tries Window must hold before the ratio counts.
+	RequestsMin int
+	Window      time.Duration
+	// OpenFor is how long nothing is let through once the breaker has opened.
+	OpenFor time.Duration
+	// ProbesMax is how many tries are let through at once after that; when as many in a row succeed, the breaker closes.
+	ProbesMax int
+}
+
+// DefaultSettings returns what a Guard uses where nothing else is set.
+func DefaultSettings() Settings {
+	return Settings{
+		Timeouts: Timeouts{
+			Authorize: 10 * time.Second, Capture: 10 * time.Second, Void: 10 * time.Second, Refund: 10 * time.Second,
+			Lookup: 5 * time.Second,
+		},
+		ConcurrencyMax: 256,
+		QueueWait:      100 * time.Millisecond,
+		Retry:          Retry{TriesMax: 3, Initial: 50 * time.Millisecond, Max: time.Second, Total: 2 * time.Second},
+		Breaker: Breaker{
+			FailureRatio: 0.5, RequestsMin: 20, Window: 10 * time.Second, OpenFor: 5 * time.Second, ProbesMax: 5,
+		},
+		Now: time.Now,
+	}
+}
+
+// withDefaults fills in what is zero.
+func (s Settings) withDefaults() Settings {
+	d := DefaultSettings()
+	s.Timeouts.Authorize = or(s.Timeouts.Authorize, d.Timeouts.Authorize)
+	s.Timeouts.Capture = or(s.Timeouts.Capture, d.Timeouts.Capture)
+	s.Timeouts.Void = or(s.Timeouts.Void, d.Timeouts.Void)
+	s.Timeouts.Refund = or(s.Timeouts.Refund, d.Timeouts.Refund)
+	s.Timeouts.Lookup = or(s.Timeouts.Lookup, d.Timeouts.Lookup)
+	s.ConcurrencyMax = or(s.ConcurrencyMax, d.ConcurrencyMax)
+	s.QueueWait = or(s.QueueWait, d.QueueWait)
+	s.Retry.TriesMax = or(s.Retry.TriesMax, d.Retry.TriesMax)
+	s.Retry.Initial = or(s.Retry.Initial, d.Retry.Initial)
+	s.Retry.Max = or(s.Retry.Max, d.Retry.Max)
+	s.Retry.Total = or(s.Retry.Total, d.Retry.Total)
+	s.Breaker.FailureRatio = or(s.Breaker.FailureRatio, d.Breaker.FailureRatio)
+	s.Breaker.RequestsMin = or(s.Breaker.RequestsMin, d.Breaker.RequestsMin)
+	s.Breaker.Window = or(s.Breaker.Window, d.Breaker.Window)
+	s.Breaker.OpenFor = or(s.Breaker.OpenFor, d.Breaker.OpenFor)
+	s.Breaker.ProbesMax = or(s.Breaker.ProbesMax, d.Breaker.ProbesMax)
+	if s.Now == nil {
+		s.Now = d.Now
+	}
+	return s
+}
+
+func or[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}
+
+// validate names every setting that makes no sense.
+func (s Settings) validate() error {
+	var errs []error
+	positive := func(name string, d time.Duration) {
+		if d <= 0 {
+			errs = append(errs, fmt.Errorf("%s must be over 0, is %s", name, d))
+		}
+	}
+	counted := func(name string, n int) {
+		if n < 1 {
+			errs = append(errs, fmt.Errorf("%s must be at least 1, is %d", name, n))
+		}
+	}
+	positive("timeout of authorize", s.Timeouts.Authorize)
+	positive("timeout of capture", s.Timeouts.Capture)
+	positive("timeout of void", s.Timeouts.Void)
+	positive("timeout of refund", s.Timeouts.Refund)
+	positive("timeout of lookup", s.Timeouts.Lookup)
+	positive("wait for a place", s.QueueWait)
+	positive("first pause between tries", s.Retry.Initial)
+	positive("longest pause between tries", s.Retry.Max)
+	positive("time for quick tries", s.Retry.Total)
+	positive("breaker's window", s.Breaker.Window)
+	positive("breaker's open time", s.Breaker.OpenFor)
+	counted("number of calls at once", s.ConcurrencyMax)
+	counted("number of tries", s.Retry.TriesMax)
+	counted("breaker's least number of tries", s.Breaker.RequestsMin)
+	counted("breaker's number of probes", s.Breaker.ProbesMax)
+	if ratio := s.Breaker.FailureRatio; !(ratio > 0 && ratio <= 1) {
+		errs = append(errs, fmt.Errorf("breaker's failure ratio must be over 0 and at most 1, is %v", ratio))
+	}
+	return errors.Join(errs...)
+}
+
+// of returns the timeout of one kind of operation; an unknown kind has none.
+func (t Timeouts) of(kind messages.OperationKind) (time.Duration, bool) {
+	switch kind {
+	case messages.OperationAuthorize, messages.OperationConfirm:
+		return t.Authorize, true
+	case messages.OperationCapture:
+		return t.Capture, true
+	case messages.OperationVoid:
+		return t.Void, true
+	case messages.OperationRefund:
+		return t.Refund, true
+	default:
+		return 0, false
+	}
+}
