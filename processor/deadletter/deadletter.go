@@ -1,0 +1,158 @@
+// Package deadletter keeps the commands that nothing could be made of: what they were, where they came from and why
+// they were given up, so that a person can look at them, put right what is wrong, and send them again.
+//
+// A dead letter is a message in the stream PAYMENTS_DLQ with the body of its original, card numbers masked, and with
+// what is known of it in headers. Nothing here decides that a command is given up; package processor does.
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// The reasons that are not a messages.DecodeCode.
+const (
+	ReasonDeliveriesExhausted = "deliveries_exhausted"
+	ReasonPaymentNotFound     = "payment_not_found"
+)
+
+// The headers of a dead letter, beside those of its original. Headers of the original that mean something to NATS stand
+// behind HeaderOriginalPrefix, so that they don't mean it again.
+const (
+	HeaderReason          = "Tender-Reason"
+	HeaderDetail          = "Tender-Detail"
+	HeaderOriginalSubject = "Tender-Original-Subject"
+	HeaderStream          = "Tender-Stream"
+	HeaderSequence        = "Tender-Stream-Sequence"
+	HeaderDeliveries      = "Tender-Deliveries"
+	HeaderDeadAt          = "Tender-Dead-At"
+	HeaderBodySize        = "Tender-Body-Size"
+	HeaderOriginalPrefix  = "Tender-Original-"
+	// HeaderRedrivenFrom stands on a command that was sent again: the sequence of its dead letter.
+	HeaderRedrivenFrom = "Tender-Redriven-From"
+)
+
+// bodySizeMax is how much of a body is kept. Whatever is larger was refused for its size.
+const bodySizeMax = 4 * messages.BodySizeMax
+
+// Letter is one dead letter.
+type Letter struct {
+	// Sequence is its number in PAYMENTS_DLQ, 0 if it is not stored yet.
+	Sequence uint64 `json:"sequence"`
+	Subject  string `json:"subject"`
+	Reason   string `json:"reason"`
+	Detail   string `json:"detail"`
+	// OriginalSubject, Stream and StreamSequence say where the command was; Deliveries how often it was tried.
+	OriginalSubject string    `json:"original_subject"`
+	Stream          string    `json:"stream"`
+	StreamSequence  uint64    `json:"stream_sequence"`
+	Deliveries      uint64    `json:"deliveries"`
+	DeadAt          time.Time `json:"dead_at"`
+	// BodySize is the size of the original's body, of which Body may be only the beginning.
+	BodySize int `json:"body_size"`
+	// Headers are the original's, by their original names.
+	Headers nats.Header `json:"headers"`
+	Body    []byte      `json:"body"`
+}
+
+// Cause is why and when a command is given up.
+type Cause struct {
+	Reason, Detail string
+	At             time.Time
+}
+
+// From makes the dead letter of a delivery. Card numbers in its subject, headers and body are masked.
+func From(msg jetstream.Msg, cause Cause) (Letter, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return Letter{}, fmt.Errorf("read metadata of %s: %w", mask(msg.Subject()), err)
+	}
+	body := msg.Data()
+	l := Letter{
+		Subject: messages.DeadLetterSubject(msg.Subject()), Reason: cause.Reason, Detail: cause.Detail,
+		OriginalSubject: mask(msg.Subject()), Stream: meta.Stream, StreamSequence: meta.Sequence.Stream,
+		Deliveries: meta.NumDelivered, DeadAt: cause.At.UTC(), BodySize: len(body), Headers: nats.Header{},
+		Body: messages.MaskCardNumbers(body),
+	}
+	l.Body = l.Body[:min(len(l.Body), bodySizeMax)]
+	for name, values := range msg.Headers() {
+		for _, v := range values {
+			l.Headers[mask(name)] = append(l.Headers[mask(name)], mask(v))
+		}
+	}
+	return l, nil
+}
+
+func mask(s string) string { return string(messages.MaskCardNumbers([]byte(s))) }
+
+// Publish stores a dead letter. Storing the same one twice leaves one, within the stream's window for duplicates.
+func Publish(ctx context.Context, js jetstream.JetStream, l Letter) error {
+	msg := &nats.Msg{Subject: l.Subject, Header: l.header(), Data: l.Body}
+	id := l.Stream + ":" + strconv.FormatUint(l.StreamSequence, 10)
+	if _, err := js.PublishMsg(ctx, msg, jetstream.WithMsgID(id), jetstream.WithExpectStream(messages.StreamDeadLetters)); err != nil {
+		return fmt.Errorf("publish dead letter of %s %d: %w", l.Stream, l.StreamSequence, err)
+	}
+	return nil
+}
+
+func (l Letter) header() nats.Header {
+	h := nats.Header{}
+	for name, values := range l.Headers {
+		if isNATSHeader(name) {
+			name = HeaderOriginalPrefix + name
+		}
+		h[name] = values
+	}
+	h.Set(HeaderReason, l.Reason)
+	h.Set(HeaderDetail, singleLine(l.Detail))
+	h.Set(HeaderOriginalSubject, l.OriginalSubject)
+	h.Set(HeaderStream, l.Stream)
+	h.Set(HeaderSequence, strconv.FormatUint(l.StreamSequence, 10))
+	h.Set(HeaderDeliveries, strconv.FormatUint(l.Deliveries, 10))
+	h.Set(HeaderDeadAt, l.DeadAt.Format(time.RFC3339Nano))
+	h.Set(HeaderBodySize, strconv.Itoa(l.BodySize))
+	return h
+}
+
+func isNATSHeader(name string) bool { return strings.HasPrefix(strings.ToLower(name), "nats-") }
+
+func singleLine(s string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(s) }
+
+// ErrNotFound is returned when there is no dead letter with the given sequence, any more or yet.
+var ErrNotFound = errors.New("no such dead letter")
+
+// parse reads a dead letter as it is stored. Headers that are missing or damaged leave their fields empty: a letter
+// that somebody else put there is shown as far as it goes.
+func parse(msg *jetstream.RawStreamMsg) Letter {
+	l := Letter{
+		Sequence: msg.Sequence, Subject: msg.Subject, Body: msg.Data, Headers: nats.Header{},
+		Reason: msg.Header.Get(HeaderReason), Detail: msg.Header.Get(HeaderDetail),
+		OriginalSubject: msg.Header.Get(HeaderOriginalSubject), Stream: msg.Header.Get(HeaderStream),
+	}
+	l.StreamSequence, _ = strconv.ParseUint(msg.Header.Get(HeaderSequence), 10, 64)
+	l.Deliveries, _ = strconv.ParseUint(msg.Header.Get(HeaderDeliveries), 10, 64)
+	l.BodySize, _ = strconv.Atoi(msg.Header.Get(HeaderBodySize))
+	l.DeadAt, _ = time.Parse(time.RFC3339Nano, msg.Header.Get(HeaderDeadAt))
+	if l.DeadAt.IsZero() {
+		l.DeadAt = msg.Time.UTC()
+	}
+	for name, values := range msg.Header {
+		original, wasNATS := strings.CutPrefix(name, HeaderOriginalPrefix+"Nats-")
+		switch {
+		case wasNATS:
+			l.Headers["Nats-"+original] = values
+		case !strings.HasPrefix(name, "Tender-") && !strings.HasPrefix(name, "Nats-"):
+			l.Headers[name] = values
+		}
+	}
+	return l
+}

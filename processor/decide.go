@@ -1,0 +1,173 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/payment"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+// errForeignPayment means that the payment belongs to another tenant. To this one it does not exist.
+var errForeignPayment = errors.New("no such payment")
+
+// begin decides a command on the payment as it stands and commits the decision together with the claim of its
+// idempotency key.
+func (h *handling) begin(ctx context.Context, cmd messages.Command) (payment.Decision, error) {
+	for {
+		loaded, err := h.load(ctx, cmd)
+		if err != nil {
+			return payment.Decision{}, err
+		}
+		d, claim := h.meaning(loaded, cmd)
+		if d.TooEarly() && h.patient(ctx) {
+			continue
+		}
+		err = h.commit(ctx, loaded.Payment, d, claim)
+		if !h.reloads(ctx, err) {
+			return d, err
+		}
+	}
+}
+
+// record decides on the payment as it was left, or as others left it meanwhile, and commits.
+func (h *handling) record(
+	ctx context.Context, cmd messages.Command, p *payment.Payment, decide func(*payment.Payment) payment.Decision,
+) (payment.Decision, error) {
+	for {
+		d := decide(p)
+		err := h.commit(ctx, p, d, nil)
+		if !h.reloads(ctx, err) {
+			return d, err
+		}
+		loaded, err := h.load(ctx, cmd)
+		if err != nil {
+			return payment.Decision{}, err
+		}
+		p = loaded.Payment
+	}
+}
+
+// meaning says what a command means given what is known of its idempotency key: a new question, one answered before
+// whose answer may have been cut short, or another question under a key that is taken.
+func (h *handling) meaning(loaded store.Loaded, cmd messages.Command) (payment.Decision, *store.Claim) {
+	p, env := loaded.Payment, h.env(cmd, loaded.Payment)
+	known := loaded.Claim
+	switch {
+	case cmd.IdempotencyKey == "":
+		return payment.Decide(p, cmd, env), nil
+	case known == nil:
+		d := payment.Decide(p, cmd, env)
+		return d, claimFor(cmd, d)
+	case known.PaymentID == cmd.PaymentID && known.PayloadHash == cmd.PayloadHash:
+		return payment.Continue(p, cmd, known.OperationID, env), nil
+	case loaded.Conflict != nil:
+		return payment.Decision{Payment: p}, nil
+	default:
+		d := payment.Reject(p, cmd, rejectionFor(cmd, known), env)
+		claim := claimFor(cmd, d)
+		claim.ConflictHash = store.ConflictHash(cmd.PayloadHash, cmd.PaymentID)
+		return d, claim
+	}
+}
+
+// rejectionFor explains a key that was used before for something else. A create that differs in nothing but its payment
+// id is the same create again: the first payment stands, and is named.
+func rejectionFor(cmd messages.Command, known *store.RecordedClaim) messages.CommandRejected {
+	if cmd.Name() == messages.CommandCreate && known.PayloadHash == cmd.PayloadHash {
+		return messages.CommandRejected{
+			Code: messages.RejectAlreadyProcessed, OriginalPaymentID: known.PaymentID,
+			Message: "this create was processed before, as payment " + known.PaymentID.String(),
+		}
+	}
+	return messages.CommandRejected{
+		Code: messages.RejectIdempotencyConflict, OriginalPaymentID: known.PaymentID,
+		Message: "the idempotency key was used before for a different " + string(cmd.Name()),
+	}
+}
+
+func claimFor(cmd messages.Command, d payment.Decision) *store.Claim {
+	return &store.Claim{
+		Tenant: cmd.Tenant, Command: cmd.Name(), Key: cmd.IdempotencyKey, PayloadHash: cmd.PayloadHash,
+		OperationID: d.OperationID(), Rejected: d.Refusal != nil,
+	}
+}
+
+// load reads the payment and what is known of the command's key, however long PostgreSQL is away.
+func (h *handling) load(ctx context.Context, cmd messages.Command) (store.Loaded, error) {
+	key := store.Key{PaymentID: cmd.PaymentID, Tenant: cmd.Tenant, Command: cmd.Name(), IdempotencyKey: cmd.IdempotencyKey}
+	if key.IdempotencyKey != "" {
+		key.ConflictHash = store.ConflictHash(cmd.PayloadHash, cmd.PaymentID)
+	}
+	for {
+		loaded, err := h.Store.Load(ctx, key)
+		switch {
+		case err == nil && loaded.Payment.Version > 0 && loaded.Payment.Tenant != cmd.Tenant:
+			return store.Loaded{}, errForeignPayment
+		case err == nil:
+			h.progress()
+			return loaded, nil
+		case !h.outlasts(ctx, err):
+			return store.Loaded{}, fmt.Errorf("load payment %s: %w", cmd.PaymentID, err)
+		}
+	}
+}
+
+// commit writes what was decided; nothing decided is nothing to write.
+func (h *handling) commit(ctx context.Context, before *payment.Payment, d payment.Decision, claim *store.Claim) error {
+	if len(d.Events) == 0 {
+		return nil
+	}
+	err := h.Store.Commit(ctx, store.Change{
+		Payment: d.Payment, ExpectedVersion: before.Version, Events: d.Events, Claim: claim, PreviousDueAt: before.DueAt(),
+	})
+	if err != nil {
+		return fmt.Errorf("commit payment %s at version %d: %w", d.Payment.ID, d.Payment.Version, err)
+	}
+	h.progress()
+	return nil
+}
+
+// reloads reports whether a commit that came back with err is to be decided anew on a fresh state: somebody else was
+// faster, or it is not known whether it was written.
+func (h *handling) reloads(ctx context.Context, err error) bool {
+	switch {
+	case err == nil:
+		return false
+	case errors.Is(err, store.ErrVersionConflict), errors.Is(err, store.ErrClaimTaken):
+		return ctx.Err() == nil
+	default:
+		return h.outlasts(ctx, err)
+	}
+}
+
+// outlasts waits a moment if PostgreSQL is away, and reports whether it may be back. The command stays in hand
+// meanwhile: an outage costs no deliveries, and the slots it fills keep new commands from being fetched.
+func (h *handling) outlasts(ctx context.Context, err error) bool {
+	if !store.Retryable(err) || ctx.Err() != nil {
+		return false
+	}
+	h.progress()
+	h.Log.Debug("waiting for PostgreSQL", zap.Error(err))
+	return wait(ctx, outagePause)
+}
+
+const (
+	outagePause  = 250 * time.Millisecond
+	patiencePace = 20 * time.Millisecond
+)
+
+// patient waits a moment for what the command came too early for, and reports whether to look again.
+func (h *handling) patient(ctx context.Context) bool {
+	waited := h.Now().Sub(h.began)
+	if waited >= h.cfg.Patience {
+		return false
+	}
+	// Look again soon at first, then more and more rarely.
+	return wait(ctx, min(max(patiencePace, waited/4), h.cfg.Patience-waited))
+}

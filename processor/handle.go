@@ -1,0 +1,116 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/deadletter"
+	"github.com/seed-384b1f8a/tender/processor/gateway"
+	"github.com/seed-384b1f8a/tender/processor/payment"
+)
+
+// handling is one delivery on its way through the worker.
+type handling struct {
+	*Worker
+	msg jetstream.Msg
+	// began is when the delivery arrived.
+	began time.Time
+	pulse pulse
+}
+
+// handle takes one delivery from its arrival to its settlement, in its own goroutine. ctx ends when the worker is cut
+// short.
+func (w *Worker) handle(ctx context.Context, msg jetstream.Msg) {
+	defer w.busy.Done()
+	defer w.release(1)
+	h := &handling{Worker: w, msg: msg, began: w.Now()}
+	h.pulse.start(w.cfg.AckWait/3, h.beat)
+	defer h.pulse.stop()
+	h.progress()
+	h.settle(ctx, msg, h.answer(ctx))
+}
+
+// answer brings a command to its outcome and says what becomes of the delivery. A panic costs this one delivery.
+func (h *handling) answer(ctx context.Context) (v verdict) {
+	defer func() {
+		if value := recover(); value != nil {
+			h.Log.Error("a handler panicked", zap.String("subject", h.msg.Subject()),
+				zap.Any("panic", value), zap.ByteString("stack", debug.Stack()))
+			v = handBack(errPanic)
+		}
+	}()
+	meta, err := h.msg.Metadata()
+	if err != nil {
+		return handBack(err)
+	}
+	if meta.NumDelivered > uint64(h.cfg.DeliveriesMax) { //nolint:gosec // a positive setting
+		return giveUp(deadletter.ReasonDeliveriesExhausted, "delivered too often without an outcome")
+	}
+	cmd, err := messages.DecodeCommand(h.msg.Subject(), h.msg.Headers(), h.msg.Data())
+	var refused *messages.DecodeError
+	switch {
+	case errors.As(err, &refused):
+		return giveUp(string(refused.Code), refused.Error())
+	case err != nil:
+		return handBack(err)
+	}
+	return verdictOn(h.process(ctx, cmd))
+}
+
+// process is the way of one command: what it means, then what the gateway says, then what that means, until nothing is
+// left to ask. Every decision is committed before the next step is taken.
+func (h *handling) process(ctx context.Context, cmd messages.Command) error {
+	d, err := h.begin(ctx, cmd)
+	for err == nil && d.Call != nil {
+		call := *d.Call
+		outcome := h.ask(ctx, call)
+		h.progress()
+		d, err = h.record(ctx, cmd, d.Payment, func(p *payment.Payment) payment.Decision {
+			return payment.Settle(p, cmd, call, outcome, h.env(cmd, p))
+		})
+		if err == nil && cmd.Name() == messages.CommandResume {
+			// More than one thing may be due.
+			d, err = h.begin(ctx, cmd)
+		}
+	}
+	return err
+}
+
+// ask makes a call to the gateway that the operation names.
+func (h *handling) ask(ctx context.Context, c payment.Call) messages.Outcome {
+	g, ok := h.Gateways.Get(c.Operation.Gateway)
+	switch {
+	case !ok && c.Lookup:
+		return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: "no gateway " + c.Operation.Gateway + " is configured here"}
+	case !ok:
+		return messages.Outcome{Kind: messages.OutcomeNotSent, Detail: "no gateway " + c.Operation.Gateway + " is configured here"}
+	case c.Lookup:
+		return g.Lookup(ctx, c.Operation)
+	default:
+		return g.Do(ctx, c.Operation)
+	}
+}
+
+// env is what a decision depends on besides the payment and the command.
+func (h *handling) env(cmd messages.Command, p *payment.Payment) payment.Env {
+	env := payment.Env{Now: h.Now(), Policy: h.cfg.Policy}
+	facts := gateway.Facts{
+		Tenant: cmd.Tenant, AmountMinor: p.AmountMinor, Currency: p.Currency, Country: p.Country, PaymentMethod: p.PaymentMethod,
+	}
+	switch c := cmd.Body.(type) {
+	case *messages.Create:
+		facts.AmountMinor, facts.Currency, facts.Country, facts.PaymentMethod = c.AmountMinor, c.Currency, c.Country, c.PaymentMethod
+	case *messages.Confirm:
+		facts.PaymentMethod = c.PaymentMethod
+	}
+	if choice, ok := h.Router.Route(facts); ok {
+		env.Route = payment.Route{Gateway: choice.Gateway, Rule: choice.Rule}
+	}
+	return env
+}

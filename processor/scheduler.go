@@ -1,0 +1,101 @@
+package processor
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+// SchedulerConfig tunes a Scheduler. The zero value of a field means its default.
+type SchedulerConfig struct {
+	// PollInterval is how often to look for due timers; a timer is late by this much at most. Default 250 ms.
+	PollInterval time.Duration
+	// BatchMax is how many timers are fired in one transaction; default 500.
+	BatchMax int
+	// Lease is how long a fired timer may go unanswered before it is fired again; default 30 s.
+	Lease time.Duration
+	// SweepInterval is how often to look for operations that everybody has left; default 30 s. SweepAge is how long
+	// nothing must have happened to one; default 5 min, and never less than Policy.SentStale of the workers.
+	SweepInterval, SweepAge time.Duration
+}
+
+func (c SchedulerConfig) withDefaults() SchedulerConfig {
+	if c.PollInterval == 0 {
+		c.PollInterval = 250 * time.Millisecond
+	}
+	if c.BatchMax == 0 {
+		c.BatchMax = 500
+	}
+	if c.Lease == 0 {
+		c.Lease = 30 * time.Second
+	}
+	if c.SweepInterval == 0 {
+		c.SweepInterval = 30 * time.Second
+	}
+	if c.SweepAge == 0 {
+		c.SweepAge = 5 * time.Minute
+	}
+	return c
+}
+
+// Scheduler turns due timers into resume commands on the bus, through the outbox. Any number may run: each timer is
+// fired by one of them.
+type Scheduler struct {
+	store *store.Store
+	cfg   SchedulerConfig
+	log   *zap.Logger
+	now   func() time.Time
+	// swept is when the sweep last ran.
+	swept time.Time
+	down  bool
+}
+
+// NewScheduler returns a scheduler that has not begun.
+func NewScheduler(s *store.Store, cfg SchedulerConfig, log *zap.Logger, now func() time.Time) *Scheduler {
+	return &Scheduler{store: s, cfg: cfg.withDefaults(), log: log, now: now}
+}
+
+// Run fires timers until ctx is done; it always returns nil. PostgreSQL may be away at any time: what is due stays due.
+func (s *Scheduler) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		more, err := s.tick(ctx)
+		s.report(ctx, err)
+		if err != nil || !more {
+			wait(ctx, s.cfg.PollInterval)
+		}
+	}
+	return nil
+}
+
+// tick fires one batch; true if there may be more at once.
+func (s *Scheduler) tick(ctx context.Context) (more bool, err error) {
+	now := s.now()
+	if now.Sub(s.swept) >= s.cfg.SweepInterval {
+		found, err := s.store.SweepStale(ctx, now, s.cfg.SweepAge, s.cfg.BatchMax)
+		if err != nil {
+			return false, err
+		}
+		if found > 0 {
+			s.log.Warn("operations were left without an answer: resuming them", zap.Int("payments", found))
+		}
+		s.swept = now
+	}
+	fired, err := s.store.FireTimers(ctx, now, s.cfg.BatchMax, s.cfg.Lease)
+	return fired == s.cfg.BatchMax, err
+}
+
+// report logs an outage when it begins and when it ends.
+func (s *Scheduler) report(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !s.down:
+		s.down = true
+		s.log.Warn("timers can't be fired: trying again until they can", zap.Error(err))
+	case err == nil && s.down:
+		s.down = false
+		s.log.Info("timers fire again")
+	}
+}

@@ -1,0 +1,215 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway"
+	"github.com/seed-384b1f8a/tender/processor/payment"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+// WorkerConfig tunes a Worker. The zero value of a field means its default.
+type WorkerConfig struct {
+	// SlotsMax is how many commands are in progress at once; default 512.
+	SlotsMax int
+	// AckWait is that of the consumer; a sign of life is sent three times as often. Default 30 s.
+	AckWait time.Duration
+	// DeliveriesMax is after how many deliveries a command becomes a dead letter unhandled; default 8.
+	DeliveriesMax int
+	// Patience is how long a command that came too early waits for its payment or for an operation in progress before
+	// it is refused. Zero refuses at once.
+	Patience time.Duration
+	// HandleTimeout bounds the work on one delivery, time spent waiting for PostgreSQL aside; default 1 min.
+	HandleTimeout time.Duration
+	// DrainTimeout bounds how long Run finishes commands in progress once it is told to stop; default 25 s.
+	DrainTimeout time.Duration
+	// Policy holds the times of retries and expiries; its zero value means payment.DefaultPolicy.
+	Policy payment.Policy
+}
+
+func (c WorkerConfig) withDefaults() WorkerConfig {
+	if c.SlotsMax == 0 {
+		c.SlotsMax = 512
+	}
+	if c.AckWait == 0 {
+		c.AckWait = 30 * time.Second
+	}
+	if c.DeliveriesMax == 0 {
+		c.DeliveriesMax = 8
+	}
+	if c.HandleTimeout == 0 {
+		c.HandleTimeout = time.Minute
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 25 * time.Second
+	}
+	if c.Policy.SentStale == 0 {
+		c.Policy = payment.DefaultPolicy()
+	}
+	return c
+}
+
+// Parts are what a Worker works with. All are required; their owner closes them after Run has returned.
+type Parts struct {
+	JetStream jetstream.JetStream
+	Store     *store.Store
+	Gateways  *gateway.Set
+	Router    gateway.Router
+	Log       *zap.Logger
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Worker handles commands, as many at once as it has slots. Any number of workers share the commands between them.
+type Worker struct {
+	Parts
+	cfg   WorkerConfig
+	slots chan struct{}
+	busy  sync.WaitGroup
+}
+
+// NewWorker returns a worker that has not begun.
+func NewWorker(parts Parts, cfg WorkerConfig) *Worker {
+	cfg = cfg.withDefaults()
+	return &Worker{Parts: parts, cfg: cfg, slots: make(chan struct{}, cfg.SlotsMax)}
+}
+
+// fetchWait is how long one request for commands waits on the server. What arrives after the worker was told to stop
+// is handed back, so it also bounds how long that takes.
+const fetchWait = time.Second
+
+// Run handles commands until ctx is done. Then it takes no more, hands back what it has not begun, and finishes what
+// it has within DrainTimeout; after that it cuts the rest short, which their redelivery takes up. NATS and PostgreSQL
+// may be away when it starts and at any time later. It always returns nil, and only after every handler has ended.
+func (w *Worker) Run(ctx context.Context) error {
+	work, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	w.consume(ctx, work)
+	w.drain(cut)
+	return nil
+}
+
+// consume fetches commands for as long as ctx lasts, waiting out every failure.
+func (w *Worker) consume(ctx, work context.Context) {
+	pause := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0),
+	)
+	var failing bool
+	var consumer jetstream.Consumer
+	for ctx.Err() == nil {
+		err := w.fetch(ctx, work, &consumer)
+		if err == nil {
+			if failing {
+				w.Log.Info("commands are coming again")
+			}
+			failing = false
+			pause.Reset()
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if !failing {
+			w.Log.Warn("no commands to be had: trying again until there are", zap.Error(err))
+		}
+		failing = true
+		consumer = nil
+		wait(ctx, pause.NextBackOff())
+	}
+}
+
+// fetch asks for as many commands as there are free slots and starts a handler for each.
+func (w *Worker) fetch(ctx, work context.Context, consumer *jetstream.Consumer) error {
+	if *consumer == nil {
+		found, err := w.JetStream.Consumer(ctx, messages.StreamCommands, messages.ConsumerWorkers)
+		if err != nil {
+			return fmt.Errorf("find consumer %s of stream %s (has `tender provision` been run?): %w",
+				messages.ConsumerWorkers, messages.StreamCommands, err)
+		}
+		*consumer = found
+	}
+	free := w.acquire(ctx)
+	if free == 0 {
+		return nil
+	}
+	defer func() { w.release(free) }()
+	batch, err := (*consumer).Fetch(free, jetstream.FetchMaxWait(fetchWait))
+	if err != nil {
+		return fmt.Errorf("fetch %d commands: %w", free, err)
+	}
+	for msg := range batch.Messages() {
+		if ctx.Err() != nil {
+			w.returnNow(msg)
+			continue
+		}
+		free--
+		w.busy.Add(1)
+		go w.handle(work, msg)
+	}
+	if err := batch.Error(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("fetch commands: %w", err)
+	}
+	return nil
+}
+
+// acquire waits for a free slot and takes every one there is.
+func (w *Worker) acquire(ctx context.Context) int {
+	select {
+	case w.slots <- struct{}{}:
+	case <-ctx.Done():
+		return 0
+	}
+	for n := 1; ; n++ {
+		select {
+		case w.slots <- struct{}{}:
+		default:
+			return n
+		}
+	}
+}
+
+func (w *Worker) release(n int) {
+	for range n {
+		<-w.slots
+	}
+}
+
+// drain waits for the handlers, then cuts them short.
+func (w *Worker) drain(cut context.CancelFunc) {
+	done := make(chan struct{})
+	go func() {
+		w.busy.Wait()
+		close(done)
+	}()
+	limit := time.NewTimer(w.cfg.DrainTimeout)
+	defer limit.Stop()
+	select {
+	case <-done:
+	case <-limit.C:
+		w.Log.Warn("commands in progress are cut short: their redelivery takes them up",
+			zap.Int("commands", len(w.slots)), zap.Duration("drain_timeout", w.cfg.DrainTimeout))
+		cut()
+		<-done
+	}
+}
+
+// wait pauses, and reports whether ctx still lasts.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
