@@ -50,9 +50,14 @@ const (
 )
 
 const (
-	// settleLaterSQL lets the transaction commit without waiting for the disk. What a crash of PostgreSQL undoes is only
-	// the note that rows were published: they are published again, under the same ids.
-	settleLaterSQL = `SELECT set_config('synchronous_commit', 'off', true)`
+	// settingsSQL sets, for the transaction of one exchange: not to wait for the disk at the end, since what a crash of
+	// PostgreSQL undoes is only the note that rows were published, and they are published again under the same ids; and
+	// to walk the index whatever the statistics say. A table that is empty one moment and holds a backlog the next has no
+	// statistics worth the name, and the plan they suggest sorts the whole backlog for each batch.
+	settingsSQL = `
+SELECT set_config('synchronous_commit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
+       set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+       set_config('enable_sort', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('jit', 'off', true)`
 
 	deleteSQL = `
 DELETE FROM outbox o
@@ -90,7 +95,11 @@ CROSS JOIN LATERAL (
 func (l *lane) exchange(ctx context.Context, done outcome, next reading) ([]row, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
 	defer cancel()
+	if done.empty() && len(next.partitions) == 0 {
+		return nil, nil
+	}
 	var b pgx.Batch
+	b.Queue(settingsSQL)
 	queueOutcome(&b, done)
 	flag := len(next.partitions) > 0 && (l.asleep != next.drowsy || l.asleepFor != len(next.partitions))
 	if flag {
@@ -103,9 +112,6 @@ func (l *lane) exchange(ctx context.Context, done outcome, next reading) ([]row,
 			rows, err = pgx.CollectRows(found, scanRow)
 			return err
 		})
-	}
-	if b.Len() == 0 {
-		return nil, nil
 	}
 	if err := l.relay.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, fmt.Errorf("record %d published and %d refused rows of outbox and read on: %w",
@@ -132,10 +138,6 @@ func (l *lane) finish(ctx context.Context, done outcome) error {
 }
 
 func queueOutcome(b *pgx.Batch, done outcome) {
-	if done.empty() {
-		return
-	}
-	b.Queue(settleLaterSQL)
 	if n := len(done.published); n > 0 {
 		partitions, ids := make([]int16, n), make([]int64, n)
 		for i := range done.published {

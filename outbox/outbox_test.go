@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,8 +19,6 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/harness"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
-
 // bundle is a database with an outbox and a bus with one stream, PAYMENTS, for payments.evt.>.
 type bundle struct {
 	t    testing.TB
@@ -29,14 +29,27 @@ type bundle struct {
 	js   jetstream.JetStream
 }
 
-func setup(t testing.TB) *bundle {
+func setup(t testing.TB) *bundle { return setupOn(t, harness.NATS(t)) }
+
+// setupOn uses a server of the test's own; login is a user and password, if the server has users.
+func setupOn(t testing.TB, bus *harness.NATSServer, login ...string) *bundle {
 	t.Helper()
-	b := &bundle{t: t, url: harness.Database(t), bus: harness.NATS(t)}
+	b := &bundle{t: t, url: harness.Database(t), bus: bus}
 	b.pool = b.newPool()
 	b.exec(outbox.SchemaV1())
-	b.nc, b.js = b.connect()
+	b.nc, b.js = b.connect(login...)
 	b.provision(stream())
 	return b
+}
+
+// withConfig starts a server with a piece of configuration.
+func withConfig(t testing.TB, config string) *harness.NATSServer {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return harness.NATS(t, func(o *harness.NATSOptions) { o.ConfigFile = file })
 }
 
 func stream() jetstream.StreamConfig {
@@ -55,9 +68,13 @@ func (b *bundle) newPool() *pgxpool.Pool {
 	return pool
 }
 
-func (b *bundle) connect() (*nats.Conn, jetstream.JetStream) {
+func (b *bundle) connect(login ...string) (*nats.Conn, jetstream.JetStream) {
 	b.t.Helper()
-	nc := b.bus.Connect(b.t, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	options := reconnecting()
+	if len(login) == 2 {
+		options = append(options, nats.UserInfo(login[0], login[1]))
+	}
+	nc := b.bus.Connect(b.t, options...)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		b.t.Fatal(err)
@@ -69,6 +86,13 @@ func (b *bundle) provision(config jetstream.StreamConfig) {
 	b.t.Helper()
 	if _, err := b.js.CreateOrUpdateStream(b.t.Context(), config); err != nil {
 		b.t.Fatal(err)
+	}
+}
+
+func reconnecting() []nats.Option {
+	return []nats.Option{
+		nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // not to standard error
 	}
 }
 
@@ -184,7 +208,7 @@ func (b *bundle) messages(name string) []jetstream.Msg {
 	if batch.Error() != nil || len(msgs) != n {
 		b.t.Fatalf("read %d of %d messages: %v", len(msgs), n, batch.Error())
 	}
-	return msgs
+	return slices.DeleteFunc(msgs, func(m jetstream.Msg) bool { return m.Subject() == markSubject })
 }
 
 // event is the n-th message of a key.
@@ -202,12 +226,21 @@ func event(key string, n int) outbox.Message {
 func events(keys, n int) []outbox.Message {
 	msgs := make([]outbox.Message, 0, keys*n)
 	for version := 1; version <= n; version++ {
-		for key := range keys {
-			msgs = append(msgs, event(fmt.Sprintf("pay-%d", key), version))
-		}
+		msgs = append(msgs, someEvents(keys, version)...)
 	}
 	return msgs
 }
+
+// someEvents are the n-th messages of a number of keys.
+func someEvents(keys, n int) []outbox.Message {
+	msgs := make([]outbox.Message, keys)
+	for key := range keys {
+		msgs[key] = event(keyName(key), n)
+	}
+	return msgs
+}
+
+func keyName(n int) string { return fmt.Sprintf("pay-%d", n) }
 
 // wantInOrder checks that the stream holds messages 1 to n of each key once and in order.
 func wantInOrder(t testing.TB, msgs []jetstream.Msg, keys, n int) {

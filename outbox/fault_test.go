@@ -1,0 +1,148 @@
+package outbox_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-384b1f8a/tender/outbox"
+	"github.com/seed-384b1f8a/tender/processor/harness"
+)
+
+func TestBrokerRestartInTheMiddle(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := newWire(t, b.bus.URL())
+	cfg := quick()
+	cfg.BatchMax = 50
+	b.append(events(100, 20)...)
+	relay := b.relayOn(b.pool, b.connectOver(w), cfg)
+	harness.Eventually(t, "some of the rows are published", func() bool { return relay.Stats().Published > 100 })
+	b.restartBroker(w)
+	b.drained()
+	wantInOrder(t, b.messages("PAYMENTS"), 100, 20)
+}
+
+func TestConnectionLostInTheMiddleOfBatches(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := newWire(t, b.bus.URL())
+	cfg := quick()
+	cfg.BatchMax = 50
+	relay := b.relayOn(b.pool, b.connectOver(w), cfg)
+	for n := 1; n <= 20; n++ {
+		before := relay.Stats()
+		b.append(someEvents(100, n)...)
+		harness.Eventually(t, "more is published", func() bool { return relay.Stats() != before })
+		w.cut()
+		w.mend()
+	}
+	b.drained()
+	wantInOrder(t, b.messages("PAYMENTS"), 100, 20)
+}
+
+func TestBrokerAndSchemaMayComeLater(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`ALTER TABLE outbox RENAME TO elsewhere`)
+	b.bus.Down()
+	relay := b.relay(quick())
+	b.exec(`ALTER TABLE elsewhere RENAME TO outbox`)
+	relay.owning(t, outbox.Partitions)
+	b.append(events(5, 5)...)
+	if err := b.bus.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.drained()
+	wantInOrder(t, b.messages("PAYMENTS"), 5, 5)
+	if n := relay.Stats().Parked; n != 0 {
+		t.Errorf("%d rows were parked", n)
+	}
+}
+
+// Three relays, writers with several versions of a key in a transaction, and all the while sessions of PostgreSQL are
+// killed, relays come and go, connections break and the broker restarts: every message is in the stream once and in order.
+func TestNothingIsLostDoubledOrReorderedUnderFaults(t *testing.T) {
+	t.Parallel()
+	const writers, keys, versions = 3, 8, 60
+	b := setup(t)
+	w := newWire(t, b.bus.URL())
+	cfg := quick()
+	cfg.BatchMax = 20
+	relays := make([]*running, 3)
+	start := func(i int) {
+		pool := b.newPool()
+		relays[i] = b.relayOn(pool, b.connectOver(w), cfg)
+	}
+	for i := range relays {
+		start(i)
+	}
+	ctx, written := context.WithCancel(t.Context())
+	defer written()
+	var writing sync.WaitGroup
+	for w := range writers {
+		writing.Go(func() { b.write(w*keys, keys, versions) })
+	}
+	go func() { writing.Wait(); written() }()
+
+	for fault := 0; ctx.Err() == nil; fault++ {
+		switch fault % 5 {
+		case 0, 3:
+			b.killRelaySessions()
+		case 1:
+			relays[fault%3].stop()
+			start(fault % 3)
+		case 2:
+			w.cut()
+			w.mend()
+		case 4:
+			b.restartBroker(w)
+		}
+		before := published(relays)
+		harness.Eventually(t, "something is published after the fault", func() bool {
+			return published(relays) > before || ctx.Err() != nil
+		})
+	}
+	b.drained()
+	wantInOrder(t, b.messages("PAYMENTS"), writers*keys, versions)
+}
+
+// write appends versions 1 to n of some keys, two versions of a key in each transaction, and repeats a transaction that a
+// fault ended.
+func (b *bundle) write(from, keys, n int) {
+	for version := 1; version <= n; version += 2 {
+		for key := from; key < from+keys; key++ {
+			for b.t.Context().Err() == nil {
+				err := pgx.BeginFunc(b.t.Context(), b.pool, func(tx pgx.Tx) error {
+					return outbox.Append(b.t.Context(), tx, event(keyName(key), version), event(keyName(key), version+1))
+				})
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, context.Canceled) {
+					b.t.Error(err)
+					return
+				}
+			}
+		}
+	}
+}
+
+// killRelaySessions ends the sessions of relays, whatever they are at: reading, deleting, or holding locks.
+func (b *bundle) killRelaySessions() {
+	b.t.Helper()
+	b.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid()
+		AND (query LIKE '%outbox_partition SET%' OR query LIKE '%FROM outbox w%' OR query LIKE '%pg_try_advisory_lock%')`)
+}
+
+func published(relays []*running) int64 {
+	var n int64
+	for _, r := range relays {
+		n += r.Stats().Published
+	}
+	return n
+}
