@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // cloudEventsSource is the ce-source of what Tender itself publishes.
@@ -76,6 +77,9 @@ func commandHeaders(c Command, origin Origin) (map[string]string, error) {
 		}
 		if err := checkID("header "+HeaderIdempotencyKey, c.IdempotencyKey); err != nil {
 			return nil, err
+		}
+		if utf8.RuneCountInString(c.IdempotencyKey) > keyLengthMax {
+			return nil, refuse(CodeInvalidHeader, "header "+HeaderIdempotencyKey, "is longer than %d characters", keyLengthMax)
 		}
 		header[HeaderIdempotencyKey] = c.IdempotencyKey
 	}

@@ -31,8 +31,10 @@ const (
 const (
 	cloudEventsVersion = "1.0"
 	contentTypeJSON    = "application/json"
-	// keyLengthMax bounds idempotency keys and ids, in characters.
+	// keyLengthMax bounds idempotency keys, in characters.
 	keyLengthMax = 255
+	// idLengthMax bounds ids, which may hold a key and what makes it unique; see CommandMessageID.
+	idLengthMax = 512
 )
 
 // commandHeader is what the headers say about a command.
@@ -73,8 +75,12 @@ func readCommandHeader(header nats.Header) (commandHeader, error) {
 			return commandHeader{}, err
 		}
 	}
+	keySource := HeaderIdempotencyKey
 	if h.idempotencyKey == "" {
-		h.idempotencyKey = messageID
+		h.idempotencyKey, keySource = messageID, HeaderMessageID
+	}
+	if utf8.RuneCountInString(h.idempotencyKey) > keyLengthMax {
+		return commandHeader{}, refuse(CodeInvalidHeader, "header "+keySource, "is longer than %d characters", keyLengthMax)
 	}
 	h.id = firstOf(ceID, messageID, h.idempotencyKey)
 	return h, nil
@@ -98,8 +104,8 @@ func checkID(field, value string) error {
 	switch {
 	case value == "":
 		return refuse(CodeInvalidHeader, field, "is empty")
-	case utf8.RuneCountInString(value) > keyLengthMax:
-		return refuse(CodeInvalidHeader, field, "is longer than %d characters", keyLengthMax)
+	case utf8.RuneCountInString(value) > idLengthMax:
+		return refuse(CodeInvalidHeader, field, "is longer than %d characters", idLengthMax)
 	case !utf8.ValidString(value) || !isPrintable(value):
 		return refuse(CodeInvalidHeader, field, "holds characters that cannot be printed")
 	case value[0] == ' ' || value[len(value)-1] == ' ':

@@ -142,6 +142,19 @@ func PaymentEventFilter(tenant string, paymentID uuid.UUID) (string, error) {
 	return eventSubjectPrefix + tenant + ".*.*." + paymentID.String(), nil
 }
 
+// DeadLetterFilter returns the subject that matches every dead letter of a tenant, or of all tenants if it is "".
+func DeadLetterFilter(tenant string) (string, error) {
+	if tenant == "" {
+		return deadLetterSubjectPrefix + ">", nil
+	}
+	if tenant != unreadable {
+		if err := ValidateTenant(tenant); err != nil {
+			return "", err
+		}
+	}
+	return deadLetterSubjectPrefix + tenant + ".>", nil
+}
+
 func cutSubject(subject, prefix string, tokens int, shape string) ([]string, error) {
 	rest, ok := strings.CutPrefix(subject, prefix)
 	if !ok || strings.Count(rest, ".") != tokens-1 {

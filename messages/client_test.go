@@ -1,0 +1,292 @@
+package messages_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/harness"
+)
+
+func newClient(t testing.TB, conn *nats.Conn) *messages.Client {
+	t.Helper()
+	client, err := messages.NewClient(conn, messages.ClientConfig{Tenant: "acme", Source: "/shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func aCreate() *messages.Create {
+	return &messages.Create{AmountMinor: 1999, Currency: "USD", PaymentMethod: "pm_card_visa"}
+}
+
+// emit publishes an event as the relay would.
+func emit(t testing.TB, js jetstream.JetStream, cause messages.Command, version int64, data messages.EventData) messages.Event {
+	t.Helper()
+	e := messages.Event{
+		PaymentID: cause.PaymentID, Tenant: cause.Tenant, Version: version, Status: messages.StatusCaptured,
+		OccurredAt:    time.Date(2026, 7, 12, 12, 0, 0, 0, time.UTC),
+		CorrelationID: cause.CorrelationID, CausationID: cause.ID, Data: data,
+	}
+	subject, header, body, err := messages.EncodeEvent(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg := &nats.Msg{Subject: subject, Header: toHeader(header), Data: body}
+	if _, err := js.PublishMsg(t.Context(), msg, jetstream.WithMsgID(messages.EventMessageID(e))); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestClientPublishes(t *testing.T) {
+	t.Parallel()
+	js := bus(t)
+	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	client := newClient(t, js.Conn())
+	command := messages.Command{IdempotencyKey: "order-42", Body: aCreate()}
+	ack, err := client.Publish(t.Context(), command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ack.Stream != messages.StreamCommands || ack.Sequence != 1 || ack.Duplicate {
+		t.Errorf("ack %+v", ack)
+	}
+	sent := ack.Command
+	if sent.ID != "create:order-42" || sent.PaymentID.Version() != 7 || sent.Tenant != "acme" {
+		t.Errorf("sent %+v", sent)
+	}
+	again, err := client.Publish(t.Context(), sent)
+	if err != nil || !again.Duplicate || again.Sequence != 1 {
+		t.Errorf("published again: %+v, %v", again, err)
+	}
+
+	stream, err := js.Stream(t.Context(), messages.StreamCommands)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := stream.GetMsg(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := messages.DecodeCommand(msg.Subject, msg.Header, msg.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.PayloadHash != sent.PayloadHash || got.ID != sent.ID || got.IdempotencyKey != "order-42" {
+		t.Errorf("on the bus %+v, want %+v", got, sent)
+	}
+	if source := msg.Header.Get(messages.HeaderCESource); source != "/shop" {
+		t.Errorf("source %q", source)
+	}
+}
+
+func TestClientKeepsTenantsAndPaymentsApart(t *testing.T) {
+	t.Parallel()
+	js := bus(t)
+	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	other, err := messages.NewClient(js.Conn(), messages.ClientConfig{Tenant: "umbrella"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, client := range []*messages.Client{newClient(t, js.Conn()), newClient(t, js.Conn()), other} {
+		ack, err := client.Publish(t.Context(), messages.Command{ID: "1", Body: aCreate()})
+		if err != nil || ack.Duplicate {
+			t.Errorf("command %d: %+v, %v", i, ack, err)
+		}
+	}
+}
+
+func TestClientRefusesWhatNoWorkerTakes(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, harness.NATS(t).Connect(t))
+	card := aCreate()
+	card.PaymentMethod = cardText
+	for name, tt := range map[string]struct {
+		command messages.Command
+		want    messages.DecodeCode
+	}{
+		"no body":           {messages.Command{}, messages.CodeMissingField},
+		"no payment":        {messages.Command{Body: &messages.Void{}}, messages.CodeInvalidPaymentID},
+		"no amount":         {messages.Command{Body: &messages.Create{Currency: "USD", PaymentMethod: "x"}}, messages.CodeMissingField},
+		"a card number":     {messages.Command{Body: card}, messages.CodeCardNumberPresent},
+		"a card number key": {messages.Command{IdempotencyKey: cardText, Body: aCreate()}, messages.CodeCardNumberPresent},
+		"a long key":        {messages.Command{IdempotencyKey: strings.Repeat("k", 256), Body: aCreate()}, messages.CodeInvalidHeader},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := client.Publish(context.Background(), tt.command) //nolint:usetesting // runs after the parent's end
+			wantCode(t, err, tt.want)
+		})
+	}
+	_, err := messages.NewClient(nil, messages.ClientConfig{Tenant: "Acme"})
+	wantCode(t, err, messages.CodeInvalidTenant)
+}
+
+func TestClientWithoutStreams(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, harness.NATS(t).Connect(t))
+	ack, err := client.Publish(t.Context(), messages.Command{Body: aCreate()})
+	if !errors.Is(err, messages.ErrStreamMissing) || !strings.Contains(err.Error(), messages.StreamCommands) {
+		t.Errorf("publish: %v", err)
+	}
+	if ack.Command.PaymentID == uuid.Nil {
+		t.Error("the failed ack doesn't say which command to publish again")
+	}
+	_, err = client.Wait(t.Context(), ack.Command)
+	if !errors.Is(err, messages.ErrStreamMissing) || !strings.Contains(err.Error(), messages.StreamEvents) {
+		t.Errorf("wait: %v", err)
+	}
+}
+
+func TestClientWithFullStream(t *testing.T) {
+	t.Parallel()
+	js := bus(t)
+	provision(t, js, messages.StreamOptions{CommandMaxBytes: 10}, messages.ProvisionOptions{})
+	_, err := newClient(t, js.Conn()).Publish(t.Context(), messages.Command{Body: aCreate()})
+	if !errors.Is(err, messages.ErrStreamFull) {
+		t.Errorf("publish: %v", err)
+	}
+}
+
+func TestClientPublishesOverARestart(t *testing.T) {
+	t.Parallel()
+	server := harness.NATS(t)
+	conn := server.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	client := newClient(t, conn)
+	server.Down()
+	type result struct {
+		ack messages.Ack
+		err error
+	}
+	published := make(chan result, 1)
+	go func() {
+		ack, err := client.Publish(t.Context(), messages.Command{Body: aCreate()})
+		published <- result{ack, err}
+	}()
+	if err := server.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-published; r.err != nil || r.ack.Sequence != 1 {
+		t.Errorf("published over a restart: %+v, %v", r.ack, r.err)
+	}
+}
+
+func TestClientContext(t *testing.T) {
+	t.Parallel()
+	js := bus(t)
+	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	client := newClient(t, js.Conn())
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := client.Publish(ended, messages.Command{Body: aCreate()}); !errors.Is(err, context.Canceled) {
+		t.Errorf("publish: %v", err)
+	}
+	ack, err := client.Publish(t.Context(), messages.Command{Body: aCreate()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := client.Wait(soon, ack.Command); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("wait for what never comes: %v", err)
+	}
+}
+
+func TestWait(t *testing.T) {
+	t.Parallel()
+	js := bus(t)
+	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	client := newClient(t, js.Conn())
+	ack, err := client.Publish(t.Context(), messages.Command{Body: aCreate()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	create := ack.Command
+	emit(t, js, create, 1, &messages.PaymentCreated{AmountMinor: 1999, Currency: "USD"})
+	emit(t, js, create, 2, &messages.PaymentOutcomeUnknown{})
+	captured := emit(t, js, create, 4, &messages.PaymentCaptured{AmountMinor: 1999})
+
+	refund := create
+	refund.ID, refund.IdempotencyKey, refund.Body = "refund:1", "1", &messages.Refund{}
+	emit(t, js, refund, 5, &messages.RefundCreated{AmountMinor: 1999})
+
+	got, err := client.Wait(t.Context(), create)
+	if err != nil || got.Version != captured.Version {
+		t.Errorf("create ended with %+v, %v", got, err)
+	}
+
+	waited := make(chan messages.Event, 1)
+	go func() {
+		e, err := client.Wait(t.Context(), refund)
+		if err != nil {
+			t.Errorf("wait for the refund: %v", err)
+		}
+		waited <- e
+	}()
+	// One of a type that this version doesn't know is skipped.
+	_, err = js.Publish(t.Context(), "payments.evt.acme.payment.blessed."+create.PaymentID.String(), []byte(
+		`{"payment_id":"`+create.PaymentID.String()+`","tenant":"acme","version":6,"type":"payment.blessed","status":"captured",`+
+			`"occurred_at":"2026-07-12T12:00:00Z","causation_id":"refund:1"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	emit(t, js, refund, 7, &messages.RefundSucceeded{AmountMinor: 1999})
+	if e := <-waited; e.Version != 7 {
+		t.Errorf("refund ended with %+v", e)
+	}
+}
+
+func TestConnectNamesTheServerWithoutItsSecrets(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"nats://shop:hunter2@127.0.0.1:1", "shop:hunter2@127.0.0.1:1", "nats://hunter2@127.0.0.1:1,nats://127.0.0.1:2"} {
+		_, err := messages.Connect(t.Context(), messages.ClientConfig{URL: url, Tenant: "acme"})
+		if err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("connect: %v", err)
+		}
+	}
+}
+
+func TestEndsCommand(t *testing.T) {
+	t.Parallel()
+	ends := map[messages.CommandName][]messages.EventType{
+		messages.CommandCreate: {
+			messages.EventPaymentAuthorized, messages.EventPaymentCaptured, messages.EventPaymentActionRequired,
+			messages.EventPaymentDeclined, messages.EventPaymentFailed, messages.EventPaymentReviewOpened,
+		},
+		messages.CommandCapture: {messages.EventPaymentCaptured, messages.EventPaymentCaptureFailed, messages.EventPaymentReviewOpened},
+		messages.CommandVoid:    {messages.EventPaymentVoided, messages.EventPaymentVoidFailed, messages.EventPaymentReviewOpened},
+		messages.CommandRefund:  {messages.EventRefundSucceeded, messages.EventRefundFailed, messages.EventPaymentReviewOpened},
+		messages.CommandResolve: {messages.EventPaymentOutcomeResolved},
+		messages.CommandResume:  nil,
+	}
+	ends[messages.CommandConfirm] = ends[messages.CommandCreate]
+	samples := sampleEvents()
+	for _, name := range messages.CommandNames() {
+		for _, e := range samples {
+			want := false
+			for _, end := range ends[name] {
+				want = want || e.Type() == end
+			}
+			if rejected, ok := e.Data.(*messages.CommandRejected); ok {
+				want = rejected.Command == name
+			}
+			if got := messages.EndsCommand(name, e); got != want {
+				t.Errorf("EndsCommand(%s, %s) = %v", name, e.Type(), got)
+			}
+		}
+	}
+}

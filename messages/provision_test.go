@@ -1,0 +1,209 @@
+package messages_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/harness"
+)
+
+func bus(t testing.TB) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(harness.NATS(t).Connect(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+func provision(t testing.TB, js jetstream.JetStream, o messages.StreamOptions, how messages.ProvisionOptions) []messages.Change {
+	t.Helper()
+	changes, err := messages.Provision(t.Context(), js, o, how)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changes
+}
+
+func texts(changes []messages.Change) []string {
+	var lines []string
+	for _, c := range changes {
+		lines = append(lines, c.String())
+	}
+	return lines
+}
+
+func TestProvision(t *testing.T) {
+	t.Parallel()
+	js := bus(t)
+	check := messages.ProvisionOptions{CheckOnly: true}
+	steps := []struct {
+		name string
+		o    messages.StreamOptions
+		how  messages.ProvisionOptions
+		want []string
+	}{
+		{"check finds nothing", messages.StreamOptions{}, check, []string{
+			"stream PAYMENTS_CMD: missing", "stream PAYMENTS_EVT: missing", "stream PAYMENTS_DLQ: missing",
+			"stream PAYMENTS_ADV: missing", "consumer workers: missing",
+		}},
+		{"it makes everything, as the check changed nothing", messages.StreamOptions{}, messages.ProvisionOptions{}, []string{
+			"stream PAYMENTS_CMD: created", "stream PAYMENTS_EVT: created", "stream PAYMENTS_DLQ: created",
+			"stream PAYMENTS_ADV: created", "consumer workers: created",
+		}},
+		{"again changes nothing", messages.StreamOptions{}, messages.ProvisionOptions{}, []string{
+			"stream PAYMENTS_CMD: unchanged", "stream PAYMENTS_EVT: unchanged", "stream PAYMENTS_DLQ: unchanged",
+			"stream PAYMENTS_ADV: unchanged", "consumer workers: unchanged",
+		}},
+		{"check compares", messages.StreamOptions{CommandMaxAge: 24 * time.Hour, AckWait: time.Minute}, check, []string{
+			"stream PAYMENTS_CMD: differs in max_age 168h0m0s -> 24h0m0s", "stream PAYMENTS_EVT: unchanged",
+			"stream PAYMENTS_DLQ: unchanged", "stream PAYMENTS_ADV: unchanged", "consumer workers: differs in ack_wait 30s -> 1m0s",
+		}},
+		{"it updates", messages.StreamOptions{
+			CommandMaxAge: 24 * time.Hour, CommandMaxBytes: 1 << 30, AckWait: time.Minute, AckPendingMax: 7, DeliveriesMax: 9,
+			DuplicatesWindow: time.Minute, EventMaxAge: time.Hour, DeadLetterMaxAge: time.Hour,
+		}, messages.ProvisionOptions{}, []string{
+			"stream PAYMENTS_CMD: updated max_age 168h0m0s -> 24h0m0s, max_bytes -1 -> 1073741824, duplicate_window 2m0s -> 1m0s",
+			"stream PAYMENTS_EVT: updated max_age unlimited -> 1h0m0s, duplicate_window 2m0s -> 1m0s",
+			"stream PAYMENTS_DLQ: updated max_age 720h0m0s -> 1h0m0s, duplicate_window 2m0s -> 1m0s",
+			"stream PAYMENTS_ADV: updated max_age 720h0m0s -> 1h0m0s, duplicate_window 2m0s -> 1m0s",
+			"consumer workers: updated ack_wait 30s -> 1m0s, max_deliver 20 -> 9, max_ack_pending 10000 -> 7",
+		}},
+	}
+	for _, s := range steps {
+		if diff := cmp.Diff(s.want, texts(provision(t, js, s.o, s.how))); diff != "" {
+			t.Fatalf("%s: -want +got:\n%s", s.name, diff)
+		}
+	}
+}
+
+func TestProvisionLeavesWhatOthersSet(t *testing.T) {
+	t.Parallel()
+	js := bus(t)
+	theirs := messages.Streams(messages.StreamOptions{})[0]
+	theirs.Compression = jetstream.S2Compression
+	theirs.Metadata = map[string]string{"owner": "team-pay"}
+	theirs.DenyPurge = true
+	theirs.AllowAtomicPublish = false
+	if _, err := js.CreateStream(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	changes := provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	want := "stream PAYMENTS_CMD: updated allow_atomic false -> true, metadata tender.contract= -> tender.contract=1"
+	if got := changes[0].String(); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	stream, err := js.Stream(t.Context(), messages.StreamCommands)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := stream.CachedInfo().Config
+	if c.Compression != jetstream.S2Compression || c.Metadata["owner"] != "team-pay" || !c.DenyPurge || !c.AllowAtomicPublish {
+		t.Errorf("what others set was changed: %+v", c)
+	}
+}
+
+func TestProvisionRefuses(t *testing.T) {
+	t.Parallel()
+	js := bus(t)
+	commands := messages.Streams(messages.StreamOptions{})[0]
+	commands.Storage = jetstream.MemoryStorage
+	commands.Retention = jetstream.WorkQueuePolicy
+	if _, err := js.CreateStream(t.Context(), commands); err != nil {
+		t.Fatal(err)
+	}
+	for _, how := range []messages.ProvisionOptions{{CheckOnly: true}, {}} {
+		_, err := messages.Provision(t.Context(), js, messages.StreamOptions{}, how)
+		var refused *messages.RefusedChangeError
+		if !errors.As(err, &refused) || refused.Name != messages.StreamCommands || refused.Field != "retention" {
+			t.Errorf("%+v: %v", how, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "storage") {
+			t.Errorf("the error names only one of two: %v", err)
+		}
+	}
+	if _, err := js.Stream(t.Context(), messages.StreamEvents); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("a refused provision made a stream: %v", err)
+	}
+}
+
+func TestProvisionNeverDeletesMessages(t *testing.T) {
+	t.Parallel()
+	js := bus(t)
+	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	publish(t, js, minimalCreate)
+	_, err := messages.Provision(t.Context(), js, messages.StreamOptions{CommandMaxBytes: 10}, messages.ProvisionOptions{})
+	var refused *messages.RefusedChangeError
+	if !errors.As(err, &refused) || refused.Field != "max_bytes" {
+		t.Errorf("fewer bytes than there are: %v", err)
+	}
+	// The oldest message is a little older than this, by the server's clock, once a second one is there.
+	tiny := messages.StreamOptions{CommandMaxAge: time.Nanosecond, DuplicatesWindow: time.Nanosecond}
+	_, err = messages.Provision(t.Context(), js, tiny, messages.ProvisionOptions{})
+	if !errors.As(err, &refused) || refused.Field != "max_age" {
+		t.Errorf("less time than messages are old: %v", err)
+	}
+}
+
+func publish(t testing.TB, js jetstream.JetStream, body string) {
+	t.Helper()
+	if _, err := js.Publish(t.Context(), subjectOf(messages.CommandCreate), []byte(body)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestProvisionRefusesNonsense(t *testing.T) {
+	t.Parallel()
+	js := bus(t)
+	for name, o := range map[string]messages.StreamOptions{
+		"replicas":          {Replicas: 6},
+		"negative age":      {CommandMaxAge: -time.Hour},
+		"duplicates window": {CommandMaxAge: time.Minute, DuplicatesWindow: time.Hour},
+		"bytes":             {CommandMaxBytes: -2},
+	} {
+		if _, err := messages.Provision(t.Context(), js, o, messages.ProvisionOptions{}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestEventsCannotBeDeleted(t *testing.T) {
+	t.Parallel()
+	js := bus(t)
+	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	stream, err := js.Stream(t.Context(), messages.StreamEvents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context()); err == nil {
+		t.Error("events can be purged")
+	}
+}
+
+func TestAdvisoriesAreKept(t *testing.T) {
+	t.Parallel()
+	js := bus(t)
+	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	publish(t, js, "rubbish")
+	consumer, err := js.Consumer(t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := consumer.Next(jetstream.FetchContext(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := msg.TermWithReason("test"); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "an advisory about the terminated command", func() bool {
+		stream, err := js.Stream(t.Context(), messages.StreamAdvisories)
+		return err == nil && stream.CachedInfo().State.Msgs == 1
+	})
+}

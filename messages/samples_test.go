@@ -1,0 +1,143 @@
+package messages_test
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// sampleCommands returns one command of every kind with every field set, and the shortest of those that have one.
+func sampleCommands() []messages.Command {
+	amount := int64(1250)
+	bodies := []messages.CommandBody{
+		&messages.Create{
+			AmountMinor: 1999, Currency: "USD", PaymentMethod: "pm_card_visa", CaptureMethod: messages.CaptureManualMultiple,
+			CustomerID: "cus_18342", MerchantReference: "order 2026-001834", Country: "DE",
+			Metadata: map[string]string{"basket": "7", "note": "Grüße & <thanks>"},
+		},
+		&messages.Confirm{PaymentMethod: "pm_card_mastercard"},
+		&messages.Capture{AmountMinor: &amount, Final: true},
+		&messages.Void{Reason: "the customer changed their mind"},
+		&messages.Refund{AmountMinor: &amount, Reason: messages.RefundRequestedByCustomer},
+		&messages.Resume{DueAt: sampleTime().Add(time.Minute)},
+		&messages.Resolve{
+			OperationID: paymentIDText + "-1", Outcome: messages.ResolvedSucceeded, Actor: "ada@example.com",
+			Reason: "seen in the acquirer's portal", Evidence: "https://portal.example/tx/991", GatewayReference: "ch_991",
+		},
+		&messages.Create{AmountMinor: 1, Currency: "JPY", PaymentMethod: "pm_card_visa", CaptureMethod: messages.CaptureAutomatic},
+		&messages.Confirm{},
+		&messages.Capture{},
+		&messages.Void{},
+		&messages.Refund{},
+		&messages.Resume{},
+	}
+	commands := make([]messages.Command, len(bodies))
+	for i, body := range bodies {
+		commands[i] = messages.Command{
+			ID: "0198f3a2-8000-7000-8000-000000000001", Tenant: "acme", PaymentID: uuid.MustParse(paymentIDText),
+			IdempotencyKey: "order-42", CorrelationID: "basket-7",
+			Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+			Body:        body,
+		}
+		if body.CommandName() == messages.CommandResume {
+			commands[i].IdempotencyKey = ""
+		}
+	}
+	return commands
+}
+
+func sampleTime() time.Time { return time.Date(2026, 7, 12, 9, 30, 5, 123_456_000, time.UTC) }
+
+// sampleEvents returns one event of every type with every field set.
+func sampleEvents() []messages.Event {
+	var events []messages.Event
+	for i, data := range append(samplePaymentData(), sampleOtherData()...) {
+		events = append(events, messages.Event{
+			PaymentID: uuid.MustParse(paymentIDText), Tenant: "acme", Version: int64(i + 1), OccurredAt: sampleTime(),
+			Status: messages.StatusAuthorized, CorrelationID: "basket-7", CausationID: "create:order-42",
+			Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+			Data:        data,
+		})
+	}
+	return events
+}
+
+func sampleAttempt() messages.Attempt {
+	return messages.Attempt{OperationID: paymentIDText + "-1", Gateway: "primary", Attempt: 2, Tries: 3}
+}
+
+func sampleFailure() messages.Failure {
+	return messages.Failure{Code: "insufficient_funds", Class: messages.DeclineSoft, Message: "Insufficient funds."}
+}
+
+func samplePaymentData() []messages.EventData {
+	later := sampleTime().Add(7 * 24 * time.Hour)
+	return []messages.EventData{
+		&messages.PaymentCreated{
+			AmountMinor: 1999, Currency: "USD", Exponent: 2, CaptureMethod: messages.CaptureManual, PaymentMethod: "pm_card_visa",
+			CustomerID: "cus_18342", MerchantReference: "order 2026-001834", Country: "DE",
+			Metadata: map[string]string{"basket": "7", "note": "Grüße & <thanks>"},
+		},
+		&messages.PaymentRouted{Attempt: sampleAttempt(), Rule: "default", AmountMinor: 1999, PaymentMethod: "pm_card_visa"},
+		&messages.PaymentActionRequired{
+			Attempt: sampleAttempt(), GatewayReference: "ch_1", ConfirmBefore: later,
+			NextAction: messages.NextAction{Type: "redirect", URL: "https://bank.example/3ds?a=1&b=2"},
+		},
+		&messages.PaymentAuthorized{Attempt: sampleAttempt(), AmountMinor: 1999, GatewayReference: "ch_1", CaptureBefore: later},
+		&messages.PaymentDeclined{Attempt: sampleAttempt(), Decline: messages.Decline{
+			Code: "insufficient_funds", Class: messages.DeclineSoft, NetworkDeclineCode: "51", NetworkAdviceCode: "24",
+			RecommendedAction: messages.ActionRetryAfter1Hour,
+		}},
+		&messages.PaymentOutcomeUnknown{
+			Attempt: sampleAttempt(), Kind: messages.OperationAuthorize, AmountMinor: 1999, Detail: "timeout after sending",
+			NextCheckAt: later,
+		},
+		&messages.PaymentOutcomeResolved{
+			Attempt: sampleAttempt(), Kind: messages.OperationAuthorize, Outcome: messages.OutcomeSucceeded, ResolvedBy: "operator",
+			Actor: "ada@example.com", Reason: "seen in the acquirer's portal", Evidence: "https://portal.example/tx/991",
+		},
+		&messages.PaymentCaptured{
+			Attempt: sampleAttempt(), AmountMinor: 1250, AmountCapturedMinor: 1250, AmountCapturableMinor: 0, Final: true,
+			GatewayReference: "cap_1", AmountReleasedMinor: 749,
+		},
+		&messages.PaymentCaptureFailed{Attempt: sampleAttempt(), Failure: sampleFailure(), AmountMinor: 1250},
+		&messages.PaymentVoided{OperationID: paymentIDText + "-2", Gateway: "primary", AmountReleasedMinor: 1999, Reason: "out of stock"},
+		&messages.PaymentVoidFailed{Attempt: sampleAttempt(), Failure: sampleFailure()},
+		&messages.PaymentExpired{OperationID: paymentIDText + "-2", AmountReleasedMinor: 1999, Expired: messages.ExpiredAction},
+		&messages.PaymentFailed{OperationID: paymentIDText + "-1", Gateway: "primary", Failure: sampleFailure()},
+		&messages.PaymentReviewOpened{
+			Attempt: sampleAttempt(), Kind: messages.OperationCapture, Reason: "contradiction", Detail: "two answers",
+		},
+	}
+}
+
+func sampleOtherData() []messages.EventData {
+	later := sampleTime().Add(time.Hour)
+	data := []messages.EventData{
+		&messages.RefundCreated{Attempt: sampleAttempt(), AmountMinor: 500, Reason: messages.RefundDuplicate},
+		&messages.RefundSucceeded{Attempt: sampleAttempt(), AmountMinor: 500, AmountRefundedMinor: 750, GatewayReference: "re_1"},
+		&messages.RefundFailed{Attempt: sampleAttempt(), Failure: sampleFailure(), AmountMinor: 500},
+		&messages.CommandRejected{
+			Command: messages.CommandCapture, Code: messages.RejectAmountExceedsCapturable, Message: "5000 exceeds the capturable 1999",
+			IdempotencyKey: "capture-1", OriginalPaymentID: uuid.MustParse("0198f3a2-7c1e-7b44-9a55-000000000001"),
+		},
+		&messages.OperationSent{
+			Attempt: sampleAttempt(), Kind: messages.OperationCapture, AmountMinor: 1250, Final: true, Reason: "requested_by_customer",
+		},
+		&messages.OperationNotSent{Attempt: sampleAttempt(), Detail: "connection refused", RetryAt: later},
+		&messages.OperationPending{Attempt: sampleAttempt(), GatewayReference: "re_1", NextCheckAt: later},
+		&messages.OperationChecked{Attempt: sampleAttempt(), Outcome: messages.OutcomeNotFound, Detail: "no such operation", NextCheckAt: later},
+	}
+	for _, t := range []messages.EventType{
+		messages.EventDisputeOpened, messages.EventDisputeChallenged, messages.EventDisputeAccepted, messages.EventDisputeExpired,
+		messages.EventDisputeCanceled, messages.EventDisputeWon, messages.EventDisputeLost,
+	} {
+		data = append(data, &messages.Dispute{
+			Type: t, DisputeID: "dp_1", AmountMinor: 1250, Reason: "product_not_received", RespondBefore: later,
+			Gateway: "primary", GatewayReference: "dp_1_ref",
+		})
+	}
+	return data
+}

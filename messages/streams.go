@@ -1,0 +1,190 @@
+package messages
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The streams and the consumer. Everything that Tender keeps on the bus is in them.
+const (
+	// StreamCommands holds payments.cmd.>.
+	StreamCommands = "PAYMENTS_CMD"
+	// StreamEvents holds payments.evt.>.
+	StreamEvents = "PAYMENTS_EVT"
+	// StreamDeadLetters holds payments.dlq.>.
+	StreamDeadLetters = "PAYMENTS_DLQ"
+	// StreamAdvisories holds what the server itself says about commands that no worker settled.
+	StreamAdvisories = "PAYMENTS_ADV"
+	// ConsumerWorkers is the durable consumer on StreamCommands that all workers share.
+	ConsumerWorkers = "workers"
+)
+
+// StreamOptions size the streams and the workers' consumer. The zero value of each field means its default.
+type StreamOptions struct {
+	// Replicas is how many servers hold each message: 1 (the default), 3 or 5.
+	Replicas int
+	// CommandMaxAge is how long commands are kept, handled or not; default 7 days. It bounds how long the workers may be down.
+	CommandMaxAge time.Duration
+	// CommandMaxBytes is how much room commands may take; then new ones are refused. Default: no limit but the server's.
+	CommandMaxBytes int64
+	// DuplicatesWindow is how long JetStream remembers message ids; default 2 minutes.
+	DuplicatesWindow time.Duration
+	// EventMaxAge is how long events are kept; default: for ever.
+	EventMaxAge time.Duration
+	// DeadLetterMaxAge is how long dead letters and advisories are kept; default 30 days.
+	DeadLetterMaxAge time.Duration
+	// AckWait is how long a worker may be silent about a command before another gets it; default 30 seconds.
+	AckWait time.Duration
+	// AckPendingMax is how many commands may be in flight over all workers; default 10,000.
+	AckPendingMax int
+	// DeliveriesMax is how often the server delivers a command at most; default 20. It is a backstop: workers dead-letter a
+	// command long before, and this number must be greater than theirs.
+	DeliveriesMax int
+}
+
+func (o StreamOptions) withDefaults() StreamOptions {
+	const day = 24 * time.Hour
+	o.Replicas = orDefault(o.Replicas, 1)
+	o.CommandMaxAge = orDefault(o.CommandMaxAge, 7*day)
+	o.CommandMaxBytes = orDefault(o.CommandMaxBytes, -1)
+	o.DuplicatesWindow = orDefault(o.DuplicatesWindow, 2*time.Minute)
+	o.DeadLetterMaxAge = orDefault(o.DeadLetterMaxAge, 30*day)
+	o.AckWait = orDefault(o.AckWait, 30*time.Second)
+	o.AckPendingMax = orDefault(o.AckPendingMax, 10_000)
+	o.DeliveriesMax = orDefault(o.DeliveriesMax, 20)
+	return o
+}
+
+func orDefault[T int | int64 | time.Duration](value, byDefault T) T {
+	if value == 0 {
+		return byDefault
+	}
+	return value
+}
+
+// Streams returns the configuration of the streams, in the order in which they are made.
+func Streams(o StreamOptions) []jetstream.StreamConfig {
+	o = o.withDefaults()
+	return []jetstream.StreamConfig{commandStream(o), eventStream(o), deadLetterStream(o), advisoryStream(o)}
+}
+
+// commandStream keeps handled commands until they age. A work queue would delete them on acknowledgement and with
+// them, over a restart, what it knows of their message ids (nats-server#2921, #3272). When it is full it refuses new
+// commands, so that the producer learns of it, rather than drop old ones.
+func commandStream(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               StreamCommands,
+		Description:        "Payment commands, from producers to Tender's workers.",
+		Subjects:           []string{commandSubjectPrefix + ">"},
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardNew,
+		Storage:            jetstream.FileStorage,
+		MaxAge:             o.CommandMaxAge,
+		MaxBytes:           o.CommandMaxBytes,
+		MaxMsgs:            -1,
+		Duplicates:         o.DuplicatesWindow,
+		Replicas:           o.Replicas,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		Metadata:           contractMetadata(),
+	}
+}
+
+// eventStream is what consumers rely on as history: nothing in it can be deleted or purged.
+func eventStream(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               StreamEvents,
+		Description:        "Payment events, from Tender to whoever follows them.",
+		Subjects:           []string{eventSubjectPrefix + ">"},
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardNew,
+		Storage:            jetstream.FileStorage,
+		MaxAge:             o.EventMaxAge,
+		MaxBytes:           -1,
+		MaxMsgs:            -1,
+		Duplicates:         o.DuplicatesWindow,
+		Replicas:           o.Replicas,
+		DenyDelete:         true,
+		DenyPurge:          true,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		Metadata:           contractMetadata(),
+	}
+}
+
+func deadLetterStream(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        StreamDeadLetters,
+		Description: "Commands that Tender could not handle, with the reason in their headers.",
+		Subjects:    []string{deadLetterSubjectPrefix + ">"},
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardNew,
+		Storage:     jetstream.FileStorage,
+		MaxAge:      o.DeadLetterMaxAge,
+		MaxBytes:    -1,
+		MaxMsgs:     -1,
+		Duplicates:  o.DuplicatesWindow,
+		Replicas:    o.Replicas,
+		AllowDirect: true,
+		Metadata:    contractMetadata(),
+	}
+}
+
+// advisoryStream keeps what the server says once and never again: that it gave up on a command.
+func advisoryStream(o StreamOptions) jetstream.StreamConfig {
+	const advisory = "$JS.EVENT.ADVISORY.CONSUMER."
+	return jetstream.StreamConfig{
+		Name:        StreamAdvisories,
+		Description: "The server's advisories about commands that no worker settled.",
+		Subjects:    []string{advisory + "MAX_DELIVERIES." + StreamCommands + ".>", advisory + "MSG_TERMINATED." + StreamCommands + ".>"},
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardOld,
+		Storage:     jetstream.FileStorage,
+		MaxAge:      o.DeadLetterMaxAge,
+		MaxBytes:    -1,
+		MaxMsgs:     -1,
+		Duplicates:  o.DuplicatesWindow,
+		Replicas:    o.Replicas,
+		AllowDirect: true,
+		Metadata:    contractMetadata(),
+	}
+}
+
+// WorkerConsumer returns the configuration of the durable pull consumer on StreamCommands that all workers share.
+func WorkerConsumer(o StreamOptions) jetstream.ConsumerConfig {
+	o = o.withDefaults()
+	return jetstream.ConsumerConfig{
+		Durable:       ConsumerWorkers,
+		Description:   "Tender's workers.",
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       o.AckWait,
+		MaxDeliver:    o.DeliveriesMax,
+		MaxAckPending: o.AckPendingMax,
+		FilterSubject: commandSubjectPrefix + ">",
+		Metadata:      contractMetadata(),
+	}
+}
+
+func contractMetadata() map[string]string {
+	return map[string]string{"tender.contract": "1"}
+}
+
+func (o StreamOptions) validate() error {
+	o = o.withDefaults()
+	switch {
+	case o.Replicas < 1 || o.Replicas > 5:
+		return fmt.Errorf("provision: %d replicas, must be 1 to 5", o.Replicas)
+	case min(o.CommandMaxAge, o.DeadLetterMaxAge, o.AckWait) < 0 || o.EventMaxAge < 0:
+		return fmt.Errorf("provision: a time is negative")
+	case o.DuplicatesWindow < 0 || o.DuplicatesWindow > o.CommandMaxAge || o.EventMaxAge > 0 && o.DuplicatesWindow > o.EventMaxAge ||
+		o.DuplicatesWindow > o.DeadLetterMaxAge:
+		return fmt.Errorf("provision: the duplicates window %s is negative or longer than messages are kept", o.DuplicatesWindow)
+	case o.AckPendingMax < -1 || o.DeliveriesMax < -1 || o.CommandMaxBytes < -1:
+		return fmt.Errorf("provision: a limit is less than -1")
+	default:
+		return nil
+	}
+}
