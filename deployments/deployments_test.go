@@ -1,0 +1,11 @@
+// Package deployments_test holds the shipped configuration against real servers.
+package deployments_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/seed-384b1f8a/tender/processor/harness"
+)
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }

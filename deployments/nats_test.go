@@ -1,0 +1,225 @@
+package deployments_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/processor/harness"
+)
+
+const natsConfig = "nats/nats-server.conf"
+
+// setPasswords gives each user a password of its own, as an operator's environment would.
+func setPasswords(t *testing.T) {
+	t.Helper()
+	for variable, password := range map[string]string{
+		"TENDER_NATS_SERVE_PASSWORD":    passwordOf("serve"),
+		"TENDER_NATS_OPERATOR_PASSWORD": passwordOf("operator"),
+		"TENDER_NATS_ACME_PASSWORD":     passwordOf("acme"),
+		"TENDER_NATS_SYS_PASSWORD":      passwordOf("sys"),
+	} {
+		t.Setenv(variable, password)
+	}
+}
+
+func passwordOf(user string) string { return "secretOf" + user }
+
+// startBus starts a server with the shipped configuration.
+func startBus(t *testing.T) *harness.NATSServer {
+	t.Helper()
+	setPasswords(t)
+	return harness.NATS(t, func(o *harness.NATSOptions) { o.ConfigFile = natsConfig })
+}
+
+// connectAs connects a user of the shipped configuration with the inbox prefix that it is allowed.
+func connectAs(t *testing.T, bus *harness.NATSServer, user string) *nats.Conn {
+	t.Helper()
+	prefix := nats.InboxPrefix[:len(nats.InboxPrefix)-1]
+	if user == "acme" {
+		prefix += ".acme"
+	}
+	return bus.Connect(t, nats.UserInfo(user, passwordOf(user)), nats.CustomInboxPrefix(prefix),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // refusals are read from the connection
+}
+
+func TestNATSKeepsWhatItAcknowledges(t *testing.T) {
+	setPasswords(t)
+	o, err := server.ProcessConfigFile(natsConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !o.SyncAlways {
+		t.Error("sync_interval is not always: a power failure loses acknowledged payments")
+	}
+	if o.StoreDir == "" || o.JetStreamMaxStore <= 0 {
+		t.Errorf("store in %q bounded by %d bytes, want a folder and a bound", o.StoreDir, o.JetStreamMaxStore)
+	}
+	if o.MaxPayload < 128<<10 {
+		t.Errorf("max_payload is %d bytes, want room for a command of 64 KiB and its headers", o.MaxPayload)
+	}
+}
+
+func TestNATSRefusesStrangers(t *testing.T) {
+	bus := startBus(t)
+	for name, options := range map[string][]nats.Option{
+		"without a user":        nil,
+		"with another password": {nats.UserInfo("acme", passwordOf("operator"))},
+		"as another tenant":     {nats.UserInfo("globex", passwordOf("globex"))},
+	} {
+		conn, err := nats.Connect(bus.URL(), options...)
+		if err == nil {
+			conn.Close()
+		}
+		if !errors.Is(err, nats.ErrAuthorization) {
+			t.Errorf("connect %s: %v, want ErrAuthorization", name, err)
+		}
+	}
+}
+
+func TestNATSPermissions(t *testing.T) {
+	bus := startBus(t)
+	const id = "01980000-0000-7000-8000-000000000001"
+	type want struct {
+		user    string
+		publish bool // else subscribe
+		subject string
+		allowed bool
+	}
+	const publish, subscribe = true, false
+	for _, w := range []want{
+		{"acme", publish, "payments.cmd.acme.create." + id, true},
+		{"acme", publish, "payments.cmd.acme.confirm." + id, true},
+		{"acme", publish, "payments.cmd.acme.capture." + id, true},
+		{"acme", publish, "payments.cmd.acme.void." + id, true},
+		{"acme", publish, "payments.cmd.acme.refund." + id, true},
+		{"acme", publish, "payments.cmd.acme.resume." + id, false},
+		{"acme", publish, "payments.cmd.acme.resolve." + id, false},
+		{"acme", publish, "payments.cmd.globex.create." + id, false},
+		{"acme", publish, "payments.evt.acme.payment.captured." + id, false},
+		{"acme", publish, "payments.dlq.acme.create." + id, false},
+		{"acme", publish, "$JS.API.STREAM.INFO.PAYMENTS_CMD", false},
+		{"acme", publish, "$JS.API.CONSUMER.MSG.NEXT.PAYMENTS_CMD.workers", false},
+		{"acme", publish, "$JS.ACK.PAYMENTS_CMD.workers.1.1.1.1.1", false},
+		{"acme", subscribe, "payments.evt.acme.>", true},
+		{"acme", subscribe, "payments.evt.acme.*.*." + id, true},
+		{"acme", subscribe, "payments.evt.globex.>", false},
+		{"acme", subscribe, "payments.evt.>", false},
+		{"acme", subscribe, "payments.cmd.acme.>", false},
+		{"acme", subscribe, "payments.dlq.acme.>", false},
+		{"acme", subscribe, "_INBOX.acme.x", true},
+		{"acme", subscribe, "_INBOX.globex.>", false},
+		{"acme", subscribe, "_INBOX.>", false},
+		{"acme", subscribe, ">", false},
+
+		{"serve", publish, "payments.evt.acme.payment.captured." + id, true},
+		{"serve", publish, "payments.cmd.acme.resume." + id, true},
+		{"serve", publish, "payments.dlq.acme.create." + id, true},
+		{"serve", publish, "payments.cmd.acme.create." + id, false},
+		{"serve", publish, "payments.cmd.acme.resolve." + id, false},
+		{"serve", publish, "$JS.API.CONSUMER.MSG.NEXT.PAYMENTS_CMD.workers", true},
+		{"serve", publish, "$JS.API.STREAM.DELETE.PAYMENTS_EVT", false},
+		{"serve", publish, "$JS.API.STREAM.PURGE.PAYMENTS_CMD", false},
+		{"serve", publish, "$JS.API.STREAM.UPDATE.PAYMENTS_CMD", false},
+		{"serve", subscribe, "payments.cmd.>", false},
+
+		{"operator", publish, "payments.cmd.acme.resolve." + id, true},
+		{"operator", publish, "$JS.API.STREAM.NAMES", true},
+		{"operator", publish, "payments.evt.acme.payment.captured." + id, false},
+		{"operator", subscribe, "payments.>", true},
+		{"operator", subscribe, "$SYS.>", false},
+
+		{"sys", subscribe, "$SYS.ACCOUNT.>", true},
+	} {
+		verb := "subscribe to"
+		if w.publish {
+			verb = "publish to"
+		}
+		if got := allowed(t, connectAs(t, bus, w.user), w.publish, w.subject); got != w.allowed {
+			t.Errorf("%s may %s %s: %t, want %t", w.user, verb, w.subject, got, w.allowed)
+		}
+	}
+}
+
+// allowed tries it. The server's refusal comes before its answer to the flush.
+func allowed(t *testing.T, conn *nats.Conn, publish bool, subject string) bool {
+	t.Helper()
+	var err error
+	if publish {
+		err = conn.Publish(subject, []byte("{}"))
+	} else {
+		_, err = conn.SubscribeSync(subject)
+	}
+	if err := errors.Join(err, conn.Flush()); err != nil {
+		t.Fatalf("try %s: %v", subject, err)
+	}
+	return !errors.Is(conn.LastError(), nats.ErrPermissionViolation)
+}
+
+// TestNATSCarriesACommand goes the way of a command with nothing but the shipped permissions.
+func TestNATSCarriesACommand(t *testing.T) {
+	bus := startBus(t)
+	provision(t, streams(t, connectAs(t, bus, "operator")))
+
+	const subject, event = "payments.cmd.acme.create.1", "payments.evt.acme.payment.created.1"
+	producer := connectAs(t, bus, "acme")
+	followed, err := producer.SubscribeSync("payments.evt.acme.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := streams(t, producer).Publish(t.Context(), subject, []byte("{}"), jetstream.WithMsgID("order-42")); err != nil {
+		t.Fatalf("acme gives a command: %v", err)
+	}
+
+	js := streams(t, connectAs(t, bus, "serve"))
+	consumer, err := js.Consumer(t.Context(), "PAYMENTS_CMD", "workers")
+	if err != nil {
+		t.Fatalf("serve finds its consumer: %v", err)
+	}
+	msg, err := consumer.Next()
+	if err != nil {
+		t.Fatalf("serve takes a command: %v", err)
+	}
+	if msg.Subject() != subject {
+		t.Errorf("took %s, want %s", msg.Subject(), subject)
+	}
+	if _, err := js.Publish(t.Context(), event, []byte("{}")); err != nil {
+		t.Fatalf("serve publishes an event: %v", err)
+	}
+	if err := msg.DoubleAck(t.Context()); err != nil {
+		t.Fatalf("serve acknowledges: %v", err)
+	}
+	got, err := followed.NextMsgWithContext(t.Context())
+	if err != nil {
+		t.Fatalf("acme follows its payment: %v", err)
+	}
+	if got.Subject != event {
+		t.Errorf("acme saw %s, want %s", got.Subject, event)
+	}
+}
+
+func provision(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	for name, subject := range map[string]string{"PAYMENTS_CMD": "payments.cmd.>", "PAYMENTS_EVT": "payments.evt.>"} {
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}, AllowAtomicPublish: true})
+		if err != nil {
+			t.Fatalf("operator provisions %s: %v", name, err)
+		}
+	}
+	_, err := js.CreateConsumer(t.Context(), "PAYMENTS_CMD", jetstream.ConsumerConfig{Durable: "workers", AckPolicy: jetstream.AckExplicitPolicy})
+	if err != nil {
+		t.Fatalf("operator provisions the consumer: %v", err)
+	}
+}
+
+func streams(t *testing.T, conn *nats.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
