@@ -1,0 +1,43 @@
+// Package protocol is Tender's open gateway protocol: JSON over HTTP/1.1, small enough to put in front of anything that moves money.
+// It owns the messages on the wire and what each of them proves; package httpgw is its client, package sim a server.
+//
+// # Requests
+//
+//	POST /v1/operations                  make an operation; the body is a messages.Operation
+//	GET  /v1/operations/{operation_id}   say what became of it
+//	GET  /healthz                        200 when the server works
+//
+// A server may ask for "Authorization: Bearer <key>" on everything but /healthz.
+//
+// # Idempotency
+//
+// The operation_id is the idempotency key. A server does an operation at most once, keeps its answer for as long as its ledger, and
+// answers every later request with the same operation_id and the same parameters with that answer. All fields are parameters except
+// attempt, which counts the client's attempts, and gateway, which is the client's name for the server. A server looks the
+// operation_id up before it checks anything but the credentials, so that a refusal never hides an earlier success.
+//
+// # Answers
+//
+// An [Answer] names the operation it is about; one that names another operation is no answer.
+//
+//	200  succeeded, requires_action
+//	202  pending: accepted, and finished later; look it up
+//	402  declined: refused for good under this operation_id
+//
+// Anything else carries a [Problem] with a code:
+//
+//	400  invalid_request       the request cannot be understood or asks for what does not exist. Nothing was done, nothing
+//	                           is recorded under the operation_id: a decline that is never retried
+//	401  unauthorized          turned away by the credentials, before anything was looked at: not sent
+//	404  operation_not_found   to a lookup only: nothing is known of the operation now
+//	409  in_progress           the same operation is being worked on: unknown, replay it
+//	422  idempotency_conflict  the operation_id was used with other parameters: unknown, and replaying does not help;
+//	                           whatever was done under the key is told by a lookup
+//	429  rate_limited          too many requests; Retry-After says how many seconds to wait. Unknown: the client cannot
+//	                           tell whether the limit stood before the server or behind it
+//	500  internal              the server failed and does not know how far it got: unknown
+//	503  unavailable           as 500
+//
+// Every other status, every redirect, and a body that is not what its status promises are unknown: something that does not speak
+// the protocol has answered.
+package protocol

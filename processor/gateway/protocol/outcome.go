@@ -1,0 +1,124 @@
+package protocol
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway"
+)
+
+// credentialsRest is how long a client leaves a server alone that turned its credentials away: trying again at once would bring the same.
+const credentialsRest = 10 * time.Second
+
+// messageRunesMax is how much of a server's or an error's own words goes into an outcome's detail.
+const messageRunesMax = 200
+
+// Exchange says which question a reply is about.
+type Exchange struct {
+	OperationID string
+	// Lookup is set when it was asked about rather than to be done.
+	Lookup bool
+}
+
+// Reply is what came back over HTTP, read to its end.
+type Reply struct {
+	Status     int
+	Body       []byte
+	RetryAfter time.Duration
+}
+
+// Outcome says what a reply proves. It never fails: what is not a proper reply of the protocol proves nothing and is unknown.
+func (e Exchange) Outcome(r Reply) messages.Outcome {
+	switch r.Status {
+	case http.StatusOK, http.StatusAccepted, http.StatusPaymentRequired:
+		var a Answer
+		if err := decodeOne(json.NewDecoder(bytes.NewReader(r.Body)), &a); err != nil {
+			return unknown("the gateway answered %d with %v", r.Status, err)
+		}
+		if status, ok := Status(a.Outcome); !ok || status != r.Status {
+			return unknown("the gateway answered %d with outcome %q", r.Status, Shown(string(a.Outcome)))
+		}
+		return e.Answered(a)
+	default:
+		var body envelope
+		err := decodeOne(json.NewDecoder(bytes.NewReader(r.Body)), &body)
+		if err != nil || body.Error == nil {
+			return withRest(unknown("the gateway answered %d, which is not of its protocol", r.Status), r.RetryAfter)
+		}
+		if status, ok := body.Error.Code.Status(); !ok || status != r.Status {
+			return withRest(unknown("the gateway answered %d with code %q", r.Status, Shown(string(body.Error.Code))), r.RetryAfter)
+		}
+		return e.Refused(*body.Error, r.RetryAfter)
+	}
+}
+
+// Answered says what an answer proves.
+func (e Exchange) Answered(a Answer) messages.Outcome {
+	if a.OperationID != e.OperationID {
+		return unknown("the gateway answered about operation %q", Shown(a.OperationID))
+	}
+	o := messages.Outcome{
+		Kind: a.Outcome, GatewayReference: a.GatewayReference, AmountMinor: a.AmountMinor,
+		NextAction: a.NextAction, CaptureBefore: a.CaptureBefore,
+	}
+	switch {
+	case a.Outcome == messages.OutcomeDeclined && a.DeclineCode == "":
+		return unknown("the gateway declined without a code")
+	case a.Outcome == messages.OutcomeDeclined:
+		d := gateway.ClassifyDecline(a.DeclineCode, a.NetworkDeclineCode, a.NetworkAdviceCode)
+		o.Decline = &d
+	case a.DeclineCode != "":
+		return unknown("the gateway answered %s with decline code %q", a.Outcome, Shown(a.DeclineCode))
+	}
+	return o
+}
+
+// Refused says what a problem proves about the operation.
+func (e Exchange) Refused(p Problem, retryAfter time.Duration) messages.Outcome {
+	detail := fmt.Sprintf("%s: %s", p.Code, Shown(p.Message))
+	if p.Message == "" {
+		detail = string(p.Code)
+	}
+	switch {
+	case p.Code == CodeInvalidRequest && !e.Lookup:
+		d := gateway.ClassifyDecline(string(CodeInvalidRequest), "", "")
+		return messages.Outcome{Kind: messages.OutcomeDeclined, Decline: &d, Detail: detail}
+	case p.Code == CodeUnauthorized && !e.Lookup:
+		return messages.Outcome{Kind: messages.OutcomeNotSent, Detail: detail, RetryAfter: max(retryAfter, credentialsRest)}
+	case p.Code == CodeUnauthorized:
+		return withRest(unknown("%s", detail), max(retryAfter, credentialsRest))
+	case p.Code == CodeOperationNotFound && e.Lookup:
+		return messages.Outcome{Kind: messages.OutcomeNotFound, Detail: detail}
+	default:
+		return withRest(unknown("%s", detail), retryAfter)
+	}
+}
+
+func withRest(o messages.Outcome, rest time.Duration) messages.Outcome {
+	o.RetryAfter = rest
+	return o
+}
+
+func unknown(format string, args ...any) messages.Outcome {
+	return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Shown makes the words of a server or of an error fit to be kept in an outcome's detail: printable and short.
+func Shown(s string) string {
+	printable := strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, s)
+	if runes := []rune(printable); len(runes) > messageRunesMax {
+		return string(runes[:messageRunesMax]) + "…"
+	}
+	return printable
+}

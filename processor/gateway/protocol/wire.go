@@ -1,0 +1,135 @@
+package protocol
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// The paths of the protocol. PathOperation is followed by an escaped operation id.
+const (
+	PathOperations = "/v1/operations"
+	PathOperation  = "/v1/operations/"
+	PathHealth     = "/healthz"
+)
+
+// BodyBytesMax is the longest body either side reads.
+const BodyBytesMax = 64 << 10
+
+// Answer is what a gateway says became of an operation.
+type Answer struct {
+	OperationID      string               `json:"operation_id"`
+	Outcome          messages.OutcomeKind `json:"outcome"`
+	GatewayReference string               `json:"gateway_reference,omitempty"`
+	// AmountMinor is what was moved, in minor units of the operation's currency.
+	AmountMinor int64 `json:"amount_minor,omitempty"`
+	// DeclineCode and the network's own codes come with declined.
+	DeclineCode        string `json:"decline_code,omitempty"`
+	NetworkDeclineCode string `json:"network_decline_code,omitempty"`
+	NetworkAdviceCode  string `json:"network_advice_code,omitempty"`
+	// NextAction comes with requires_action.
+	NextAction *messages.NextAction `json:"next_action,omitempty"`
+	// CaptureBefore is when the authorization lapses.
+	CaptureBefore time.Time `json:"capture_before,omitzero"`
+}
+
+// Code says what kept a server from answering.
+type Code string
+
+// The codes, each with its one HTTP status.
+const (
+	CodeInvalidRequest      Code = "invalid_request"
+	CodeUnauthorized        Code = "unauthorized"
+	CodeOperationNotFound   Code = "operation_not_found"
+	CodeInProgress          Code = "in_progress"
+	CodeIdempotencyConflict Code = "idempotency_conflict"
+	CodeRateLimited         Code = "rate_limited"
+	CodeInternal            Code = "internal"
+	CodeUnavailable         Code = "unavailable"
+)
+
+// Problem is the body of every answer that is not an [Answer].
+type Problem struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message,omitempty"`
+}
+
+// envelope is how a problem stands on the wire.
+type envelope struct {
+	Error *Problem `json:"error"`
+}
+
+// Status returns the HTTP status that goes with an answer of this kind, false if there is none.
+func Status(kind messages.OutcomeKind) (int, bool) {
+	switch kind {
+	case messages.OutcomeSucceeded, messages.OutcomeRequiresAction:
+		return http.StatusOK, true
+	case messages.OutcomePending:
+		return http.StatusAccepted, true
+	case messages.OutcomeDeclined:
+		return http.StatusPaymentRequired, true
+	default:
+		return 0, false
+	}
+}
+
+// Status returns the HTTP status that goes with the code, false if the protocol has no such code.
+func (c Code) Status() (int, bool) {
+	switch c {
+	case CodeInvalidRequest:
+		return http.StatusBadRequest, true
+	case CodeUnauthorized:
+		return http.StatusUnauthorized, true
+	case CodeOperationNotFound:
+		return http.StatusNotFound, true
+	case CodeInProgress:
+		return http.StatusConflict, true
+	case CodeIdempotencyConflict:
+		return http.StatusUnprocessableEntity, true
+	case CodeRateLimited:
+		return http.StatusTooManyRequests, true
+	case CodeInternal:
+		return http.StatusInternalServerError, true
+	case CodeUnavailable:
+		return http.StatusServiceUnavailable, true
+	default:
+		return 0, false
+	}
+}
+
+// EncodeProblem returns the body of a problem.
+func EncodeProblem(p Problem) []byte {
+	body, err := json.Marshal(envelope{Error: &p})
+	if err != nil {
+		panic(fmt.Sprintf("encode a problem of two strings: %v", err))
+	}
+	return body
+}
+
+// DecodeOperation reads the body of a request. A field it does not know is refused: the client means something by it.
+func DecodeOperation(body []byte) (messages.Operation, error) {
+	var op messages.Operation
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decodeOne(decoder, &op); err != nil {
+		return messages.Operation{}, fmt.Errorf("decode operation: %w", err)
+	}
+	return op, nil
+}
+
+// decodeOne reads exactly one JSON value.
+func decodeOne(decoder *json.Decoder, v any) error {
+	if err := decoder.Decode(v); err != nil {
+		return fmt.Errorf("not the JSON that is expected: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("more than one JSON value")
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+// Package sim is a payment gateway that moves no money: it answers as a real one would, fails in the ways real ones fail, and
+// keeps a ledger of what it really did, so that a test, a demo or an operator can compare that with what Tender believes.
+//
+// It owns its ledger and the faults. It must not know anything of Tender beyond the open gateway protocol: a [Simulator] is a
+// gateway.Gateway for use in the same process, and an http.Handler that serves the protocol (package protocol) to
+// package httpgw. Both go through the same code and prove the same to the caller.
+//
+// It guarantees what a good gateway does: an operation takes effect at most once however often it is asked for, also at the same
+// time; nothing captured above what is authorized, refunded above what is captured, or voided above what remains; an effect is in the
+// ledger, and in the journal if there is one, before it is answered.
+//
+// # Payment methods
+//
+// Any other payment method is refused with invalid_request, so that a typing error shows.
+//
+//	pm_card_visa, pm_card_mastercard               approved
+//	pm_card_createDispute                          approved
+//	pm_card_visa_chargeDeclined                    generic_decline
+//	pm_card_visa_chargeDeclinedInsufficientFunds   insufficient_funds
+//	pm_card_visa_chargeDeclinedLostCard            lost_card
+//	pm_card_visa_chargeDeclinedStolenCard          stolen_card
+//	pm_card_chargeDeclinedExpiredCard              expired_card
+//	pm_card_chargeDeclinedIncorrectCvc             incorrect_cvc
+//	pm_card_chargeDeclinedProcessingError          processing_error
+//	pm_card_authenticationRequired                 requires_action; a confirm succeeds
+//	pm_card_threeDSecure2Required                  requires_action; a confirm succeeds
+//	pm_card_pendingRefund                          approved; a refund is pending until it was looked up a few times
+//	pm_card_refundFail                             approved; a refund is declined with refund_failed
+//
+// # Faults
+//
+// A fault is a payment method, approved apart from what its name says:
+//
+//	sim_charge_then_timeout   does it, then holds the answer back longer than the client waits
+//	sim_timeout_no_charge     holds the request back and drops it
+//	sim_reset_mid_response    does it, then resets the connection in the middle of the answer
+//	sim_500_after_charge      does it, then answers 500
+//	sim_500_no_charge         answers 500 and does nothing
+//	sim_429                   answers 429 with Retry-After and does nothing
+//	sim_slow_<ms>             takes that long, every time, and does it even if the client has gone away
+//	sim_wrong_amount          moves one minor unit less than asked and says so, every time
+//	sim_dial_error            cannot be connected to
+//
+// Unless the list says "every time", a fault befalls the first request for an operation only; a replay is answered properly.
+// "_<n>" behind the name makes it the first n requests, as in sim_500_no_charge_3. "@<kind>" behind that puts the
+// fault on another kind of operation of the payment than authorize, as in sim_charge_then_timeout@capture or sim_429_2@refund; a
+// fault on confirm makes the authorization require the action first. Lookups are never befallen.
+//
+// A server cannot refuse its own connections to one operation. Over HTTP it is the client's side that shows sim_dial_error: put
+// [NewDialErrors] around the client. Without it the payment method is approved.
+//
+// # After a restart
+//
+// With a journal the ledger, the answers and pending refunds survive; how often an operation was requested does not, so that
+// a fault may befall an operation again whose request brought no answer to keep.
+package sim

@@ -1,0 +1,263 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
+)
+
+// stage is where an authorization stands.
+type stage int
+
+const (
+	stageChallenged stage = iota
+	stageOpen
+	stageClosed // captured finally or voided
+)
+
+// authorization is money set aside on a card, and what became of it.
+type authorization struct {
+	reference     string
+	paymentMethod string
+	currency      string
+	stage         stage
+	voided        bool
+	// asked is what the authorization was asked for; authorized is what it holds, 0 while it is challenged.
+	asked         int64
+	authorized    int64
+	captured      int64
+	released      int64
+	refunded      int64
+	refunding     int64
+	captureBefore time.Time
+}
+
+func (a *authorization) remaining() int64 { return a.authorized - a.captured - a.released }
+
+// record is one settled answer with its effect: a line of the journal. Everything the simulator knows for good is the
+// fold of its records.
+type record struct {
+	Operation messages.Operation `json:"operation"`
+	Answer    protocol.Answer    `json:"answer"`
+	Entry     *Entry             `json:"entry,omitempty"`
+}
+
+// decide says how an operation that was never answered is answered now. It changes nothing.
+func (s *Simulator) decide(op messages.Operation) (record, error) {
+	if op.Kind == messages.OperationAuthorize {
+		return s.decideAuthorize(op)
+	}
+	a, found := s.authorizations[op.GatewayReference]
+	if !found {
+		return declined(op, "authorization_not_found"), nil
+	}
+	if op.Kind != messages.OperationVoid && op.Currency != a.currency {
+		return record{}, fmt.Errorf("currency is %s, not that of the authorization, %s", op.Currency, a.currency)
+	}
+	switch op.Kind {
+	case messages.OperationConfirm:
+		return s.decideConfirm(op, a)
+	case messages.OperationCapture:
+		return s.decideCapture(op, a), nil
+	case messages.OperationVoid:
+		return s.decideVoid(op, a), nil
+	case messages.OperationRefund:
+		return s.decideRefund(op, a), nil
+	default:
+		panic(fmt.Sprintf("operation of kind %q passed the check", op.Kind))
+	}
+}
+
+func (s *Simulator) decideAuthorize(op messages.Operation) (record, error) {
+	c, err := cardOf(op.PaymentMethod)
+	if err != nil {
+		return record{}, err
+	}
+	if c.declined != "" {
+		return declined(op, c.declined), nil
+	}
+	reference := "auth_" + op.ID
+	if c.challenged {
+		return record{Operation: op, Answer: protocol.Answer{
+			OperationID: op.ID, Outcome: messages.OutcomeRequiresAction, GatewayReference: reference,
+			NextAction: &messages.NextAction{Type: "three_d_secure", URL: s.config.URL + pathChallenge + reference},
+		}}, nil
+	}
+	return s.authorized(op, reference, op.AmountMinor, c), nil
+}
+
+func (s *Simulator) decideConfirm(op messages.Operation, a *authorization) (record, error) {
+	switch {
+	case a.voided:
+		return declined(op, "authorization_voided"), nil
+	case a.stage != stageChallenged:
+		return declined(op, "already_confirmed"), nil
+	case op.AmountMinor != a.asked:
+		return record{}, fmt.Errorf("amount_minor is %d, not that of the authorization, %d", op.AmountMinor, a.asked)
+	}
+	c, err := cardOf(a.paymentMethod)
+	if err != nil {
+		return record{}, err
+	}
+	return s.authorized(op, a.reference, a.asked, c), nil
+}
+
+// authorized sets money aside, and captures it at once if asked to.
+func (s *Simulator) authorized(op messages.Operation, reference string, asked int64, c card) record {
+	amount := moved(op, asked, c)
+	entry := s.entry(op, reference, reference)
+	entry.AuthorizedMinor = amount
+	if op.Capture {
+		entry.CapturedMinor = amount
+	}
+	answer := succeeded(op, reference, amount)
+	answer.CaptureBefore = s.config.Now().UTC().Add(s.config.AuthorizationLifetime).Truncate(time.Microsecond)
+	return record{Operation: op, Answer: answer, Entry: entry}
+}
+
+func (s *Simulator) decideCapture(op messages.Operation, a *authorization) record {
+	switch {
+	case a.stage == stageChallenged:
+		return declined(op, "authentication_pending")
+	case a.voided:
+		return declined(op, "authorization_voided")
+	case op.AmountMinor > a.remaining():
+		return declined(op, "amount_exceeds_authorized")
+	case s.config.Now().After(a.captureBefore):
+		return declined(op, "authorization_expired")
+	}
+	amount := moved(op, op.AmountMinor, a.card())
+	entry := s.entry(op, "cap_"+op.ID, a.reference)
+	entry.CapturedMinor = amount
+	if op.Final {
+		entry.ReleasedMinor = a.remaining() - amount
+	}
+	return record{Operation: op, Answer: succeeded(op, entry.GatewayReference, amount), Entry: entry}
+}
+
+func (s *Simulator) decideVoid(op messages.Operation, a *authorization) record {
+	if a.voided || (a.stage != stageChallenged && a.remaining() == 0) {
+		return declined(op, "nothing_to_void")
+	}
+	entry := s.entry(op, "void_"+op.ID, a.reference)
+	entry.ReleasedMinor = a.remaining()
+	return record{Operation: op, Answer: succeeded(op, entry.GatewayReference, entry.ReleasedMinor), Entry: entry}
+}
+
+func (s *Simulator) decideRefund(op messages.Operation, a *authorization) record {
+	if op.AmountMinor > a.captured-a.refunded-a.refunding {
+		return declined(op, "amount_exceeds_captured")
+	}
+	switch a.card().refund {
+	case refundFails:
+		return declined(op, "refund_failed")
+	case refundPending:
+		return record{Operation: op, Answer: protocol.Answer{
+			OperationID: op.ID, Outcome: messages.OutcomePending, GatewayReference: "re_" + op.ID,
+		}}
+	default:
+		return s.refunded(op, a)
+	}
+}
+
+// refunded gives money back, at once or for a refund that was pending.
+func (s *Simulator) refunded(op messages.Operation, a *authorization) record {
+	amount := moved(op, op.AmountMinor, a.card())
+	entry := s.entry(op, "re_"+op.ID, a.reference)
+	entry.RefundedMinor = amount
+	return record{Operation: op, Answer: succeeded(op, entry.GatewayReference, amount), Entry: entry}
+}
+
+// card returns the card behind the authorization, which was read when it was authorized.
+func (a *authorization) card() card {
+	c, err := cardOf(a.paymentMethod)
+	if err != nil {
+		panic(fmt.Sprintf("authorization %s: %v", a.reference, err))
+	}
+	return c
+}
+
+// moved is the amount that is really moved where one was asked for.
+func moved(op messages.Operation, asked int64, c card) int64 {
+	if c.fault.befalls(op.Kind, 1) == faultWrongAmount && asked > 1 {
+		return asked - 1
+	}
+	return asked
+}
+
+func (s *Simulator) entry(op messages.Operation, reference, authorization string) *Entry {
+	return &Entry{
+		Sequence: int64(len(s.entries)) + 1, At: s.config.Now().UTC(), OperationID: op.ID, Kind: op.Kind, Tenant: op.Tenant,
+		PaymentID: op.PaymentID, GatewayReference: reference, AuthorizationReference: authorization, Currency: op.Currency,
+	}
+}
+
+func succeeded(op messages.Operation, reference string, amount int64) protocol.Answer {
+	return protocol.Answer{OperationID: op.ID, Outcome: messages.OutcomeSucceeded, GatewayReference: reference, AmountMinor: amount}
+}
+
+func declined(op messages.Operation, code string) record {
+	return record{Operation: op, Answer: protocol.Answer{
+		OperationID: op.ID, Outcome: messages.OutcomeDeclined, DeclineCode: code,
+	}}
+}
+
+// apply folds a record into what the simulator knows.
+func (s *Simulator) apply(r record) {
+	q := s.requests[r.Operation.ID]
+	if q == nil {
+		q = &request{operation: parameters(r.Operation)}
+		s.requests[r.Operation.ID] = q
+	}
+	wasPending := q.answer != nil && q.answer.Outcome == messages.OutcomePending
+	q.answer = &r.Answer
+	var e Entry
+	if r.Entry != nil {
+		e = *r.Entry
+		s.entries = append(s.entries, e)
+		q.effects++
+	}
+	if r.Answer.Outcome == messages.OutcomeDeclined {
+		return
+	}
+	if r.Operation.Kind == messages.OperationAuthorize {
+		a := &authorization{
+			reference: r.Answer.GatewayReference, paymentMethod: r.Operation.PaymentMethod, currency: r.Operation.Currency,
+			asked: r.Operation.AmountMinor,
+		}
+		s.authorizations[a.reference] = a
+		a.settle(r, e)
+		return
+	}
+	a := s.authorizations[r.Operation.GatewayReference]
+	switch {
+	case r.Answer.Outcome == messages.OutcomePending:
+		a.refunding += r.Operation.AmountMinor
+	case wasPending:
+		a.refunding -= r.Operation.AmountMinor
+	}
+	a.settle(r, e)
+}
+
+// settle folds an entry into its authorization.
+func (a *authorization) settle(r record, e Entry) {
+	a.authorized += e.AuthorizedMinor
+	a.captured += e.CapturedMinor
+	a.released += e.ReleasedMinor
+	a.refunded += e.RefundedMinor
+	switch r.Operation.Kind {
+	case messages.OperationAuthorize, messages.OperationConfirm:
+		if r.Answer.Outcome == messages.OutcomeSucceeded {
+			a.stage, a.captureBefore = stageOpen, r.Answer.CaptureBefore
+		}
+	case messages.OperationCapture:
+		if r.Operation.Final {
+			a.stage = stageClosed
+		}
+	case messages.OperationVoid:
+		a.stage, a.voided = stageClosed, true
+	case messages.OperationRefund:
+	}
+}

@@ -1,0 +1,208 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
+)
+
+// operationIDBytesMax is the longest operation id that is kept.
+const operationIDBytesMax = 255
+
+// request is everything known about one operation.
+type request struct {
+	// operation is what the first request asked for.
+	operation messages.Operation
+	// answer is nil until it is settled.
+	answer *protocol.Answer
+	// inProgress says that it is being worked on.
+	inProgress bool
+	requests   int
+	lookups    int
+	effects    int
+	// pendingLookups counts the lookups that found it pending.
+	pendingLookups int
+}
+
+// parameters is the operation without what may differ between two requests for the same.
+func parameters(op messages.Operation) messages.Operation {
+	op.Attempt, op.Gateway = 0, ""
+	return op
+}
+
+// begin takes a request in, up to the point where it is answered or takes its time.
+func (s *Simulator) begin(op messages.Operation) reply {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.broken != nil {
+		return s.unavailable()
+	}
+	q, known := s.requests[op.ID]
+	switch {
+	case known && q.operation != parameters(op):
+		q.requests++
+		return problem(protocol.CodeIdempotencyConflict, "operation %s was asked for with other parameters", op.ID)
+	case known && q.inProgress:
+		q.requests++
+		return problem(protocol.CodeInProgress, "operation %s is being worked on", op.ID)
+	case !known:
+		if err := s.check(op); err != nil {
+			return problem(protocol.CodeInvalidRequest, "%v", err)
+		}
+		q = &request{operation: parameters(op)}
+		s.requests[op.ID] = q
+	}
+	q.requests++
+	f := s.faultOf(op)
+	befalls := f.befalls(op.Kind, q.requests)
+	if q.answer != nil {
+		return after(befalls, reply{answer: q.answer})
+	}
+	switch befalls {
+	case fault500NoCharge:
+		return problem(protocol.CodeInternal, "nothing was done")
+	case fault429:
+		r := problem(protocol.CodeRateLimited, "too many requests")
+		r.retryAfter = s.config.RetryAfter
+		return r
+	case faultTimeoutNoCharge:
+		r := problem(protocol.CodeUnavailable, "the request was dropped")
+		r.held = true
+		return r
+	case faultSlow:
+		q.inProgress = true
+		s.running.Add(1)
+		return reply{delay: f.delay}
+	default:
+		return after(befalls, s.settle(op))
+	}
+}
+
+// finish does what took its time, unless the simulator was closed before.
+func (s *Simulator) finish(op messages.Operation, due bool) reply {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests[op.ID].inProgress = false
+	if !due || s.broken != nil {
+		return s.unavailable()
+	}
+	return s.settle(op)
+}
+
+// settle decides, keeps and applies. Nothing is applied that could not be kept.
+func (s *Simulator) settle(op messages.Operation) reply {
+	r, err := s.decide(op)
+	if err != nil {
+		delete(s.requests, op.ID)
+		return problem(protocol.CodeInvalidRequest, "%v", err)
+	}
+	if err := s.keep(r); err != nil {
+		s.broken = err
+		return s.unavailable()
+	}
+	s.apply(r)
+	return reply{answer: s.requests[op.ID].answer}
+}
+
+// after is what befalls a reply when everything is done.
+func after(befalls faultKind, r reply) reply {
+	switch befalls {
+	case fault500AfterCharge:
+		return problem(protocol.CodeInternal, "something went wrong")
+	case faultReset:
+		r.cut = true
+	case faultChargeThenTimeout:
+		r.held = true
+	default:
+	}
+	return r
+}
+
+// lookup answers what became of an operation. It is also when a pending refund comes through.
+func (s *Simulator) lookup(operationID string) reply {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.broken != nil {
+		return s.unavailable()
+	}
+	q, known := s.requests[operationID]
+	if known {
+		q.lookups++
+	}
+	switch {
+	case known && q.inProgress:
+		return problem(protocol.CodeInProgress, "operation %s is being worked on", operationID)
+	case !known || q.answer == nil:
+		return problem(protocol.CodeOperationNotFound, "nothing is known of operation %s", operationID)
+	case q.answer.Outcome != messages.OutcomePending:
+		return reply{answer: q.answer}
+	case q.pendingLookups < s.config.PendingLookups:
+		q.pendingLookups++
+		return reply{answer: q.answer}
+	}
+	r := s.refunded(q.operation, s.authorizations[q.operation.GatewayReference])
+	if err := s.keep(r); err != nil {
+		s.broken = err
+		return s.unavailable()
+	}
+	s.apply(r)
+	return reply{answer: q.answer}
+}
+
+func (s *Simulator) unavailable() reply {
+	if s.broken != nil {
+		return problem(protocol.CodeUnavailable, "the journal cannot be written")
+	}
+	return problem(protocol.CodeUnavailable, "shutting down")
+}
+
+// faultOf returns the fault of the payment method behind the operation.
+func (s *Simulator) faultOf(op messages.Operation) fault {
+	method := op.PaymentMethod
+	if op.Kind != messages.OperationAuthorize {
+		a, found := s.authorizations[op.GatewayReference]
+		if !found {
+			return fault{}
+		}
+		method = a.paymentMethod
+	}
+	c, err := cardOf(method)
+	if err != nil {
+		return fault{} // decide refuses it.
+	}
+	return c.fault
+}
+
+// check refuses what cannot be meant.
+func (s *Simulator) check(op messages.Operation) error {
+	switch {
+	case op.ID == "" || len(op.ID) > operationIDBytesMax:
+		return fmt.Errorf("operation_id must be 1 to %d bytes", operationIDBytesMax)
+	case op.PaymentID == uuid.Nil:
+		return errors.New("payment_id is missing")
+	case op.AmountMinor < 0, op.AmountMinor == 0 && op.Kind != messages.OperationVoid:
+		return fmt.Errorf("amount_minor must be over 0, is %d", op.AmountMinor)
+	}
+	switch op.Kind {
+	case messages.OperationAuthorize:
+		if len(op.Currency) != 3 {
+			return fmt.Errorf("currency must be three letters, is %q", op.Currency)
+		}
+		c, err := cardOf(op.PaymentMethod)
+		if err == nil && c.fault.kind == faultWrongAmount && op.AmountMinor < 2 {
+			err = fmt.Errorf("%s needs an amount of 2 or more", faultWrongAmount)
+		}
+		return err
+	case messages.OperationConfirm, messages.OperationCapture, messages.OperationVoid, messages.OperationRefund:
+		if op.GatewayReference == "" {
+			return errors.New("gateway_reference is missing")
+		}
+		return nil
+	default:
+		return fmt.Errorf("kind must be authorize, confirm, capture, void or refund, is %q", op.Kind)
+	}
+}

@@ -1,0 +1,167 @@
+package sim
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// The bounds of a fault's number.
+const (
+	faultTimesMax = 1000
+	slowMax       = 10 * time.Minute
+)
+
+// refundManner is how refunds of a payment go.
+type refundManner int
+
+const (
+	refundAtOnce refundManner = iota
+	refundPending
+	refundFails
+)
+
+// card is what a payment method stands for.
+type card struct {
+	// declined is the code with which an authorization is declined, "" if it is approved.
+	declined string
+	// challenged says that an authorization requires the customer's action.
+	challenged bool
+	refund     refundManner
+	fault      fault
+}
+
+// faultKind is the name of a fault as it stands in the payment method.
+type faultKind string
+
+const (
+	faultNone              faultKind = ""
+	faultChargeThenTimeout faultKind = "sim_charge_then_timeout"
+	faultTimeoutNoCharge   faultKind = "sim_timeout_no_charge"
+	faultReset             faultKind = "sim_reset_mid_response"
+	fault500AfterCharge    faultKind = "sim_500_after_charge"
+	fault500NoCharge       faultKind = "sim_500_no_charge"
+	fault429               faultKind = "sim_429"
+	faultSlow              faultKind = "sim_slow"
+	faultWrongAmount       faultKind = "sim_wrong_amount"
+	faultDialError         faultKind = "sim_dial_error"
+)
+
+// fault is what goes wrong, and when.
+type fault struct {
+	kind faultKind
+	// on is the kind of operation that is befallen.
+	on messages.OperationKind
+	// times is how many of the first requests for an operation are befallen.
+	times int
+	// delay belongs to faultSlow.
+	delay time.Duration
+}
+
+// befalls returns the fault of the nth request, from 1, for an operation of that kind.
+func (f fault) befalls(kind messages.OperationKind, n int) faultKind {
+	switch {
+	case f.on != kind:
+		return faultNone
+	case f.kind == faultSlow || f.kind == faultWrongAmount:
+		return f.kind
+	case n > f.times:
+		return faultNone
+	default:
+		return f.kind
+	}
+}
+
+// cardOf reads a payment method.
+func cardOf(paymentMethod string) (card, error) {
+	switch paymentMethod {
+	case "pm_card_visa", "pm_card_mastercard", "pm_card_createDispute":
+		return card{}, nil
+	case "pm_card_visa_chargeDeclined":
+		return card{declined: "generic_decline"}, nil
+	case "pm_card_visa_chargeDeclinedInsufficientFunds":
+		return card{declined: "insufficient_funds"}, nil
+	case "pm_card_visa_chargeDeclinedLostCard":
+		return card{declined: "lost_card"}, nil
+	case "pm_card_visa_chargeDeclinedStolenCard":
+		return card{declined: "stolen_card"}, nil
+	case "pm_card_chargeDeclinedExpiredCard":
+		return card{declined: "expired_card"}, nil
+	case "pm_card_chargeDeclinedIncorrectCvc":
+		return card{declined: "incorrect_cvc"}, nil
+	case "pm_card_chargeDeclinedProcessingError":
+		return card{declined: "processing_error"}, nil
+	case "pm_card_authenticationRequired", "pm_card_threeDSecure2Required":
+		return card{challenged: true}, nil
+	case "pm_card_pendingRefund":
+		return card{refund: refundPending}, nil
+	case "pm_card_refundFail":
+		return card{refund: refundFails}, nil
+	}
+	if !strings.HasPrefix(paymentMethod, "sim_") {
+		return card{}, fmt.Errorf("payment method %q is not one of the simulator's", paymentMethod)
+	}
+	f, err := faultOf(paymentMethod)
+	if err != nil {
+		return card{}, fmt.Errorf("payment method %q: %w", paymentMethod, err)
+	}
+	return card{fault: f, challenged: f.on == messages.OperationConfirm}, nil
+}
+
+// faultOf reads <name>[_<number>][@<kind>].
+func faultOf(paymentMethod string) (fault, error) {
+	name, on, aimed := strings.Cut(paymentMethod, "@")
+	f := fault{on: messages.OperationAuthorize, times: 1}
+	if aimed {
+		f.on = messages.OperationKind(on)
+	}
+	switch f.on {
+	case messages.OperationAuthorize, messages.OperationConfirm, messages.OperationCapture, messages.OperationVoid, messages.OperationRefund:
+	default:
+		return fault{}, fmt.Errorf("no operation is called %q", on)
+	}
+	if f.kind = faultKind(name); known(f.kind) && f.kind != faultSlow {
+		return f, nil
+	}
+	base, digits, _ := cutLast(name, "_")
+	f.kind = faultKind(base)
+	number, err := strconv.Atoi(digits)
+	if !known(f.kind) || err != nil {
+		return fault{}, fmt.Errorf("no fault is called %q", name)
+	}
+	switch f.kind {
+	case faultSlow:
+		f.delay = time.Duration(number) * time.Millisecond
+		if number < 1 || number > int(slowMax.Milliseconds()) {
+			return fault{}, fmt.Errorf("a delay is 1 to %d ms", slowMax.Milliseconds())
+		}
+	case faultWrongAmount:
+		return fault{}, fmt.Errorf("%s befalls every request and takes no number", f.kind)
+	default:
+		f.times = number
+		if number < 1 || number > faultTimesMax {
+			return fault{}, fmt.Errorf("a fault befalls the first 1 to %d requests", faultTimesMax)
+		}
+	}
+	return f, nil
+}
+
+func known(k faultKind) bool {
+	switch k {
+	case faultChargeThenTimeout, faultTimeoutNoCharge, faultReset, fault500AfterCharge, fault500NoCharge, fault429, faultSlow,
+		faultWrongAmount, faultDialError:
+		return true
+	default:
+		return false
+	}
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
