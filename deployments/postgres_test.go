@@ -110,7 +110,7 @@ func TestRolesNeedPasswords(t *testing.T) {
 	t.Parallel()
 	superuser := harness.Database(t)
 	cmd := psql(t, superuser)
-	cmd.Env = append(cmd.Env, "TENDER_MIGRATE_PASSWORD=one of two")
+	cmd.Env = append(cmd.Env, "POSTGRES_MIGRATE_PASSWORD=one of two")
 	if out, err := cmd.CombinedOutput(); err == nil {
 		t.Errorf("roles were made with an empty password:\n%s", out)
 	}
@@ -120,7 +120,7 @@ func TestRolesNeedPasswords(t *testing.T) {
 func runRoles(t *testing.T, superuser, word string) {
 	t.Helper()
 	cmd := psql(t, superuser)
-	cmd.Env = append(cmd.Env, "TENDER_MIGRATE_PASSWORD="+word+" migrate", "TENDER_SERVE_PASSWORD="+word+" serve")
+	cmd.Env = append(cmd.Env, "POSTGRES_MIGRATE_PASSWORD="+word+" migrate", "POSTGRES_SERVE_PASSWORD="+word+" serve")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("run roles.sql: %v\n%s", err, out)
 	}

@@ -1,6 +1,6 @@
 -- The two roles of Tender, for psql, as a superuser, connected to Tender's database:
 --
---   TENDER_MIGRATE_PASSWORD=... TENDER_SERVE_PASSWORD=... psql -f roles.sql "postgres://postgres@host/tender"
+--   POSTGRES_MIGRATE_PASSWORD=... POSTGRES_SERVE_PASSWORD=... psql -f roles.sql "postgres://postgres@host/tender"
 --
 -- tender_migrate owns the database and its schema: `tender migrate` connects as it. tender_serve does the daily work:
 -- `tender serve` connects as it, and it can neither create nor change a table. What it may do with each table is granted
@@ -14,11 +14,11 @@
 
 \if :{?migrate_password}
 \else
-\set migrate_password `printenv TENDER_MIGRATE_PASSWORD`
+\set migrate_password `printenv POSTGRES_MIGRATE_PASSWORD`
 \endif
 \if :{?serve_password}
 \else
-\set serve_password `printenv TENDER_SERVE_PASSWORD`
+\set serve_password `printenv POSTGRES_SERVE_PASSWORD`
 \endif
 
 -- An empty password would be none at all. Dividing by zero is how plain SQL stops.
