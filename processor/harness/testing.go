@@ -63,8 +63,8 @@ func Main(m interface{ Run() int }) int {
 	return code
 }
 
-// IgnoreLeaks returns the options for a test that checks for leaked goroutines itself, as [Main] does for the whole package:
-// they leave out the one that watches the package's PostgreSQL server, and what the NATS server keeps for the process.
+// IgnoreLeaks returns the options for a test that checks for leaked goroutines itself, as [Main] does for the whole
+// package: they leave out the one that watches the package's PostgreSQL server. A server of [NATS] ends with its test.
 func IgnoreLeaks() []goleak.Option {
 	return []goleak.Option{
 		goleak.IgnoreAnyFunction("github.com/seed-384b1f8a/tender/processor/harness.(*process).watch"),
