@@ -1,0 +1,288 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/payment"
+)
+
+// examined is a payment of a chunk while its rows come in.
+type examined struct {
+	row     paymentRow
+	stored  *payment.Payment // nil if the state can't be read
+	folded  *payment.Payment
+	version int64 // of the latest event read
+	broken  bool  // the history can't be folded any further
+	due     *timer
+	stale   *timer
+}
+
+// checkChunk checks the payments with ids in a range, with their events and timers.
+func (c *checker) checkChunk(ctx context.Context, tx pgx.Tx, r chunk) error {
+	t := newTally()
+	payments, err := readPayments(ctx, tx, r, t)
+	if err != nil {
+		return fmt.Errorf("read payments: %w", err)
+	}
+	if err := foldEvents(ctx, tx, r, payments, t); err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	if err := c.readTimers(ctx, tx, r, payments, t); err != nil {
+		return fmt.Errorf("read timers: %w", err)
+	}
+	for paymentID, e := range payments {
+		c.checkPayment(paymentID, e, t)
+	}
+	t.payments = int64(len(payments))
+	c.done(t)
+	return nil
+}
+
+func readPayments(ctx context.Context, tx pgx.Tx, r chunk, t *tally) (map[uuid.UUID]*examined, error) {
+	rows, err := tx.Query(ctx, checkPaymentsSQL, id(r.from), id(r.to))
+	if err != nil {
+		return nil, err
+	}
+	payments := make(map[uuid.UUID]*examined, checkChunk)
+	var row paymentRow
+	var created, updated, awaiting pgtype.Timestamptz
+	_, err = pgx.ForEachRow(rows, []any{
+		(*[16]byte)(&row.id), &row.previousVersion, &row.version, &row.tenant, &row.status,
+		&row.amountMinor, &row.authorizedMinor, &row.capturedMinor, &row.refundedMinor, &row.releasedMinor,
+		&row.capturableMinor, &row.refundableMinor, &row.currency, &row.exponent, &row.captureMethod,
+		&row.customerID, &row.merchantReference, &row.gateway, &row.gatewayReference, &row.failureCode,
+		&created, &updated, &awaiting, &row.state,
+	}, func() error {
+		row.createdAt, row.updatedAt, row.awaitingSince = created.Time, updated.Time, awaiting.Time
+		e := &examined{row: row, folded: &payment.Payment{}}
+		e.row.state = bytes.Clone(row.state)
+		if e.stored, err = decodeState(row.state); err != nil {
+			e.stored = nil
+			t.report(StateMatchesHistory, row.id, err.Error())
+		}
+		payments[row.id] = e
+		return nil
+	})
+	return payments, err
+}
+
+// foldEvents reads the events one after the other, however many a payment has.
+func foldEvents(ctx context.Context, tx pgx.Tx, r chunk, payments map[uuid.UUID]*examined, t *tally) error {
+	rows, err := tx.Query(ctx, checkEventsSQL, id(r.from), id(r.to))
+	if err != nil {
+		return err
+	}
+	var e eventRow
+	var occurred pgtype.Timestamptz
+	orphan := uuid.Nil
+	_, err = pgx.ForEachRow(rows, []any{
+		(*[16]byte)(&e.paymentID), &e.version, &occurred, &e.eventType, &e.data,
+	}, func() error {
+		t.events++
+		e.occurredAt = occurred.Time
+		p := payments[e.paymentID]
+		switch {
+		case p != nil:
+			p.fold(&e, t)
+		case e.paymentID != orphan:
+			orphan = e.paymentID
+			t.report(StateMatchesHistory, e.paymentID, "there are events of the payment, but no payment")
+		}
+		return nil
+	})
+	return err
+}
+
+// fold applies the next event, unless one before it was broken: what follows would only repeat that.
+func (e *examined) fold(row *eventRow, t *tally) {
+	if e.broken {
+		return
+	}
+	problem := ""
+	if row.version != e.version+1 {
+		problem = fmt.Sprintf("event %d follows event %d", row.version, e.version)
+	}
+	t.check(VersionsContiguous, row.paymentID, problem)
+	e.version = row.version
+	if problem == "" {
+		problem = e.apply(row)
+		t.check(HistoryReadable, row.paymentID, problem)
+	}
+	e.broken = problem != ""
+}
+
+func (e *examined) apply(row *eventRow) (problem string) {
+	event, err := messages.DecodeEventBody(row.data)
+	if err != nil {
+		return fmt.Sprintf("event %d: %v", row.version, err)
+	}
+	if event.PaymentID != row.paymentID || event.Version != row.version ||
+		string(event.Type()) != row.eventType || !event.OccurredAt.Equal(row.occurredAt) {
+		return fmt.Sprintf("event %d: the body does not say what the row says", row.version)
+	}
+	if err := payment.Apply(e.folded, event); err != nil {
+		return err.Error()
+	}
+	if event.Status != e.folded.Status {
+		return fmt.Sprintf("event %d: says that it leads to %s, but leads to %s", row.version, event.Status, e.folded.Status)
+	}
+	return ""
+}
+
+func (c *checker) readTimers(ctx context.Context, tx pgx.Tx, r chunk, payments map[uuid.UUID]*examined, t *tally) error {
+	rows, err := tx.Query(ctx, checkTimersSQL, id(r.from), id(r.to))
+	if err != nil {
+		return err
+	}
+	timers, err := pgx.CollectRows(rows, scanTimer)
+	if err != nil {
+		return err
+	}
+	for i := range timers {
+		found := &timers[i]
+		t.check(NothingStuck, found.paymentID, c.stuckTimer(found))
+		e := payments[found.paymentID]
+		switch {
+		case e == nil:
+			t.report(TimersMatchState, found.paymentID, "there is a timer of the payment, but no payment")
+		case found.kind == timerDue:
+			e.due = found
+		default:
+			e.stale = found
+		}
+	}
+	return nil
+}
+
+func (c *checker) stuckTimer(t *timer) string {
+	if !t.dueAt.Before(c.staleBefore()) {
+		return ""
+	}
+	return fmt.Sprintf("the timer (%s) was due at %s, has fired %d times and is still there",
+		t.kind, t.dueAt.UTC().Format(time.RFC3339), t.fired)
+}
+
+// checkPayment checks a payment of which everything has been read.
+func (c *checker) checkPayment(paymentID uuid.UUID, e *examined, t *tally) {
+	if e.stored == nil {
+		return
+	}
+	if !e.broken {
+		problem := ""
+		if e.version != e.row.version {
+			problem = fmt.Sprintf("the payment is at version %d, its history ends at %d", e.row.version, e.version)
+		}
+		t.check(VersionsContiguous, paymentID, problem)
+		t.check(StateMatchesHistory, paymentID, differingFields(e.stored, e.folded))
+	}
+	t.check(ColumnsMatchState, paymentID, e.row.differingColumns(newPaymentRow(e.stored, e.row.previousVersion, nil)))
+	t.check(WithinLimits, paymentID, brokenLimit(e.stored))
+	t.check(OperationsUnique, paymentID, repeatedOperation(e.stored))
+	t.check(TimersMatchState, paymentID, wrongTimer(e.stored, e.due))
+	t.check(NothingStuck, paymentID, c.stuckCall(e))
+}
+
+// differingFields names the fields of the state in which two payments differ, as they would be stored.
+func differingFields(stored, folded *payment.Payment) string {
+	a, errA := fields(stored)
+	b, errB := fields(folded)
+	if err := errors.Join(errA, errB); err != nil {
+		return err.Error()
+	}
+	var differing []string
+	for name := range a {
+		if !bytes.Equal(a[name], b[name]) {
+			differing = append(differing, name)
+		}
+	}
+	for name := range b {
+		if _, both := a[name]; !both {
+			differing = append(differing, name)
+		}
+	}
+	if len(differing) == 0 {
+		return ""
+	}
+	slices.Sort(differing)
+	return "the state differs from the folded history in " + strings.Join(differing, ", ")
+}
+
+func fields(p *payment.Payment) (map[string]json.RawMessage, error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("encode state: %w", err)
+	}
+	var named map[string]json.RawMessage
+	if err := json.Unmarshal(text, &named); err != nil {
+		return nil, fmt.Errorf("decode state: %w", err)
+	}
+	return named, nil
+}
+
+func brokenLimit(p *payment.Payment) string {
+	switch {
+	case p.AuthorizedMinor < 0 || p.CapturedMinor < 0 || p.RefundedMinor < 0 || p.ReleasedMinor < 0:
+		return "an amount is negative"
+	case p.AuthorizedMinor > p.AmountMinor:
+		return fmt.Sprintf("authorized %d of %d", p.AuthorizedMinor, p.AmountMinor)
+	case p.CapturableMinor() < 0:
+		return fmt.Sprintf("captured, capturing and released exceed the authorized %d by %d", p.AuthorizedMinor, -p.CapturableMinor())
+	case p.RefundableMinor() < 0:
+		return fmt.Sprintf("refunded and refunding exceed the captured %d by %d", p.CapturedMinor, -p.RefundableMinor())
+	default:
+		return ""
+	}
+}
+
+func repeatedOperation(p *payment.Payment) string {
+	seen := make(map[string]struct{}, len(p.Operations))
+	for i := range p.Operations {
+		operationID := p.Operations[i].ID
+		if _, twice := seen[operationID]; twice {
+			return "operation " + operationID + " is there twice"
+		}
+		seen[operationID] = struct{}{}
+	}
+	return ""
+}
+
+func wrongTimer(p *payment.Payment, found *timer) string {
+	due := p.DueAt().Truncate(time.Microsecond)
+	switch {
+	case found == nil && due.IsZero():
+		return ""
+	case found == nil:
+		return "no timer is set for " + due.Format(time.RFC3339)
+	case due.IsZero():
+		return "a timer is set for " + found.dueAt.UTC().Format(time.RFC3339) + ", nothing is due"
+	case !found.dueAt.Equal(due):
+		return "the timer is set for " + found.dueAt.UTC().Format(time.RFC3339Nano) + ", due is " + due.Format(time.RFC3339Nano)
+	case found.tenant != p.Tenant:
+		return "the timer belongs to another tenant"
+	case found.fireAt.Before(found.dueAt):
+		return "the timer fires before it is due"
+	default:
+		return ""
+	}
+}
+
+// stuckCall looks for a call whose answer nobody is waiting for any more and that no sweep has found.
+func (c *checker) stuckCall(e *examined) string {
+	since := awaitingSince(e.stored)
+	if since.IsZero() || e.stale != nil || !since.Before(c.staleBefore()) {
+		return ""
+	}
+	return "a call to the gateway has been without an answer since " + since.UTC().Format(time.RFC3339)
+}

@@ -1,0 +1,92 @@
+package store
+
+import _ "embed"
+
+// Every statement of the store is here or in queries/, one to a file, so that a test can prepare them all.
+
+const (
+	beginSQL    = "begin"
+	commitSQL   = "commit"
+	rollbackSQL = "rollback"
+)
+
+//go:embed queries/settings.sql
+var settingsSQL string
+
+//go:embed queries/write_payments.sql
+var writePaymentsSQL string
+
+//go:embed queries/write_events.sql
+var writeEventsSQL string
+
+//go:embed queries/write_timers.sql
+var writeTimersSQL string
+
+//go:embed queries/delete_timers.sql
+var deleteTimersSQL string
+
+//go:embed queries/load.sql
+var loadSQL string
+
+//go:embed queries/get.sql
+var getSQL string
+
+//go:embed queries/history.sql
+var historySQL string
+
+//go:embed queries/list.sql
+var listSQL string
+
+//go:embed queries/fire_timers.sql
+var fireTimersSQL string
+
+//go:embed queries/next_timer.sql
+var nextTimerSQL string
+
+//go:embed queries/clear_stale.sql
+var clearStaleSQL string
+
+//go:embed queries/sweep_stale.sql
+var sweepStaleSQL string
+
+//go:embed queries/schema_exists.sql
+var schemaExistsSQL string
+
+//go:embed queries/schema_version.sql
+var schemaVersionSQL string
+
+//go:embed queries/current_schema.sql
+var currentSchemaSQL string
+
+//go:embed queries/try_lock.sql
+var tryLockSQL string
+
+//go:embed queries/unlock.sql
+var unlockSQL string
+
+//go:embed queries/check_bound.sql
+var checkBoundSQL string
+
+//go:embed queries/check_snapshot.sql
+var checkSnapshotSQL string
+
+//go:embed queries/check_payments.sql
+var checkPaymentsSQL string
+
+//go:embed queries/check_events.sql
+var checkEventsSQL string
+
+//go:embed queries/check_timers.sql
+var checkTimersSQL string
+
+//go:embed queries/check_claims.sql
+var checkClaimsSQL string
+
+//go:embed queries/check_operations.sql
+var checkOperationsSQL string
+
+//go:embed queries/check_counts.sql
+var checkCountsSQL string
+
+//go:embed queries/check_outbox.sql
+var checkOutboxSQL string

@@ -1,0 +1,1 @@
+SELECT (SELECT count(*) FROM commands), (SELECT count(*) FROM outbox)

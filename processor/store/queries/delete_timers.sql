@@ -1,0 +1,1 @@
+DELETE FROM timers WHERE payment_id = ANY ($1::uuid[]) AND kind = 'due'

@@ -1,0 +1,1 @@
+SELECT min(t.fire_at) FROM timers t

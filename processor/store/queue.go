@@ -1,0 +1,127 @@
+package store
+
+import (
+	"slices"
+	"sync"
+)
+
+// queue gathers requests until somebody has time for them. T is a pointer, so that requests can be told apart.
+//
+// A request may name keys. No two requests with a key in common are ever taken at a time: the later one waits until the
+// earlier one is released, however many others overtake it.
+type queue[T comparable] struct {
+	batchMax int
+	// sizeMax bounds the sum of the sizes in a batch; a single larger request makes a batch of its own.
+	sizeMax int
+	keys    func(T) []string
+	size    func(T) int
+
+	mu      sync.Mutex
+	changed sync.Cond // something was added or released, or the queue was closed
+	waiting []T
+	taken   map[string]struct{} // the keys of the requests that were taken and not yet released
+	closed  bool
+}
+
+func newQueue[T comparable](batchMax, sizeMax int, keys func(T) []string, size func(T) int) *queue[T] {
+	q := &queue[T]{batchMax: batchMax, sizeMax: sizeMax, keys: keys, size: size, taken: map[string]struct{}{}}
+	q.changed.L = &q.mu
+	return q
+}
+
+// add appends a request, or returns ErrClosed.
+func (q *queue[T]) add(r T) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrClosed
+	}
+	q.waiting = append(q.waiting, r)
+	q.changed.Signal()
+	return nil
+}
+
+// drop removes a request that nobody waits for any more; false if it was taken already.
+func (q *queue[T]) drop(r T) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.waiting, r)
+	if i < 0 {
+		return false
+	}
+	q.waiting = slices.Delete(q.waiting, i, i+1)
+	q.changed.Broadcast()
+	return true
+}
+
+// take blocks until there is something to do and returns it, oldest first; nil once the queue is closed and empty.
+// What was taken must be released.
+func (q *queue[T]) take() []T {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for {
+		if batch := q.gather(); len(batch) > 0 {
+			return batch
+		}
+		if q.closed && len(q.waiting) == 0 {
+			return nil
+		}
+		q.changed.Wait()
+	}
+}
+
+// gather moves what can be taken now out of the queue.
+func (q *queue[T]) gather() []T {
+	var batch []T
+	size, kept := 0, 0
+	for i, r := range q.waiting {
+		if len(batch) == q.batchMax {
+			kept += copy(q.waiting[kept:], q.waiting[i:])
+			break
+		}
+		full := len(batch) > 0 && size+q.size(r) > q.sizeMax
+		if full || !q.free(q.keys(r)) {
+			q.waiting[kept] = r
+			kept++
+			continue
+		}
+		for _, key := range q.keys(r) {
+			q.taken[key] = struct{}{}
+		}
+		batch, size = append(batch, r), size+q.size(r)
+	}
+	clear(q.waiting[kept:])
+	q.waiting = q.waiting[:kept]
+	return batch
+}
+
+func (q *queue[T]) free(keys []string) bool {
+	for _, key := range keys {
+		if _, taken := q.taken[key]; taken {
+			return false
+		}
+	}
+	return true
+}
+
+// release lets those go on that wait for one of the batch's keys.
+func (q *queue[T]) release(batch []T) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, r := range batch {
+		for _, key := range q.keys(r) {
+			delete(q.taken, key)
+		}
+	}
+	if len(q.waiting) > 0 || q.closed {
+		q.changed.Broadcast()
+	}
+}
+
+// close refuses what comes from now on; what is in the queue is still taken.
+func (q *queue[T]) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.changed.Broadcast()
+}
