@@ -24,6 +24,9 @@ func oneTry() gateway.Settings {
 	}
 }
 
+// pass lets time go by on a bubble's clock.
+func pass(d time.Duration) { <-time.After(d) }
+
 func repeat(n int, f func()) {
 	for range n {
 		f()
@@ -51,7 +54,7 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 			t.Fatalf("the breaker is %s after four failures", g.State())
 		}
 
-		time.Sleep(time.Second)
+		pass(time.Second)
 		o := call()
 		if o.Kind != messages.OutcomeNotSent || o.Tries != 0 || o.RetryAfter != 4*time.Second {
 			t.Errorf("outcome is %+v, want not_sent without a try, to be tried again in 4 s", o)
@@ -63,7 +66,7 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 			t.Errorf("the gateway was called %d times, want 4: the breaker is open", s.calls())
 		}
 
-		time.Sleep(4*time.Second + time.Nanosecond)
+		pass(4*time.Second + time.Nanosecond)
 		if g.State() != gateway.StateHalfOpen {
 			t.Fatalf("the breaker is %s after its time", g.State())
 		}
@@ -87,7 +90,7 @@ func TestHalfOpenLetsProbesThroughOnly(t *testing.T) {
 		s.script = append(s.script, hangs)
 		g := guard(t, s, oneTry())
 		repeat(4, func() { g.Do(t.Context(), authorization()) })
-		time.Sleep(6 * time.Second)
+		pass(6 * time.Second)
 
 		var probes sync.WaitGroup
 		repeat(2, func() { probes.Go(func() { g.Do(t.Context(), authorization()) }) })
@@ -153,7 +156,7 @@ func TestOldFailuresAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := guard(t, says(unknown()), oneTry())
 		repeat(3, func() { g.Do(t.Context(), authorization()) })
-		time.Sleep(11 * time.Second)
+		pass(11 * time.Second)
 		repeat(3, func() { g.Do(t.Context(), authorization()) })
 		if g.State() != gateway.StateClosed {
 			t.Errorf("the breaker is %s, though no window held four failures", g.State())

@@ -135,9 +135,12 @@ func (g *Guard) try(ctx, caller context.Context, c call) messages.Outcome {
 		if v.outcome.Kind == messages.OutcomeUnknown {
 			doubt = v.outcome.Detail
 		}
+		if !v.again || tries >= g.settings.Retry.TriesMax {
+			return settled(v.outcome, tries, doubt)
+		}
 		pause := max(min(pauses.NextBackOff(), g.settings.Retry.Max), v.outcome.RetryAfter)
 		late := g.settings.Now().Sub(began)+pause > g.settings.Retry.Total
-		if !v.again || late || tries >= g.settings.Retry.TriesMax || !waited(ctx, pause) {
+		if late || !waited(ctx, pause) {
 			return settled(v.outcome, tries, doubt)
 		}
 	}
@@ -160,7 +163,7 @@ func (g *Guard) once(ctx, caller context.Context, c call) verdict {
 			return verdict{outcome: unknown("gateway %s: its answer makes no sense: %s", g.name, problem), called: true}
 		}
 		o.RetryAfter = max(o.RetryAfter, 0)
-		return verdict{outcome: o, called: true, again: !answered(o.Kind) && ctx.Err() == nil}
+		return verdict{outcome: o, called: true, again: !answered(o.Kind)}
 	})
 }
 
@@ -191,7 +194,8 @@ func (r Retry) pauses() *backoff.ExponentialBackOff {
 	)
 }
 
-// waited pauses and reports whether there is still someone to go on for.
+// waited pauses and reports whether there is still time to go on. After a timeout there is none, so that none is followed by
+// another try.
 func waited(ctx context.Context, pause time.Duration) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

@@ -62,7 +62,7 @@ func replays(t *testing.T, g gateway.Gateway, cards Cards) {
 
 func replaysAtOnce(t *testing.T, g gateway.Gateway, cards Cards) {
 	p := NewPayment()
-	p.Reference = authorize(t, g, p, cards.Approved, 1000)
+	p.Reference = authorize(t, g, p, cards.Approved)
 	op := p.Capture(600)
 	var all sync.WaitGroup
 	for range 8 {
@@ -76,7 +76,7 @@ func replaysAtOnce(t *testing.T, g gateway.Gateway, cards Cards) {
 
 func captures(t *testing.T, g gateway.Gateway, cards Cards) {
 	p := NewPayment()
-	p.Reference = authorize(t, g, p, cards.Approved, 1000)
+	p.Reference = authorize(t, g, p, cards.Approved)
 	WantDecline(t, g.Do(t.Context(), p.Capture(1001)))
 	Want(t, g.Do(t.Context(), p.Capture(700)), messages.OutcomeSucceeded)
 	WantDecline(t, g.Do(t.Context(), p.Capture(301)))
@@ -86,7 +86,7 @@ func captures(t *testing.T, g gateway.Gateway, cards Cards) {
 
 func capturesFinally(t *testing.T, g gateway.Gateway, cards Cards) {
 	p := NewPayment()
-	p.Reference = authorize(t, g, p, cards.Approved, 1000)
+	p.Reference = authorize(t, g, p, cards.Approved)
 	Want(t, g.Do(t.Context(), p.CaptureFinally(700)), messages.OutcomeSucceeded)
 	WantDecline(t, g.Do(t.Context(), p.Capture(1)))
 	WantDecline(t, g.Do(t.Context(), p.Void()))
@@ -104,7 +104,7 @@ func refunds(t *testing.T, g gateway.Gateway, cards Cards) {
 
 func voids(t *testing.T, g gateway.Gateway, cards Cards) {
 	p := NewPayment()
-	p.Reference = authorize(t, g, p, cards.Approved, 1000)
+	p.Reference = authorize(t, g, p, cards.Approved)
 	Want(t, g.Do(t.Context(), p.Capture(400)), messages.OutcomeSucceeded)
 	Want(t, g.Do(t.Context(), p.Void()), messages.OutcomeSucceeded)
 	WantDecline(t, g.Do(t.Context(), p.Void()))
@@ -183,9 +183,10 @@ func conflicts(t *testing.T, g gateway.Gateway, cards Cards) {
 	}
 }
 
-func authorize(t *testing.T, g gateway.Gateway, p *Payment, paymentMethod string, amountMinor int64) string {
+// authorize sets 1000 aside and returns the reference.
+func authorize(t *testing.T, g gateway.Gateway, p *Payment, paymentMethod string) string {
 	t.Helper()
-	o := g.Do(t.Context(), p.Authorize(paymentMethod, amountMinor))
+	o := g.Do(t.Context(), p.Authorize(paymentMethod, 1000))
 	Want(t, o, messages.OutcomeSucceeded)
 	return o.GatewayReference
 }

@@ -201,5 +201,5 @@ func retryAfter(header http.Header) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return min(time.Duration(seconds)*time.Second, retryAfterMax) //nolint:gosec // 32 bits of seconds fit.
+	return min(time.Duration(seconds)*time.Second, retryAfterMax)
 }

@@ -28,10 +28,13 @@ func bothForms(t *testing.T, c sim.Config, test func(t *testing.T, s *sim.Simula
 	})
 }
 
-// patient asks until the simulator has taken the request in that many times, and not longer if it hangs.
-func patient(t *testing.T, s *sim.Simulator, g gateway.Gateway, op messages.Operation, requests int) messages.Outcome {
+// pass lets time go by on a bubble's clock.
+func pass(d time.Duration) { <-time.After(d) }
+
+// patient asks until the simulator has taken the request in, and no longer if it hangs.
+func patient(ctx context.Context, t *testing.T, s *sim.Simulator, g gateway.Gateway, op messages.Operation) messages.Outcome {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answered := make(chan messages.Outcome, 1)
 	go func() { answered <- g.Do(ctx, op) }()
@@ -42,7 +45,7 @@ func patient(t *testing.T, s *sim.Simulator, g gateway.Gateway, op messages.Oper
 		case o := <-answered:
 			return o
 		case <-tick.C:
-			if count, _ := s.Snapshot().Operation(op.ID); count.Requests == requests {
+			if count, _ := s.Snapshot().Operation(op.ID); count.Requests == 1 {
 				cancel()
 				return <-answered
 			}
@@ -77,7 +80,7 @@ func TestFaults(t *testing.T) {
 			bothForms(t, sim.Config{Hang: time.Minute}, func(t *testing.T, s *sim.Simulator, g gateway.Gateway) {
 				ask := g.Do
 				if c.hangs {
-					ask = func(_ context.Context, op messages.Operation) messages.Outcome { return patient(t, s, g, op, 1) }
+					ask = func(ctx context.Context, op messages.Operation) messages.Outcome { return patient(ctx, t, s, g, op) }
 				}
 				op := gatewaytest.NewPayment().Charge(token, 1999)
 				gatewaytest.Want(t, ask(t.Context(), op), c.first)
@@ -181,7 +184,7 @@ func TestSlowTakesEffectWithoutItsClient(t *testing.T) {
 				t.Errorf("the %s meanwhile is %s (%s), want unknown, in progress", name, o.Kind, o.Detail)
 			}
 		}
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		synctest.Wait()
 		gatewaytest.Want(t, s.Lookup(t.Context(), op), messages.OutcomeSucceeded)
 		if effects(s, op) != 1 {

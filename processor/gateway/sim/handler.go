@@ -67,7 +67,9 @@ func (s *Simulator) Serve(ctx context.Context, listener net.Listener, apiKey str
 	if err != nil {
 		err = errors.Join(fmt.Errorf("stop simulator: %w", err), server.Close())
 	}
-	<-served
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve simulator: %w", ended))
+	}
 	return err
 }
 

@@ -21,7 +21,7 @@ type journal struct {
 // open reads the journal back and makes it ready to be written. A last line without an end is a record that was being written when the
 // simulator died; it was never answered, and is cut off.
 func (s *Simulator) open(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // The path is the operator's own.
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("open journal: %w", err)
 	}

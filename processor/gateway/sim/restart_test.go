@@ -1,9 +1,11 @@
 package sim_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,7 +33,7 @@ func TestJournalSurvives(t *testing.T) {
 			t.Fatal(err)
 		}
 		// What was being written when the machine died.
-		appendTo(t, path, `{"operation":{"operation_id":"x`)
+		appendTo(t, path, `{"operation":{"operation_id":"`+strings.Repeat("x", 5000))
 
 		after := newSimulator(t, config)
 		if diff := cmp.Diff(before.Ledger(), after.Ledger()); diff != "" {
@@ -46,6 +48,9 @@ func TestJournalSurvives(t *testing.T) {
 		gatewaytest.Want(t, after.Lookup(t.Context(), refund), messages.OutcomeSucceeded)
 		if err := after.Close(); err != nil {
 			t.Fatal(err)
+		}
+		if kept, err := os.ReadFile(path); err != nil || !bytes.HasSuffix(kept, []byte("\n")) {
+			t.Errorf("the journal does not end with a whole record (%v)", err)
 		}
 		again := newSimulator(t, config)
 		if total, _ := again.Snapshot().Payment(p.ID()); total.CapturedMinor != 6000 || total.RefundedMinor != 5000 {

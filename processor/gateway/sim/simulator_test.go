@@ -126,6 +126,8 @@ func TestPendingRefundComesThrough(t *testing.T) {
 		if total, _ := s.Snapshot().Payment(p.ID()); total.RefundedMinor != 6000 || effects(s, refund) != 1 {
 			t.Errorf("refunded %d with %d effects, want 6000 with one", total.RefundedMinor, effects(s, refund))
 		}
+		gatewaytest.WantDecline(t, g.Do(t.Context(), p.Refund(4001)))
+		gatewaytest.Want(t, g.Do(t.Context(), p.Refund(4000)), messages.OutcomePending)
 	})
 }
 
@@ -193,9 +195,9 @@ func TestAuthorizationLapses(t *testing.T) {
 			t.Errorf("to be captured before %s, want %s", o.CaptureBefore, want)
 		}
 		p.Reference = o.GatewayReference
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		gatewaytest.Want(t, s.Do(t.Context(), p.Capture(400)), messages.OutcomeSucceeded)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if o := s.Do(t.Context(), p.Capture(400)); o.Kind != messages.OutcomeDeclined || o.Decline.Code != "authorization_expired" {
 			t.Errorf("a capture too late is %s, want declined with authorization_expired", o.Kind)
 		}
