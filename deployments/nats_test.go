@@ -7,7 +7,9 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
 
+	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/harness"
 )
 
@@ -116,6 +118,7 @@ func TestNATSPermissions(t *testing.T) {
 		{"acme", publish, "$JS.API.STREAM.INFO.PAYMENTS_CMD", false},
 		{"acme", publish, "$JS.API.CONSUMER.MSG.NEXT.PAYMENTS_CMD.workers", false},
 		{"acme", publish, "$JS.ACK.PAYMENTS_CMD.workers.1.1.1.1.1", false},
+		{"acme", publish, "$JS.API.CONSUMER.CREATE.PAYMENTS_EVT.mine.payments.evt.acme.>", false},
 		{"acme", subscribe, "payments.evt.acme.>", true},
 		{"acme", subscribe, "payments.evt.acme.*.*." + id, true},
 		{"acme", subscribe, "payments.evt.globex.>", false},
@@ -174,20 +177,28 @@ func allowed(t *testing.T, conn *nats.Conn, publish bool, subject string) bool {
 // TestNATSCarriesACommand goes the way of a command with nothing but the shipped permissions.
 func TestNATSCarriesACommand(t *testing.T) {
 	bus := startBus(t)
-	provision(t, streams(t, connectAs(t, bus, "operator")))
+	operator := streams(t, connectAs(t, bus, "operator"))
+	if _, err := messages.Provision(t.Context(), operator, messages.StreamOptions{}, messages.ProvisionOptions{}); err != nil {
+		t.Fatalf("operator provisions: %v", err)
+	}
 
-	const subject, event = "payments.cmd.acme.create.1", "payments.evt.acme.payment.created.1"
 	producer := connectAs(t, bus, "acme")
 	followed, err := producer.SubscribeSync("payments.evt.acme.>")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := streams(t, producer).Publish(t.Context(), subject, []byte("{}"), jetstream.WithMsgID("order-42")); err != nil {
+	client, err := messages.NewClient(producer, messages.ClientConfig{Tenant: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	create := messages.Create{AmountMinor: 1999, Currency: "USD", PaymentMethod: "pm_card_visa"}
+	ack, err := client.Publish(t.Context(), messages.Command{IdempotencyKey: "order-42", Body: &create})
+	if err != nil {
 		t.Fatalf("acme gives a command: %v", err)
 	}
 
 	js := streams(t, connectAs(t, bus, "serve"))
-	consumer, err := js.Consumer(t.Context(), "PAYMENTS_CMD", "workers")
+	consumer, err := js.Consumer(t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
 	if err != nil {
 		t.Fatalf("serve finds its consumer: %v", err)
 	}
@@ -195,11 +206,16 @@ func TestNATSCarriesACommand(t *testing.T) {
 	if err != nil {
 		t.Fatalf("serve takes a command: %v", err)
 	}
-	if msg.Subject() != subject {
-		t.Errorf("took %s, want %s", msg.Subject(), subject)
+	if _, _, id, err := messages.ParseCommandSubject(msg.Subject()); err != nil || id != ack.Command.PaymentID {
+		t.Errorf("took %s (%v), want payment %s", msg.Subject(), err, ack.Command.PaymentID)
 	}
-	if _, err := js.Publish(t.Context(), event, []byte("{}")); err != nil {
-		t.Fatalf("serve publishes an event: %v", err)
+	event := "payments.evt.acme.payment.created." + ack.Command.PaymentID.String()
+	batch := []*nats.Msg{nats.NewMsg(event), nats.NewMsg(event)} // as the relay does
+	if _, err := jetstreamext.PublishMsgBatch(t.Context(), js, batch, jetstreamext.BatchFlowControl{}); err != nil {
+		t.Fatalf("serve publishes events: %v", err)
+	}
+	if _, err := js.Publish(t.Context(), messages.DeadLetterSubject(msg.Subject()), nil); err != nil {
+		t.Fatalf("serve stores a dead letter: %v", err)
 	}
 	if err := msg.DoubleAck(t.Context()); err != nil {
 		t.Fatalf("serve acknowledges: %v", err)
@@ -210,20 +226,6 @@ func TestNATSCarriesACommand(t *testing.T) {
 	}
 	if got.Subject != event {
 		t.Errorf("acme saw %s, want %s", got.Subject, event)
-	}
-}
-
-func provision(t *testing.T, js jetstream.JetStream) {
-	t.Helper()
-	for name, subject := range map[string]string{"PAYMENTS_CMD": "payments.cmd.>", "PAYMENTS_EVT": "payments.evt.>"} {
-		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}, AllowAtomicPublish: true})
-		if err != nil {
-			t.Fatalf("operator provisions %s: %v", name, err)
-		}
-	}
-	_, err := js.CreateConsumer(t.Context(), "PAYMENTS_CMD", jetstream.ConsumerConfig{Durable: "workers", AckPolicy: jetstream.AckExplicitPolicy})
-	if err != nil {
-		t.Fatalf("operator provisions the consumer: %v", err)
 	}
 }
 
