@@ -126,14 +126,15 @@ func (g *Guard) enter(ctx context.Context) (messages.Outcome, bool) {
 func (g *Guard) try(ctx, caller context.Context, c call) messages.Outcome {
 	began := g.settings.Now()
 	pauses := g.settings.Retry.pauses()
-	tries, doubt := 0, ""
+	tries := 0
+	var doubt *messages.Outcome // the last try that may have arrived
 	for {
 		v := g.once(ctx, caller, c)
 		if v.called {
 			tries++
 		}
 		if v.outcome.Kind == messages.OutcomeUnknown {
-			doubt = v.outcome.Detail
+			doubt = &v.outcome
 		}
 		if !v.again || tries >= g.settings.Retry.TriesMax {
 			return settled(v.outcome, tries, doubt)
@@ -173,11 +174,11 @@ func answered(kind messages.OutcomeKind) bool {
 }
 
 // settled is the outcome of the whole call. That the last try was not sent says nothing about an earlier one in doubt.
-func settled(o messages.Outcome, tries int, doubt string) messages.Outcome {
+func settled(o messages.Outcome, tries int, doubt *messages.Outcome) messages.Outcome {
 	o.Tries = tries
-	if o.Kind == messages.OutcomeNotSent && doubt != "" {
+	if o.Kind == messages.OutcomeNotSent && doubt != nil {
 		o.Kind = messages.OutcomeUnknown
-		o.Detail = fmt.Sprintf("%s; then not sent again: %s", doubt, o.Detail)
+		o.Detail = fmt.Sprintf("%s; then not sent again: %s", doubt.Detail, o.Detail)
 	}
 	if o.Detail != "" {
 		// It is kept and published, and holds words that are not ours.

@@ -114,6 +114,7 @@ func TestQuickTries(t *testing.T) {
 		"never sent stays not sent":                   {[]messages.Outcome{notSent()}, messages.OutcomeNotSent, 3},
 		"unknown stays unknown":                       {[]messages.Outcome{unknown()}, messages.OutcomeUnknown, 3},
 		"unknown and then not sent is unknown":        {[]messages.Outcome{unknown(), notSent()}, messages.OutcomeUnknown, 3},
+		"doubt needs no words":                        {[]messages.Outcome{{Kind: messages.OutcomeUnknown}, {Kind: messages.OutcomeNotSent}}, messages.OutcomeUnknown, 3},
 		"not sent, unknown and not sent is unknown":   {[]messages.Outcome{notSent(), unknown(), notSent()}, messages.OutcomeUnknown, 3},
 		"not sent twice and then answered is success": {[]messages.Outcome{notSent(), notSent(), approved()}, messages.OutcomeSucceeded, 3},
 	} {
