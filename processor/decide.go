@@ -13,9 +13,6 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-// errForeignPayment means that the payment belongs to another tenant. To this one it does not exist.
-var errForeignPayment = errors.New("no such payment")
-
 // begin decides a command on the payment as it stands and commits the decision together with the claim of its
 // idempotency key.
 func (h *handling) begin(ctx context.Context, cmd messages.Command) (payment.Decision, error) {
@@ -107,8 +104,6 @@ func (h *handling) load(ctx context.Context, cmd messages.Command) (store.Loaded
 	for {
 		loaded, err := h.Store.Load(ctx, key)
 		switch {
-		case err == nil && loaded.Payment.Version > 0 && loaded.Payment.Tenant != cmd.Tenant:
-			return store.Loaded{}, errForeignPayment
 		case err == nil:
 			h.progress()
 			return loaded, nil

@@ -32,16 +32,29 @@ func (w *Worker) handle(ctx context.Context, msg jetstream.Msg) {
 	h := &handling{Worker: w, msg: msg, began: w.Now()}
 	h.pulse.start(w.cfg.AckWait/3, h.beat)
 	defer h.pulse.stop()
+	// A panic while settling leaves the delivery unsettled, to be delivered again.
+	defer h.recovered()
 	h.progress()
 	h.settle(ctx, msg, h.answer(ctx))
+}
+
+// recovered ends a panic, and logs it. It is to be deferred.
+func (h *handling) recovered() {
+	if value := recover(); value != nil {
+		h.logPanic(value)
+	}
+}
+
+func (h *handling) logPanic(value any) {
+	h.Log.Error("a handler panicked", zap.String("subject", h.msg.Subject()),
+		zap.Any("panic", value), zap.ByteString("stack", debug.Stack()))
 }
 
 // answer brings a command to its outcome and says what becomes of the delivery. A panic costs this one delivery.
 func (h *handling) answer(ctx context.Context) (v verdict) {
 	defer func() {
 		if value := recover(); value != nil {
-			h.Log.Error("a handler panicked", zap.String("subject", h.msg.Subject()),
-				zap.Any("panic", value), zap.ByteString("stack", debug.Stack()))
+			h.logPanic(value)
 			v = handBack(errPanic)
 		}
 	}()

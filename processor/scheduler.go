@@ -61,30 +61,36 @@ func NewScheduler(s *store.Store, cfg SchedulerConfig, log *zap.Logger, now func
 // Run fires timers until ctx is done; it always returns nil. PostgreSQL may be away at any time: what is due stays due.
 func (s *Scheduler) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		more, err := s.tick(ctx)
+		rest, err := s.tick(ctx)
 		s.report(ctx, err)
-		if err != nil || !more {
-			wait(ctx, s.cfg.PollInterval)
-		}
+		wait(ctx, rest)
 	}
 	return nil
 }
 
-// tick fires one batch; true if there may be more at once.
-func (s *Scheduler) tick(ctx context.Context) (more bool, err error) {
+// tick fires one batch, and says how long to rest before the next.
+func (s *Scheduler) tick(ctx context.Context) (rest time.Duration, err error) {
 	now := s.now()
 	if now.Sub(s.swept) >= s.cfg.SweepInterval {
 		found, err := s.store.SweepStale(ctx, now, s.cfg.SweepAge, s.cfg.BatchMax)
 		if err != nil {
-			return false, err
+			return s.cfg.PollInterval, err
 		}
 		if found > 0 {
 			s.log.Warn("operations were left without an answer: resuming them", zap.Int("payments", found))
 		}
 		s.swept = now
 	}
-	fired, err := s.store.FireTimers(ctx, now, s.cfg.BatchMax, s.cfg.Lease)
-	return fired == s.cfg.BatchMax, err
+	fired, next, err := s.store.FireTimers(ctx, now, s.cfg.BatchMax, s.cfg.Lease)
+	switch {
+	case err != nil || next.IsZero():
+		return s.cfg.PollInterval, err
+	case fired == s.cfg.BatchMax:
+		return 0, nil
+	default:
+		// What others commit meanwhile may be due earlier, hence never longer than the interval.
+		return min(max(next.Sub(now), 0), s.cfg.PollInterval), nil
+	}
 }
 
 // report logs an outage when it begins and when it ends.

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
+	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
 // errPanic stands for a panic in a handler, which has been logged with its stack.
@@ -31,8 +32,9 @@ func verdictOn(err error) verdict {
 	switch {
 	case err == nil:
 		return verdict{}
-	case errors.Is(err, errForeignPayment):
-		return giveUp(deadletter.ReasonPaymentNotFound, errForeignPayment.Error())
+	case errors.Is(err, store.ErrOtherTenant):
+		// To this tenant the payment does not exist, and its id can't be had.
+		return giveUp(deadletter.ReasonPaymentNotFound, "no such payment")
 	default:
 		return handBack(err)
 	}

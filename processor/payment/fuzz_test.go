@@ -38,7 +38,10 @@ func fuzzStep(w *world, calls []payment.Call, step byte) []payment.Call {
 	wrong.AmountMinor = 1
 	answers := []messages.Outcome{
 		succeeded(), unknown(), notSent(), declined(messages.DeclineSoft), requiresAction(),
-		declined(messages.DeclineNeverRetry), {Kind: messages.OutcomePending}, {Kind: messages.OutcomeNotFound}, wrong,
+		declined(messages.DeclineNeverRetry),
+		{Kind: messages.OutcomePending},
+		{Kind: messages.OutcomeNotFound},
+		wrong,
 	}
 	kind, pick := step%4, int(step/4)
 	switch {

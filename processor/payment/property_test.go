@@ -124,7 +124,7 @@ func (m *machine) land(t *rapid.T, f flight, fate string) {
 	case "crash before":
 		return
 	}
-	m.last = f.cmd
+	m.last, outcome.Tries = f.cmd, 1
 	m.commit(payment.Settle(m.p, f.cmd, f.call, outcome, m.env()))
 }
 

@@ -34,6 +34,12 @@ func Settle(p *Payment, cmd messages.Command, call Call, outcome messages.Outcom
 	case messages.OutcomeNotSent:
 		d.settleNotSent(op, call, outcome)
 	case messages.OutcomeUnknown, messages.OutcomeNotFound:
+		if call.Lookup && outcome.Tries == 0 {
+			// Nobody was asked: the breaker is open, or there was no free place.
+			outcome.Kind = messages.OutcomeNotSent
+			d.settleNotSent(op, call, outcome)
+			break
+		}
 		d.settleUnknown(op, outcome)
 	default:
 		panic("payment: outcome of the unknown kind " + string(outcome.Kind))

@@ -262,6 +262,25 @@ func TestNotSentDoesNotClimbTheLadder(t *testing.T) {
 	}
 }
 
+func TestALookupThatCouldNotBeAskedDoesNotClimbTheLadder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.policy.UnknownReplays = nil
+	w.settle(w.do(create("")).Call, unknown())
+	for range 50 {
+		w.now = w.p.DueAt()
+		call := w.do(&messages.Resume{}).Call
+		if call == nil || !call.Lookup {
+			t.Fatalf("%+v", call)
+		}
+		// An outcome without a try: the breaker was open.
+		w.commit(payment.Settle(w.p, w.last, *call, unknown(), w.env()))
+	}
+	if op := w.p.Operations[0]; op.Status != payment.OperationUnknown || op.Checks != 0 {
+		t.Fatalf("%+v", op)
+	}
+}
+
 func TestContinueLeavesWhatHasSettledAlone(t *testing.T) {
 	t.Parallel()
 	for _, status := range []messages.Status{

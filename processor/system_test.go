@@ -1,0 +1,300 @@
+package processor_test
+
+import (
+	"context"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/outbox"
+	"github.com/seed-384b1f8a/tender/processor"
+	"github.com/seed-384b1f8a/tender/processor/gateway"
+	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/payment"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+
+// system is a whole Tender on real parts, but for the processes: a database, a bus, a simulator, a relay and a scheduler.
+type system struct {
+	t      *testing.T
+	pool   *pgxpool.Pool
+	store  *store.Store
+	bus    *harness.NATSServer
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	client *messages.Client
+	sim    *sim.Simulator
+	// gateway is what workers call; the simulator unless a test puts something else there before it starts workers.
+	gateway gateway.Gateway
+	cfg     processor.WorkerConfig
+	streams messages.StreamOptions
+	log     *zap.Logger
+	logs    *observer.ObservedLogs
+	now     func() time.Time
+}
+
+// setup makes everything but the workers, which tests start with the configuration they want.
+func setup(t *testing.T, options ...func(*system)) *system {
+	t.Helper()
+	core, logs := observer.New(zap.DebugLevel)
+	s := &system{t: t, log: zap.New(core), logs: logs, now: time.Now}
+	s.cfg = processor.WorkerConfig{SlotsMax: 64, Patience: 5 * time.Second, Policy: quickPolicy()}
+	s.streams = messages.StreamOptions{AckWait: 2 * time.Second}
+	for _, o := range options {
+		o(s)
+	}
+	s.cfg.AckWait = s.streams.AckWait
+	s.openStore()
+	s.openBus()
+	s.openSimulator()
+	s.run("relay", s.relay().Run)
+	s.run("scheduler", processor.NewScheduler(s.store, processor.SchedulerConfig{
+		PollInterval: 20 * time.Millisecond, Lease: 2 * time.Second,
+		SweepInterval: 100 * time.Millisecond, SweepAge: s.cfg.Policy.SentStale,
+	}, s.log, s.now).Run)
+	return s
+}
+
+// quickPolicy climbs the whole ladder in about two seconds.
+func quickPolicy() payment.Policy {
+	p := payment.DefaultPolicy()
+	p.UnknownReplays = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond}
+	p.UnknownLookups = []time.Duration{500 * time.Millisecond, 2 * time.Second}
+	p.NotSentInitial, p.NotSentMax = 50*time.Millisecond, time.Second
+	p.PendingCheck = 50 * time.Millisecond
+	p.SentStale = 3 * time.Second
+	return p
+}
+
+func (s *system) openStore() {
+	s.t.Helper()
+	url := harness.Database(s.t)
+	pool, err := pgxpool.New(s.t.Context(), url)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(pool.Close)
+	if _, err := store.Migrate(s.t.Context(), pool, nil); err != nil {
+		s.t.Fatal(err)
+	}
+	s.pool, s.store = pool, store.New(pool, store.Config{}, s.log)
+	s.t.Cleanup(s.store.Close)
+}
+
+func (s *system) openBus() {
+	s.t.Helper()
+	s.bus = harness.NATS(s.t)
+	s.nc = s.bus.Connect(s.t, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	js, err := jetstream.New(s.nc)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.js = js
+	if _, err := messages.Provision(s.t.Context(), js, s.streams, messages.ProvisionOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.client, err = messages.NewClient(s.nc, messages.ClientConfig{Tenant: "acme"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *system) openSimulator() {
+	s.t.Helper()
+	simulator, err := sim.New(sim.Config{Hang: 2 * time.Second})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = simulator.Close() })
+	s.sim = simulator
+	if s.gateway == nil {
+		s.gateway = simulator
+	}
+}
+
+func (s *system) relay() *outbox.Relay {
+	s.t.Helper()
+	r, err := outbox.NewRelay(s.pool, s.js, outbox.RelayConfig{PollInterval: 50 * time.Millisecond, DrainTimeout: time.Second}, s.log)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+// run runs a part until the test ends, or until the returned function is called; both wait for its end.
+func (s *system) run(name string, part func(context.Context) error) (stop func()) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := part(ctx); err != nil {
+			s.t.Errorf("%s: %v", name, err)
+		}
+	}()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		<-done
+	})
+	s.t.Cleanup(stop)
+	return stop
+}
+
+// worker starts one more worker. Its parts are shared, as those of one process are.
+func (s *system) worker(change ...func(*processor.Parts, *processor.WorkerConfig)) (stop func()) {
+	s.t.Helper()
+	guard, err := gateway.NewGuard("primary", s.gateway, gateway.Settings{
+		Timeouts: gateway.Timeouts{
+			Authorize: 500 * time.Millisecond, Capture: 500 * time.Millisecond, Void: 500 * time.Millisecond,
+			Refund: 500 * time.Millisecond, Lookup: 500 * time.Millisecond,
+		},
+		Breaker: gateway.Breaker{RequestsMin: 1000},
+		Retry:   gateway.Retry{TriesMax: 2, Initial: time.Millisecond, Max: 5 * time.Millisecond, Total: 100 * time.Millisecond},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	set, err := gateway.NewSet(guard)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	router, err := gateway.NewRouter(set, "primary")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	parts := processor.Parts{JetStream: s.js, Store: s.store, Gateways: set, Router: router, Log: s.log, Now: s.now}
+	cfg := s.cfg
+	for _, c := range change {
+		c(&parts, &cfg)
+	}
+	return s.run("worker", processor.NewWorker(parts, cfg).Run)
+}
+
+// publish sends a command and returns it as it was sent.
+func (s *system) publish(id uuid.UUID, key string, body messages.CommandBody) messages.Command {
+	s.t.Helper()
+	ack, err := s.client.Publish(s.t.Context(), messages.Command{PaymentID: id, IdempotencyKey: key, Body: body})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return ack.Command
+}
+
+// outcome publishes a command and waits for the event that ends it.
+func (s *system) outcome(id uuid.UUID, key string, body messages.CommandBody) messages.Event {
+	s.t.Helper()
+	return s.await(s.publish(id, key, body))
+}
+
+func (s *system) await(cmd messages.Command) messages.Event {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer cancel()
+	e, err := s.client.Wait(ctx, cmd)
+	if err != nil {
+		s.t.Fatalf("%s of %s: %v\n%s", cmd.Name(), cmd.PaymentID, err, s.lastLogs())
+	}
+	return e
+}
+
+func (s *system) lastLogs() (text string) {
+	entries := s.logs.All()
+	for _, e := range entries[max(0, len(entries)-20):] {
+		text += e.Level.String() + " " + e.Message + "\n"
+	}
+	return text
+}
+
+func (s *system) get(id uuid.UUID) *payment.Payment {
+	s.t.Helper()
+	p, err := s.store.Get(s.t.Context(), "acme", id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return p
+}
+
+func (s *system) history(id uuid.UUID) []messages.Event {
+	s.t.Helper()
+	events, err := s.store.History(s.t.Context(), "acme", id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return events
+}
+
+func (s *system) expect(e messages.Event, want messages.EventType) messages.Event {
+	s.t.Helper()
+	if e.Type() != want {
+		s.t.Fatalf("got %s (%+v), want %s", e.Type(), e.Data, want)
+	}
+	return e
+}
+
+// settled waits until every command that is in the stream now has been settled.
+func (s *system) settled() {
+	s.t.Helper()
+	stream, err := s.js.Stream(s.t.Context(), messages.StreamCommands)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	// What the consumer says of its backlog may lag behind the stream; its position can't run ahead of it.
+	last := stream.CachedInfo().State.LastSeq
+	consumer, err := s.js.Consumer(s.t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	harness.Eventually(s.t, "every command is settled", func() bool {
+		info, err := consumer.Info(s.t.Context())
+		return err == nil && info.AckFloor.Stream >= last
+	})
+}
+
+// verify holds the whole system to its promises.
+func (s *system) verify() {
+	s.t.Helper()
+	harness.Eventually(s.t, "the outbox is empty", func() bool {
+		status, err := outbox.Inspect(s.t.Context(), s.pool)
+		return err == nil && status.Waiting+status.Parked+status.Behind == 0
+	})
+	report, err := store.CheckInvariants(s.t.Context(), s.pool, store.CheckOptions{StaleAfter: time.Minute})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, f := range report.Findings {
+		s.t.Errorf("%+v", f)
+	}
+	for _, op := range s.sim.Snapshot().Operations {
+		if op.Effects > 1 {
+			s.t.Errorf("operation %s had %d effects at the gateway", op.OperationID, op.Effects)
+		}
+	}
+}
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+func amount(n int64) *int64 { return &n }
+
+func create(method string) *messages.Create {
+	return &messages.Create{AmountMinor: 10000, Currency: "EUR", PaymentMethod: method}
+}
+
+func types(events []messages.Event) (ts []messages.EventType) {
+	for _, e := range events {
+		ts = append(ts, e.Type())
+	}
+	return slices.Clip(ts)
+}
