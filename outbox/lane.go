@@ -85,6 +85,9 @@ func (l *lane) run(serving, work context.Context) error {
 			return errors.Join(err, l.finish(work, done))
 		case err != nil && serving.Err() == nil:
 			l.jstream.failed(err)
+			if !done.empty() {
+				retry.Reset() // only some of the rows have to wait
+			}
 			rest(serving, nil, retry.NextBackOff())
 			continue
 		}

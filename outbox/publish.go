@@ -83,36 +83,30 @@ func (p *pass) publishGroup(ctx context.Context, group streamRows) error {
 // publishBatch publishes rows in one atomic batch if it can, and otherwise one by one, which also finds the row that a
 // batch was refused for.
 func (p *pass) publishBatch(ctx context.Context, s *stream, rows []row) error {
-	conn := p.relay.js.Conn()
-	switch {
-	case len(rows) == 0:
+	if len(rows) == 0 {
 		return nil
-	case conn.IsClosed():
-		return nats.ErrConnectionClosed
-	case !conn.IsConnected():
-		return nats.ErrDisconnected // else the messages would pile up in the client
-	case len(rows) == 1 || !s.useBatch() || tooLargeForBatch(rows, conn.MaxPayload()):
+	}
+	if len(rows) == 1 || !s.useBatch() || tooLargeForBatch(rows, p.relay.js.Conn().MaxPayload()) {
 		return p.publishSingly(ctx, s, rows)
 	}
-
-	limited, cancel := context.WithTimeout(ctx, p.relay.cfg.PublishTimeout)
-	defer cancel()
+	limited, stop, err := p.relay.whileConnected(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	msgs := make([]*nats.Msg, len(rows))
 	for i := range rows {
 		msgs[i] = rows[i].msg()
 	}
 	ack, err := jetstreamext.PublishMsgBatch(limited, p.relay.js, msgs, jetstreamext.BatchFlowControl{})
-	if err == nil {
+	if err = causeOf(limited, err); err == nil {
 		s.acknowledged(ack.Stream)
 		p.done.published = append(p.done.published, rows...)
 		p.relay.counters.published.Add(int64(len(rows)))
 		p.relay.counters.batches.Add(1)
 		return nil
 	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("publish a batch of %d to %s: %w", len(rows), s.key, ctx.Err())
-	}
-	if s.batchFailed(err, len(rows)) == tryLater {
+	if ctx.Err() != nil || s.batchFailed(err, len(rows)) == tryLater {
 		return fmt.Errorf("publish a batch of %d to %s: %w", len(rows), s.key, err)
 	}
 	p.relay.log.Debug("outbox: batch refused, publishing one by one",

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -111,14 +112,41 @@ func TestASilentSubjectDoesNotStopOthers(t *testing.T) {
 		{ user: relay, password: relay, permissions: { publish: { deny: "payments.evt.acme.payment.captured.secret" } } }
 	] }`), "admin", "admin")
 	_, js := b.connect("relay", "relay")
-	b.append(event("pay-0", 1), event("secret", 1), event("pay-1", 1), event("secret", 2), event("pay-0", 2), event("pay-1", 2))
+	b.append(event("pay-0", 1), event("secret", 1), event("pay-1", 1), event("pay-0", 2), event("pay-1", 2), event("secret", 2))
 	cfg := quick()
+	cfg.Lanes = 1 // one batch, and its end is what is not answered
 	cfg.PublishTimeout = 100 * time.Millisecond
 	b.relayOn(b.pool, js, cfg)
 	harness.Eventually(t, "all but the silent ones are published", func() bool { return b.status().Waiting == 2 })
 	wantInOrder(t, b.messages("PAYMENTS"), 2, 2)
 	if rows := b.parked(); len(rows) != 0 {
 		t.Errorf("parked: %+v", rows)
+	}
+}
+
+// A row that has to wait for better times holds up what comes after it in its key, and nothing else.
+func TestALaterRowDoesNotPassOneThatWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	full := stream()
+	full.MaxMsgsPerSubject, full.Discard, full.DiscardNewPerSubject = 1, jetstream.DiscardNew, true
+	b.provision(full)
+	other := event("pay-0", 3)
+	other.Subject = "payments.evt.acme.payment.voided.pay-0"
+	b.append(event("pay-0", 1), event("pay-0", 2), other, event("pay-1", 1), event("pay-2", 1))
+	cfg := quick()
+	cfg.Lanes = 1
+	b.relay(cfg)
+	harness.Eventually(t, "the other rows are published", func() bool { return b.status().Waiting == 2 })
+	b.append(event("pay-3", 1))
+	harness.Eventually(t, "later rows are published", func() bool { return len(b.messages("PAYMENTS")) == 4 })
+	if diff := cmp.Diff([]string{"pay-0:1", "pay-1:1", "pay-2:1", "pay-3:1"}, b.sortedIDs()); diff != "" {
+		t.Fatal(diff)
+	}
+	b.provision(stream())
+	b.drained()
+	if diff := cmp.Diff([]string{"pay-0:1", "pay-0:2", "pay-0:3", "pay-1:1", "pay-2:1", "pay-3:1"}, b.sortedIDs()); diff != "" {
+		t.Error(diff)
 	}
 }
 

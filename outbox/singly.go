@@ -23,8 +23,12 @@ func (p *pass) publishSingly(ctx context.Context, s *stream, rows []row) error {
 		if len(window) == 0 {
 			break
 		}
+		errs, err := p.publishWindow(ctx, s, window)
+		if err != nil {
+			return errors.Join(firstErr, err)
+		}
 		failed := 0
-		for i, err := range p.publishWindow(ctx, s, window) {
+		for i, err := range errs {
 			switch {
 			case err == nil:
 				p.done.published = append(p.done.published, window[i])
@@ -66,17 +70,20 @@ func nextWindow(rows []row, skip func(key string) bool) (window, rest []row) {
 	return window, rest
 }
 
-// publishWindow publishes all rows at once and returns the error of each.
-func (p *pass) publishWindow(ctx context.Context, s *stream, rows []row) []error {
-	ctx, cancel := context.WithTimeout(ctx, p.relay.cfg.PublishTimeout)
-	defer cancel()
+// publishWindow publishes all rows at once and returns the error of each, or why none was published.
+func (p *pass) publishWindow(ctx context.Context, s *stream, rows []row) ([]error, error) {
+	ctx, stop, err := p.relay.whileConnected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
 	errs := make([]error, len(rows))
 	var publishing sync.WaitGroup
 	for i := range rows {
 		publishing.Go(func() {
 			ack, err := p.relay.js.PublishMsg(ctx, rows[i].msg(), jetstream.WithRetryAttempts(0))
 			if err != nil {
-				errs[i] = err
+				errs[i] = causeOf(ctx, err)
 				return
 			}
 			s.acknowledged(ack.Stream)
@@ -89,7 +96,7 @@ func (p *pass) publishWindow(ctx context.Context, s *stream, rows []row) []error
 		})
 	}
 	publishing.Wait()
-	return errs
+	return errs, nil
 }
 
 // strayed reports whether subject, for which nothing responded, is the row's own fault: the stream that took other

@@ -96,22 +96,14 @@ func (s *stream) batchFailed(err error, size int) verdict {
 		return tryLater
 	}
 	switch refused.ErrorCode {
+	case jetstreamext.JSErrCodeAtomicPublishTooManyInflight, jetstreamext.JSErrCodeBatchPublishTooManyInflight:
+		return tryLater
 	case jetstreamext.JSErrCodeBatchPublishNotEnabled:
 		s.withoutBatches(err)
-		return trySingly
 	case jetstreamext.JSErrCodeBatchPublishExceedsLimit:
 		s.sizeMax = max(1, size/2)
-		return trySingly
-	case jetstreamext.JSErrCodeBatchPublishDuplicateMsgID,
-		jetstreamext.JSErrCodeBatchPublishIncomplete,
-		jetstreamext.JSErrCodeBatchPublishMissingSeq,
-		jetstreamext.JSErrCodeBatchPublishUnsupportedHeader:
-		return trySingly
 	}
-	if isMessageFault(refused.ErrorCode) {
-		return trySingly
-	}
-	return tryLater
+	return trySingly // a duplicate, or one message that is refused, or all of them, which the first few will tell
 }
 
 // withoutBatches is called with mu held.
