@@ -47,11 +47,8 @@ type Breaker struct {
 	ProbesMax    int
 }
 
-// longestCall is the longest that one operation may take at the gateway: every quick try running into its timeout, with the
-// longest wait in between.
+// longestCall is the longest that one call may take at the gateway, its quick tries included.
 func (g Gateway) longestCall() time.Duration {
 	t := g.Timeouts
-	longest := max(t.Authorize, t.Capture, t.Void, t.Refund, t.Lookup)
-	tries := time.Duration(g.Retry.TriesMax)
-	return tries*longest + (tries-1)*g.Retry.Max
+	return max(t.Authorize, t.Capture, t.Void, t.Refund, t.Lookup)
 }

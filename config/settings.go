@@ -101,7 +101,7 @@ func workerSettings(w *Worker) []setting {
 		{"worker.ack_wait", "How long JetStream waits for a sign of life before it gives a command to another worker.", duration(&w.AckWait)},
 		{"worker.deliveries_max", "Deliveries of one command before it becomes a dead letter.", whole(&w.DeliveriesMax, "count")},
 		{"worker.patience", "How long a command that came too early (its payment is not there yet, or an operation is in progress) is retried before it is refused. 0: refused at once.", duration(&w.Patience)},
-		{"worker.handle_timeout", "Longest work on one delivery. Must leave room for every quick try at a gateway.", duration(&w.HandleTimeout)},
+		{"worker.handle_timeout", "How long a command may get nowhere before it is left to another worker. Must leave room for the longest call to a gateway.", duration(&w.HandleTimeout)},
 	}
 }
 

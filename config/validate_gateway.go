@@ -44,7 +44,7 @@ func (c Config) validateGateway(f *findings, key string, g Gateway) {
 	f.positive(key+".retry.initial", g.Retry.Initial)
 	f.atLeast(key+".retry.max", g.Retry.Max, g.Retry.Initial)
 	if longest := g.longestCall(); c.Worker.HandleTimeout > 0 && c.Worker.HandleTimeout < longest {
-		f.add("worker.handle_timeout", "must be at least %s, the longest that %s allows with its timeouts and tries, not %s",
+		f.add("worker.handle_timeout", "must be at least %s, the longest that the timeouts of %s allow, not %s",
 			formatDuration(longest), key, formatDuration(c.Worker.HandleTimeout))
 	}
 	g.Breaker.validate(f, key+".breaker")
