@@ -26,7 +26,7 @@ func (b *bundle) awaitLockWaiter() {
 func TestConcurrentRefundsNeverExceedTheCapture(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	stores := []*store.Store{b.store, b.newStore(newPool(t, b.url), store.Config{})}
+	stores := []*store.Store{b.store, b.newStore(newPool(t, b.url, asServingRole), store.Config{})}
 	const rounds = 60
 	for round := range rounds {
 		paymentID := newID()
@@ -72,7 +72,7 @@ func wantOneRefund(t *testing.T, b *bundle, paymentID uuid.UUID, answers []answe
 func TestConcurrentUseOfAKeyCreatesOnePayment(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	stores := []*store.Store{b.store, b.newStore(newPool(t, b.url), store.Config{})}
+	stores := []*store.Store{b.store, b.newStore(newPool(t, b.url, asServingRole), store.Config{})}
 	for round := range 40 {
 		key := fmt.Sprintf("order-%d", round)
 		var racing sync.WaitGroup
@@ -97,7 +97,7 @@ func TestConcurrentUseOfAKeyCreatesOnePayment(t *testing.T) {
 func TestManyWorkersOnFewPayments(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	stores := []*store.Store{b.store, b.newStore(newPool(t, b.url), store.Config{BatchMax: 3})}
+	stores := []*store.Store{b.store, b.newStore(newPool(t, b.url, asServingRole), store.Config{BatchMax: 3})}
 	payments := make([]uuid.UUID, 6)
 	for i := range payments {
 		payments[i] = newID()

@@ -27,13 +27,18 @@ const tenant = "acme"
 // start is when every test begins; its instants are exact in microseconds, as those of decisions are.
 func start() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 
-// bundle is a migrated database with one store on it.
+// bundle is a migrated database with one store on it. The store has the rights of the serving role, the test those of
+// the superuser.
 type bundle struct {
 	testing.TB
-	url   string
-	pool  *pgxpool.Pool
-	store *store.Store
+	url     string
+	pool    *pgxpool.Pool
+	serving *pgxpool.Pool
+	store   *store.Store
 }
+
+// servingRole exists once for all databases of the server; its password protects nothing.
+const servingRole = "tender_serve_test"
 
 func setup(t testing.TB) *bundle { return setupWith(t, store.Config{}) }
 
@@ -44,8 +49,18 @@ func setupWith(t testing.TB, cfg store.Config) *bundle {
 	if _, err := store.Migrate(t.Context(), b.pool, nil); err != nil {
 		t.Fatal(err)
 	}
-	b.store = b.newStore(b.pool, cfg)
+	b.exec(`DO $$ BEGIN CREATE ROLE ` + servingRole + ` LOGIN PASSWORD 'serve';
+		EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`)
+	if err := store.GrantServing(t.Context(), b.pool, servingRole); err != nil {
+		t.Fatal(err)
+	}
+	b.serving = newPool(t, b.url, asServingRole)
+	b.store = b.newStore(b.serving, cfg)
 	return b
+}
+
+func asServingRole(cfg *pgxpool.Config) {
+	cfg.ConnConfig.User, cfg.ConnConfig.Password = servingRole, "serve"
 }
 
 func newPool(t testing.TB, url string, adjust ...func(*pgxpool.Config)) *pgxpool.Pool {
@@ -160,9 +175,8 @@ type answer struct {
 func handle(ctx context.Context, s *store.Store, cmd messages.Command, outcome messages.Outcome, now time.Time) (answer, error) {
 	for {
 		a, err := handleOnce(ctx, s, cmd, outcome, now)
-		again := errors.Is(err, store.ErrVersionConflict) || errors.Is(err, store.ErrClaimTaken) ||
-			errors.Is(err, store.ErrOutcomeUnknown) && ctx.Err() == nil
-		if !again {
+		again := errors.Is(err, store.ErrVersionConflict) || errors.Is(err, store.ErrClaimTaken) || store.Retryable(err)
+		if !again || ctx.Err() != nil {
 			return a, err
 		}
 	}
@@ -174,7 +188,7 @@ func handleOnce(ctx context.Context, s *store.Store, cmd messages.Command, outco
 		return answer{}, err
 	}
 	if loaded.Claim != nil {
-		return repeatOrConflict(ctx, s, cmd, loaded, now)
+		return answered(ctx, s, cmd, loaded, outcome, now)
 	}
 	d := payment.Decide(loaded.Payment, cmd, env(now))
 	if err := s.Commit(ctx, change(loaded.Payment, d, claimOf(cmd, d))); err != nil {
@@ -200,7 +214,7 @@ func settle(
 		if err == nil {
 			return answer{payment: settled.Payment}, nil
 		}
-		if !errors.Is(err, store.ErrVersionConflict) && !errors.Is(err, store.ErrOutcomeUnknown) {
+		if !errors.Is(err, store.ErrVersionConflict) {
 			return answer{}, err
 		}
 		loaded, err := s.Load(ctx, keyOf(cmd))
@@ -211,11 +225,15 @@ func settle(
 	}
 }
 
-func repeatOrConflict(
-	ctx context.Context, s *store.Store, cmd messages.Command, loaded store.Loaded, now time.Time,
+// answered is the way of a command whose key was used before: by itself, or for something else.
+func answered(
+	ctx context.Context, s *store.Store, cmd messages.Command, loaded store.Loaded, outcome messages.Outcome, now time.Time,
 ) (answer, error) {
-	if loaded.Claim.PayloadHash == cmd.PayloadHash && loaded.Claim.PaymentID == cmd.PaymentID || loaded.Conflict != nil {
+	if loaded.Conflict != nil {
 		return answer{repeat: true, payment: loaded.Payment}, nil
+	}
+	if loaded.Claim.PayloadHash == cmd.PayloadHash && loaded.Claim.PaymentID == cmd.PaymentID {
+		return resume(ctx, s, cmd, loaded, outcome, now)
 	}
 	d := payment.Reject(loaded.Payment, cmd, messages.CommandRejected{
 		Code: messages.RejectIdempotencyConflict, Message: "the key was used for something else",
@@ -227,6 +245,22 @@ func repeatOrConflict(
 		return answer{}, err
 	}
 	return answer{refusal: d.Refusal, payment: d.Payment}, nil
+}
+
+// resume takes up a command whose answer may have been cut short.
+func resume(
+	ctx context.Context, s *store.Store, cmd messages.Command, loaded store.Loaded, outcome messages.Outcome, now time.Time,
+) (answer, error) {
+	d := payment.Continue(loaded.Payment, cmd, loaded.Claim.OperationID, env(now))
+	if d.Call == nil {
+		return answer{repeat: true, payment: loaded.Payment}, nil
+	}
+	if err := s.Commit(ctx, change(loaded.Payment, d, nil)); err != nil {
+		return answer{}, err
+	}
+	a, err := settle(ctx, s, cmd, d, outcome, now)
+	a.repeat = true
+	return a, err
 }
 
 func succeeded() messages.Outcome {
@@ -264,7 +298,7 @@ func (b *bundle) connect() *pgx.Conn {
 // check looks at all invariants as of shortly after start.
 func (b *bundle) check() store.Report {
 	b.Helper()
-	report, err := store.CheckInvariants(b.Context(), b.pool, store.CheckOptions{Now: start().Add(time.Minute)})
+	report, err := store.CheckInvariants(b.Context(), b.pool, store.CheckOptions{Now: start().Add(time.Minute), FindingsMax: 1000})
 	if err != nil {
 		b.Fatal(err)
 	}

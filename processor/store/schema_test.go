@@ -1,0 +1,223 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+func TestEveryQueryPreparesOnTheMigratedSchema(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	conn := b.connect()
+	for name, sql := range queries(t) {
+		if _, err := conn.Prepare(t.Context(), name, sql); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// queries are all statements of the package by the names of their files.
+func queries(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := os.ReadDir("queries")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]string, len(files))
+	for _, file := range files {
+		text, err := os.ReadFile(filepath.Join("queries", file.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[strings.TrimSuffix(file.Name(), ".sql")] = string(text)
+	}
+	if len(found) < 20 {
+		t.Fatalf("only %d queries found", len(found))
+	}
+	return found
+}
+
+func TestInstancesMigrateTogether(t *testing.T) {
+	t.Parallel()
+	url := harness.Database(t)
+	const instances = 8
+	applied := make([][]store.Applied, instances)
+	var starting sync.WaitGroup
+	for i := range instances {
+		pool := newPool(t, url)
+		starting.Go(func() {
+			var err error
+			if applied[i], err = store.Migrate(t.Context(), pool, nil); err != nil {
+				t.Errorf("instance %d: %v", i, err)
+			}
+			if err := store.CheckSchema(t.Context(), pool); err != nil {
+				t.Errorf("instance %d: %v", i, err)
+			}
+		})
+	}
+	starting.Wait()
+	needed, err := store.NeededSchemaVersion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := 0
+	for _, a := range applied {
+		runs += len(a)
+	}
+	if int64(runs) != needed {
+		t.Errorf("%d migrations were run by all together, want %d", runs, needed)
+	}
+}
+
+func TestMigrateSaysWhatItDoes(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, harness.Database(t))
+	var schema *store.SchemaError
+	if err := store.CheckSchema(t.Context(), pool); !errors.As(err, &schema) || schema.Version != 0 {
+		t.Errorf("an empty database: %v, want a SchemaError", err)
+	}
+	var told []store.Applied
+	applied, err := store.Migrate(t.Context(), pool, func(a store.Applied) { told = append(told, a) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(told) != len(applied) || applied[0].Name != "00001_payments.sql" || applied[1].Name != "outbox" {
+		t.Errorf("applied %+v, told %+v", applied, told)
+	}
+	if again, err := store.Migrate(t.Context(), pool, nil); err != nil || len(again) != 0 {
+		t.Errorf("a second time: %+v, %v; want nothing to do", again, err)
+	}
+}
+
+func TestOlderSchemaIsRefusedAndNewerTaken(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	needed, err := store.NeededSchemaVersion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.exec(`INSERT INTO schema_migrations (version_id, is_applied) VALUES ($1, true)`, needed+5)
+	if err := store.CheckSchema(t.Context(), b.serving); err != nil {
+		t.Errorf("a newer schema: %v", err)
+	}
+	if applied, err := store.Migrate(t.Context(), b.pool, nil); err != nil || len(applied) != 0 {
+		t.Errorf("migrating a newer schema: %+v, %v", applied, err)
+	}
+	b.exec(`DELETE FROM schema_migrations WHERE version_id >= $1`, needed)
+	var schema *store.SchemaError
+	if err := store.CheckSchema(t.Context(), b.serving); !errors.As(err, &schema) || schema.Version != needed-1 || schema.Needed != needed {
+		t.Errorf("an older schema: %v", err)
+	}
+}
+
+func TestServingRoleCannotRewriteHistory(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.commit(first(create(newID(), "k1", "")))
+	if err := store.GrantServing(t.Context(), b.pool, servingRole); err != nil {
+		t.Fatalf("granting again: %v", err)
+	}
+	for _, sql := range []string{
+		`UPDATE payment_events SET type = type`,
+		`DELETE FROM payment_events`,
+		`TRUNCATE payment_events`,
+		`DELETE FROM payments`,
+		`TRUNCATE payments`,
+		`UPDATE commands SET outcome = outcome`,
+		`DELETE FROM commands`,
+		`ALTER TABLE payment_events DISABLE TRIGGER append_only`,
+		`DROP TABLE payment_events`,
+		`CREATE TABLE mine (x int)`,
+		`UPDATE schema_migrations SET is_applied = false`,
+	} {
+		_, err := b.serving.Exec(t.Context(), sql)
+		wantCode(t, sql, err, "42501") // insufficient_privilege
+	}
+}
+
+func TestNobodyRewritesHistoryByMistake(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.commit(first(create(newID(), "k1", "")))
+	for _, sql := range []string{
+		`UPDATE payment_events SET type = type`, `DELETE FROM payment_events WHERE version = 99`, `TRUNCATE payment_events`,
+	} {
+		_, err := b.pool.Exec(t.Context(), sql)
+		wantCode(t, sql, err, "23001") // restrict_violation
+	}
+}
+
+func wantCode(t *testing.T, sql string, err error, code string) {
+	t.Helper()
+	refused := (*pgconn.PgError)(nil)
+	if !errors.As(err, &refused) || refused.Code != code {
+		t.Errorf("%s: %v, want SQLSTATE %s", sql, err, code)
+	}
+}
+
+// The statements of the pipeline must find their rows through an index whatever the statistics say: they are planned
+// while the tables are empty, and used when they are not.
+func TestPipelineNeverReadsWholeTables(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`VACUUM ANALYZE`)
+	conn := b.connect()
+	all := queries(t)
+	for name, arguments := range map[string]string{
+		"load":          `'{` + newID().String() + `}', '{acme}', '{create}', '{k}', '{""}'`,
+		"delete_timers": `'{` + newID().String() + `}'`,
+		"fire_timers":   `now(), 100, now()`,
+		"next_timer":    ``,
+		"clear_stale":   `now()`,
+		"sweep_stale":   `now(), now(), 100`,
+	} {
+		if _, err := conn.Exec(t.Context(), `PREPARE `+name+` AS `+all[name]); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		plan := explain(t, conn, all["settings"], name, arguments)
+		for _, bad := range []string{"Seq Scan", "Merge Join", "Hash Join", "Hash Left Join"} {
+			if strings.Contains(plan, bad) {
+				t.Errorf("%s has a %s:\n%s", name, bad, plan)
+			}
+		}
+	}
+}
+
+func explain(t *testing.T, conn *pgx.Conn, settings, name, arguments string) (plan string) {
+	t.Helper()
+	err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), settings); err != nil {
+			return err
+		}
+		call := name
+		if arguments != "" {
+			call += `(` + arguments + `)`
+		}
+		return collectLines(t.Context(), tx, `EXPLAIN EXECUTE `+call, &plan)
+	})
+	if err != nil {
+		t.Fatalf("explain %s: %v", name, err)
+	}
+	return plan
+}
+
+func collectLines(ctx context.Context, tx pgx.Tx, sql string, text *string) error {
+	rows, err := tx.Query(ctx, sql, pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		return err
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	*text = strings.Join(lines, "\n")
+	return err
+}

@@ -1,0 +1,250 @@
+package store_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/payment"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+const lease = time.Minute
+
+func (b *bundle) fire(now time.Time) int {
+	b.Helper()
+	fired, _, err := b.store.FireTimers(b.Context(), now, 100, lease)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return fired
+}
+
+// resumes are the resume commands in the outbox, decoded as a worker does, in the order of their firing.
+func (b *bundle) resumes() []messages.Command {
+	b.Helper()
+	rows, err := b.pool.Query(b.Context(), `SELECT subject, message_id, header, payload FROM outbox
+		WHERE subject LIKE 'payments.cmd.%' ORDER BY created_at, id`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	commands, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (messages.Command, error) {
+		var subject, messageID string
+		var header, body []byte
+		if err := row.Scan(&subject, &messageID, &header, &body); err != nil {
+			return messages.Command{}, err
+		}
+		named := map[string]string{}
+		if err := json.Unmarshal(header, &named); err != nil {
+			return messages.Command{}, err
+		}
+		published := nats.Header{"Nats-Msg-Id": {messageID}}
+		for name, value := range named {
+			published[name] = []string{value}
+		}
+		return messages.DecodeCommand(subject, published, body)
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return commands
+}
+
+func TestTimerFollowsThePayment(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	paymentID := newID()
+	p := b.handle(create(paymentID, "c", messages.CaptureManual), succeeded(), start()).payment
+	b.wantTimer(paymentID, p.CaptureBefore)
+	p = b.handle(command(paymentID, "p", &messages.Capture{}), unknown(), start().Add(time.Second)).payment
+	b.wantTimer(paymentID, start().Add(6*time.Second))
+	if p.Status != messages.StatusUnknown {
+		t.Fatalf("the payment is %s", p.Status)
+	}
+	resume := messages.Command{
+		ID: "resume-1", Tenant: tenant, PaymentID: paymentID, Body: &messages.Resume{}, CorrelationID: paymentID.String(),
+	}
+	d := payment.Decide(p, resume, env(start().Add(6*time.Second)))
+	if _, err := settle(t.Context(), b.store, resume, withPayment(d, p), succeeded(), start().Add(6*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	b.wantTimer(paymentID, time.Time{})
+	b.wantClean()
+}
+
+// withPayment lets a decision without events be settled.
+func withPayment(d payment.Decision, p *payment.Payment) payment.Decision {
+	d.Payment = p
+	return d
+}
+
+func (b *bundle) wantTimer(paymentID uuid.UUID, want time.Time) {
+	b.Helper()
+	var got time.Time
+	rows, err := b.pool.Query(b.Context(), `SELECT due_at FROM timers WHERE payment_id = $1 AND kind = 'due'`, paymentID[:])
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := pgx.ForEachRow(rows, []any{&got}, func() error { return nil }); err != nil {
+		b.Fatal(err)
+	}
+	if !got.Equal(want) {
+		b.Errorf("the timer is set for %s, want %s", got, want)
+	}
+}
+
+func TestTimerFiresOnceForEachLease(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	paymentID := newID()
+	b.handle(create(paymentID, "c", ""), unknown(), start())
+	due := start().Add(5 * time.Second)
+
+	fired, next, err := b.store.FireTimers(t.Context(), due.Add(-time.Microsecond), 100, lease)
+	if err != nil || fired != 0 || !next.Equal(due) {
+		t.Errorf("before it is due: fired %d, next %s, %v", fired, next, err)
+	}
+	if n := b.fire(due); n != 1 {
+		t.Errorf("fired %d when due, want 1", n)
+	}
+	if n := b.fire(due.Add(lease - time.Microsecond)); n != 0 {
+		t.Errorf("fired %d within the lease", n)
+	}
+	if n := b.fire(due.Add(lease)); n != 1 {
+		t.Errorf("fired %d after the lease, want 1", n)
+	}
+	resumes := b.resumes()
+	if len(resumes) != 2 || resumes[0].ID == resumes[1].ID {
+		t.Fatalf("%d commands, want two under different ids", len(resumes))
+	}
+	for _, cmd := range resumes {
+		body, ok := cmd.Body.(*messages.Resume)
+		if !ok || cmd.PaymentID != paymentID || cmd.Tenant != tenant || !body.DueAt.Equal(due) {
+			t.Errorf("command %+v", cmd)
+		}
+	}
+}
+
+func TestNewTimeStartsAfresh(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	paymentID := newID()
+	p := b.handle(create(paymentID, "c", ""), unknown(), start()).payment
+	now := start().Add(5 * time.Second)
+	b.fire(now)
+	resume := b.resumes()[0]
+	d := payment.Decide(p, resume, env(now))
+	if _, err := settle(t.Context(), b.store, resume, withPayment(d, p), unknown(), now); err != nil {
+		t.Fatal(err)
+	}
+	b.wantTimer(paymentID, start().Add(30*time.Second))
+	if n := b.fire(start().Add(30 * time.Second)); n != 1 {
+		t.Errorf("fired %d at the new time although the lease of the old one lasts, want 1", n)
+	}
+	b.wantClean()
+}
+
+func TestSchedulersShareTheTimers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const payments = 200
+	for i := range payments {
+		b.handle(create(newID(), fmt.Sprintf("k%d", i), ""), unknown(), start())
+	}
+	var total atomic.Int64
+	var firing sync.WaitGroup
+	for range 6 {
+		firing.Go(func() {
+			for {
+				fired, _, err := b.store.FireTimers(t.Context(), start().Add(time.Minute), 7, lease)
+				if err != nil {
+					t.Error(err)
+				}
+				if total.Add(int64(fired)); fired == 0 {
+					return
+				}
+			}
+		})
+	}
+	firing.Wait()
+	distinct := b.count(`SELECT count(DISTINCT message_id) FROM outbox WHERE subject LIKE 'payments.cmd.%'`)
+	// A scheduler may find all that is left in another's hands and stop; what it saw is then fired by the other.
+	if total.Load() != payments || distinct != payments {
+		t.Errorf("%d timers fired, %d commands, want %d", total.Load(), distinct, payments)
+	}
+}
+
+func TestSweepFindsCallsThatNobodyCameBackFrom(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := first(create(newID(), "k1", ""))
+	b.commit(c)
+	const age = 10 * time.Minute
+	sweep := func(now time.Time) int {
+		t.Helper()
+		swept, err := b.store.SweepStale(t.Context(), now, age, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return swept
+	}
+	if n := sweep(start().Add(age)); n != 0 {
+		t.Errorf("swept %d that are not old enough", n)
+	}
+	late := start().Add(age + time.Second)
+	if n := sweep(late); n != 1 {
+		t.Errorf("swept %d, want 1", n)
+	}
+	if n := sweep(late); n != 0 {
+		t.Errorf("swept %d again", n)
+	}
+	if n := b.fire(late); n != 1 {
+		t.Errorf("fired %d, want 1", n)
+	}
+	// The command finds the call and makes it again; then there is nothing left to sweep.
+	loaded, err := b.store.Load(t.Context(), store.Key{PaymentID: c.Payment.ID, Tenant: tenant, Command: messages.CommandResume})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resume := b.resumes()[0]
+	d := payment.Decide(loaded.Payment, resume, env(late))
+	b.commit(change(loaded.Payment, d, nil))
+	if _, err := settle(t.Context(), b.store, resume, d, succeeded(), late); err != nil {
+		t.Fatal(err)
+	}
+	if n := sweep(late.Add(time.Hour)); n != 0 {
+		t.Errorf("swept %d that are settled", n)
+	}
+	if n := b.count(`SELECT count(*) FROM timers`); n != 0 {
+		t.Errorf("%d timers are left", n)
+	}
+	if _, err := b.store.SweepStale(t.Context(), late, 0, 100); err == nil {
+		t.Error("calls under way may be swept")
+	}
+	b.wantClean()
+}
+
+// The expiry of the rest of an authorization must not hide a refund that nobody came back from.
+func TestSweepLooksPastOtherTimers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	paymentID := newID()
+	b.handle(create(paymentID, "c", messages.CaptureManualMultiple), succeeded(), start())
+	p := b.handle(command(paymentID, "p", &messages.Capture{AmountMinor: amount(4000)}), succeeded(), start()).payment
+	refund := command(paymentID, "r", &messages.Refund{})
+	d := payment.Decide(p, refund, env(start()))
+	b.commit(change(p, d, claimOf(refund, d)))
+	b.wantTimer(paymentID, p.CaptureBefore)
+	if swept, err := b.store.SweepStale(t.Context(), start().Add(time.Hour), time.Minute, 100); err != nil || swept != 1 {
+		t.Errorf("swept %d, %v; want 1", swept, err)
+	}
+	b.wantTimer(paymentID, p.CaptureBefore)
+}
