@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/config"
+	"github.com/seed-384b1f8a/tender/outbox"
+	"github.com/seed-384b1f8a/tender/processor"
+	"github.com/seed-384b1f8a/tender/processor/gateway"
+	"github.com/seed-384b1f8a/tender/processor/payment"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+// process holds everything that the roles of one process share. It is opened, run once, and closed by its run.
+type process struct {
+	cfg      config.Config
+	log      *zap.Logger
+	nc       *nats.Conn
+	ncClosed chan struct{}
+	js       jetstream.JetStream
+	pool     *pgxpool.Pool
+	store    *store.Store
+	gateways *gateways
+}
+
+// openOptions say how open goes about it. The zero value fails at once if something is missing.
+type openOptions struct {
+	// wait keeps trying, with growing pauses, until NATS and PostgreSQL are there and prepared.
+	wait bool
+	// wrapGateway may put something between a gateway and its guard; nil puts nothing.
+	wrapGateway func(name string, g gateway.Gateway) gateway.Gateway
+}
+
+// open connects to NATS and PostgreSQL and makes sure that the streams and the schema are there. It fails with an
+// *unavailableError that names the service and its address, with what is not prepared, or when ctx ends.
+func open(ctx context.Context, cfg config.Config, log *zap.Logger, o openOptions) (*process, error) {
+	p := &process{cfg: cfg, log: log, ncClosed: make(chan struct{})}
+	var err error
+	if p.gateways, err = openGateways(cfg, log, o.wrapGateway); err != nil {
+		return nil, err
+	}
+	attempt := once
+	if o.wait {
+		attempt = p.persist
+	}
+	// Side by side, so that both are named if both are missing.
+	var natsErr, postgresErr error
+	var opening sync.WaitGroup
+	opening.Go(func() { natsErr = attempt(ctx, serviceNATS, p.openNATS) })
+	opening.Go(func() { postgresErr = attempt(ctx, servicePostgres, p.openPostgres) })
+	opening.Wait()
+	if err := errors.Join(natsErr, postgresErr); err != nil {
+		p.close()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
+	p.store = store.New(p.pool, storeConfig(cfg), log.Named("store"))
+	return p, nil
+}
+
+func (p *process) openNATS(ctx context.Context) error {
+	if p.nc == nil {
+		options := append(logConnection(p.log, p.cfg.NATS.URL),
+			nats.ClosedHandler(func(*nats.Conn) { close(p.ncClosed) }), nats.DrainTimeout(connectionDrainTimeout))
+		nc, err := dialNATS(p.cfg.NATS, options...)
+		if err != nil {
+			return err
+		}
+		js, err := jetstream.New(nc)
+		if err != nil {
+			nc.Close()
+			return fmt.Errorf("use JetStream: %w", err)
+		}
+		p.nc, p.js = nc, js
+	}
+	if err := checkProvisioned(ctx, p.js); err != nil {
+		return notReady(serviceNATS, p.cfg.NATS.URL, err)
+	}
+	return nil
+}
+
+func (p *process) openPostgres(ctx context.Context) error {
+	if p.pool == nil {
+		pool, err := dialPool(ctx, p.cfg.Postgres, p.cfg.NATS.Name)
+		if err != nil {
+			return err
+		}
+		p.pool = pool
+	}
+	if err := store.CheckSchema(ctx, p.pool); err != nil {
+		return notReady(servicePostgres, p.cfg.Postgres.URL, err)
+	}
+	return nil
+}
+
+// run plays the configured roles until ctx ends, drains, and closes everything. The order is that of the way of a command:
+// first nothing new is begun and what was begun is finished, then what that led to is published, then the connections go.
+// It returns nil after a drain, and the error of a role that could not go on.
+func (p *process) run(ctx context.Context) error {
+	defer p.close()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	// What the last commands lead to is published after them.
+	after, stopAfter := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopAfter()
+
+	var first, second sync.WaitGroup
+	start := func(group *sync.WaitGroup, ctx context.Context, role config.Role, run func(context.Context) error) {
+		group.Go(func() {
+			if err := run(ctx); err != nil {
+				fail(fmt.Errorf("%s: %w", role, err))
+			}
+		})
+	}
+	if p.plays(config.RoleRelay) {
+		relay, err := outbox.NewRelay(p.pool, p.js, relayConfig(p.cfg), p.log.Named("relay"))
+		if err != nil {
+			return fmt.Errorf("make the relay: %w", err)
+		}
+		start(&second, after, config.RoleRelay, relay.Run)
+	}
+	if p.plays(config.RoleScheduler) {
+		scheduler := processor.NewScheduler(p.store, schedulerConfig(p.cfg), p.log.Named("scheduler"), time.Now)
+		start(&second, after, config.RoleScheduler, scheduler.Run)
+	}
+	if p.plays(config.RoleWorker) {
+		worker := processor.NewWorker(p.parts(), workerConfig(p.cfg))
+		start(&first, ctx, config.RoleWorker, worker.Run)
+	}
+	p.log.Info("ready", zap.Any("roles", p.cfg.Roles), zap.Stringer("nats", p.cfg.NATS.URL), zap.Stringer("postgres", p.cfg.Postgres.URL))
+
+	<-ctx.Done()
+	p.log.Info("draining: finishing what was begun", zap.Duration("drain_timeout", p.cfg.Shutdown.DrainTimeout))
+	first.Wait()
+	stopAfter()
+	second.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	p.log.Info("drained")
+	return nil
+}
+
+func (p *process) parts() processor.Parts {
+	return processor.Parts{
+		JetStream: p.js, Store: p.store, Gateways: p.gateways.set, Router: p.gateways.router,
+		Log: p.log.Named("worker"), Now: time.Now,
+	}
+}
+
+func (p *process) plays(role config.Role) bool { return slices.Contains(p.cfg.Roles, role) }
+
+// connectionDrainTimeout bounds how long what was written to NATS may take to leave.
+const connectionDrainTimeout = 5 * time.Second
+
+// close lets go of whatever open had opened: what still goes out over NATS first, the pool, which everything else uses, last.
+func (p *process) close() {
+	if p.nc != nil {
+		// A connection that is down cannot be drained; then it is closed at once.
+		if err := p.nc.Drain(); err != nil {
+			p.nc.Close()
+		}
+		<-p.ncClosed
+	}
+	if p.store != nil {
+		p.store.Close()
+	}
+	p.gateways.close()
+	if p.pool != nil {
+		p.pool.Close()
+	}
+}
+
+// settings of the parts, translated from the configuration.
+
+func storeConfig(cfg config.Config) store.Config {
+	return store.Config{Committers: cfg.Store.Committers, BatchMax: cfg.Store.BatchMax}
+}
+
+func relayConfig(cfg config.Config) outbox.RelayConfig {
+	return outbox.RelayConfig{
+		BatchMax: cfg.Outbox.BatchMax, PollInterval: cfg.Outbox.PollInterval, DrainTimeout: cfg.Shutdown.DrainTimeout,
+	}
+}
+
+func schedulerConfig(cfg config.Config) processor.SchedulerConfig {
+	return processor.SchedulerConfig{
+		PollInterval: cfg.Scheduler.PollInterval, BatchMax: cfg.Scheduler.BatchMax, Lease: cfg.Scheduler.Lease,
+		SweepAge: sentStale(cfg),
+	}
+}
+
+func workerConfig(cfg config.Config) processor.WorkerConfig {
+	return processor.WorkerConfig{
+		SlotsMax: cfg.Worker.SlotsMax, AckWait: cfg.Worker.AckWait, DeliveriesMax: cfg.Worker.DeliveriesMax,
+		Patience: cfg.Worker.Patience, HandleTimeout: cfg.Worker.HandleTimeout, DrainTimeout: cfg.Shutdown.DrainTimeout,
+		Policy: policy(cfg),
+	}
+}
+
+func policy(cfg config.Config) payment.Policy {
+	r := cfg.Retry
+	return payment.Policy{
+		UnknownReplays: r.UnknownReplays, UnknownLookups: r.UnknownLookups,
+		NotSentInitial: r.NotSentInitial, NotSentMax: r.NotSentMax, NotSentGiveUp: r.NotSentGiveUp,
+		PendingCheck: r.PendingCheck, AuthorizationExpiry: r.AuthExpiry, ActionExpiry: r.ActionExpiry,
+		SentStale: sentStale(cfg),
+	}
+}
+
+// sentStale is the age at which a call without an answer has been left by everybody: well beyond the longest work on one
+// delivery.
+func sentStale(cfg config.Config) time.Duration { return 5 * cfg.Worker.HandleTimeout }

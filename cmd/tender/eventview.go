@@ -1,0 +1,134 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// eventView shows an event to programs as it is on the bus.
+type eventView struct{ body json.RawMessage }
+
+func newEventView(e messages.Event) (eventView, error) {
+	body, err := messages.EncodeEventBody(e)
+	if err != nil {
+		return eventView{}, fmt.Errorf("show event %s: %w", messages.EventMessageID(e), err)
+	}
+	return eventView{body}, nil
+}
+
+// MarshalJSON implements json.Marshaler.
+func (v eventView) MarshalJSON() ([]byte, error) { return v.body, nil }
+
+// narrator describes events. Events name the currency only when a payment is created, so the narrator has to know it; if it
+// doesn't, amounts are in minor units.
+type narrator struct{ currency string }
+
+// narratorOf finds the currency in a history.
+func narratorOf(history []messages.Event) narrator {
+	for _, e := range history {
+		if created, ok := e.Data.(*messages.PaymentCreated); ok {
+			return narrator{created.Currency}
+		}
+	}
+	return narrator{}
+}
+
+// describe says in a few words what is particular to an event.
+func (n narrator) describe(e messages.Event) string {
+	switch d := e.Data.(type) {
+	case *messages.PaymentCreated:
+		return join(amount(d.AmountMinor, d.Currency), string(d.CaptureMethod)+" capture", d.PaymentMethod)
+	case *messages.PaymentRouted:
+		return join("to "+d.Gateway, attempt(d.Attempt))
+	case *messages.PaymentActionRequired:
+		return join(d.NextAction.Type, d.NextAction.URL, "before "+moment(d.ConfirmBefore))
+	case *messages.PaymentAuthorized:
+		return join(n.amount(d.AmountMinor), "capture before "+moment(d.CaptureBefore))
+	case *messages.PaymentDeclined:
+		return join(d.Code, string(d.RecommendedAction))
+	case *messages.PaymentOutcomeUnknown:
+		return join(string(d.Kind)+" of "+n.amount(d.AmountMinor), d.Detail, next(moment(d.NextCheckAt)))
+	case *messages.PaymentOutcomeResolved:
+		return join(string(d.Kind)+" "+string(d.Outcome), "by "+d.ResolvedBy, d.Actor, d.Reason)
+	case *messages.PaymentCaptured:
+		return join(n.amount(d.AmountMinor), n.some("released", d.AmountReleasedMinor))
+	case *messages.PaymentCaptureFailed:
+		return join(n.amount(d.AmountMinor), failure(d.Failure))
+	case *messages.PaymentVoided:
+		return join(n.some("released", d.AmountReleasedMinor), d.Reason)
+	case *messages.PaymentVoidFailed:
+		return failure(d.Failure)
+	case *messages.PaymentExpired:
+		return join(d.Expired, n.some("released", d.AmountReleasedMinor))
+	case *messages.PaymentFailed:
+		return failure(d.Failure)
+	case *messages.PaymentReviewOpened:
+		return join(string(d.Kind), d.OperationID, d.Reason, d.Detail)
+	default:
+		return n.describeRest(e)
+	}
+}
+
+// describeRest describes what is not about the payment itself.
+func (n narrator) describeRest(e messages.Event) string {
+	switch d := e.Data.(type) {
+	case *messages.RefundCreated:
+		return join(n.amount(d.AmountMinor), string(d.Reason))
+	case *messages.RefundSucceeded:
+		return join(n.amount(d.AmountMinor), "of "+n.amount(d.AmountRefundedMinor)+" in all")
+	case *messages.RefundFailed:
+		return join(n.amount(d.AmountMinor), failure(d.Failure))
+	case *messages.Dispute:
+		return join(n.amount(d.AmountMinor), d.Reason)
+	case *messages.CommandRejected:
+		return join(string(d.Command), string(d.Code), d.Message)
+	case *messages.OperationSent:
+		return join(string(d.Kind)+" of "+n.amount(d.AmountMinor), "to "+d.Gateway, attempt(d.Attempt))
+	case *messages.OperationNotSent:
+		return join(d.Detail, next(moment(d.RetryAt)))
+	case *messages.OperationPending:
+		return next(moment(d.NextCheckAt))
+	case *messages.OperationChecked:
+		return join(string(d.Outcome), d.Detail, next(moment(d.NextCheckAt)))
+	default:
+		return ""
+	}
+}
+
+func join(parts ...string) string {
+	var said []string
+	for _, part := range parts {
+		if part != "" {
+			said = append(said, part)
+		}
+	}
+	return strings.Join(said, ", ")
+}
+
+func failure(f messages.Failure) string { return join(f.Code, f.Message) }
+
+func attempt(a messages.Attempt) string { return fmt.Sprintf("attempt %d", a.Attempt) }
+
+func (n narrator) amount(amountMinor int64) string {
+	if n.currency == "" {
+		return fmt.Sprint(amountMinor, " minor units")
+	}
+	return amount(amountMinor, n.currency)
+}
+
+func (n narrator) some(what string, amountMinor int64) string {
+	if amountMinor == 0 {
+		return ""
+	}
+	return what + " " + n.amount(amountMinor)
+}
+
+func next(at string) string {
+	if at == "" {
+		return ""
+	}
+	return "next at " + at
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/config"
+	"github.com/seed-384b1f8a/tender/processor/gateway"
+	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
+	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+)
+
+// gateways are the configured gateways, each behind its guard, and the way to them.
+type gateways struct {
+	set    *gateway.Set
+	router gateway.Router
+	closes []func()
+}
+
+// openGateways makes the gateways; it connects to none of them yet. wrap, if not nil, may put something between a gateway and
+// its guard.
+func openGateways(cfg config.Config, log *zap.Logger, wrap func(name string, g gateway.Gateway) gateway.Gateway) (*gateways, error) {
+	all := &gateways{}
+	guards := make([]*gateway.Guard, 0, len(cfg.Gateways))
+	for _, name := range slices.Sorted(maps.Keys(cfg.Gateways)) {
+		settings := cfg.Gateways[name]
+		g, err := all.open(settings)
+		if err != nil {
+			all.close()
+			return nil, fmt.Errorf("gateway %s: %w", name, err)
+		}
+		if wrap != nil {
+			g = wrap(name, g)
+		}
+		guard, err := gateway.NewGuard(name, g, guardSettings(settings, log))
+		if err != nil {
+			all.close()
+			return nil, fmt.Errorf("gateway %s: %w", name, err)
+		}
+		guards = append(guards, guard)
+	}
+	var err error
+	if all.set, err = gateway.NewSet(guards...); err == nil {
+		all.router, err = gateway.NewRouter(all.set, cfg.Routing.Default)
+	}
+	if err != nil {
+		all.close()
+		return nil, err
+	}
+	return all, nil
+}
+
+// open makes one gateway of its kind.
+func (all *gateways) open(cfg config.Gateway) (gateway.Gateway, error) {
+	switch cfg.Kind {
+	case config.GatewayHTTP:
+		g, err := httpgw.New(httpgw.Config{URL: cfg.URL.Reveal(), APIKey: cfg.APIKey.Reveal(), ConnectionsMax: cfg.ConcurrencyMax})
+		if err != nil {
+			return nil, err
+		}
+		all.closes = append(all.closes, g.Close)
+		return g, nil
+	case config.GatewaySim:
+		s, err := sim.New(sim.Config{})
+		if err != nil {
+			return nil, err
+		}
+		all.closes = append(all.closes, func() { _ = s.Close() }) // without a journal there is nothing that can fail
+		return s, nil
+	default:
+		return nil, fmt.Errorf("kind %q was not validated", cfg.Kind)
+	}
+}
+
+func (all *gateways) close() {
+	for _, end := range all.closes {
+		end()
+	}
+}
+
+// guardSettings translates the bounds of one gateway.
+func guardSettings(cfg config.Gateway, log *zap.Logger) gateway.Settings {
+	t, r, b := cfg.Timeouts, cfg.Retry, cfg.Breaker
+	return gateway.Settings{
+		Timeouts:       gateway.Timeouts{Authorize: t.Authorize, Capture: t.Capture, Void: t.Void, Refund: t.Refund, Lookup: t.Lookup},
+		ConcurrencyMax: cfg.ConcurrencyMax,
+		Retry:          gateway.Retry{TriesMax: r.TriesMax, Initial: r.Initial, Max: r.Max},
+		Breaker: gateway.Breaker{
+			FailureRatio: b.FailureRatio, RequestsMin: b.RequestsMin, Window: b.Window, OpenFor: b.OpenFor, ProbesMax: b.ProbesMax,
+		},
+		OnStateChange: func(name string, from, to gateway.State) {
+			log.Warn("the breaker of a gateway changed", zap.String("gateway", name),
+				zap.String("from", string(from)), zap.String("to", string(to)))
+		},
+		OnPanic: func(name string, value any, stack []byte) {
+			log.Error("a gateway panicked: the outcome is unknown", zap.String("gateway", name),
+				zap.Any("panic", value), zap.ByteString("stack", stack))
+		},
+	}
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"github.com/seed-384b1f8a/tender/outbox"
+)
+
+func newOutbox(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "outbox",
+		Short: "Look at events on their way from the database to the bus",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newOutboxStatus(c), newOutboxUnpark(c))
+	return cmd
+}
+
+// parkedShown is how many parked rows are listed.
+const parkedShown = 20
+
+func newOutboxStatus(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "How much waits, since when, who publishes, and what is parked",
+		Long: `Status counts the messages that wait to be published. A message that cannot be published is parked, and what comes after it of
+the same payment waits behind it; other payments go on. tender outbox unpark lets a payment's messages go again.`,
+		Example: "  tender outbox status\n  tender outbox status --json | jq .waiting",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withDatabase(cmd.Context(), func(pool *pgxpool.Pool) error { return c.outboxStatus(cmd.Context(), pool) })
+		},
+	}
+}
+
+func newOutboxUnpark(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:     "unpark KEY",
+		Short:   "Let the parked messages of a payment be published again",
+		Example: "  tender outbox unpark 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.withDatabase(cmd.Context(), func(pool *pgxpool.Pool) error {
+				n, err := outbox.Unpark(cmd.Context(), pool, args[0])
+				if err != nil {
+					return err
+				}
+				if n == 0 {
+					return noSuch("nothing is parked under %q", args[0])
+				}
+				if c.json {
+					return c.printJSON(map[string]any{"key": args[0], "unparked": n})
+				}
+				fmt.Fprintf(c.stdout, "unparked %d under %s\n", n, args[0])
+				return nil
+			})
+		},
+	}
+}
+
+// outboxView shows the outbox to programs.
+type outboxView struct {
+	Waiting   int64        `json:"waiting"`
+	Parked    int64        `json:"parked"`
+	Behind    int64        `json:"behind"`
+	OldestAge float64      `json:"oldest_age_seconds"`
+	Owners    []ownerView  `json:"owners"`
+	Rows      []parkedView `json:"parked_rows"`
+}
+
+type ownerView struct {
+	Partition   int       `json:"partition"`
+	PID         int       `json:"pid"`
+	Application string    `json:"application,omitempty"`
+	Address     string    `json:"address,omitempty"`
+	Since       time.Time `json:"since,omitzero"`
+}
+
+type parkedView struct {
+	ID          int64     `json:"id"`
+	MessageID   string    `json:"message_id"`
+	Subject     string    `json:"subject"`
+	OrderingKey string    `json:"key"`
+	PayloadSize int       `json:"payload_size"`
+	CreatedAt   time.Time `json:"created_at"`
+	ParkedAt    time.Time `json:"parked_at"`
+	Reason      string    `json:"reason"`
+	Behind      int64     `json:"behind"`
+}
+
+func newOutboxView(s outbox.Status, rows []outbox.ParkedRow) outboxView {
+	v := outboxView{
+		Waiting: s.Waiting, Parked: s.Parked, Behind: s.Behind, OldestAge: s.OldestAge.Seconds(),
+		Owners: []ownerView{}, Rows: []parkedView{},
+	}
+	for _, o := range s.Owners {
+		v.Owners = append(v.Owners, ownerView(o))
+	}
+	for _, r := range rows {
+		v.Rows = append(v.Rows, parkedView(r))
+	}
+	return v
+}
+
+func (c *cli) outboxStatus(ctx context.Context, pool *pgxpool.Pool) error {
+	status, err := outbox.Inspect(ctx, pool)
+	if err != nil {
+		return err
+	}
+	parked, err := outbox.Parked(ctx, pool, 0, parkedShown)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return c.printJSON(newOutboxView(status, parked))
+	}
+	f := newFacts(c.stdout)
+	f.add("waiting", fmt.Sprint(status.Waiting))
+	if status.Waiting > 0 {
+		f.add("oldest", status.OldestAge.Round(time.Millisecond).String()+" ago")
+	}
+	f.add("parked", fmt.Sprint(status.Parked))
+	f.add("behind parked", fmt.Sprint(status.Behind))
+	f.add("published by", publishers(status.Owners))
+	if err := f.flush(); err != nil || len(parked) == 0 {
+		return err
+	}
+	fmt.Fprintln(c.stdout)
+	t := newTable(c.stdout, "KEY", "SUBJECT", "PARKED", "BEHIND", "REASON")
+	for _, r := range parked {
+		t.row(r.OrderingKey, r.Subject, moment(r.ParkedAt), fmt.Sprint(r.Behind), r.Reason)
+	}
+	return t.flush()
+}
+
+// publishers names who owns the partitions.
+func publishers(owners []outbox.Owner) string {
+	if len(owners) == 0 {
+		return "nobody: no relay is running"
+	}
+	partitions := map[string]int{}
+	var names []string
+	for _, o := range owners {
+		name := join(o.Application, o.Address, fmt.Sprint("backend ", o.PID))
+		if partitions[name]++; partitions[name] == 1 {
+			names = append(names, name)
+		}
+	}
+	text := ""
+	for i, name := range names {
+		if i > 0 {
+			text += "; "
+		}
+		text += fmt.Sprintf("%s (%d of %d partitions)", name, partitions[name], outbox.Partitions)
+	}
+	return text
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"go.uber.org/zap"
+)
+
+// once makes a single attempt.
+func once(ctx context.Context, _ string, attempt func(context.Context) error) error {
+	return attempt(ctx)
+}
+
+// persist makes attempts until one succeeds or ctx ends, and says each time what is missing.
+func (p *process) persist(ctx context.Context, service string, attempt func(context.Context) error) error {
+	pause := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(250*time.Millisecond), backoff.WithMaxInterval(10*time.Second), backoff.WithMaxElapsedTime(0),
+	)
+	waited := false
+	err := backoff.RetryNotify(func() error {
+		err := attempt(ctx)
+		if ctx.Err() != nil {
+			return backoff.Permanent(context.Cause(ctx))
+		}
+		return err
+	}, backoff.WithContext(pause, ctx), func(err error, next time.Duration) {
+		waited = true
+		p.log.Warn("waiting for "+service, zap.Duration("again_in", next.Round(time.Millisecond)), zap.Error(err))
+	})
+	if err == nil && waited {
+		p.log.Info(service + " is ready")
+	}
+	return err
+}

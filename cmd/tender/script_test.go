@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/seed-384b1f8a/tender/config"
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/harness"
+)
+
+// TestScripts runs testdata/*.txtar, each with a database and a bus of its own. Beside the commands of testscript:
+//
+//	exits CODE program args...       runs the program and wants this exit code
+//	eventually PATTERN program ...   runs the program until its standard output matches
+//	start NAME program args...       runs it in the background, its output in NAME.out and NAME.err
+//	until FILE PATTERN               waits until the file matches
+//	end NAME SIGNAL CODE             signals a background program and wants this exit code
+//	newid VARIABLE                   sets a variable to a new payment id
+//	publish SUBJECT KEY BODY         publishes as any producer might; @FILE is a body in a file
+//	capture VARIABLE PATTERN         sets a variable to the first group of the pattern in the last standard output
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup:               prepareScript,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": cmdExits, "eventually": cmdEventually, "start": cmdStart, "until": cmdUntil, "end": cmdEnd,
+			"newid": cmdNewID, "publish": cmdPublish, "capture": cmdCapture,
+		},
+	})
+}
+
+// background holds what a script has started, by name.
+type background struct {
+	mu      sync.Mutex
+	running map[string]*exec.Cmd
+}
+
+type backgroundKey struct{}
+
+// prepareScript gives a script its servers and tells it where they are.
+func prepareScript(env *testscript.Env) error {
+	t, ok := env.T().(testing.TB)
+	if !ok {
+		return errors.New("the script is not run by a test")
+	}
+	env.Setenv(config.EnvName("nats.url"), harness.NATS(t).URL())
+	env.Setenv(config.EnvName("postgres.url"), harness.Database(t))
+	env.Setenv(config.EnvName("log.format"), "console")
+	b := &background{running: map[string]*exec.Cmd{}}
+	env.Values[backgroundKey{}] = b
+	env.Defer(b.killAll)
+	return nil
+}
+
+func (b *background) killAll() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, cmd := range b.running {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+}
+
+func runs(ts *testscript.TestScript) *background {
+	b, ok := ts.Value(backgroundKey{}).(*background)
+	if !ok {
+		ts.Fatalf("the script was not prepared")
+	}
+	return b
+}
+
+func wantArgs(ts *testscript.TestScript, neg bool, args []string, least int, usage string) {
+	if neg || len(args) < least {
+		ts.Fatalf("usage: %s", usage)
+	}
+}
+
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "exits CODE program args...")
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if got := exitCodeOf(ts.Exec(args[1], args[2:]...)); got != want {
+		ts.Fatalf("%s: exit code %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+func exitCodeOf(err error) int {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.ExitCode()
+	default:
+		return -1
+	}
+}
+
+// poll waits for a condition as scripts do: until it holds, or for half a minute.
+func poll(cond func() bool) bool {
+	limit := time.NewTimer(30 * time.Second)
+	defer limit.Stop()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for !cond() {
+		select {
+		case <-again.C:
+		case <-limit.C:
+			return false
+		}
+	}
+	return true
+}
+
+func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "eventually PATTERN program args...")
+	pattern := regexp.MustCompile("(?m)" + args[0])
+	matched := poll(func() bool {
+		_ = ts.Exec(args[1], args[2:]...)
+		return pattern.MatchString(ts.ReadFile("stdout"))
+	})
+	if !matched {
+		ts.Fatalf("the output never matched %s", pattern)
+	}
+}
+
+func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "start NAME program args...")
+	name := args[0]
+	path, err := exec.LookPath(args[1])
+	ts.Check(err)
+	cmd := exec.Command(path, args[2:]...)
+	cmd.Dir = ts.MkAbs(".")
+	cmd.Env = scriptEnviron(ts)
+	stdout, err := os.Create(ts.MkAbs(name + ".out"))
+	ts.Check(err)
+	stderr, err := os.Create(ts.MkAbs(name + ".err"))
+	ts.Check(err)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	ts.Check(cmd.Start())
+	b := runs(ts)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.running[name] = cmd
+}
+
+// scriptEnviron is what the script's own programs get, as far as they care.
+func scriptEnviron(ts *testscript.TestScript) []string {
+	environ := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + ts.Getenv("HOME")}
+	names := []string{config.FileEnv}
+	for _, key := range config.Reference() {
+		names = append(names, strings.ReplaceAll(key.Env, "<NAME>", "SIMULATOR"))
+	}
+	for _, name := range names {
+		if value := ts.Getenv(name); value != "" {
+			environ = append(environ, name+"="+value)
+		}
+	}
+	return environ
+}
+
+func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "until FILE PATTERN")
+	pattern := regexp.MustCompile("(?m)" + args[1])
+	var content []byte
+	matched := poll(func() bool {
+		content, _ = os.ReadFile(ts.MkAbs(args[0]))
+		return pattern.Match(content)
+	})
+	if !matched {
+		ts.Fatalf("%s never matched %s:\n%s", args[0], pattern, content)
+	}
+}
+
+func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 3, "end NAME SIGNAL CODE")
+	b := runs(ts)
+	b.mu.Lock()
+	cmd := b.running[args[0]]
+	delete(b.running, args[0])
+	b.mu.Unlock()
+	if cmd == nil {
+		ts.Fatalf("%s was not started", args[0])
+	}
+	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}
+	ts.Check(cmd.Process.Signal(signals[args[1]]))
+	if got := strconv.Itoa(exitCodeOf(cmd.Wait())); got != args[2] {
+		log, _ := os.ReadFile(ts.MkAbs(args[0] + ".err"))
+		ts.Fatalf("%s: exit code %s, want %s; its log:\n%s", args[0], got, args[2], log)
+	}
+}
+
+func cmdNewID(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1, "newid VARIABLE")
+	ts.Setenv(args[0], uuid.Must(uuid.NewV7()).String())
+}
+
+func cmdPublish(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 3, "publish SUBJECT KEY BODY")
+	nc, err := nats.Connect(ts.Getenv(config.EnvName("nats.url")))
+	ts.Check(err)
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	ts.Check(err)
+	body := []byte(args[2])
+	if file, isFile := strings.CutPrefix(args[2], "@"); isFile {
+		body = bytes.TrimSpace([]byte(ts.ReadFile(file)))
+	}
+	msg := &nats.Msg{Subject: args[0], Header: nats.Header{}, Data: body}
+	if args[1] != "" {
+		msg.Header.Set(messages.HeaderMessageID, args[1])
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	ack, err := js.PublishMsg(ctx, msg)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s %d\n", ack.Stream, ack.Sequence)
+}
+
+func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "capture VARIABLE PATTERN")
+	groups := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(groups) < 2 {
+		ts.Fatalf("%s matches nothing in:\n%s", args[1], ts.ReadFile("stdout"))
+	}
+	ts.Setenv(args[0], groups[1])
+}

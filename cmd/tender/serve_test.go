@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/harness"
+)
+
+const (
+	fleetSize     = 3
+	fleetPayments = 1000
+)
+
+// TestServeSurvivesKill runs three processes that share one bus, one database and one gateway, kills one in the middle of
+// the work, and wants every payment finished, charged exactly once, and the books in order.
+func TestServeSurvivesKill(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t)
+	ids := f.publish(t)
+
+	victim := f.members[0]
+	harness.Eventually(t, "a fifth of the payments to be captured, and every process to have a hand in it", func() bool {
+		return f.captured.Load() >= fleetPayments/5 && f.everyoneWorks()
+	})
+	if err := victim.cmd.Process.Kill(); err != nil {
+		t.Fatalf("kill a process: %v", err)
+	}
+	_ = victim.cmd.Wait() // reports the signal
+	if done := f.captured.Load(); done >= fleetPayments {
+		t.Fatalf("all %d payments were captured before the kill, which then shows nothing", done)
+	}
+
+	harness.Eventually(t, "every payment to be captured", func() bool { return f.captured.Load() >= fleetPayments })
+	for _, m := range f.members[1:] {
+		m.leave(t)
+	}
+	f.checkBooks(t, ids)
+}
+
+// fleet is several processes of `tender serve` and what they share.
+type fleet struct {
+	environ   []string
+	nc        *nats.Conn
+	simulator *sim.Simulator
+	members   []*member
+	// captured counts the payments whose capture was seen on the bus.
+	captured atomic.Int64
+}
+
+// member is one process.
+type member struct {
+	cmd  *exec.Cmd
+	log  string
+	asks atomic.Int64 // requests it made to the gateway
+}
+
+func startFleet(t *testing.T) *fleet {
+	t.Helper()
+	bus := harness.NATS(t)
+	simulator, err := sim.New(sim.Config{})
+	if err != nil {
+		t.Fatalf("open the simulator: %v", err)
+	}
+	f := &fleet{
+		nc: bus.Connect(t), simulator: simulator,
+		environ: []string{
+			"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
+			"TENDER_NATS_URL=" + bus.URL(), "TENDER_POSTGRES_URL=" + harness.Database(t),
+			// Small enough that the work is spread, and that what the victim held is soon taken up.
+			"TENDER_WORKER_SLOTS_MAX=16", "TENDER_WORKER_ACK_WAIT=2s", "TENDER_POSTGRES_MAX_CONNS=8",
+		},
+	}
+	// Each process reaches the gateway by a path of its own, which shows who did what.
+	mux := http.NewServeMux()
+	server := httptest.NewServer(mux)
+	t.Cleanup(func() {
+		_ = simulator.Close() // releases what is held back, so that the server can close
+		server.Close()
+	})
+	f.tender(t, "migrate")
+	f.tender(t, "provision")
+	f.watch(t)
+	for i := range fleetSize {
+		path := "/" + strconv.Itoa(i)
+		m := f.start(t, "TENDER_GATEWAYS_SIMULATOR_URL="+server.URL+path)
+		mux.Handle(path+"/", http.StripPrefix(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			m.asks.Add(1)
+			simulator.Handler("").ServeHTTP(w, r)
+		})))
+		f.members = append(f.members, m)
+	}
+	return f
+}
+
+// tender runs a command to its end and returns what it printed.
+func (f *fleet) tender(t *testing.T, args ...string) []byte {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	c := &cli{stdout: &stdout, stderr: &stderr, environ: f.environ, now: time.Now}
+	if code := c.main(context.WithoutCancel(t.Context()), args); code != 0 {
+		t.Fatalf("tender %s: exit code %d\n%s%s", strings.Join(args, " "), code, stdout.Bytes(), stderr.Bytes())
+	}
+	return stdout.Bytes()
+}
+
+// start starts a process of its own.
+func (f *fleet) start(t *testing.T, more ...string) *member {
+	t.Helper()
+	path, err := exec.LookPath("tender")
+	if err != nil {
+		t.Fatalf("find the program: %v", err)
+	}
+	m := &member{log: filepath.Join(t.TempDir(), "log")}
+	log, err := os.Create(m.log)
+	if err != nil {
+		t.Fatalf("open a log: %v", err)
+	}
+	defer log.Close()
+	m.cmd = exec.Command(path, "serve")
+	m.cmd.Env = append(f.environ, more...)
+	m.cmd.Stderr = log
+	if err := m.cmd.Start(); err != nil {
+		t.Fatalf("start a process: %v", err)
+	}
+	t.Cleanup(func() {
+		if m.cmd.ProcessState == nil {
+			_ = m.cmd.Process.Kill()
+			_ = m.cmd.Wait()
+		}
+		if t.Failed() {
+			text, _ := os.ReadFile(m.log)
+			t.Logf("the log of process %d:\n%s", m.cmd.Process.Pid, text)
+		}
+	})
+	return m
+}
+
+// leave tells a process to stop, and wants it to have drained.
+func (m *member) leave(t *testing.T) {
+	t.Helper()
+	if err := m.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatalf("signal a process: %v", err)
+	}
+	if err := m.cmd.Wait(); err != nil {
+		t.Errorf("a process that was told to stop: %v", err)
+	}
+}
+
+// watch counts captures, each payment's once.
+func (f *fleet) watch(t *testing.T) {
+	t.Helper()
+	seen := map[uuid.UUID]bool{}
+	sub, err := f.nc.Subscribe("payments.evt.acme.payment.captured.*", func(msg *nats.Msg) {
+		_, _, id, err := messages.ParseEventSubject(msg.Subject)
+		if err != nil {
+			t.Errorf("an event on %s: %v", msg.Subject, err)
+			return
+		}
+		if !seen[id] {
+			seen[id] = true
+			f.captured.Add(1)
+		}
+	})
+	if err != nil {
+		t.Fatalf("subscribe to events: %v", err)
+	}
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		t.Fatalf("lift the limits of the subscription: %v", err)
+	}
+}
+
+// publish publishes the payments and returns their ids.
+func (f *fleet) publish(t *testing.T) []uuid.UUID {
+	t.Helper()
+	client, err := messages.NewClient(f.nc, messages.ClientConfig{Tenant: "acme"})
+	if err != nil {
+		t.Fatalf("make a client: %v", err)
+	}
+	ids := make([]uuid.UUID, 0, fleetPayments)
+	for range fleetPayments {
+		ack, err := client.Publish(t.Context(), messages.Command{Body: &messages.Create{
+			AmountMinor: 1999, Currency: "USD", PaymentMethod: "sim_slow_40",
+		}})
+		if err != nil {
+			t.Fatalf("publish: %v", err)
+		}
+		ids = append(ids, ack.Command.PaymentID)
+	}
+	return ids
+}
+
+func (f *fleet) everyoneWorks() bool {
+	for _, m := range f.members {
+		if m.asks.Load() == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// checkBooks compares what the gateway did, what is stored and what is on the bus.
+func (f *fleet) checkBooks(t *testing.T, ids []uuid.UUID) {
+	t.Helper()
+	books := f.simulator.Snapshot()
+	for _, id := range ids {
+		done, found := books.Payment(id)
+		if !found || done.Effects != 1 || done.CapturedMinor != 1999 {
+			t.Errorf("payment %s: the gateway did %+v, want one capture of 1999", id, done)
+		}
+	}
+	if n := len(books.Payments); n != fleetPayments {
+		t.Errorf("the gateway knows %d payments, want %d", n, fleetPayments)
+	}
+	captured := bytes.Count(f.tender(t, "list", "--status", "captured", "--all", "--json"), []byte("\n"))
+	if captured != fleetPayments {
+		t.Errorf("%d payments are captured in the database, want %d", captured, fleetPayments)
+	}
+	var outboxNow outboxView
+	if err := json.Unmarshal(f.tender(t, "outbox", "status", "--json"), &outboxNow); err != nil || outboxNow.Waiting+outboxNow.Parked != 0 {
+		t.Errorf("the outbox holds %+v after the drain (%v), want nothing", outboxNow, err)
+	}
+	f.tender(t, "verify") // exit code 0
+	f.checkSettled(t)
+}
+
+// checkSettled wants every command acknowledged and none given up.
+func (f *fleet) checkSettled(t *testing.T) {
+	t.Helper()
+	js, err := jetstream.New(f.nc)
+	if err != nil {
+		t.Fatalf("use JetStream: %v", err)
+	}
+	workers, err := js.Consumer(t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	if err != nil {
+		t.Fatalf("look at the workers' consumer: %v", err)
+	}
+	if info := workers.CachedInfo(); info.NumAckPending != 0 || info.NumPending != 0 {
+		t.Errorf("%d commands are not acknowledged and %d not delivered, want none", info.NumAckPending, info.NumPending)
+	}
+	letters, err := js.Stream(t.Context(), messages.StreamDeadLetters)
+	if err != nil {
+		t.Fatalf("look at the dead letters: %v", err)
+	}
+	if n := letters.CachedInfo().State.Msgs; n != 0 {
+		t.Errorf("%d dead letters, want none", n)
+	}
+}

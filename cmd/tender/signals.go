@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+)
+
+// signals turns SIGINT and SIGTERM into the end of a context, and the second one into the end of the process.
+type signals struct {
+	ctx  context.Context //nolint:containedctx // it is what this type is about
+	stop func()
+	code atomic.Int32
+}
+
+// catchSignals begins to listen; stop ends it.
+func catchSignals(parent context.Context) *signals {
+	ctx, cancel := context.WithCancel(parent)
+	incoming := make(chan os.Signal, 2)
+	signal.Notify(incoming, syscall.SIGINT, syscall.SIGTERM)
+	s := &signals{ctx: ctx}
+	done := make(chan struct{})
+	s.stop = func() {
+		signal.Stop(incoming)
+		close(done)
+		cancel()
+	}
+	go func() {
+		for {
+			select {
+			case sig := <-incoming:
+				if !s.code.CompareAndSwap(0, signalCode(sig)) {
+					os.Exit(int(signalCode(sig)))
+				}
+				cancel()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return s
+}
+
+// caught returns the exit code of the signal that came, 0 if none did.
+func (s *signals) caught() int { return int(s.code.Load()) }
+
+// signalCode is what a shell reports for a process that a signal ended.
+func signalCode(sig os.Signal) int32 {
+	if sig == syscall.SIGTERM {
+		return 128 + int32(syscall.SIGTERM)
+	}
+	return 128 + int32(syscall.SIGINT)
+}

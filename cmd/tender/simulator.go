@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/config"
+	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+)
+
+// simulatorFlags are those of simulator.
+type simulatorFlags struct {
+	listen, keyFrom string
+	config          sim.Config
+}
+
+func newSimulator(c *cli) *cobra.Command {
+	var f simulatorFlags
+	cmd := &cobra.Command{
+		Use:   "simulator",
+		Short: "Run a payment gateway that moves no money, as an HTTP server",
+		Long: `Simulator answers as a payment gateway would, fails in the ways real ones fail, and keeps a ledger of what it really did, at
+/v1/ledger. What it does with a payment depends on the payment method:
+
+  pm_card_visa, pm_card_mastercard               approved
+  pm_card_visa_chargeDeclinedInsufficientFunds   declined; likewise pm_card_visa_chargeDeclined, ...LostCard, ...
+  pm_card_authenticationRequired                 asks for 3-D Secure; a confirm succeeds
+  sim_charge_then_timeout                        charges, then does not answer
+  sim_500_no_charge, sim_429, sim_slow_<ms>, ... and other faults: see the package documentation of processor/gateway/sim
+
+Without --ledger it forgets everything when it ends.`,
+		Example: `  tender simulator
+  tender simulator --listen 127.0.0.1:0 --ledger simulator.jsonl
+  curl -s http://127.0.0.1:8585/v1/ledger`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.simulate(cmd.Context(), f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8585", "`address` to listen on; port 0 is a free one")
+	flags.StringVar(&f.config.Journal, "ledger", "", "`file` that keeps the ledger over restarts (default: in memory)")
+	flags.BoolVar(&f.config.Sync, "sync", false, "write the ledger through to the disk before each answer")
+	flags.DurationVar(&f.config.Hang, "hang", 30*time.Second, "how long the faults that run into a timeout hold back")
+	flags.StringVar(&f.keyFrom, "api-key-env", config.EnvName("gateways.simulator.api_key"), "`variable` that holds the API key to ask for; no key if it is empty")
+	return cmd
+}
+
+// simulate serves until ctx ends.
+func (c *cli) simulate(ctx context.Context, f simulatorFlags) error {
+	log := newLog(c.stderr, config.Log{Level: config.LogInfo, Format: config.LogConsole})
+	var listening net.ListenConfig
+	listener, err := listening.Listen(ctx, "tcp", f.listen)
+	if err != nil {
+		return usageError("listen on %s: %w", f.listen, err)
+	}
+	f.config.URL = "http://" + listener.Addr().String()
+	simulator, err := sim.New(f.config)
+	if err != nil {
+		return errors.Join(fmt.Errorf("open the simulator: %w", err), listener.Close())
+	}
+	key := lookup(c.environ, f.keyFrom)
+	log.Info("the simulator is listening", zap.String("url", f.config.URL), zap.String("ledger", f.config.Journal),
+		zap.Bool("api_key", key != ""))
+	fmt.Fprintln(c.stdout, f.config.URL)
+	err = simulator.Serve(ctx, listener, key)
+	if closeErr := simulator.Close(); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("close the ledger: %w", closeErr))
+	}
+	return err
+}
