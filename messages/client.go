@@ -20,8 +20,8 @@ var (
 )
 
 const (
-	// tryTimeout is how long one publish waits for its acknowledgement before it is sent again.
-	tryTimeout = 5 * time.Second
+	// ackWaitDefault is how long one publish waits for its acknowledgement before it is sent again.
+	ackWaitDefault = 5 * time.Second
 	// waiterInactiveMax is how long the server keeps the consumer of a Wait that has gone away.
 	waiterInactiveMax = 30 * time.Second
 	// codeStoreFailed is the server's answer when a stream with DiscardNew is full (JSStreamStoreFailedF).
@@ -38,17 +38,27 @@ type ClientConfig struct {
 	Tenant string
 	// Source is the ce-source of the commands, a URI reference naming the producer; "" means "tender".
 	Source string
+	// AckWait is how long Publish waits for an acknowledgement before it publishes the same message again; 0 means 5 s.
+	AckWait time.Duration
 	// Now is the clock for ce-time; nil means time.Now.
 	Now func() time.Time
 }
 
+func (cfg ClientConfig) clock() func() time.Time {
+	if cfg.Now == nil {
+		return time.Now
+	}
+	return cfg.Now
+}
+
 // Client publishes commands of one tenant and waits for their outcomes. It may be used by many goroutines at once.
 type Client struct {
-	js     jetstream.JetStream
-	conn   *nats.Conn // nil if it belongs to the caller
-	tenant string
-	source string
-	now    func() time.Time
+	js      jetstream.JetStream
+	conn    *nats.Conn // nil if it belongs to the caller
+	tenant  string
+	source  string
+	ackWait time.Duration
+	now     func() time.Time
 }
 
 // Connect connects to NATS, within the context's deadline if it has one. Close the client when done.
@@ -59,7 +69,7 @@ func Connect(ctx context.Context, cfg ClientConfig) (*Client, error) {
 	url := firstOf(cfg.URL, nats.DefaultURL)
 	options := cfg.Options
 	if deadline, ok := ctx.Deadline(); ok {
-		options = append([]nats.Option{nats.Timeout(time.Until(deadline))}, options...)
+		options = append([]nats.Option{nats.Timeout(deadline.Sub(cfg.clock()()))}, options...)
 	}
 	conn, err := nats.Connect(url, options...)
 	if err != nil {
@@ -83,11 +93,9 @@ func NewClient(conn *nats.Conn, cfg ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
-	now := cfg.Now
-	if now == nil {
-		now = time.Now
-	}
-	return &Client{js: js, tenant: cfg.Tenant, source: cfg.Source, now: now}, nil
+	return &Client{
+		js: js, tenant: cfg.Tenant, source: cfg.Source, ackWait: orDefault(cfg.AckWait, ackWaitDefault), now: cfg.clock(),
+	}, nil
 }
 
 // Close closes the connection if Connect made it. Whatever Publish has returned is on the server already.
@@ -178,7 +186,7 @@ func (c *Client) Publish(ctx context.Context, command Command) (Ack, error) {
 }
 
 func (c *Client) publishOnce(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.ackWait)
 	defer cancel()
 	return c.js.PublishMsg(ctx, msg)
 }

@@ -123,7 +123,7 @@ func TestClientRefusesWhatNoWorkerTakes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := client.Publish(context.Background(), tt.command) //nolint:usetesting // runs after the parent's end
+			_, err := client.Publish(context.Background(), tt.command)
 			wantCode(t, err, tt.want)
 		})
 	}
@@ -182,6 +182,35 @@ func TestClientPublishesOverARestart(t *testing.T) {
 	}
 	if r := <-published; r.err != nil || r.ack.Sequence != 1 {
 		t.Errorf("published over a restart: %+v, %v", r.ack, r.err)
+	}
+}
+
+// TestClientPublishesUntilItIsAnswered has a stream that stores the first message and loses its acknowledgement.
+func TestClientPublishesUntilItIsAnswered(t *testing.T) {
+	t.Parallel()
+	conn := harness.NATS(t).Connect(t)
+	ids := make(chan string, 2)
+	_, err := conn.Subscribe("payments.cmd.>", func(msg *nats.Msg) {
+		ids <- msg.Header.Get(messages.HeaderMessageID)
+		if len(ids) == 2 {
+			if err := msg.Respond([]byte(`{"stream":"PAYMENTS_CMD","seq":1,"duplicate":true}`)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := messages.NewClient(conn, messages.ClientConfig{Tenant: "acme", AckWait: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ack, err := client.Publish(t.Context(), messages.Command{Body: aCreate()})
+	if err != nil || !ack.Duplicate {
+		t.Fatalf("ack %+v, %v", ack, err)
+	}
+	if first, second := <-ids, <-ids; first != second || first == "" {
+		t.Errorf("published under %q, then under %q", first, second)
 	}
 }
 
@@ -244,8 +273,11 @@ func TestWait(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	emit(t, js, refund, 7, &messages.RefundSucceeded{AmountMinor: 1999})
-	if e := <-waited; e.Version != 7 {
+	another := refund
+	another.ID = "refund:0"
+	emit(t, js, another, 7, &messages.RefundFailed{AmountMinor: 1})
+	emit(t, js, refund, 8, &messages.RefundSucceeded{AmountMinor: 1998})
+	if e := <-waited; e.Version != 8 {
 		t.Errorf("refund ended with %+v", e)
 	}
 }

@@ -201,6 +201,16 @@ func TestDecodeCommandRefusesBodies(t *testing.T) {
 	}
 }
 
+func TestDecodeCommandSaysWhatToDoAboutNull(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`{"amount_minor":null}`, `{"reason":null}`} {
+		_, err := messages.DecodeCommand(subjectOf(messages.CommandRefund), withKey(), []byte(body))
+		if err == nil || !strings.Contains(err.Error(), "must not be null") {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
 func manyMembers(n int) string {
 	members := make([]string, n)
 	for i := range members {

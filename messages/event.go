@@ -14,6 +14,7 @@ type EventType string
 const (
 	EventPaymentCreated         EventType = "payment.created"
 	EventPaymentRouted          EventType = "payment.routed"
+	EventPaymentParked          EventType = "payment.parked"
 	EventPaymentActionRequired  EventType = "payment.action_required"
 	EventPaymentAuthorized      EventType = "payment.authorized"
 	EventPaymentDeclined        EventType = "payment.declined"
@@ -41,16 +42,17 @@ const (
 
 	EventCommandRejected EventType = "command.rejected"
 
-	EventOperationSent    EventType = "operation.sent"
-	EventOperationNotSent EventType = "operation.not_sent"
-	EventOperationPending EventType = "operation.pending"
-	EventOperationChecked EventType = "operation.checked"
+	EventOperationSent     EventType = "operation.sent"
+	EventOperationNotSent  EventType = "operation.not_sent"
+	EventOperationDeclined EventType = "operation.declined"
+	EventOperationPending  EventType = "operation.pending"
+	EventOperationChecked  EventType = "operation.checked"
 )
 
 // Published reports whether events of this type go onto the bus.
 func (t EventType) Published() bool {
 	switch t {
-	case EventOperationSent, EventOperationNotSent, EventOperationPending, EventOperationChecked:
+	case EventOperationSent, EventOperationNotSent, EventOperationDeclined, EventOperationPending, EventOperationChecked:
 		return false
 	default:
 		return true

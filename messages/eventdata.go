@@ -13,6 +13,8 @@ type Attempt struct {
 	// Attempt counts recorded sends from 1; Tries counts calls to the gateway, quick retries included.
 	Attempt int `json:"attempt"`
 	Tries   int `json:"tries,omitempty"`
+	// LatencyMS is how long the gateway took to this answer, in milliseconds.
+	LatencyMS int64 `json:"latency_ms,omitempty"`
 }
 
 // PaymentCreated opens a payment.
@@ -37,6 +39,24 @@ type PaymentRouted struct {
 	AmountMinor int64 `json:"amount_minor"`
 	// PaymentMethod is the one this authorization is tried with.
 	PaymentMethod string `json:"payment_method"`
+	// PreviousOperationID is the authorization at another gateway that this one takes the place of, and Reason why it
+	// may: "not_sent" or "declined". Both are absent for a first choice.
+	PreviousOperationID string `json:"previous_operation_id,omitempty"`
+	Reason              string `json:"reason,omitempty"`
+}
+
+// Why an authorization may be tried at another gateway.
+const (
+	FailoverNotSent  = "not_sent"
+	FailoverDeclined = "declined"
+)
+
+// PaymentParked says that no gateway could be reached, provably, and that the operation is tried again later.
+type PaymentParked struct {
+	Attempt
+	Kind    OperationKind `json:"kind"`
+	Detail  string        `json:"detail,omitempty"`
+	RetryAt time.Time     `json:"retry_at"`
 }
 
 // PaymentActionRequired asks for the customer: show them NextAction, then publish confirm.
@@ -241,8 +261,15 @@ type OperationSent struct {
 // OperationNotSent records proof that an attempt never reached the gateway.
 type OperationNotSent struct {
 	Attempt
-	Detail  string    `json:"detail,omitempty"`
-	RetryAt time.Time `json:"retry_at"`
+	Detail string `json:"detail,omitempty"`
+	// RetryAt is absent when another gateway is tried instead.
+	RetryAt time.Time `json:"retry_at,omitzero"`
+}
+
+// OperationDeclined records a decline after which another gateway is tried, so that it doesn't end the payment.
+type OperationDeclined struct {
+	Attempt
+	Decline
 }
 
 // OperationPending records that the gateway has taken the operation and will finish it later.

@@ -7,6 +7,12 @@ func (*PaymentCreated) EventType() EventType { return EventPaymentCreated }
 func (*PaymentRouted) EventType() EventType { return EventPaymentRouted }
 
 // EventType implements EventData.
+func (*PaymentParked) EventType() EventType { return EventPaymentParked }
+
+// EventType implements EventData.
+func (*OperationDeclined) EventType() EventType { return EventOperationDeclined }
+
+// EventType implements EventData.
 func (*PaymentActionRequired) EventType() EventType { return EventPaymentActionRequired }
 
 // EventType implements EventData.

@@ -149,7 +149,7 @@ func unquote(literal []byte, path string) (string, error) {
 	return s, nil
 }
 
-// isNull refuses null by name; see DecodeCommand.
+// notNull refuses null by name; see DecodeCommand.
 func (v jsonValue) notNull() error {
 	if string(v.raw) == "null" {
 		return refuse(CodeInvalidField, v.path, "must not be null: leave it out instead")

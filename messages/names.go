@@ -17,14 +17,14 @@ func (n CommandName) known() bool {
 // EventTypes returns every event type, those that are not published included.
 func EventTypes() []EventType {
 	return []EventType{
-		EventPaymentCreated, EventPaymentRouted, EventPaymentActionRequired, EventPaymentAuthorized, EventPaymentDeclined,
+		EventPaymentCreated, EventPaymentRouted, EventPaymentParked, EventPaymentActionRequired, EventPaymentAuthorized, EventPaymentDeclined,
 		EventPaymentOutcomeUnknown, EventPaymentOutcomeResolved, EventPaymentCaptured, EventPaymentCaptureFailed,
 		EventPaymentVoided, EventPaymentVoidFailed, EventPaymentExpired, EventPaymentFailed, EventPaymentReviewOpened,
 		EventRefundCreated, EventRefundSucceeded, EventRefundFailed,
 		EventDisputeOpened, EventDisputeChallenged, EventDisputeAccepted, EventDisputeExpired, EventDisputeCanceled,
 		EventDisputeWon, EventDisputeLost,
 		EventCommandRejected,
-		EventOperationSent, EventOperationNotSent, EventOperationPending, EventOperationChecked,
+		EventOperationSent, EventOperationNotSent, EventOperationDeclined, EventOperationPending, EventOperationChecked,
 	}
 }
 
@@ -35,6 +35,8 @@ func newEventData(t EventType) EventData {
 		return new(PaymentCreated)
 	case EventPaymentRouted:
 		return new(PaymentRouted)
+	case EventPaymentParked:
+		return new(PaymentParked)
 	case EventPaymentActionRequired:
 		return new(PaymentActionRequired)
 	case EventPaymentAuthorized:
@@ -74,6 +76,8 @@ func newEventData(t EventType) EventData {
 		return new(OperationSent)
 	case EventOperationNotSent:
 		return new(OperationNotSent)
+	case EventOperationDeclined:
+		return new(OperationDeclined)
 	case EventOperationPending:
 		return new(OperationPending)
 	case EventOperationChecked:

@@ -126,6 +126,8 @@ type Outcome struct {
 	CaptureBefore time.Time `json:"capture_before,omitzero"`
 	// RetryAfter is how long the gateway asks to be left alone; 0 if it doesn't say.
 	RetryAfter time.Duration `json:"retry_after,omitempty"`
+	// Latency is how long the answer took, as the caller measured it.
+	Latency time.Duration `json:"-"`
 	// Tries counts the calls that were made for this attempt, quick retries included.
 	Tries int `json:"tries,omitempty"`
 	// Detail explains NotSent, Unknown and NotFound to a person. It holds no secrets and no card data.

@@ -189,7 +189,7 @@ func refuseStreamChange(info *jetstream.StreamInfo, want jetstream.StreamConfig,
 				reason = "would delete the messages that are older"
 			}
 		case "max_bytes":
-			if want.MaxBytes >= 0 && info.State.Bytes > uint64(want.MaxBytes) { //nolint:gosec // not negative here
+			if want.MaxBytes >= 0 && info.State.Bytes > uint64(want.MaxBytes) {
 				reason = fmt.Sprintf("the stream holds %d bytes already", info.State.Bytes)
 			}
 		}

@@ -81,6 +81,7 @@ func samplePaymentData() []messages.EventData {
 			Metadata: map[string]string{"basket": "7", "note": "Grüße & <thanks>"},
 		},
 		&messages.PaymentRouted{Attempt: sampleAttempt(), Rule: "default", AmountMinor: 1999, PaymentMethod: "pm_card_visa"},
+		&messages.PaymentParked{Attempt: sampleAttempt(), Kind: messages.OperationAuthorize, Detail: "breaker is open", RetryAt: later},
 		&messages.PaymentActionRequired{
 			Attempt: sampleAttempt(), GatewayReference: "ch_1", ConfirmBefore: later,
 			NextAction: messages.NextAction{Type: "redirect", URL: "https://bank.example/3ds?a=1&b=2"},
@@ -127,6 +128,9 @@ func sampleOtherData() []messages.EventData {
 			Attempt: sampleAttempt(), Kind: messages.OperationCapture, AmountMinor: 1250, Final: true, Reason: "requested_by_customer",
 		},
 		&messages.OperationNotSent{Attempt: sampleAttempt(), Detail: "connection refused", RetryAt: later},
+		&messages.OperationDeclined{Attempt: sampleAttempt(), Decline: messages.Decline{
+			Code: "do_not_honor", Class: messages.DeclineSoft, RecommendedAction: messages.ActionRetryLater,
+		}},
 		&messages.OperationPending{Attempt: sampleAttempt(), GatewayReference: "re_1", NextCheckAt: later},
 		&messages.OperationChecked{Attempt: sampleAttempt(), Outcome: messages.OutcomeNotFound, Detail: "no such operation", NextCheckAt: later},
 	}
