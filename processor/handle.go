@@ -82,7 +82,9 @@ func (h *handling) process(ctx context.Context, cmd messages.Command) error {
 	d, err := h.begin(ctx, cmd)
 	for err == nil && d.Call != nil {
 		call := *d.Call
+		asked := h.Now()
 		outcome := h.ask(ctx, call)
+		outcome.Latency = h.Now().Sub(asked)
 		h.progress()
 		d, err = h.record(ctx, cmd, d.Payment, func(p *payment.Payment) payment.Decision {
 			return payment.Settle(p, cmd, call, outcome, h.env(cmd, p))
@@ -123,7 +125,10 @@ func (h *handling) env(cmd messages.Command, p *payment.Payment) payment.Env {
 		facts.PaymentMethod = c.PaymentMethod
 	}
 	if choice, ok := h.Router.Route(facts); ok {
-		env.Route = payment.Route{Gateway: choice.Gateway, Rule: choice.Rule}
+		env.Route = payment.Route{
+			Gateway: choice.Gateway, Rule: choice.Rule,
+			Fallbacks: choice.Fallbacks, FailoverOnDecline: choice.FailoverOnDecline,
+		}
 	}
 	return env
 }

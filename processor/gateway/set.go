@@ -46,6 +46,10 @@ type Facts struct {
 type Choice struct {
 	Gateway string
 	Rule    string
+	// Fallbacks are tried in this order when an authorization provably did not reach the gateway before, and with
+	// FailoverOnDecline also after a soft decline.
+	Fallbacks         []string
+	FailoverOnDecline bool
 }
 
 // RuleDefault is the rule that sends every payment to the one configured gateway.

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 )
 
@@ -39,7 +41,7 @@ func TestSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := gateway.Choice{Gateway: "second", Rule: gateway.RuleDefault}
-	if choice, ok := router.Route(gateway.Facts{Tenant: "acme"}); !ok || choice != want {
+	if choice, ok := router.Route(gateway.Facts{Tenant: "acme"}); !ok || !cmp.Equal(choice, want) {
 		t.Errorf("routed to %+v, want %+v", choice, want)
 	}
 	for _, missing := range []string{"", "third"} {

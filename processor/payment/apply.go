@@ -110,9 +110,18 @@ func (p *Payment) applyCreated(e messages.Event, d *messages.PaymentCreated) str
 func (p *Payment) applyRouted(e messages.Event, d *messages.PaymentRouted) string {
 	p.PaymentMethod, p.Gateway = d.PaymentMethod, d.Gateway
 	p.Decline = nil
-	return p.startOperation(e, Operation{
+	op := Operation{
 		Kind: messages.OperationAuthorize, AmountMinor: d.AmountMinor, PaymentMethod: d.PaymentMethod,
-	}, d.Attempt)
+		Previous: d.PreviousOperationID, CausedBy: e.CausationID,
+	}
+	if d.PreviousOperationID != "" {
+		previous := p.Operation(d.PreviousOperationID)
+		if previous == nil || previous.Status != OperationFailed {
+			return "takes the place of operation " + d.PreviousOperationID + ", which has not failed"
+		}
+		op.CausedBy, op.NotSentSince = previous.CausedBy, previous.NotSentSince
+	}
+	return p.startOperation(e, op, d.Attempt)
 }
 
 // startOperation adds an operation whose first attempt may have been sent.
@@ -125,7 +134,10 @@ func (p *Payment) startOperation(e messages.Event, op Operation, a messages.Atte
 	}
 	op.ID, op.Gateway, op.Attempt = a.OperationID, a.Gateway, a.Attempt
 	op.Status, op.SentAt = OperationSent, e.OccurredAt
-	op.CausedBy, op.SentBy = e.CausationID, e.CausationID
+	if op.CausedBy == "" {
+		op.CausedBy = e.CausationID
+	}
+	op.SentBy = e.CausationID
 	p.Operations = append(p.Operations, op)
 	return ""
 }

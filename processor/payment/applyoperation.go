@@ -59,6 +59,10 @@ func attemptOf(data messages.EventData) (messages.Attempt, bool) {
 		return d.Attempt, true
 	case *messages.OperationNotSent:
 		return d.Attempt, true
+	case *messages.OperationDeclined:
+		return d.Attempt, true
+	case *messages.PaymentParked:
+		return d.Attempt, true
 	case *messages.OperationPending:
 		return d.Attempt, true
 	case *messages.OperationChecked:
@@ -98,10 +102,9 @@ func (p *Payment) applyProgress(op *Operation, e messages.Event) bool {
 		op.Status, op.Attempt = OperationSent, d.Attempt.Attempt
 		op.SentAt, op.SentBy, op.NextCheckAt = e.OccurredAt, e.CausationID, time.Time{}
 	case *messages.OperationNotSent:
-		op.Status, op.NextCheckAt = OperationNotSent, d.RetryAt
-		if op.NotSentSince.IsZero() {
-			op.NotSentSince = e.OccurredAt
-		}
+		op.notSent(e.OccurredAt, d.RetryAt)
+	case *messages.PaymentParked:
+		op.notSent(e.OccurredAt, d.RetryAt)
 	case *messages.OperationPending:
 		op.Pending, op.NextCheckAt = true, d.NextCheckAt
 		op.GatewayReference = d.GatewayReference
@@ -127,6 +130,18 @@ func (p *Payment) applyProgress(op *Operation, e messages.Event) bool {
 	return true
 }
 
+// notSent parks the operation until retryAt; without one it is over, and another gateway is tried.
+func (o *Operation) notSent(at, retryAt time.Time) {
+	if o.NotSentSince.IsZero() {
+		o.NotSentSince = at
+	}
+	if retryAt.IsZero() {
+		o.settle(OperationFailed)
+		return
+	}
+	o.Status, o.NextCheckAt = OperationNotSent, retryAt
+}
+
 // applyOutcome folds what settles the operation, or hands it to the customer.
 func (p *Payment) applyOutcome(op *Operation, data messages.EventData) {
 	switch d := data.(type) {
@@ -145,8 +160,12 @@ func (p *Payment) applyOutcome(op *Operation, data messages.EventData) {
 		op.GatewayReference = d.GatewayReference
 		p.CapturedMinor += d.AmountMinor
 		p.ReleasedMinor += d.AmountReleasedMinor
+	case *messages.OperationDeclined:
+		op.settle(OperationFailed)
+		op.DeclineCode = d.Code
 	case *messages.PaymentDeclined:
 		op.settle(OperationFailed)
+		op.DeclineCode = d.Code
 		p.endAction(OperationFailed)
 		p.Decline = &d.Decline
 		if d.Class == messages.DeclineNeverRetry {

@@ -93,12 +93,17 @@ func (d *draft) authorize(paymentMethod string) {
 		}})
 		return
 	}
-	id := d.Payment.nextOperationID()
-	d.record(&messages.PaymentRouted{
-		Attempt: messages.Attempt{OperationID: id, Gateway: d.env.Route.Gateway, Attempt: 1},
-		Rule:    d.env.Route.Rule, AmountMinor: d.Payment.AmountMinor, PaymentMethod: paymentMethod,
+	d.route(messages.PaymentRouted{
+		Attempt: messages.Attempt{Gateway: d.env.Route.Gateway}, PaymentMethod: paymentMethod,
 	})
-	d.call(id)
+}
+
+// route records the choice of a gateway for the payment's whole amount, and asks for the call.
+func (d *draft) route(choice messages.PaymentRouted) {
+	choice.OperationID, choice.Attempt.Attempt = d.Payment.nextOperationID(), 1
+	choice.Rule, choice.AmountMinor = d.env.Route.Rule, d.Payment.AmountMinor
+	d.record(&choice)
+	d.call(choice.OperationID)
 }
 
 func (d *draft) confirm(c *messages.Confirm) {

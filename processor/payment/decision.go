@@ -50,16 +50,15 @@ func (p Policy) unknownRung(n int) (time.Duration, bool) {
 	return 0, false
 }
 
-// notSentDelay is the wait before the attempt that follows attempt number n, up to a quarter longer so that many
-// payments parked by one outage don't come back in one moment. The spread depends on the operation, not on chance.
-func (p Policy) notSentDelay(op *Operation) time.Duration {
+// notSentDelay is the wait before the next attempt: as long as the outage has lasted for this operation, which doubles
+// it each time, or as long as the gateway asks for. It is up to a quarter longer, so that many payments parked by one
+// outage don't come back in one moment. The spread depends on the operation, not on chance.
+func (p Policy) notSentDelay(op *Operation, now time.Time, asked time.Duration) time.Duration {
 	delay := p.NotSentInitial
-	for range op.Attempt - 1 {
-		if delay *= 2; delay >= p.NotSentMax {
-			delay = p.NotSentMax
-			break
-		}
+	if !op.NotSentSince.IsZero() {
+		delay = min(max(delay, now.Sub(op.NotSentSince)), p.NotSentMax)
 	}
+	delay = max(delay, asked)
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(op.ID))
 	return delay + delay*time.Duration(h.Sum32()%256)/1024
@@ -69,6 +68,11 @@ func (p Policy) notSentDelay(op *Operation) time.Duration {
 type Route struct {
 	Gateway string
 	Rule    string
+	// Fallbacks are the gateways to turn to, in this order, when it is proven that an authorization did not reach the
+	// one before.
+	Fallbacks []string
+	// FailoverOnDecline turns to them after a soft decline as well.
+	FailoverOnDecline bool
 }
 
 // Env is everything a decision depends on besides the payment and the command.

@@ -34,10 +34,14 @@ type Operation struct {
 	// GatewayReference is the gateway's id of this operation, once it has told it.
 	GatewayReference string `json:"gateway_reference,omitempty"`
 	PaymentMethod    string `json:"payment_method,omitempty"`
-	Final            bool   `json:"final,omitempty"`
-	Reason           string `json:"reason,omitempty"`
-	Attempt          int    `json:"attempt"`
-	Tries            int    `json:"tries,omitempty"`
+	// Previous is the authorization at another gateway that this one took the place of.
+	Previous string `json:"previous_operation_id,omitempty"`
+	// DeclineCode is why the gateway declined it.
+	DeclineCode string `json:"decline_code,omitempty"`
+	Final       bool   `json:"final,omitempty"`
+	Reason      string `json:"reason,omitempty"`
+	Attempt     int    `json:"attempt"`
+	Tries       int    `json:"tries,omitempty"`
 	// Pending means the gateway has taken it and will finish it later.
 	Pending bool `json:"pending,omitempty"`
 	// Unproven means that an earlier attempt ended without an answer: proof that a later one was not sent proves
@@ -49,7 +53,8 @@ type Operation struct {
 	CausedBy string `json:"caused_by"`
 	SentBy   string `json:"sent_by"`
 
-	SentAt       time.Time `json:"sent_at"`
+	SentAt time.Time `json:"sent_at"`
+	// NotSentSince is when the first attempt was proven not to have been sent, those at other gateways included.
 	NotSentSince time.Time `json:"not_sent_since,omitzero"`
 	UnknownSince time.Time `json:"unknown_since,omitzero"`
 	// Checks counts the rungs of the ladder that were climbed since UnknownSince.
@@ -77,9 +82,12 @@ func (o *Operation) settled() bool {
 	return o.Status == OperationSucceeded || o.Status == OperationFailed
 }
 
-// attempt describes the operation in an event. tries are the calls made since the last event about it.
-func (o *Operation) attempt(tries int) messages.Attempt {
-	return messages.Attempt{OperationID: o.ID, Gateway: o.Gateway, Attempt: o.Attempt, Tries: o.Tries + tries}
+// attempt describes the operation in an event about an answer; the zero Outcome stands for no new answer.
+func (o *Operation) attempt(answer messages.Outcome) messages.Attempt {
+	return messages.Attempt{
+		OperationID: o.ID, Gateway: o.Gateway, Attempt: o.Attempt, Tries: o.Tries + answer.Tries,
+		LatencyMS: answer.Latency.Milliseconds(),
+	}
 }
 
 func isAuthorization(o *Operation) bool {

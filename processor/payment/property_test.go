@@ -73,6 +73,8 @@ type machine struct {
 func newMachine(t *rapid.T) *machine {
 	m := &machine{world: newWorld(t), delivered: map[string]messages.Command{}}
 	m.gateway.answers = map[string]messages.Outcome{}
+	m.route.Fallbacks = []string{"second", "third"}[:rapid.IntRange(0, 2).Draw(t, "fallbacks")]
+	m.route.FailoverOnDecline = rapid.Bool().Draw(t, "failover_on_decline")
 	m.take(m.do(create(rapid.SampledFrom([]messages.CaptureMethod{
 		messages.CaptureAutomatic, messages.CaptureManual, messages.CaptureManualMultiple,
 	}).Draw(t, "capture_method"))))
@@ -125,7 +127,7 @@ func (m *machine) land(t *rapid.T, f flight, fate string) {
 		return
 	}
 	m.last, outcome.Tries = f.cmd, 1
-	m.commit(payment.Settle(m.p, f.cmd, f.call, outcome, m.env()))
+	m.take(m.commit(payment.Settle(m.p, f.cmd, f.call, outcome, m.env())))
 }
 
 func (m *machine) ask(t *rapid.T, c payment.Call) messages.Outcome {
@@ -183,10 +185,11 @@ func (m *machine) Check(t *rapid.T) {
 // quiesce ends the faults: every call is answered and every timer fires until nothing is due any more.
 func (m *machine) quiesce(t *rapid.T) {
 	for range 200 {
-		for _, f := range m.flights {
+		for len(m.flights) > 0 {
+			f := m.flights[0]
+			m.flights = m.flights[1:]
 			m.land(t, f, "answered")
 		}
-		m.flights = nil
 		due := m.p.DueAt()
 		if due.IsZero() {
 			due = m.stale()

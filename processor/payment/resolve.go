@@ -19,7 +19,7 @@ func (d *draft) resolve(c *messages.Resolve) {
 	}
 	unchanged := op.Contradicted && succeeded == (op.Status == OperationSucceeded)
 	d.record(&messages.PaymentOutcomeResolved{
-		Attempt: op.attempt(0), Kind: op.Kind, Outcome: resolvedKind(succeeded), ResolvedBy: "operator",
+		Attempt: op.attempt(messages.Outcome{}), Kind: op.Kind, Outcome: resolvedKind(succeeded), ResolvedBy: "operator",
 		Actor: c.Actor, Reason: c.Reason, Evidence: c.Evidence,
 	})
 	switch {
@@ -27,7 +27,7 @@ func (d *draft) resolve(c *messages.Resolve) {
 	case succeeded:
 		d.succeed(op, messages.Outcome{GatewayReference: c.GatewayReference})
 	default:
-		d.fail(op, 0, messages.Failure{Code: messages.FailureResolvedFailed, Message: c.Reason})
+		d.fail(op, messages.Outcome{}, messages.Failure{Code: messages.FailureResolvedFailed, Message: c.Reason})
 	}
 }
 

@@ -11,10 +11,21 @@ import (
 // under the same key, as a further attempt; otherwise nothing is left to do.
 func Continue(p *Payment, cmd messages.Command, operationID string, env Env) Decision {
 	d := newDraft(p, cmd, env)
-	if op := d.Payment.Operation(operationID); op != nil && op.Status == OperationSent && !op.Pending {
+	if op := d.Payment.latest(operationID); op != nil && op.Status == OperationSent && !op.Pending {
 		d.attempt(op)
 	}
 	return d.Decision
+}
+
+// latest returns the operation that took the place of the one with the given id, or that one itself.
+func (p *Payment) latest(id string) *Operation {
+	op := p.Operation(id)
+	for i := range p.Operations {
+		if op != nil && p.Operations[i].Previous == op.ID {
+			op = &p.Operations[i]
+		}
+	}
+	return op
 }
 
 // attempt records that the operation may be sent once more, under the same key, and asks for the call.

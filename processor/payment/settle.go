@@ -62,7 +62,7 @@ func (d *draft) compareWithRecord(op *Operation, outcome messages.Outcome) {
 
 func (d *draft) openReview(op *Operation, outcome messages.Outcome, reason, detail string) {
 	d.about(op, &messages.PaymentReviewOpened{
-		Attempt: op.attempt(outcome.Tries), Kind: op.Kind, Reason: reason, Detail: detail,
+		Attempt: op.attempt(outcome), Kind: op.Kind, Reason: reason, Detail: detail,
 	})
 }
 
@@ -86,11 +86,16 @@ func (d *draft) settleDeclined(op *Operation, outcome messages.Outcome) {
 		return
 	}
 	d.resolved(op, outcome)
-	if isAuthorization(op) {
-		d.about(op, &messages.PaymentDeclined{Attempt: op.attempt(outcome.Tries), Decline: *outcome.Decline})
+	switch {
+	case d.mayFailOver(op, outcome):
+		d.about(op, &messages.OperationDeclined{Attempt: op.attempt(outcome), Decline: *outcome.Decline})
+		d.failOver(op.ID, messages.FailoverDeclined)
+		return
+	case isAuthorization(op):
+		d.about(op, &messages.PaymentDeclined{Attempt: op.attempt(outcome), Decline: *outcome.Decline})
 		return
 	}
-	d.fail(op, outcome.Tries, messages.Failure{
+	d.fail(op, outcome, messages.Failure{
 		Code: outcome.Decline.Code, Class: outcome.Decline.Class, Message: outcome.Detail,
 	})
 }
@@ -101,13 +106,13 @@ func (d *draft) resolved(op *Operation, outcome messages.Outcome) {
 		return
 	}
 	d.about(op, &messages.PaymentOutcomeResolved{
-		Attempt: op.attempt(0), Kind: op.Kind, Outcome: outcome.Kind, ResolvedBy: "gateway",
+		Attempt: op.attempt(messages.Outcome{}), Kind: op.Kind, Outcome: outcome.Kind, ResolvedBy: "gateway",
 	})
 }
 
 // succeed records what the operation's success means.
 func (d *draft) succeed(op *Operation, outcome messages.Outcome) {
-	p, attempt := d.Payment, op.attempt(outcome.Tries)
+	p, attempt := d.Payment, op.attempt(outcome)
 	reference := outcome.GatewayReference
 	switch op.Kind {
 	case messages.OperationAuthorize, messages.OperationConfirm:
@@ -178,8 +183,8 @@ func (d *draft) voided(op *Operation) {
 }
 
 // fail records what the operation's failure means. An authorization that was declined is recorded as that instead.
-func (d *draft) fail(op *Operation, tries int, failure messages.Failure) {
-	attempt := op.attempt(tries)
+func (d *draft) fail(op *Operation, answer messages.Outcome, failure messages.Failure) {
+	attempt := op.attempt(answer)
 	switch op.Kind {
 	case messages.OperationAuthorize, messages.OperationConfirm:
 		d.about(op, &messages.PaymentFailed{OperationID: op.ID, Gateway: op.Gateway, Failure: failure})
@@ -200,7 +205,7 @@ func (d *draft) settleRequiresAction(op *Operation, outcome messages.Outcome) {
 	}
 	d.resolved(op, outcome)
 	d.about(op, &messages.PaymentActionRequired{
-		Attempt: op.attempt(outcome.Tries), GatewayReference: outcome.GatewayReference, NextAction: *outcome.NextAction,
+		Attempt: op.attempt(outcome), GatewayReference: outcome.GatewayReference, NextAction: *outcome.NextAction,
 		ConfirmBefore: d.env.Now.Add(d.env.Policy.ActionExpiry),
 	})
 }
@@ -213,21 +218,21 @@ func (d *draft) settlePending(op *Operation, outcome messages.Outcome) {
 		d.checked(op, outcome, next)
 	default:
 		d.about(op, &messages.OperationPending{
-			Attempt: op.attempt(outcome.Tries), GatewayReference: outcome.GatewayReference, NextCheckAt: micros(next),
+			Attempt: op.attempt(outcome), GatewayReference: outcome.GatewayReference, NextCheckAt: micros(next),
 		})
 	}
 }
 
 func (d *draft) checked(op *Operation, outcome messages.Outcome, next time.Time) {
 	d.about(op, &messages.OperationChecked{
-		Attempt: op.attempt(outcome.Tries), Outcome: outcome.Kind, Detail: outcome.Detail, NextCheckAt: micros(next),
+		Attempt: op.attempt(outcome), Outcome: outcome.Kind, Detail: outcome.Detail, NextCheckAt: micros(next),
 	})
 }
 
 // settleNotSent records proof that this attempt never left. It is proof for the operation only if no other call can
 // have been made for it: no earlier attempt without an answer, no later one by somebody else.
 func (d *draft) settleNotSent(op *Operation, call Call, outcome messages.Outcome) {
-	wait := max(d.env.Policy.notSentDelay(op), outcome.RetryAfter)
+	wait := d.env.Policy.notSentDelay(op, d.env.Now, outcome.RetryAfter)
 	switch {
 	case op.Status == OperationManualReview:
 	case op.Status == OperationUnknown || op.Pending:
@@ -235,11 +240,18 @@ func (d *draft) settleNotSent(op *Operation, call Call, outcome messages.Outcome
 		d.checked(op, outcome, d.env.Now.Add(wait))
 	case op.Unproven || op.Status != OperationSent || op.Attempt != call.Operation.Attempt:
 		d.settleUnknown(op, outcome)
-	case !op.NotSentSince.IsZero() && d.env.Now.Add(wait).After(op.NotSentSince.Add(d.env.Policy.NotSentGiveUp)):
-		d.fail(op, outcome.Tries, messages.Failure{Code: messages.FailureGatewayUnavailable, Message: outcome.Detail})
+	case d.mayFailOver(op, outcome):
+		d.about(op, &messages.OperationNotSent{Attempt: op.attempt(outcome), Detail: outcome.Detail})
+		d.failOver(op.ID, messages.FailoverNotSent)
+	case d.Payment.firstRound(op):
+		d.about(op, &messages.PaymentParked{
+			Attempt: op.attempt(outcome), Kind: op.Kind, Detail: outcome.Detail, RetryAt: micros(d.env.Now.Add(wait)),
+		})
+	case d.env.Now.Add(wait).After(op.NotSentSince.Add(d.env.Policy.NotSentGiveUp)):
+		d.fail(op, outcome, messages.Failure{Code: messages.FailureGatewayUnavailable, Message: outcome.Detail})
 	default:
 		d.about(op, &messages.OperationNotSent{
-			Attempt: op.attempt(outcome.Tries), Detail: outcome.Detail, RetryAt: micros(d.env.Now.Add(wait)),
+			Attempt: op.attempt(outcome), Detail: outcome.Detail, RetryAt: micros(d.env.Now.Add(wait)),
 		})
 	}
 }
@@ -269,7 +281,7 @@ func (d *draft) settleUnknown(op *Operation, outcome messages.Outcome) {
 			return
 		}
 		d.about(op, &messages.PaymentOutcomeUnknown{
-			Attempt: op.attempt(outcome.Tries), Kind: op.Kind, AmountMinor: op.AmountMinor, Detail: outcome.Detail,
+			Attempt: op.attempt(outcome), Kind: op.Kind, AmountMinor: op.AmountMinor, Detail: outcome.Detail,
 			NextCheckAt: micros(d.env.Now.Add(age)),
 		})
 	}

@@ -30,14 +30,18 @@ type world struct {
 	history []messages.Event
 	last    messages.Command
 	seq     int
+	route   payment.Route
 }
 
 func newWorld(t failer) *world {
-	return &world{t: t, now: start, policy: payment.DefaultPolicy(), p: &payment.Payment{}}
+	return &world{
+		t: t, now: start, policy: payment.DefaultPolicy(), p: &payment.Payment{},
+		route: payment.Route{Gateway: "primary", Rule: "default"},
+	}
 }
 
 func (w *world) env() payment.Env {
-	return payment.Env{Now: w.now, Policy: w.policy, Route: payment.Route{Gateway: "primary", Rule: "default"}}
+	return payment.Env{Now: w.now, Policy: w.policy, Route: w.route}
 }
 
 func (w *world) command(body messages.CommandBody) messages.Command {
