@@ -1,0 +1,187 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/payment"
+)
+
+// evidence is what one payment left behind in each of the places that know of it.
+type evidence struct {
+	// payment and history are the event store's; nil and empty if there is no such payment.
+	payment *payment.Payment
+	history []messages.Event
+	// bus is what came over the bus, in order, and letters the dead letters by the sequence of their commands.
+	bus     []messages.Event
+	letters map[uint64]buried
+	// moved and operations are the gateway's own: what it did, and how often it was asked.
+	moved      sim.PaymentTotals
+	operations []sim.OperationCount
+}
+
+// paymentResult is what came of one scenario. Amounts are in minor units of Currency.
+type paymentResult struct {
+	Name      string          `json:"name"`
+	PaymentID uuid.UUID       `json:"payment_id"`
+	Status    messages.Status `json:"status"`
+	Currency  string          `json:"currency,omitempty"`
+	Exponent  int             `json:"exponent"`
+
+	AuthorizedMinor int64 `json:"amount_authorized_minor"`
+	CapturedMinor   int64 `json:"amount_captured_minor"`
+	ReleasedMinor   int64 `json:"amount_released_minor"`
+	RefundedMinor   int64 `json:"amount_refunded_minor"`
+
+	// GatewayCalls are the requests that the gateway counted, GatewayEffects how often it moved money or set it aside.
+	GatewayCalls   int          `json:"gateway_calls"`
+	GatewayEffects int          `json:"gateway_effects"`
+	Steps          []stepResult `json:"steps"`
+	// Mismatches says what is not as expected; empty if all is.
+	Mismatches []string `json:"mismatches"`
+}
+
+// stepResult is what one command led to on the bus.
+type stepResult struct {
+	Asked  string      `json:"asked"`
+	Events []happening `json:"events"`
+	// DeadLetter is the reason of the dead letter that the command became, "" if it became none.
+	DeadLetter string `json:"dead_letter,omitempty"`
+	// Duplicate says that JetStream had stored the same message before.
+	Duplicate bool `json:"duplicate,omitempty"`
+}
+
+// examination compares what was found with what was to be found.
+type examination struct {
+	told  *story
+	found evidence
+	paymentResult
+}
+
+// examine says what came of a scenario and what of it is not as expected.
+func examine(told *story, found evidence) paymentResult {
+	x := &examination{told: told, found: found, paymentResult: paymentResult{
+		Name: told.name, PaymentID: told.paymentID, Status: messages.StatusNone,
+		Steps: []stepResult{}, Mismatches: []string{},
+	}}
+	if p := found.payment; p != nil {
+		x.Status, x.Currency, x.Exponent = p.Status, p.Currency, p.Exponent
+		x.AuthorizedMinor, x.CapturedMinor = p.AuthorizedMinor, p.CapturedMinor
+		x.ReleasedMinor, x.RefundedMinor = p.ReleasedMinor, p.RefundedMinor
+	}
+	for _, op := range found.operations {
+		x.GatewayCalls += op.Requests + op.Lookups
+	}
+	x.GatewayEffects = found.moved.Effects
+	for i, p := range told.played {
+		x.checkStep(i, p)
+	}
+	x.checkOutcome()
+	x.checkBus()
+	x.checkGateway()
+	return x.paymentResult
+}
+
+func (x *examination) mismatch(format string, args ...any) {
+	x.Mismatches = append(x.Mismatches, fmt.Sprintf(format, args...))
+}
+
+// checkStep compares what a command led to on the bus with what it had to lead to.
+func (x *examination) checkStep(i int, p played) {
+	result := stepResult{Asked: p.asked, Events: []happening{}, Duplicate: p.duplicate}
+	if !p.again {
+		for _, event := range x.found.bus {
+			if event.CausationID == p.commandID {
+				result.Events = append(result.Events, happened(event))
+			}
+		}
+	}
+	letter, dead := x.found.letters[p.sequence]
+	result.DeadLetter = letter.reason
+	x.Steps = append(x.Steps, result)
+
+	where := fmt.Sprintf("step %d (%s)", i+1, p.asked)
+	if p.unanswered {
+		x.mismatch("%s: no answer within %s", where, answerTimeout)
+	}
+	if p.duplicate != p.again {
+		x.mismatch("%s: JetStream calls it a duplicate: %t, expected %t", where, p.duplicate, p.again)
+	}
+	if !slices.Equal(result.Events, p.events) {
+		x.mismatch("%s: events are %s, expected %s", where, listed(result.Events), listed(p.events))
+	}
+	switch {
+	case p.letter == "" && dead:
+		x.mismatch("%s: became a dead letter (%s: %s)", where, letter.reason, letter.detail)
+	case p.letter != "" && letter.reason != string(p.letter):
+		x.mismatch("%s: the reason of its dead letter is %q, expected %q", where, letter.reason, p.letter)
+	case messages.ContainsCardNumber(letter.body):
+		x.mismatch("%s: its dead letter shows a card number", where)
+	}
+}
+
+// checkOutcome compares where the payment stands with where it had to come to.
+func (x *examination) checkOutcome() {
+	want := x.told.want
+	if x.Status != want.status {
+		x.mismatch("status is %s, expected %s", x.Status, want.status)
+	}
+	for _, amount := range []struct {
+		what      string
+		got, want int64
+	}{
+		{"authorized", x.AuthorizedMinor, want.authorized},
+		{"captured", x.CapturedMinor, want.captured},
+		{"released", x.ReleasedMinor, want.released},
+		{"refunded", x.RefundedMinor, want.refunded},
+	} {
+		if amount.got != amount.want {
+			x.mismatch("%s is %d minor units, expected %d", amount.what, amount.got, amount.want)
+		}
+	}
+}
+
+// checkBus compares what was published with the history, and finds events that no step accounts for.
+func (x *examination) checkBus() {
+	var recorded, seen []string
+	for _, event := range x.found.history {
+		if event.Type().Published() {
+			recorded = append(recorded, messages.EventMessageID(event)+" "+string(event.Type()))
+		}
+	}
+	accounted := 0
+	for _, event := range x.found.bus {
+		seen = append(seen, messages.EventMessageID(event)+" "+string(event.Type()))
+		if slices.ContainsFunc(x.told.played, func(p played) bool { return p.commandID == event.CausationID }) {
+			accounted++
+		}
+	}
+	if !slices.Equal(recorded, seen) {
+		x.mismatch("the bus brought %s, the history holds %s", listed(seen), listed(recorded))
+	}
+	if strays := len(seen) - accounted; strays > 0 {
+		x.mismatch("%d events on the bus were caused by none of the commands", strays)
+	}
+}
+
+// checkGateway compares the gateway's own books with ours.
+func (x *examination) checkGateway() {
+	if got := x.GatewayEffects; got != x.told.want.effects {
+		x.mismatch("the gateway acted %d times, expected %d", got, x.told.want.effects)
+	}
+	for _, op := range x.found.operations {
+		if op.Effects > 1 {
+			x.mismatch("operation %s took effect %d times at the gateway", op.OperationID, op.Effects)
+		}
+	}
+	moved := x.found.moved
+	ours := [...]int64{x.AuthorizedMinor, x.CapturedMinor, x.ReleasedMinor, x.RefundedMinor}
+	theirs := [...]int64{moved.AuthorizedMinor, moved.CapturedMinor, moved.ReleasedMinor, moved.RefundedMinor}
+	if ours != theirs {
+		x.mismatch("authorized, captured, released and refunded are %v here and %v in the gateway's ledger", ours, theirs)
+	}
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+)
+
+// progress says line by line what has been done, to somebody who waits.
+type progress struct {
+	w       io.Writer
+	yes, no string
+}
+
+// newProgress speaks on standard error, and not at all with --quiet.
+func (c *cli) newProgress() progress {
+	if c.quiet {
+		return progress{w: io.Discard}
+	}
+	yes, no := marks(c.stderr, c.environ)
+	return progress{w: c.stderr, yes: yes, no: no}
+}
+
+// marks are what stands before a thing that went as it should, and before one that did not: plain ASCII unless they
+// are shown on a terminal.
+func marks(w io.Writer, environ []string) (yes, no string) {
+	if fancy(w, environ) {
+		return "✓", "✗"
+	}
+	return "ok", "NO"
+}
+
+// fancy reports whether the writer is a terminal that shows more than ASCII.
+func fancy(w io.Writer, environ []string) bool {
+	file, ok := w.(*os.File)
+	if !ok || lookup(environ, "TERM") == "dumb" {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (p progress) done(format string, args ...any) {
+	fmt.Fprintf(p.w, "%s  %s\n", p.yes, fmt.Sprintf(format, args...))
+}
+
+func (p progress) failed(format string, args ...any) {
+	fmt.Fprintf(p.w, "%s  %s\n", p.no, fmt.Sprintf(format, args...))
+}
+
+// recentLines keeps the end of a log, for when something goes wrong. It may be written to concurrently.
+type recentLines struct {
+	mu    sync.Mutex
+	lines []string
+	max   int
+}
+
+// Write implements io.Writer.
+func (r *recentLines) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines = append(r.lines, strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")...)
+	if surplus := len(r.lines) - r.max; surplus > 0 {
+		r.lines = append(r.lines[:0], r.lines[surplus:]...)
+	}
+	return len(b), nil
+}
+
+// WriteTo implements io.WriterTo: it shows what was kept.
+func (r *recentLines) WriteTo(w io.Writer) (int64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var written int64
+	for _, line := range r.lines {
+		n, err := fmt.Fprintln(w, "  "+line)
+		written += int64(n)
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}

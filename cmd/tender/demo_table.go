@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+// eventsWidth is how wide the list of events grows before it goes on in the next line.
+const eventsWidth = 40
+
+// printPayments shows the results for people: a row for each payment, with its steps below one another and next to each what
+// it led to.
+func printPayments(w io.Writer, payments []paymentResult, yes, no string) {
+	rows := [][6]string{{"", "PAYMENT", "ASKED", "STATUS, AMOUNTS", "CALLS", "EVENTS"}}
+	for _, p := range payments {
+		mark := yes
+		if len(p.Mismatches) > 0 {
+			mark = no
+		}
+		asked, events := p.dialogue()
+		names, amounts := []string{p.Name, shortID(p)}, p.statusLines()
+		marks, calls := []string{mark}, []string{fmt.Sprintf("%5d", p.GatewayCalls)}
+		for i := range max(len(names), len(amounts), len(asked)) {
+			rows = append(rows, [6]string{
+				line(marks, i), line(names, i), line(asked, i), line(amounts, i), line(calls, i), line(events, i),
+			})
+		}
+	}
+	// One width for each column of the whole table: package tabwriter aligns neighbouring lines only.
+	var widths [6]int
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range rows {
+		text := ""
+		for i, cell := range row {
+			text += fmt.Sprintf("%-*s  ", widths[i], cell)
+		}
+		fmt.Fprintln(w, strings.TrimRight(text, " "))
+	}
+}
+
+func line(lines []string, i int) string {
+	if i < len(lines) {
+		return lines[i]
+	}
+	return ""
+}
+
+// shortID is the end of the id: the beginning of a UUIDv7 is the time, which these payments share.
+func shortID(p paymentResult) string {
+	id := p.PaymentID.String()
+	return "..." + id[len(id)-8:]
+}
+
+// statusLines is the status, and below it the amounts that are not zero.
+func (p paymentResult) statusLines() []string {
+	if p.Status == messages.StatusNone {
+		return []string{"no payment"}
+	}
+	lines := []string{string(p.Status)}
+	for _, amount := range []struct {
+		what  string
+		minor int64
+	}{
+		{"authorized", p.AuthorizedMinor}, {"captured", p.CapturedMinor}, {"released", p.ReleasedMinor}, {"refunded", p.RefundedMinor},
+	} {
+		if amount.minor != 0 {
+			lines = append(lines, fmt.Sprintf("%-10s %8s", amount.what, messages.FormatDecimal(amount.minor, p.Exponent)))
+		}
+	}
+	return lines
+}
+
+// dialogue is what was asked and what came of it, each answer beginning on the line of its question.
+func (p paymentResult) dialogue() (asked, events []string) {
+	for _, step := range p.Steps {
+		var answer []string
+		for _, event := range step.Events {
+			answer = append(answer, event.String())
+		}
+		switch {
+		case step.DeadLetter != "":
+			answer = []string{"dead letter: " + step.DeadLetter}
+		case step.Duplicate:
+			answer = []string{"dropped by JetStream"}
+		case len(answer) == 0:
+			answer = []string{"nothing more"}
+		}
+		lines := wrapped(answer)
+		for i, text := range lines {
+			asked = append(asked, line([]string{step.Asked}, i))
+			events = append(events, text)
+		}
+	}
+	return asked, events
+}
+
+// wrapped joins items with commas into lines of a certain width.
+func wrapped(items []string) []string {
+	lines := []string{items[0]}
+	for _, item := range items[1:] {
+		last := &lines[len(lines)-1]
+		*last += ","
+		if len(*last)+1+len(item) > eventsWidth {
+			lines = append(lines, item)
+			continue
+		}
+		*last += " " + item
+	}
+	return lines
+}
+
+// printBooks shows what is not as expected, and what the gateway's books and the check of the event store say.
+func printBooks(w io.Writer, r demoReport, yes, no string) {
+	for _, p := range r.Payments {
+		for _, mismatch := range p.Mismatches {
+			fmt.Fprintf(w, "%s  %s: %s\n", no, p.Name, mismatch)
+		}
+	}
+	for _, mismatch := range r.Gateway.Mismatches {
+		fmt.Fprintf(w, "%s  the gateway's ledger: %s\n", no, mismatch)
+	}
+	for _, f := range r.Verify.Findings {
+		fmt.Fprintf(w, "%s  verify: %s: payment %s: %s\n", no, f.Invariant, f.PaymentID, f.Detail)
+	}
+	summary := func(good bool, format string, args ...any) {
+		mark := yes
+		if !good {
+			mark = no
+		}
+		fmt.Fprintf(w, "%s  %s\n", mark, fmt.Sprintf(format, args...))
+	}
+	all := len(r.Payments)
+	summary(r.asExpected() == all, "%d of %d are as expected, on the bus, in the event store and in the gateway's ledger", r.asExpected(), all)
+	summary(r.Gateway.sound(), "the gateway's ledger: %d calls, %d effects; operations that took effect twice: %d",
+		r.Gateway.Calls, r.Gateway.Effects, r.Gateway.Twice)
+	summary(r.Verify.Clean(), "verify: %d payments, %d events, %d invariants; violations: %d",
+		r.Verify.Payments, r.Verify.Events, len(r.Verify.Checked), violations(r.Verify))
+	fmt.Fprintf(w, "\nDone in %d.%d s.\n", r.DurationMS/1000, r.DurationMS%1000/100)
+}
+
+func violations(r store.Report) int64 {
+	var sum int64
+	for _, n := range r.Violated {
+		sum += n
+	}
+	return sum
+}

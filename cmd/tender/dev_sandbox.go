@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/config"
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway"
+	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+const (
+	// sandboxStartTimeout bounds the start of one private server.
+	sandboxStartTimeout = time.Minute
+	sandboxDatabase     = "tender"
+	// What a sandbox keeps in its folder.
+	sandboxNATS     = "nats"
+	sandboxPostgres = "postgres"
+	sandboxLedger   = "simulator.jsonl"
+)
+
+// sandbox is everything around Tender that Tender needs, private to this process: a NATS server with JetStream, a
+// PostgreSQL server, and the simulator as the gateway, each on a real port of the loopback interface. The streams are
+// provisioned, the schema is migrated, and config leads there as the role that serves.
+type sandbox struct {
+	config    config.Config
+	simulator *sandboxSimulator
+	nats      *harness.NATSServer
+	postgres  *harness.Postgres
+}
+
+// sandboxOptions say where a sandbox lives and how fast its clocks go.
+type sandboxOptions struct {
+	// dir keeps the data for the next start; "" is a temporary one.
+	dir string
+	// nats and simulator are the ports; PostgreSQL takes a free one.
+	nats, simulator portChoice
+	// tune changes the configuration from its defaults; nil leaves them.
+	tune func(*config.Config)
+	// step hears of everything that is ready.
+	step func(format string, args ...any)
+}
+
+// portChoice is a port that is preferred, or one that nothing else may stand for. The zero value takes any.
+type portChoice struct {
+	number int
+	fixed  bool
+}
+
+// orFree calls start with the chosen port, and with 0 for a free one if the chosen one can't be had and needn't be.
+func (p portChoice) orFree(start func(port int) error) error {
+	err := start(p.number)
+	if err == nil || p.fixed || p.number == 0 {
+		return err
+	}
+	return start(0)
+}
+
+// openSandbox starts the servers one after the other. ctx bounds the start; close ends them.
+func openSandbox(ctx context.Context, o sandboxOptions) (opened *sandbox, err error) {
+	s := &sandbox{config: config.Default()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if o.tune != nil {
+		o.tune(&s.config)
+	}
+	for _, start := range []func(context.Context, sandboxOptions) error{
+		s.startNATS, s.startPostgres, s.startSimulator, s.provision, s.migrate,
+	} {
+		if err := start(ctx, o); err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return nil, err
+		}
+	}
+	if err := s.config.Validate(); err != nil {
+		return nil, fmt.Errorf("configure the sandbox: %w", err)
+	}
+	return s, nil
+}
+
+func (s *sandbox) startNATS(ctx context.Context, o sandboxOptions) error {
+	ctx, cancel := context.WithTimeout(ctx, sandboxStartTimeout)
+	defer cancel()
+	err := o.nats.orFree(func(port int) (err error) {
+		// What is acknowledged is on the disk, as in production.
+		s.nats, err = harness.StartNATS(ctx, harness.NATSOptions{Dir: o.sub(sandboxNATS), Port: port, SyncAlways: true})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.config.NATS.URL = config.URL(s.nats.URL())
+	o.step("NATS with JetStream at %s", s.config.NATS.URL)
+	return nil
+}
+
+func (s *sandbox) startPostgres(ctx context.Context, o sandboxOptions) error {
+	ctx, cancel := context.WithTimeout(ctx, sandboxStartTimeout)
+	defer cancel()
+	var err error
+	s.postgres, err = harness.StartPostgres(ctx, harness.PostgresOptions{Dir: o.sub(sandboxPostgres), Durable: true})
+	if err != nil {
+		return err
+	}
+	return s.postgres.CreateDatabase(ctx, sandboxDatabase)
+}
+
+func (s *sandbox) startSimulator(ctx context.Context, o sandboxOptions) error {
+	err := o.simulator.orFree(func(port int) (err error) {
+		s.simulator, err = startSimulator(ctx, port, o.sub(sandboxLedger))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	name := s.config.Routing.Default
+	simulated := s.config.Gateways[name]
+	simulated.Kind, simulated.URL = config.GatewayHTTP, config.URL(s.simulator.url)
+	s.config.Gateways[name] = simulated
+	o.step("the simulator, a payment gateway that moves no money, at %s", s.simulator.url)
+	return nil
+}
+
+func (s *sandbox) provision(ctx context.Context, o sandboxOptions) error {
+	nc, err := dialNATS(s.config.NATS)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("use JetStream: %w", err)
+	}
+	changes, err := messages.Provision(ctx, js, streamOptions(s.config), messages.ProvisionOptions{})
+	if err != nil {
+		return fmt.Errorf("provision: %w", err)
+	}
+	o.step("%d streams and the workers' consumer", len(changes)-1)
+	return nil
+}
+
+// migrate brings the schema up as the superuser and leaves in the configuration the role that serves, which cannot
+// rewrite history.
+func (s *sandbox) migrate(ctx context.Context, o sandboxOptions) error {
+	ctx, cancel := context.WithTimeout(ctx, sandboxStartTimeout)
+	defer cancel()
+	pool, err := pgxpool.New(ctx, s.postgres.URL(sandboxDatabase))
+	if err != nil {
+		return fmt.Errorf("connect to the private PostgreSQL: %w", err)
+	}
+	defer pool.Close()
+	if _, err := store.Migrate(ctx, pool, nil); err != nil {
+		return err
+	}
+	password, err := createServingRole(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if err := store.GrantServing(ctx, pool, servingRole); err != nil {
+		return err
+	}
+	version, err := store.SchemaVersion(ctx, pool)
+	if err != nil {
+		return err
+	}
+	serving, err := withCredentials(s.postgres.URL(sandboxDatabase), servingRole, password)
+	if err != nil {
+		return err
+	}
+	s.config.Postgres.URL = config.URL(serving)
+	o.step("PostgreSQL at %s, schema version %d", s.config.Postgres.URL, version)
+	return nil
+}
+
+// sub is a place below the folder that keeps the data, "" if nothing is kept.
+func (o sandboxOptions) sub(name string) string {
+	if o.dir == "" {
+		return ""
+	}
+	return filepath.Join(o.dir, name)
+}
+
+// close ends the servers. What uses them is to be ended before.
+func (s *sandbox) close() error {
+	var errs []error
+	if s.simulator != nil {
+		errs = append(errs, s.simulator.stop())
+	}
+	if s.postgres != nil {
+		errs = append(errs, s.postgres.Stop())
+	}
+	if s.nats != nil {
+		errs = append(errs, s.nats.Stop())
+	}
+	return errors.Join(errs...)
+}
+
+// runInstances plays all roles in each of n processes' worth of parts, as n processes would that share one bus and one
+// database, for as long as during runs. Then they drain. If one of them fails, the context of during ends with its error.
+func (s *sandbox) runInstances(ctx context.Context, n int, log *zap.Logger, during func(context.Context) error) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	instances, err := s.openInstances(ctx, n, log)
+	if err != nil {
+		return err
+	}
+	serving, drain := context.WithCancel(context.WithoutCancel(ctx))
+	defer drain()
+	ended := make(chan error, n)
+	for _, instance := range instances {
+		go func() {
+			err := instance.run(serving)
+			if err != nil {
+				fail(err)
+			}
+			ended <- err
+		}()
+	}
+	errs := []error{during(ctx)}
+	drain()
+	for range instances {
+		errs = append(errs, <-ended)
+	}
+	return errors.Join(errs...)
+}
+
+func (s *sandbox) openInstances(ctx context.Context, n int, log *zap.Logger) ([]*process, error) {
+	instances := make([]*process, 0, n)
+	for i := range n {
+		cfg, log := s.config, log
+		if n > 1 {
+			cfg.NATS.Name = fmt.Sprintf("%s %d", cfg.NATS.Name, i+1)
+			log = log.With(zap.Int("instance", i+1))
+		}
+		instance, err := open(ctx, cfg, log, openOptions{wrapGateway: simulateDialErrors})
+		if err != nil {
+			for _, opened := range instances {
+				opened.close()
+			}
+			return nil, err
+		}
+		instances = append(instances, instance)
+	}
+	return instances, nil
+}
+
+// simulateDialErrors adds the one fault that a server cannot have by itself.
+func simulateDialErrors(_ string, g gateway.Gateway) gateway.Gateway { return sim.NewDialErrors(g) }
