@@ -161,7 +161,7 @@ const (
 
 // PaymentExpired says that an authorization lapsed, or that the customer's action never came.
 type PaymentExpired struct {
-	// OperationID is the void that ended a payment whose customer never acted; absent for a lapsed authorization.
+	// OperationID is the void by which it was ended at the gateway.
 	OperationID         string `json:"operation_id,omitempty"`
 	AmountReleasedMinor int64  `json:"amount_released_minor"`
 	// Expired is "authorization" or "action".
@@ -256,6 +256,8 @@ type OperationSent struct {
 	AmountMinor int64         `json:"amount_minor"`
 	Final       bool          `json:"final,omitempty"`
 	Reason      string        `json:"reason,omitempty"`
+	// Expires is "authorization" or "action" for a void that nobody asked for but the clock.
+	Expires string `json:"expires,omitempty"`
 }
 
 // OperationNotSent records proof that an attempt never reached the gateway.

@@ -10,7 +10,7 @@ import (
 func (p *Payment) applyToOperation(e messages.Event) (problem string) {
 	if d, ok := e.Data.(*messages.OperationSent); ok && p.Operation(d.OperationID) == nil {
 		return p.startOperation(e, Operation{
-			Kind: d.Kind, AmountMinor: d.AmountMinor, Final: d.Final, Reason: d.Reason,
+			Kind: d.Kind, AmountMinor: d.AmountMinor, Final: d.Final, Reason: d.Reason, Expires: d.Expires,
 		}, d.Attempt)
 	}
 	a, known := attemptOf(e.Data)

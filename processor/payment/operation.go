@@ -40,8 +40,10 @@ type Operation struct {
 	DeclineCode string `json:"decline_code,omitempty"`
 	Final       bool   `json:"final,omitempty"`
 	Reason      string `json:"reason,omitempty"`
-	Attempt     int    `json:"attempt"`
-	Tries       int    `json:"tries,omitempty"`
+	// Expires is what a void ends because its time has passed; "" if somebody asked for the void.
+	Expires string `json:"expires,omitempty"`
+	Attempt int    `json:"attempt"`
+	Tries   int    `json:"tries,omitempty"`
 	// Pending means the gateway has taken it and will finish it later.
 	Pending bool `json:"pending,omitempty"`
 	// Unproven means that an earlier attempt ended without an answer: proof that a later one was not sent proves

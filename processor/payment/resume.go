@@ -74,13 +74,14 @@ func (d *draft) check(op *Operation) {
 	}
 }
 
-// expire ends what nobody captured or confirmed in time. A payment that waits for its customer is voided at the
-// gateway first: there the customer could still complete it.
+// expire ends what nobody captured or confirmed in time, by a void at the gateway: the clock alone proves nothing, and
+// there the customer could still complete the payment, or a late capture go through.
 func (d *draft) expire() {
-	p := d.Payment
-	if uncaptured := p.UncapturedMinor(); uncaptured > 0 {
-		d.record(&messages.PaymentExpired{AmountReleasedMinor: uncaptured, Expired: messages.ExpiredAuthorization})
-		return
+	expires := messages.ExpiredAction
+	if d.Payment.UncapturedMinor() > 0 {
+		expires = messages.ExpiredAuthorization
 	}
-	d.send(messages.OperationSent{Kind: messages.OperationVoid, Reason: voidForExpiry})
+	d.send(messages.OperationSent{
+		Kind: messages.OperationVoid, AmountMinor: d.Payment.UncapturedMinor(), Expires: expires,
+	})
 }

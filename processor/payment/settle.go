@@ -167,13 +167,10 @@ func (d *draft) reservedBy(op *Operation) int64 {
 	return 0
 }
 
-// voidForExpiry marks the void that ends a payment whose customer never acted.
-const voidForExpiry = "action_expired"
-
 func (d *draft) voided(op *Operation) {
-	if op.Reason == voidForExpiry {
+	if op.Expires != "" {
 		d.about(op, &messages.PaymentExpired{
-			OperationID: op.ID, AmountReleasedMinor: op.AmountMinor, Expired: messages.ExpiredAction,
+			OperationID: op.ID, AmountReleasedMinor: op.AmountMinor, Expired: op.Expires,
 		})
 		return
 	}
@@ -191,6 +188,11 @@ func (d *draft) fail(op *Operation, answer messages.Outcome, failure messages.Fa
 	case messages.OperationCapture:
 		d.about(op, &messages.PaymentCaptureFailed{Attempt: attempt, Failure: failure, AmountMinor: op.AmountMinor})
 	case messages.OperationVoid:
+		if op.Expires != "" && failure.Code != messages.FailureGatewayUnavailable {
+			// The gateway has nothing left to void: it let the authorization lapse itself.
+			d.voided(op)
+			return
+		}
 		d.about(op, &messages.PaymentVoidFailed{Attempt: attempt, Failure: failure})
 	case messages.OperationRefund:
 		d.about(op, &messages.RefundFailed{Attempt: attempt, Failure: failure, AmountMinor: op.AmountMinor})

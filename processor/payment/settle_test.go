@@ -420,8 +420,31 @@ func TestAuthorizationExpires(t *testing.T) {
 	}
 	w.now = o.CaptureBefore
 	checkAnswer(t, w.do(&messages.Capture{}), messages.RejectAuthorizationExpired)
-	expectTypes(t, w.do(&messages.Resume{}).Events, messages.EventPaymentExpired)
+	d := w.do(&messages.Resume{})
+	if d.Call == nil || d.Call.Operation.Kind != messages.OperationVoid {
+		t.Fatalf("the gateway is not asked: %+v", d.Call)
+	}
+	expectTypes(t, w.settle(d.Call, succeeded()).Events, messages.EventPaymentExpired)
 	expectStatus(t, w, messages.StatusExpired)
+	if w.p.ReleasedMinor != 10000 || !w.p.DueAt().IsZero() {
+		t.Fatalf("released %d, due %s", w.p.ReleasedMinor, w.p.DueAt())
+	}
+}
+
+func TestAnAuthorizationThatTheGatewayLetLapseExpires(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusAuthorized)
+	w.now = w.p.DueAt()
+	w.settle(w.do(&messages.Resume{}).Call, declined(messages.DeclineNeverRetry))
+	expectStatus(t, w, messages.StatusExpired)
+}
+
+func TestAnAuthorizationDoesNotExpireOnDoubt(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusAuthorized)
+	w.now = w.p.DueAt()
+	w.settle(w.do(&messages.Resume{}).Call, unknown())
+	expectStatus(t, w, messages.StatusUnknown)
 }
 
 func TestExpiryWaitsForACaptureInFlight(t *testing.T) {

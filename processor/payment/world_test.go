@@ -172,7 +172,7 @@ func reach(t *testing.T, status messages.Status) *world {
 	case messages.StatusExpired:
 		authorized(messages.CaptureManual)
 		w.pass(w.policy.AuthorizationExpiry)
-		w.do(&messages.Resume{})
+		w.settle(w.do(&messages.Resume{}).Call, succeeded())
 	case messages.StatusFailed:
 		w.settle(w.do(create("")).Call, declined(messages.DeclineNeverRetry))
 	case messages.StatusUnknown:
