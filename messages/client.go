@@ -24,6 +24,8 @@ const (
 	ackWaitDefault = 5 * time.Second
 	// waiterInactiveMax is how long the server keeps the consumer of a Wait that has gone away.
 	waiterInactiveMax = 30 * time.Second
+	// pastPauseMax is the longest pause between two attempts to read a payment's past.
+	pastPauseMax = time.Minute
 	// codeStoreFailed is the server's answer when a stream with DiscardNew is full (JSStreamStoreFailedF).
 	codeStoreFailed jetstream.ErrorCode = 10077
 )

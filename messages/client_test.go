@@ -3,6 +3,8 @@ package messages_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +33,16 @@ func aCreate() *messages.Create {
 // emit publishes an event as the relay would.
 func emit(t testing.TB, js jetstream.JetStream, cause messages.Command, version int64, data messages.EventData) messages.Event {
 	t.Helper()
+	e, msg := relayed(t, cause, version, data)
+	if _, err := js.PublishMsg(t.Context(), msg, jetstream.WithMsgID(messages.EventMessageID(e))); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// relayed returns an event and the message that the relay would publish.
+func relayed(t testing.TB, cause messages.Command, version int64, data messages.EventData) (messages.Event, *nats.Msg) {
+	t.Helper()
 	e := messages.Event{
 		PaymentID: cause.PaymentID, Tenant: cause.Tenant, Version: version, Status: messages.StatusCaptured,
 		OccurredAt:    time.Date(2026, 7, 12, 12, 0, 0, 0, time.UTC),
@@ -40,11 +52,7 @@ func emit(t testing.TB, js jetstream.JetStream, cause messages.Command, version 
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg := &nats.Msg{Subject: subject, Header: toHeader(header), Data: body}
-	if _, err := js.PublishMsg(t.Context(), msg, jetstream.WithMsgID(messages.EventMessageID(e))); err != nil {
-		t.Fatal(err)
-	}
-	return e
+	return e, &nats.Msg{Subject: subject, Header: toHeader(header), Data: body}
 }
 
 func TestClientPublishes(t *testing.T) {
@@ -279,6 +287,88 @@ func TestWait(t *testing.T) {
 	emit(t, js, refund, 8, &messages.RefundSucceeded{AmountMinor: 1998})
 	if e := <-waited; e.Version != 8 {
 		t.Errorf("refund ended with %+v", e)
+	}
+}
+
+func TestWaitOverARestart(t *testing.T) {
+	t.Parallel()
+	server := harness.NATS(t)
+	conn := server.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	client, err := messages.NewClient(conn, messages.ClientConfig{Tenant: "acme", AckWait: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ack, err := client.Publish(t.Context(), messages.Command{Body: aCreate()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Down()
+	waited := make(chan error, 1)
+	go func() {
+		_, err := client.Wait(t.Context(), ack.Command)
+		waited <- err
+	}()
+	if err := server.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Another connection, so that the event may well be there before the waiting one is back.
+	other, err := jetstream.New(server.Connect(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	emit(t, other, ack.Command, 1, &messages.PaymentCaptured{AmountMinor: 1999})
+	if err := <-waited; err != nil {
+		t.Errorf("wait over a restart: %v", err)
+	}
+}
+
+// TestPublishAndWaitWithATenantsRights has the rights that the production configuration gives a producer.
+func TestPublishAndWaitWithATenantsRights(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	config := `accounts { PAY { jetstream: enabled, users: [
+		{ user: worker, password: w }
+		{ user: shop, password: s, permissions: {
+			publish: { allow: ["payments.cmd.acme.create.*"] }
+			subscribe: { allow: ["payments.evt.acme.>", "_INBOX.acme.>"] }
+		} }
+	] } }`
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := harness.NATS(t, func(o *harness.NATSOptions) { o.ConfigFile = file })
+	worker, err := jetstream.New(server.Connect(t, nats.UserInfo("worker", "w")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	provision(t, worker, messages.StreamOptions{}, messages.ProvisionOptions{})
+	silent := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}) // It is told what it may not do.
+	client := newClient(t, server.Connect(t, nats.UserInfo("shop", "s"), nats.CustomInboxPrefix("_INBOX.acme"), silent))
+
+	create, err := client.Prepare(messages.Command{Body: aCreate()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, captured := relayed(t, create, 1, &messages.PaymentCaptured{AmountMinor: 1999})
+	_, err = worker.Conn().Subscribe("payments.cmd.acme.create.*", func(*nats.Msg) {
+		if err := worker.Conn().PublishMsg(captured); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := worker.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	ack, event, err := client.PublishAndWait(t.Context(), create)
+	if err != nil || ack.Sequence != 1 || event.Type() != messages.EventPaymentCaptured {
+		t.Errorf("ack %+v, event %+v, %v", ack, event, err)
 	}
 }
 

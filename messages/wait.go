@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -50,42 +52,161 @@ func EndsCommand(name CommandName, e Event) bool {
 // the context a deadline, since an outcome may stay unknown for a day. Events of types that this version doesn't know are
 // skipped.
 //
+// Wait needs the right to subscribe to the tenant's events. To see what came before it, or during an interruption, it also
+// needs the right to create a consumer on StreamEvents, which a production server gives to operators rather than to
+// tenants: without it, Wait sees only what is published from now on, so use PublishAndWait.
+//
 // It fails with ErrStreamMissing, an error of NATS or the context, or a *DecodeError for an event that cannot be read.
 func (c *Client) Wait(ctx context.Context, command Command) (Event, error) {
-	filter, err := PaymentEventFilter(c.tenant, command.PaymentID)
+	w, err := c.watch(ctx, command)
 	if err != nil {
 		return Event{}, err
 	}
-	consumer, err := c.js.OrderedConsumer(ctx, StreamEvents, jetstream.OrderedConsumerConfig{
-		FilterSubjects:    []string{filter},
+	defer w.stop()
+	return w.wait(ctx)
+}
+
+// PublishAndWait publishes a command like Publish and waits for the event that ends it like Wait, listening before it
+// publishes. The Ack is set if the command was stored, whatever the error. A command that was published before under the
+// same id has its outcome in the past: see Wait for who can see it.
+func (c *Client) PublishAndWait(ctx context.Context, command Command) (Ack, Event, error) {
+	prepared, err := c.Prepare(command)
+	if err != nil {
+		return Ack{Command: command}, Event{}, err
+	}
+	w, err := c.watch(ctx, prepared)
+	if err != nil {
+		return Ack{Command: prepared}, Event{}, err
+	}
+	defer w.stop()
+	ack, err := c.Publish(ctx, prepared)
+	if err != nil {
+		return ack, Event{}, err
+	}
+	event, err := w.wait(ctx)
+	return ack, event, err
+}
+
+// watch listens for the end of one command in two ways: a plain subscription, for which every tenant has the right, and an
+// ordered consumer, which knows the past and misses nothing. Whichever sees the answer first wins.
+type watch struct {
+	client  *Client
+	command Command
+	filter  string
+	answers chan answer
+	live    *nats.Subscription
+}
+
+func (c *Client) watch(ctx context.Context, command Command) (*watch, error) {
+	filter, err := PaymentEventFilter(c.tenant, command.PaymentID)
+	if err != nil {
+		return nil, err
+	}
+	w := &watch{client: c, command: command, filter: filter, answers: make(chan answer, 1)}
+	conn := c.js.Conn()
+	w.live, err = conn.Subscribe(filter, func(msg *nats.Msg) { w.see(msg.Subject, msg.Header, msg.Data) })
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", filter, err)
+	}
+	if err := c.flush(ctx); err != nil {
+		w.stop()
+		return nil, fmt.Errorf("listen on %s: %w", filter, err)
+	}
+	return w, nil
+}
+
+// flush returns when the server has taken in what was sent to it, however long it is away.
+func (c *Client) flush(ctx context.Context) error {
+	once := func() error {
+		ctx, cancel := context.WithTimeout(ctx, c.ackWait)
+		defer cancel()
+		return c.js.Conn().FlushWithContext(ctx)
+	}
+	for {
+		err := once()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout):
+			return err
+		}
+	}
+}
+
+func (w *watch) wait(ctx context.Context) (Event, error) {
+	past, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, 1)
+	go w.followPast(past, failed)
+	var blind error
+	for {
+		select {
+		case a := <-w.answers:
+			return a.event, a.err
+		case err := <-failed:
+			if errors.Is(err, ErrStreamMissing) {
+				return Event{}, err
+			}
+			blind = err // Either the right is missing or the server is away; what is published from now on is still seen.
+		case <-ctx.Done():
+			return Event{}, errors.Join(fmt.Errorf("wait for payment %s: %w", w.command.PaymentID, ctx.Err()), blind)
+		}
+	}
+}
+
+// followPast reads the payment's events from its first one until the context ends. While it can't, it says why and tries
+// again, ever more slowly, since a missing right is not told from a server that is away.
+func (w *watch) followPast(ctx context.Context, failed chan<- error) {
+	for pause := w.client.ackWait; ; pause = min(2*pause, pastPauseMax) {
+		subscription, err := w.readPast(ctx)
+		if err == nil {
+			<-ctx.Done()
+			subscription.Stop() // While the server is away this takes as long as an attempt to reach it; nobody waits for it.
+			return
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case failed <- fmt.Errorf("read the past of payment %s: %w", w.command.PaymentID, err):
+		default: // The reason before it says as much.
+		}
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+func (w *watch) readPast(ctx context.Context) (jetstream.ConsumeContext, error) {
+	consumer, err := w.client.js.OrderedConsumer(ctx, StreamEvents, jetstream.OrderedConsumerConfig{
+		FilterSubjects:    []string{w.filter},
 		InactiveThreshold: waiterInactiveMax,
 	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		err = fmt.Errorf("%s: %w (%w)", StreamEvents, ErrStreamMissing, err)
+		return nil, fmt.Errorf("%s: %w (%w)", StreamEvents, ErrStreamMissing, err)
 	}
 	if err != nil {
-		return Event{}, fmt.Errorf("wait for payment %s: %w", command.PaymentID, err)
+		return nil, err
 	}
-	answers := make(chan answer, 1)
-	subscription, err := consumer.Consume(func(msg jetstream.Msg) {
-		if a, ends := readAnswer(command, msg); ends {
-			select {
-			case answers <- a:
-			default: // The first one stands.
-			}
-		}
-	})
-	if err != nil {
-		return Event{}, fmt.Errorf("wait for payment %s: %w", command.PaymentID, err)
+	return consumer.Consume(func(msg jetstream.Msg) { w.see(msg.Subject(), msg.Headers(), msg.Data()) })
+}
+
+func (w *watch) see(subject string, header nats.Header, body []byte) {
+	a, ends := readAnswer(w.command, subject, header, body)
+	if !ends {
+		return
 	}
-	// While the server is away, Stop waits for an attempt to reach it; the caller's deadline doesn't.
-	defer func() { go subscription.Stop() }()
 	select {
-	case a := <-answers:
-		return a.event, a.err
-	case <-ctx.Done():
-		return Event{}, fmt.Errorf("wait for payment %s: %w", command.PaymentID, ctx.Err())
+	case w.answers <- a:
+	default: // The first one stands.
 	}
+}
+
+func (w *watch) stop() {
+	_ = w.live.Unsubscribe() // It fails only when the connection is closed, and then there is nothing left to end.
 }
 
 // answer is what ends a Wait.
@@ -94,14 +215,14 @@ type answer struct {
 	err   error
 }
 
-func readAnswer(command Command, msg jetstream.Msg) (answer, bool) {
-	event, err := DecodeEvent(msg.Headers(), msg.Data())
+func readAnswer(command Command, subject string, header nats.Header, body []byte) (answer, bool) {
+	event, err := DecodeEvent(header, body)
 	var unknown *UnknownEventTypeError
 	switch {
 	case errors.As(err, &unknown):
 		return answer{}, false
 	case err != nil:
-		return answer{err: fmt.Errorf("decode event on %s: %w", msg.Subject(), err)}, true
+		return answer{err: fmt.Errorf("decode event on %s: %w", subject, err)}, true
 	default:
 		return answer{event: event}, event.CausationID == command.ID && EndsCommand(command.Name(), event)
 	}
