@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -29,7 +30,7 @@ func listenForDeadLetter(nc *nats.Conn, command messages.Command) (<-chan *nats.
 // outcome is how a command ended: with an event, or given up as a dead letter.
 type outcome struct {
 	published
-	Event      *eventView      `json:"event,omitempty"`
+	Event      json.RawMessage `json:"event,omitempty"`
 	DeadLetter *deadLetterView `json:"dead_letter,omitempty"`
 }
 
@@ -73,12 +74,12 @@ func (c *cli) await(
 }
 
 func (c *cli) showEnding(p published, event messages.Event) error {
-	view, err := newEventView(event)
+	view, err := eventJSON(event)
 	if err != nil {
 		return err
 	}
 	if c.json {
-		err = c.printJSON(outcome{published: p, Event: &view})
+		err = c.printJSON(outcome{published: p, Event: view})
 	} else {
 		text := string(event.Type())
 		if detail := (narrator{p.currency()}).describe(event); detail != "" {
@@ -86,10 +87,18 @@ func (c *cli) showEnding(p published, event messages.Event) error {
 		}
 		_, err = fmt.Fprintf(c.stdout, "payment %s is %s (%s)\n", p.PaymentID, event.Status, printable(text))
 	}
-	if err == nil && !asAsked(event) {
-		return sayNo()
+	if err != nil || asAsked(event) {
+		return err
 	}
-	return err
+	if rejected, ok := event.Data.(*messages.CommandRejected); ok && rejected.Code == messages.RejectPaymentNotFound {
+		c.hintTenant(p)
+	}
+	return sayNo()
+}
+
+// hintTenant helps who left --tenant out.
+func (c *cli) hintTenant(p published) {
+	c.remark("it was looked for under the tenant %s; --tenant names another", p.Tenant)
 }
 
 func (c *cli) showDeadLetter(p published, header nats.Header) error {
@@ -102,6 +111,9 @@ func (c *cli) showDeadLetter(p published, header nats.Header) error {
 	}
 	if err != nil {
 		return err
+	}
+	if view.Reason == deadletter.ReasonPaymentNotFound {
+		c.hintTenant(p)
 	}
 	return sayNo()
 }

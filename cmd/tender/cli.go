@@ -46,11 +46,11 @@ func (c *cli) bindGlobal(root *cobra.Command) {
 
 // main runs one command line and returns the exit code.
 func (c *cli) main(ctx context.Context, args []string) int {
-	signals := catchSignals(ctx)
+	ctx, signals := catchSignals(ctx)
 	defer signals.stop()
-	root := newRoot(c)
+	root := newRoot(c) //nolint:contextcheck // commands get their context when they are executed
 	root.SetArgs(args)
-	cmd, err := root.ExecuteContextC(signals.ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return int(exitOK)
 	}

@@ -14,8 +14,9 @@ func newConfig(c *cli) *cobra.Command {
 		Short: "Check and print the configuration",
 		Long: `The configuration has three layers: defaults, a YAML file (--config or $TENDER_CONFIG) and environment variables. The variable of a
 key is TENDER_ and its path in capitals: TENDER_WORKER_SLOTS_MAX for worker.slots_max. --nats and --postgres stand above all.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  tender config check --config tender.yaml\n  tender config print --origins",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newConfigCheck(c), newConfigPrint(c))
 	return cmd

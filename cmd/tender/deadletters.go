@@ -43,8 +43,9 @@ func newDeadLetters(c *cli) *cobra.Command {
 		Short: "Look at dead letters and send them again",
 		Long: `Dead letters are commands that nothing could be made of: not JSON, an unknown field, a card number, a payment of another
 tenant, or too many failed deliveries. They are kept in PAYMENTS_DLQ with the reason; card numbers in them are masked.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  tender dlq ls\n  tender dlq show 7\n  tender dlq redrive 7",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	dlq.AddCommand(newLettersList(c), newLettersShow(c), newLettersRedrive(c))
 	return dlq

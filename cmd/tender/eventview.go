@@ -8,19 +8,14 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// eventView shows an event to programs as it is on the bus.
-type eventView struct{ body json.RawMessage }
-
-func newEventView(e messages.Event) (eventView, error) {
+// eventJSON shows an event to programs as it is on the bus.
+func eventJSON(e messages.Event) (json.RawMessage, error) {
 	body, err := messages.EncodeEventBody(e)
 	if err != nil {
-		return eventView{}, fmt.Errorf("show event %s: %w", messages.EventMessageID(e), err)
+		return nil, fmt.Errorf("show event %s: %w", messages.EventMessageID(e), err)
 	}
-	return eventView{body}, nil
+	return body, nil
 }
-
-// MarshalJSON implements json.Marshaler.
-func (v eventView) MarshalJSON() ([]byte, error) { return v.body, nil }
 
 // narrator describes events. Events name the currency only when a payment is created, so the narrator has to know it; if it
 // doesn't, amounts are in minor units.
@@ -42,7 +37,7 @@ func (n narrator) describe(e messages.Event) string {
 	case *messages.PaymentCreated:
 		return join(amount(d.AmountMinor, d.Currency), string(d.CaptureMethod)+" capture", d.PaymentMethod)
 	case *messages.PaymentRouted:
-		return join("to "+d.Gateway, attempt(d.Attempt))
+		return join("to "+d.Gateway, attempt(d.Attempt), d.Reason)
 	case *messages.PaymentActionRequired:
 		return join(d.NextAction.Type, d.NextAction.URL, "before "+moment(d.ConfirmBefore))
 	case *messages.PaymentAuthorized:
@@ -65,6 +60,8 @@ func (n narrator) describe(e messages.Event) string {
 		return join(d.Expired, n.some("released", d.AmountReleasedMinor))
 	case *messages.PaymentFailed:
 		return failure(d.Failure)
+	case *messages.PaymentParked:
+		return join(string(d.Kind), d.Detail, next(moment(d.RetryAt)))
 	case *messages.PaymentReviewOpened:
 		return join(string(d.Kind), d.OperationID, d.Reason, d.Detail)
 	default:
@@ -85,6 +82,8 @@ func (n narrator) describeRest(e messages.Event) string {
 		return join(n.amount(d.AmountMinor), d.Reason)
 	case *messages.CommandRejected:
 		return join(string(d.Command), string(d.Code), d.Message)
+	case *messages.OperationDeclined:
+		return join(d.Code, "at "+d.Gateway)
 	case *messages.OperationSent:
 		return join(string(d.Kind)+" of "+n.amount(d.AmountMinor), "to "+d.Gateway, attempt(d.Attempt))
 	case *messages.OperationNotSent:

@@ -155,7 +155,8 @@ func report(w io.Writer, err error, hint string) {
 		return
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(w, "tender: "+text)
+		// Two services may be missing at once.
+		fmt.Fprintln(w, "tender: "+strings.ReplaceAll(text, "\n", "\ntender: "))
 	}
 	if hint != "" {
 		fmt.Fprintln(w, hint)

@@ -45,8 +45,28 @@ func newGet(c *cli) *cobra.Command {
 
 // bindTenantFilter adds the flag of the commands that look across tenants.
 func bindTenantFilter(cmd *cobra.Command, tenant *string) {
-	cmd.Flags().StringVar(tenant, "tenant", "", "only this `tenant` (default: all)")
+	cmd.Flags().Var((*tenantFilter)(tenant), "tenant", "only this `tenant` (default: all)")
 }
+
+// tenantFilter is the value of such a flag: a tenant, or "_" for dead letters whose tenant can't be read.
+type tenantFilter string
+
+// Set implements pflag.Value.
+func (f *tenantFilter) Set(text string) error {
+	if text != "_" {
+		if err := messages.ValidateTenant(text); err != nil {
+			return err
+		}
+	}
+	*f = tenantFilter(text)
+	return nil
+}
+
+// String implements pflag.Value.
+func (f *tenantFilter) String() string { return string(*f) }
+
+// Type implements pflag.Value.
+func (*tenantFilter) Type() string { return "string" }
 
 // withDatabase opens the database for one command.
 func (c *cli) withDatabase(ctx context.Context, do func(*pgxpool.Pool) error) error {

@@ -162,7 +162,7 @@ and are not published. --json prints the events as they are on the bus, one to a
 func (c *cli) showHistory(events []messages.Event) error {
 	if c.json {
 		for _, e := range events {
-			view, err := newEventView(e)
+			view, err := eventJSON(e)
 			if err != nil {
 				return err
 			}

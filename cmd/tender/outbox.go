@@ -15,8 +15,11 @@ func newOutbox(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "outbox",
 		Short: "Look at events on their way from the database to the bus",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: `The outbox holds what was committed and is not on the bus yet: events, and the commands of timers. A relay publishes it in
+order; normally it is empty within milliseconds.`,
+		Example: "  tender outbox status\n  tender outbox unpark 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newOutboxStatus(c), newOutboxUnpark(c))
 	return cmd

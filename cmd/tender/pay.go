@@ -31,6 +31,8 @@ it shows the outcome; exit code 1 means that the payment was declined, refused o
 
 --key is the idempotency key: the same command under the same key happens once, however often it is published. Without it
 every invocation is a new command.`,
+		Example: `  tender pay create --amount 1999 --currency USD --method pm_card_visa --wait
+  tender pay refund 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 --amount 500 --wait`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

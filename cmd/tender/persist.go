@@ -21,10 +21,16 @@ func (p *process) persist(ctx context.Context, service string, attempt func(cont
 	waited := false
 	err := backoff.RetryNotify(func() error {
 		err := attempt(ctx)
-		if ctx.Err() != nil {
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
 			return backoff.Permanent(context.Cause(ctx))
+		case codeOf(err) == exitUsage: // waiting will not put the configuration right
+			return backoff.Permanent(err)
+		default:
+			return err
 		}
-		return err
 	}, backoff.WithContext(pause, ctx), func(err error, next time.Duration) {
 		waited = true
 		p.log.Warn("waiting for "+service, zap.Duration("again_in", next.Round(time.Millisecond)), zap.Error(err))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
@@ -69,15 +70,24 @@ func streamOptions(cfg config.Config) messages.StreamOptions {
 	s := cfg.Streams
 	return messages.StreamOptions{
 		Replicas:         s.Replicas,
-		CommandMaxAge:    s.CmdMaxAge,
+		CommandMaxAge:    orForEver(s.CmdMaxAge),
 		CommandMaxBytes:  s.CmdMaxBytes,
 		DuplicatesWindow: s.Duplicates,
 		EventMaxAge:      s.EvtMaxAge,
-		DeadLetterMaxAge: s.DLQMaxAge,
+		DeadLetterMaxAge: orForEver(s.DLQMaxAge),
 		AckWait:          cfg.Worker.AckWait,
 		// Room for the slots of several processes.
 		AckPendingMax: max(10_000, 4*cfg.Worker.SlotsMax),
 		// The workers give a command up long before the server would.
 		DeliveriesMax: cfg.Worker.DeliveriesMax + 12,
 	}
+}
+
+// orForEver translates a limit of which 0 means none for options of which 0 means the default: nothing gets to be a hundred
+// years old.
+func orForEver(age time.Duration) time.Duration {
+	if age == 0 {
+		return 100 * 365 * 24 * time.Hour
+	}
+	return age
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -34,6 +36,9 @@ import (
 //	end NAME SIGNAL CODE             signals a background program and wants this exit code
 //	newid VARIABLE                   sets a variable to a new payment id
 //	publish SUBJECT KEY BODY         publishes as any producer might; @FILE is a body in a file
+//	signal NAME SIGNAL               signals a background program
+//	sql STATEMENT                    does to the database what only its superuser can
+//	as ROLE                          connects the script's further programs as a role that has the password "secret"
 //	capture VARIABLE PATTERN         sets a variable to the first group of the pattern in the last standard output
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -43,7 +48,8 @@ func TestScripts(t *testing.T) {
 		Setup:               prepareScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "eventually": cmdEventually, "start": cmdStart, "until": cmdUntil, "end": cmdEnd,
-			"newid": cmdNewID, "publish": cmdPublish, "capture": cmdCapture,
+			"newid": cmdNewID, "publish": cmdPublish, "capture": cmdCapture, "sql": cmdSQL,
+			"as": cmdAs, "signal": cmdSignal,
 		},
 	})
 }
@@ -63,7 +69,9 @@ func prepareScript(env *testscript.Env) error {
 		return errors.New("the script is not run by a test")
 	}
 	env.Setenv(config.EnvName("nats.url"), harness.NATS(t).URL())
-	env.Setenv(config.EnvName("postgres.url"), harness.Database(t))
+	database := harness.Database(t)
+	env.Setenv(config.EnvName("postgres.url"), database)
+	env.Values[superuserKey{}] = database
 	env.Setenv(config.EnvName("log.format"), "console")
 	b := &background{running: map[string]*exec.Cmd{}}
 	env.Values[backgroundKey{}] = b
@@ -193,20 +201,55 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 
 func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 3, "end NAME SIGNAL CODE")
+	cmd := sendSignal(ts, args[0], args[1])
 	b := runs(ts)
 	b.mu.Lock()
-	cmd := b.running[args[0]]
 	delete(b.running, args[0])
 	b.mu.Unlock()
-	if cmd == nil {
-		ts.Fatalf("%s was not started", args[0])
-	}
-	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}
-	ts.Check(cmd.Process.Signal(signals[args[1]]))
 	if got := strconv.Itoa(exitCodeOf(cmd.Wait())); got != args[2] {
 		log, _ := os.ReadFile(ts.MkAbs(args[0] + ".err"))
 		ts.Fatalf("%s: exit code %s, want %s; its log:\n%s", args[0], got, args[2], log)
 	}
+}
+
+func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "signal NAME SIGNAL")
+	sendSignal(ts, args[0], args[1])
+}
+
+func sendSignal(ts *testscript.TestScript, name, signal string) *exec.Cmd {
+	b := runs(ts)
+	b.mu.Lock()
+	cmd := b.running[name]
+	b.mu.Unlock()
+	if cmd == nil {
+		ts.Fatalf("%s was not started", name)
+	}
+	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}
+	ts.Check(cmd.Process.Signal(signals[signal]))
+	return cmd
+}
+
+// superuserKey is where a script keeps the URL of its database's superuser.
+type superuserKey struct{}
+
+func cmdSQL(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1, "sql STATEMENT")
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, fmt.Sprint(ts.Value(superuserKey{})))
+	ts.Check(err)
+	defer func() { ts.Check(conn.Close(ctx)) }()
+	_, err = conn.Exec(ctx, args[0])
+	ts.Check(err)
+}
+
+func cmdAs(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1, "as ROLE")
+	address, err := url.Parse(fmt.Sprint(ts.Value(superuserKey{})))
+	ts.Check(err)
+	address.User = url.UserPassword(args[0], "secret")
+	ts.Setenv(config.EnvName("postgres.url"), address.String())
 }
 
 func cmdNewID(ts *testscript.TestScript, neg bool, args []string) {

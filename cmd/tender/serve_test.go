@@ -56,6 +56,24 @@ func TestServeSurvivesKill(t *testing.T) {
 	f.checkBooks(t, ids)
 }
 
+// TestServeLeavesDuringOutage tells a process to stop while the bus is away: it has nothing to wait for.
+func TestServeLeavesDuringOutage(t *testing.T) {
+	t.Parallel()
+	bus := harness.NATS(t)
+	f := &fleet{environ: []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TENDER_GATEWAYS_SIMULATOR_KIND=sim",
+		"TENDER_NATS_URL=" + bus.URL(), "TENDER_POSTGRES_URL=" + harness.Database(t), "TENDER_SHUTDOWN_DRAIN_TIMEOUT=2s",
+	}}
+	f.tender(t, "migrate")
+	f.tender(t, "provision")
+	m := f.start(t)
+	m.says(t, `"msg":"ready"`)
+	bus.Down()
+	m.says(t, `"msg":"NATS is gone`)
+	m.leave(t)
+	m.says(t, `"msg":"drained"`)
+}
+
 // fleet is several processes of `tender serve` and what they share.
 type fleet struct {
 	environ   []string
@@ -134,7 +152,7 @@ func (f *fleet) start(t *testing.T, more ...string) *member {
 	if err != nil {
 		t.Fatalf("open a log: %v", err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // the process has its own handle
 	m.cmd = exec.Command(path, "serve")
 	m.cmd.Env = append(f.environ, more...)
 	m.cmd.Stderr = log
@@ -163,6 +181,15 @@ func (m *member) leave(t *testing.T) {
 	if err := m.cmd.Wait(); err != nil {
 		t.Errorf("a process that was told to stop: %v", err)
 	}
+}
+
+// says waits until the process has logged something.
+func (m *member) says(t *testing.T, what string) {
+	t.Helper()
+	harness.Eventually(t, "the process to log "+what, func() bool {
+		text, err := os.ReadFile(m.log)
+		return err == nil && bytes.Contains(text, []byte(what))
+	})
 }
 
 // watch counts captures, each payment's once.

@@ -10,17 +10,16 @@ import (
 
 // signals turns SIGINT and SIGTERM into the end of a context, and the second one into the end of the process.
 type signals struct {
-	ctx  context.Context //nolint:containedctx // it is what this type is about
 	stop func()
 	code atomic.Int32
 }
 
-// catchSignals begins to listen; stop ends it.
-func catchSignals(parent context.Context) *signals {
+// catchSignals begins to listen, and returns the context that a signal ends; stop ends it, too.
+func catchSignals(parent context.Context) (context.Context, *signals) {
 	ctx, cancel := context.WithCancel(parent)
 	incoming := make(chan os.Signal, 2)
 	signal.Notify(incoming, syscall.SIGINT, syscall.SIGTERM)
-	s := &signals{ctx: ctx}
+	s := &signals{}
 	done := make(chan struct{})
 	s.stop = func() {
 		signal.Stop(incoming)
@@ -40,7 +39,7 @@ func catchSignals(parent context.Context) *signals {
 			}
 		}
 	}()
-	return s
+	return ctx, s
 }
 
 // caught returns the exit code of the signal that came, 0 if none did.

@@ -94,7 +94,7 @@ func (c *cli) showReport(r store.Report) error {
 	}
 	result := "everything holds"
 	if violations > 0 {
-		result = fmt.Sprintf("%d violations", violations)
+		result = fmt.Sprintf("violations: %d", violations)
 	}
 	_, err := fmt.Fprintf(c.stdout, "\n%d payments with %d events, %d idempotency keys, %d outbox rows: %s\n",
 		r.Payments, r.Events, r.Claims, r.OutboxRows, result)

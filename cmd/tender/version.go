@@ -8,9 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker: -ldflags '-X main.version=v1.2.3'.
-//
-//nolint:gochecknoglobals // the linker can write to nothing else
+// version is set by the linker, which can write to nothing but a variable: -ldflags '-X main.version=v1.2.3'.
 var version string
 
 // build is what this program was made from.
