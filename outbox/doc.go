@@ -9,8 +9,8 @@
 //
 //   - What is committed is published at least once, what is rolled back never.
 //   - A message keeps its id (Nats-Msg-Id) however often it is published, so that a stream with a Duplicates window keeps
-//     one copy. A copy may only appear twice when its second publication comes later than that window: when every relay
-//     was down, or cut off from PostgreSQL, for that long between the acknowledgement and the deletion.
+//     one copy. A message may only appear twice when it is published again later than that window: when a relay was
+//     cut off from PostgreSQL, or suspended, or all were down, for that long between its acknowledgement and its deletion.
 //   - The messages of one ordering key that go to one stream are stored by it in the order they were appended.
 //     Across keys, and across streams, there is no order.
 //   - Nothing is dropped: a message that cannot be published is parked, and seen in Inspect and Parked.
@@ -67,6 +67,7 @@
 //
 // # Use
 //
+// PostgreSQL 14 and NATS server 2.12 or later; with an older server messages go out one by one.
 // The example of this package is a complete program but for its servers. Roles need the rights that SchemaV1 lists, and
 // a NATS user that relays needs to publish to its subjects and to $JS.API.STREAM.NAMES and $JS.API.STREAM.INFO.*, without
 // which a subject that no stream takes counts as an outage.

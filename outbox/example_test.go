@@ -60,7 +60,12 @@ func shop(ctx context.Context, w io.Writer, postgresURL, natsURL string, logger 
 	relaying, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- relay.Run(relaying) }()
-	defer func() { stop(); <-ended }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			logger.Error("relay ended", zap.Error(err))
+		}
+	}()
 
 	// For each order.
 	if err := placeOrder(ctx, pool, "order-42"); err != nil {

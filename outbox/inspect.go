@@ -108,7 +108,7 @@ func Parked(ctx context.Context, db DBTX, afterID int64, limit int) ([]ParkedRow
 const unparkSQL = `
 WITH unparked AS (
     UPDATE outbox SET parked_at = NULL, parked_reason = NULL
-    WHERE partition = $1 AND ordering_key = $2 AND parked_at IS NOT NULL
+    WHERE ordering_key = $1 AND parked_at IS NOT NULL
     RETURNING id
 )
 SELECT count(*), pg_notify('` + channel + `', '') FROM unparked`
@@ -116,7 +116,7 @@ SELECT count(*), pg_notify('` + channel + `', '') FROM unparked`
 // Unpark lets the parked rows of a key, and those behind them, be published again, in order, and returns how many were
 // parked; 0 if none was. A row that still cannot be published is parked again.
 func Unpark(ctx context.Context, db DBTX, orderingKey string) (int64, error) {
-	rows, err := db.Query(ctx, unparkSQL, partitionOf(orderingKey), orderingKey)
+	rows, err := db.Query(ctx, unparkSQL, orderingKey)
 	if err != nil {
 		return 0, fmt.Errorf("unpark outbox rows of %s: %w", orderingKey, err)
 	}

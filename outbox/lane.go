@@ -51,20 +51,21 @@ func (l *lane) signal() {
 	}
 }
 
-func (l *lane) own(partition int16) {
+func (l *lane) own(partitions []int16) {
 	l.mu.Lock()
-	l.partitions = append(l.partitions, partition)
+	l.partitions = append(l.partitions, partitions...)
 	l.mu.Unlock()
 	l.signal()
 }
 
 // run relays until serving is done, or the NATS connection is closed for good, which it returns. What was published by
-// then is deleted before it returns, unless work is done.
+// then is deleted before it returns, if PostgreSQL answers within finishTimeout of work being done.
 func (l *lane) run(serving, work context.Context) error {
 	retry := l.relay.newBackOff()
 	var done outcome // of the last batch, not yet recorded
-	empty := 0       // reads in a row that found nothing
-	for serving.Err() == nil {
+	var closed error
+	empty := 0 // reads in a row that found nothing
+	for serving.Err() == nil && closed == nil {
 		partitions := l.owned()
 		if len(partitions) == 0 {
 			rest(serving, l.wake, l.relay.cfg.PollInterval)
@@ -73,39 +74,44 @@ func (l *lane) run(serving, work context.Context) error {
 		limit := (l.relay.cfg.BatchMax + len(partitions) - 1) / len(partitions)
 		rows, err := l.exchange(work, done, reading{partitions: partitions, limit: limit, drowsy: empty >= drowsyAfter})
 		if err != nil {
-			l.postgres.failed(err)
+			l.failed(serving, &l.postgres, err)
 			rest(serving, nil, retry.NextBackOff())
 			continue
 		}
 		l.postgres.over()
 
 		done, err = l.relay.publish(work, rows)
+		if !done.empty() || err == nil {
+			retry.Reset() // if any rows have to wait, it is not all of them
+		}
 		switch {
 		case errors.Is(err, nats.ErrConnectionClosed):
-			return errors.Join(err, l.finish(work, done))
-		case err != nil && serving.Err() == nil:
-			l.jstream.failed(err)
-			if !done.empty() {
-				retry.Reset() // only some of the rows have to wait
-			}
+			closed = err
+		case err != nil:
+			l.failed(serving, &l.jstream, err)
 			rest(serving, nil, retry.NextBackOff())
-			continue
-		}
-		retry.Reset()
-		if len(rows) > 0 {
+		case len(rows) == 0:
+			empty++
+			rest(serving, l.wake, l.pause(empty))
+		default:
 			empty = 0
 			l.jstream.over()
-		} else {
-			empty++
-		}
-		if len(rows) < limit {
-			rest(serving, l.wake, l.pause(empty))
+			if len(rows) < limit {
+				rest(serving, l.wake, l.pause(empty))
+			}
 		}
 	}
 	if err := l.finish(work, done); err != nil {
 		l.relay.log.Warn("outbox: published rows not deleted, they will be published again", zap.Error(err))
 	}
-	return nil
+	return closed
+}
+
+// failed notes a failure, unless it is that of work given up at the end.
+func (l *lane) failed(serving context.Context, o *outage, err error) {
+	if serving.Err() == nil {
+		o.failed(err)
+	}
 }
 
 // pause is how long to rest after a number of empty reads.

@@ -136,21 +136,28 @@ func (o *owner) acquire(ctx context.Context) error {
 		return fmt.Errorf("lock outbox partitions: %w", err)
 	}
 	var missing []int32
+	won := make([][]int16, len(o.lanes)) // for each lane
 	var partition int16
-	var won bool
-	_, err = pgx.ForEachRow(rows, []any{&partition, &won}, func() error {
-		if !won {
+	var free bool
+	_, err = pgx.ForEachRow(rows, []any{&partition, &free}, func() error {
+		if !free {
 			missing = append(missing, int32(partition))
 			return nil
 		}
-		o.lanes[int(partition)%len(o.lanes)].own(partition)
-		o.relay.owned.Add(1)
+		at := int(partition) % len(o.lanes)
+		won[at] = append(won[at], partition)
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("lock outbox partitions: %w", err)
 	}
 	o.missing = missing
+	for i, partitions := range won {
+		if len(partitions) > 0 {
+			o.lanes[i].own(partitions)
+			o.relay.owned.Add(int64(len(partitions)))
+		}
+	}
 	return nil
 }
 

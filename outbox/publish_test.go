@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -157,6 +158,7 @@ func (b *bundle) lockRows() pgx.Tx {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	b.t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(b.t.Context())) }) // else the pool could not be closed
 	if _, err := tx.Exec(b.t.Context(), `SELECT FROM outbox FOR UPDATE`); err != nil {
 		b.t.Fatal(err)
 	}

@@ -38,7 +38,8 @@ type RelayConfig struct {
 	LockRetryInterval time.Duration
 	// PublishTimeout bounds the wait for one acknowledgement of JetStream; default 5 s.
 	PublishTimeout time.Duration
-	// DrainTimeout bounds how long Run goes on with the batch in flight after its context is done; default 10 s.
+	// DrainTimeout bounds how long Run goes on with the batch in flight after its context is done; default 10 s. Giving
+	// the work up may take some seconds more when PostgreSQL does not answer.
 	DrainTimeout time.Duration
 	// RetryInitial and RetryMax bound the pause after a failure, which doubles from the one to the other with jitter;
 	// defaults 50 ms and 2 s. Failures of the broker and the database are retried until Run's context is done.
