@@ -394,6 +394,7 @@ func TestEndsCommand(t *testing.T) {
 		messages.CommandRefund:  {messages.EventRefundSucceeded, messages.EventRefundFailed, messages.EventPaymentReviewOpened},
 		messages.CommandResolve: {messages.EventPaymentOutcomeResolved},
 		messages.CommandResume:  nil,
+		messages.CommandNotify:  nil,
 	}
 	ends[messages.CommandConfirm] = ends[messages.CommandCreate]
 	samples := sampleEvents()

@@ -9,7 +9,8 @@ import (
 // CommandName is the verb of a command, the fourth token of its subject.
 type CommandName string
 
-// The commands. Resume is published by Tender's own scheduler and Resolve by operators; the rest by producers.
+// The commands. Resume is published by Tender's own scheduler, Notify by its webhook endpoint and Resolve by operators; the
+// rest by producers.
 const (
 	CommandCreate  CommandName = "create"
 	CommandConfirm CommandName = "confirm"
@@ -18,6 +19,7 @@ const (
 	CommandRefund  CommandName = "refund"
 	CommandResume  CommandName = "resume"
 	CommandResolve CommandName = "resolve"
+	CommandNotify  CommandName = "notify"
 )
 
 // CaptureMethod says when an authorized amount is captured.
@@ -74,7 +76,7 @@ type Command struct {
 // Name returns the command's verb.
 func (c Command) Name() CommandName { return c.Body.CommandName() }
 
-// CommandBody is the body of one command: *Create, *Confirm, *Capture, *Void, *Refund, *Resume or *Resolve.
+// CommandBody is the body of one command: *Create, *Confirm, *Capture, *Void, *Refund, *Resume, *Resolve or *Notify.
 type CommandBody interface {
 	CommandName() CommandName
 }
@@ -134,6 +136,52 @@ type Resolve struct {
 	Evidence         string          `json:"evidence,omitempty"`
 	GatewayReference string          `json:"gateway_reference,omitempty"`
 }
+
+// NotifyKind is what a gateway's notification is about.
+type NotifyKind string
+
+// The kinds of notification.
+const (
+	// NotifyOutcome tells how an operation ended, or that it waits for the customer.
+	NotifyOutcome NotifyKind = "outcome"
+	// NotifyReversal takes a success back: a capture returned by the bank, a refund that failed after all.
+	NotifyReversal NotifyKind = "reversal"
+	// NotifyDispute tells of a dispute and where it stands.
+	NotifyDispute NotifyKind = "dispute"
+)
+
+// Notify carries what a gateway said of its own accord. It may come late, twice, out of order, or before the answer to
+// the call that it is about.
+type Notify struct {
+	Gateway string `json:"gateway"`
+	// EventID is the gateway's own id of the notification.
+	EventID    string     `json:"event_id"`
+	Kind       NotifyKind `json:"kind"`
+	OccurredAt time.Time  `json:"occurred_at,omitzero"`
+	// OperationID names the operation; where the gateway doesn't give it, GatewayReference does.
+	OperationID      string `json:"operation_id,omitempty"`
+	GatewayReference string `json:"gateway_reference,omitempty"`
+	// AmountMinor is what was moved, reversed or disputed; 0 if the gateway doesn't say.
+	AmountMinor int64 `json:"amount_minor,omitempty"`
+	// Outcome is succeeded, declined, requires_action or pending, with NotifyOutcome.
+	Outcome       OutcomeKind `json:"outcome,omitempty"`
+	CaptureBefore time.Time   `json:"capture_before,omitzero"`
+	// DeclineCode and DeclineClass say why, with a decline; the code also with a reversal.
+	DeclineCode  string       `json:"decline_code,omitempty"`
+	DeclineClass DeclineClass `json:"decline_class,omitempty"`
+	// NextActionType and NextActionURL go with requires_action.
+	NextActionType string `json:"next_action_type,omitempty"`
+	NextActionURL  string `json:"next_action_url,omitempty"`
+	// DisputeID, DisputeStatus (opened, challenged, accepted, expired, canceled, won, lost) and RespondBefore go with
+	// NotifyDispute.
+	DisputeID     string    `json:"dispute_id,omitempty"`
+	DisputeStatus string    `json:"dispute_status,omitempty"`
+	RespondBefore time.Time `json:"respond_before,omitzero"`
+	Reason        string    `json:"reason,omitempty"`
+}
+
+// CommandName implements CommandBody.
+func (*Notify) CommandName() CommandName { return CommandNotify }
 
 // CommandName implements CommandBody.
 func (*Create) CommandName() CommandName { return CommandCreate }

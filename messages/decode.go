@@ -106,6 +106,9 @@ func decodeCommandBody(name CommandName, body []byte) (CommandBody, error) {
 	case CommandResolve:
 		b := new(Resolve)
 		decoded, take = b, b.take
+	case CommandNotify:
+		b := new(Notify)
+		decoded, take = b, b.take
 	default:
 		return nil, unknownCommand(string(name))
 	}
@@ -202,6 +205,54 @@ func (c *Resolve) take(field string, v jsonValue) error {
 		return v.string(&c.Evidence)
 	case "gateway_reference":
 		return v.string(&c.GatewayReference)
+	default:
+		return v.unknown()
+	}
+}
+
+func (c *Notify) take(field string, v jsonValue) error {
+	switch field {
+	case "gateway":
+		return v.string(&c.Gateway)
+	case "event_id":
+		return v.string(&c.EventID)
+	case "kind":
+		return v.string((*string)(&c.Kind))
+	case "occurred_at":
+		return v.time(&c.OccurredAt)
+	case "operation_id":
+		return v.string(&c.OperationID)
+	case "gateway_reference":
+		return v.string(&c.GatewayReference)
+	case "amount_minor":
+		return v.amount(&c.AmountMinor)
+	case "outcome":
+		return v.string((*string)(&c.Outcome))
+	case "capture_before":
+		return v.time(&c.CaptureBefore)
+	default:
+		return c.takeDetail(field, v)
+	}
+}
+
+func (c *Notify) takeDetail(field string, v jsonValue) error {
+	switch field {
+	case "decline_code":
+		return v.string(&c.DeclineCode)
+	case "decline_class":
+		return v.string((*string)(&c.DeclineClass))
+	case "next_action_type":
+		return v.string(&c.NextActionType)
+	case "next_action_url":
+		return v.string(&c.NextActionURL)
+	case "dispute_id":
+		return v.string(&c.DisputeID)
+	case "dispute_status":
+		return v.string(&c.DisputeStatus)
+	case "respond_before":
+		return v.time(&c.RespondBefore)
+	case "reason":
+		return v.string(&c.Reason)
 	default:
 		return v.unknown()
 	}

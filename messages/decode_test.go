@@ -84,7 +84,7 @@ func TestDecodeCommandEmptyBody(t *testing.T) {
 	t.Parallel()
 	for _, name := range messages.CommandNames() {
 		want := messages.DecodeCode("")
-		if name == messages.CommandCreate || name == messages.CommandResolve {
+		if name == messages.CommandCreate || name == messages.CommandResolve || name == messages.CommandNotify {
 			want = messages.CodeMissingField
 		}
 		for _, body := range []string{"", "{}", " { } "} {

@@ -22,6 +22,7 @@ const (
 	EventPaymentOutcomeResolved EventType = "payment.outcome_resolved"
 	EventPaymentCaptured        EventType = "payment.captured"
 	EventPaymentCaptureFailed   EventType = "payment.capture_failed"
+	EventPaymentCaptureReversed EventType = "payment.capture_reversed"
 	EventPaymentVoided          EventType = "payment.voided"
 	EventPaymentVoidFailed      EventType = "payment.void_failed"
 	EventPaymentExpired         EventType = "payment.expired"

@@ -118,7 +118,7 @@ type PaymentCaptured struct {
 
 // Failure is why an operation failed without or after a gateway's decline.
 type Failure struct {
-	// Code is a decline code, or one of gateway_unavailable, no_gateway, resolved_failed.
+	// Code is a decline code, or one of gateway_unavailable, no_gateway, resolved_failed, reversed.
 	Code    string       `json:"code"`
 	Class   DeclineClass `json:"decline_class,omitempty"`
 	Message string       `json:"message,omitempty"`
@@ -129,6 +129,16 @@ type PaymentCaptureFailed struct {
 	Attempt
 	Failure
 	AmountMinor int64 `json:"amount_minor"`
+}
+
+// PaymentCaptureReversed takes back captured money: the customer's bank returned it, or the gateway found that it never
+// came. What was reversed can't be captured again.
+type PaymentCaptureReversed struct {
+	Attempt
+	Failure
+	AmountMinor int64 `json:"amount_minor"`
+	// AmountCapturedMinor is the payment's total after this reversal.
+	AmountCapturedMinor int64 `json:"amount_captured_minor"`
 }
 
 // PaymentVoided releases what was authorized and not captured.
@@ -151,6 +161,8 @@ const (
 	FailureNoGateway          = "no_gateway"
 	FailureGatewayUnavailable = "gateway_unavailable"
 	FailureResolvedFailed     = "resolved_failed"
+	// FailureReversed: what had succeeded was taken back, and nobody said why.
+	FailureReversed = "reversed"
 )
 
 // What a PaymentExpired is about.

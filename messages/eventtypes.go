@@ -34,6 +34,9 @@ func (*PaymentCaptured) EventType() EventType { return EventPaymentCaptured }
 func (*PaymentCaptureFailed) EventType() EventType { return EventPaymentCaptureFailed }
 
 // EventType implements EventData.
+func (*PaymentCaptureReversed) EventType() EventType { return EventPaymentCaptureReversed }
+
+// EventType implements EventData.
 func (*PaymentVoided) EventType() EventType { return EventPaymentVoided }
 
 // EventType implements EventData.

@@ -2,12 +2,12 @@ package messages
 
 // CommandNames returns every command, in the order of a payment's life.
 func CommandNames() []CommandName {
-	return []CommandName{CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve}
+	return []CommandName{CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve, CommandNotify}
 }
 
 func (n CommandName) known() bool {
 	switch n {
-	case CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve:
+	case CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve, CommandNotify:
 		return true
 	default:
 		return false
@@ -19,6 +19,7 @@ func EventTypes() []EventType {
 	return []EventType{
 		EventPaymentCreated, EventPaymentRouted, EventPaymentParked, EventPaymentActionRequired, EventPaymentAuthorized, EventPaymentDeclined,
 		EventPaymentOutcomeUnknown, EventPaymentOutcomeResolved, EventPaymentCaptured, EventPaymentCaptureFailed,
+		EventPaymentCaptureReversed,
 		EventPaymentVoided, EventPaymentVoidFailed, EventPaymentExpired, EventPaymentFailed, EventPaymentReviewOpened,
 		EventRefundCreated, EventRefundSucceeded, EventRefundFailed,
 		EventDisputeOpened, EventDisputeChallenged, EventDisputeAccepted, EventDisputeExpired, EventDisputeCanceled,
@@ -51,6 +52,8 @@ func newEventData(t EventType) EventData {
 		return new(PaymentCaptured)
 	case EventPaymentCaptureFailed:
 		return new(PaymentCaptureFailed)
+	case EventPaymentCaptureReversed:
+		return new(PaymentCaptureReversed)
 	case EventPaymentVoided:
 		return new(PaymentVoided)
 	case EventPaymentVoidFailed:

@@ -26,12 +26,20 @@ func sampleCommands() []messages.Command {
 			OperationID: paymentIDText + "-1", Outcome: messages.ResolvedSucceeded, Actor: "ada@example.com",
 			Reason: "seen in the acquirer's portal", Evidence: "https://portal.example/tx/991", GatewayReference: "ch_991",
 		},
+		&messages.Notify{
+			Gateway: "primary", EventID: "evt_1", Kind: messages.NotifyOutcome, OccurredAt: sampleTime(),
+			OperationID: paymentIDText + "-1", GatewayReference: "ch_1", AmountMinor: 1999,
+			Outcome: messages.OutcomeDeclined, CaptureBefore: sampleTime(), DeclineCode: "do_not_honor",
+			DeclineClass: messages.DeclineSoft, NextActionType: "redirect", NextActionURL: "https://bank.example/3ds",
+			DisputeID: "dp_1", DisputeStatus: "opened", RespondBefore: sampleTime(), Reason: "general",
+		},
 		&messages.Create{AmountMinor: 1, Currency: "JPY", PaymentMethod: "pm_card_visa", CaptureMethod: messages.CaptureAutomatic},
 		&messages.Confirm{},
 		&messages.Capture{},
 		&messages.Void{},
 		&messages.Refund{},
 		&messages.Resume{},
+		&messages.Notify{Gateway: "primary", EventID: "evt_2", Kind: messages.NotifyReversal},
 	}
 	commands := make([]messages.Command, len(bodies))
 	for i, body := range bodies {
@@ -104,6 +112,7 @@ func samplePaymentData() []messages.EventData {
 			GatewayReference: "cap_1", AmountReleasedMinor: 749,
 		},
 		&messages.PaymentCaptureFailed{Attempt: sampleAttempt(), Failure: sampleFailure(), AmountMinor: 1250},
+		&messages.PaymentCaptureReversed{Attempt: sampleAttempt(), Failure: sampleFailure(), AmountMinor: 1250, AmountCapturedMinor: 749},
 		&messages.PaymentVoided{OperationID: paymentIDText + "-2", Gateway: "primary", AmountReleasedMinor: 1999, Reason: "out of stock"},
 		&messages.PaymentVoidFailed{Attempt: sampleAttempt(), Failure: sampleFailure()},
 		&messages.PaymentExpired{OperationID: paymentIDText + "-2", AmountReleasedMinor: 1999, Expired: messages.ExpiredAction},

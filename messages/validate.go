@@ -36,6 +36,8 @@ func validateBody(body CommandBody) error {
 		return nil
 	case *Resolve:
 		return b.validate()
+	case *Notify:
+		return b.validate()
 	default:
 		return refuse(CodeUnknownCommand, "command", "of type %T is unknown", body)
 	}
@@ -82,6 +84,66 @@ func (c *Resolve) validate() error {
 		validateText("evidence", c.Evidence, evidenceLengthMax),
 		validateText("gateway_reference", c.GatewayReference, textLengthMax),
 	)
+}
+
+func (c *Notify) validate() error {
+	return firstError(
+		required("gateway", c.Gateway != ""),
+		validateToken("gateway", c.Gateway),
+		required("event_id", c.EventID != ""),
+		validateToken("event_id", c.EventID),
+		required("kind", c.Kind != ""),
+		validateToken("operation_id", c.OperationID),
+		validateText("gateway_reference", c.GatewayReference, textLengthMax),
+		validateText("decline_code", c.DeclineCode, textLengthMax),
+		validateText("next_action_type", c.NextActionType, textLengthMax),
+		validateText("next_action_url", c.NextActionURL, evidenceLengthMax),
+		validateText("dispute_id", c.DisputeID, textLengthMax),
+		validateText("reason", c.Reason, reasonLengthMax),
+		validateNotified(c.Outcome),
+		validateDeclineClass(c.DeclineClass),
+		validateDisputeStatus(c.DisputeStatus),
+		c.validateKind(),
+	)
+}
+
+// validateKind checks what each kind of notification must say.
+func (c *Notify) validateKind() error {
+	switch c.Kind {
+	case NotifyOutcome:
+		return required("outcome", c.Outcome != "")
+	case NotifyReversal:
+		return nil
+	case NotifyDispute:
+		return firstError(required("dispute_id", c.DisputeID != ""), required("dispute_status", c.DisputeStatus != ""))
+	default:
+		return refuse(CodeInvalidField, "kind", "must be outcome, reversal or dispute, not %s", quote(string(c.Kind)))
+	}
+}
+
+func validateNotified(o OutcomeKind) error {
+	switch o {
+	case "", OutcomeSucceeded, OutcomeDeclined, OutcomeRequiresAction, OutcomePending:
+		return nil
+	case OutcomeNotSent, OutcomeUnknown, OutcomeNotFound:
+	}
+	return refuse(CodeInvalidField, "outcome", "must be succeeded, declined, requires_action or pending, not %s", quote(string(o)))
+}
+
+func validateDeclineClass(c DeclineClass) error {
+	switch c {
+	case "", DeclineNeverRetry, DeclineFixData, DeclineStepUp, DeclineSoft, DeclineLookUpFirst:
+		return nil
+	default:
+		return refuse(CodeInvalidField, "decline_class", "must be never_retry, fix_data, step_up, soft or look_up_first, not %s", quote(string(c)))
+	}
+}
+
+func validateDisputeStatus(status string) error {
+	if status != "" && newEventData(EventType("dispute."+status)) == nil {
+		return refuse(CodeInvalidField, "dispute_status", "must be that of a dispute event, such as opened or lost, not %s", quote(status))
+	}
+	return nil
 }
 
 func validateOutcome(o ResolvedOutcome) error {

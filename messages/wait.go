@@ -42,7 +42,7 @@ func EndsCommand(name CommandName, e Event) bool {
 	case CommandResolve:
 		_, ok := e.Data.(*PaymentOutcomeResolved)
 		return ok
-	case CommandResume:
+	case CommandResume, CommandNotify:
 	}
 	return false
 }

@@ -13,6 +13,9 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
+// errTooEarly means that a notification is about what has not happened here yet.
+var errTooEarly = errors.New("a notification came too early")
+
 // begin decides a command on the payment as it stands and commits the decision together with the claim of its
 // idempotency key.
 func (h *handling) begin(ctx context.Context, cmd messages.Command) (payment.Decision, error) {
@@ -22,8 +25,14 @@ func (h *handling) begin(ctx context.Context, cmd messages.Command) (payment.Dec
 			return payment.Decision{}, err
 		}
 		d, claim := h.meaning(loaded, cmd)
-		if d.TooEarly() && h.patient(ctx) {
-			continue
+		if d.TooEarly() {
+			if h.patient(ctx) {
+				continue
+			}
+			if cmd.Name() == messages.CommandNotify {
+				// What a gateway says can't be refused: it is kept until its time comes, or a person looks.
+				return payment.Decision{}, fmt.Errorf("%w: %s", errTooEarly, d.Refusal.Message)
+			}
 		}
 		err = h.commit(ctx, loaded.Payment, d, claim)
 		if !h.reloads(ctx, err) {
@@ -61,6 +70,9 @@ func (h *handling) meaning(loaded store.Loaded, cmd messages.Command) (payment.D
 	case known == nil:
 		d := payment.Decide(p, cmd, env)
 		return d, claimFor(cmd, d)
+	case cmd.Name() == messages.CommandNotify:
+		// A gateway may word what it repeats differently; its event's id says that it is the same.
+		return payment.Decision{Payment: p}, nil
 	case known.PaymentID == cmd.PaymentID && known.PayloadHash == cmd.PayloadHash:
 		return payment.Continue(p, cmd, known.OperationID, env), nil
 	case loaded.Conflict != nil:

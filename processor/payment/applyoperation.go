@@ -28,14 +28,53 @@ func (p *Payment) applyToOperation(e messages.Event) (problem string) {
 	if p.applyProgress(op, e) {
 		return ""
 	}
+	if reversed, problem := p.applyReversal(op, e.Data); reversed {
+		return problem
+	}
 	p.applyOutcome(op, e.Data)
 	return ""
 }
 
-// reopens reports whether an event may be about an operation that is settled: a contradiction, or its resolution.
+// applyReversal folds what takes a success back; false if the event is of another sort.
+func (p *Payment) applyReversal(op *Operation, data messages.EventData) (reversed bool, problem string) {
+	switch d := data.(type) {
+	case *messages.PaymentCaptureReversed:
+		if op.Status != OperationSucceeded || isVoid(op) || op.Kind == messages.OperationRefund {
+			return true, "takes back operation " + op.ID + ", which captured nothing"
+		}
+		op.ReversedMinor += d.AmountMinor
+		p.CapturedMinor -= d.AmountMinor
+		p.ReleasedMinor += d.AmountMinor
+		if p.CapturedMinor == 0 && p.UncapturedMinor() == 0 {
+			p.Closed, p.FailureCode = messages.StatusFailed, d.Code
+		}
+		return true, op.brokenReversal()
+	case *messages.RefundFailed:
+		if op.Status != OperationSucceeded {
+			return false, ""
+		}
+		op.ReversedMinor += d.AmountMinor
+		p.RefundedMinor -= d.AmountMinor
+		if op.ReversedMinor == op.AmountMinor {
+			op.settle(OperationFailed)
+		}
+		return true, op.brokenReversal()
+	default:
+		return false, ""
+	}
+}
+
+func (o *Operation) brokenReversal() string {
+	if o.ReversedMinor > o.AmountMinor {
+		return "takes back more than operation " + o.ID + " moved"
+	}
+	return ""
+}
+
+// reopens reports whether an event may be about an operation that is settled: a contradiction, its resolution, a reversal.
 func reopens(data messages.EventData) bool {
 	switch data.(type) {
-	case *messages.PaymentReviewOpened, *messages.PaymentOutcomeResolved:
+	case *messages.PaymentReviewOpened, *messages.PaymentOutcomeResolved, *messages.PaymentCaptureReversed, *messages.RefundFailed:
 		return true
 	default:
 		return false
@@ -82,6 +121,8 @@ func attemptOf(data messages.EventData) (messages.Attempt, bool) {
 	case *messages.PaymentCaptured:
 		return d.Attempt, true
 	case *messages.PaymentCaptureFailed:
+		return d.Attempt, true
+	case *messages.PaymentCaptureReversed:
 		return d.Attempt, true
 	case *messages.PaymentVoidFailed:
 		return d.Attempt, true

@@ -28,6 +28,8 @@ func Decide(p *Payment, cmd messages.Command, env Env) Decision {
 		d.resume()
 	case *messages.Resolve:
 		d.whenCreated(func() { d.resolve(body) })
+	case *messages.Notify:
+		d.whenCreated(func() { d.notify(body) })
 	default:
 		panic(fmt.Sprintf("payment: command of type %T", cmd.Body))
 	}

@@ -14,85 +14,85 @@ const (
 )
 
 // row says what each command gets in one status. The bodies are the plainest ones: capture and refund of everything,
-// resume with nothing due, resolve of the payment's first operation.
+// resume with nothing due, resolve of the payment's first operation, notify of its success.
 type row struct {
-	status                                                    messages.Status
-	create, confirm, capture, void, refund, resume, resolving messages.RejectionCode
+	status                                                            messages.Status
+	create, confirm, capture, void, refund, resume, resolving, notify messages.RejectionCode
 }
 
 var rows = []row{
 	{
 		messages.StatusNone, accepted, messages.RejectPaymentNotFound, messages.RejectPaymentNotFound,
-		messages.RejectPaymentNotFound, messages.RejectPaymentNotFound, silent, messages.RejectPaymentNotFound,
+		messages.RejectPaymentNotFound, messages.RejectPaymentNotFound, silent, messages.RejectPaymentNotFound, messages.RejectPaymentNotFound,
 	},
 	{
 		messages.StatusCreated, messages.RejectPaymentExists, messages.RejectInvalidState, messages.RejectInvalidState,
-		accepted, messages.RejectInvalidState, silent, messages.RejectOperationNotFound,
+		accepted, messages.RejectInvalidState, silent, messages.RejectOperationNotFound, messages.RejectOperationNotFound,
 	},
 	{
 		messages.StatusAuthorizing, messages.RejectPaymentExists, messages.RejectOperationInProgress,
 		messages.RejectOperationInProgress, messages.RejectOperationInProgress, messages.RejectOperationInProgress,
-		silent, messages.RejectInvalidState,
+		silent, messages.RejectInvalidState, accepted,
 	},
 	{
 		messages.StatusRequiresAction, messages.RejectPaymentExists, accepted, messages.RejectInvalidState, accepted,
-		messages.RejectInvalidState, silent, messages.RejectInvalidState,
+		messages.RejectInvalidState, silent, messages.RejectInvalidState, accepted,
 	},
 	{
 		messages.StatusRequiresPaymentMethod, messages.RejectPaymentExists, messages.RejectPaymentMethodRequired,
-		messages.RejectInvalidState, accepted, messages.RejectInvalidState, silent, messages.RejectInvalidState,
+		messages.RejectInvalidState, accepted, messages.RejectInvalidState, silent, messages.RejectInvalidState, accepted,
 	},
 	{
 		messages.StatusAuthorized, messages.RejectPaymentExists, messages.RejectInvalidState, accepted, accepted,
-		messages.RejectInvalidState, silent, messages.RejectInvalidState,
+		messages.RejectInvalidState, silent, messages.RejectInvalidState, silent,
 	},
 	{
 		messages.StatusCapturing, messages.RejectPaymentExists, messages.RejectInvalidState,
 		messages.RejectOperationInProgress, messages.RejectOperationInProgress, messages.RejectOperationInProgress,
-		silent, messages.RejectInvalidState,
+		silent, messages.RejectInvalidState, silent,
 	},
 	{
 		messages.StatusPartiallyCaptured, messages.RejectPaymentExists, messages.RejectInvalidState, accepted, accepted,
-		accepted, silent, messages.RejectInvalidState,
+		accepted, silent, messages.RejectInvalidState, silent,
 	},
 	{
 		messages.StatusCaptured, messages.RejectPaymentExists, messages.RejectInvalidState,
-		messages.RejectNothingToCapture, messages.RejectInvalidState, accepted, silent, messages.RejectInvalidState,
+		messages.RejectNothingToCapture, messages.RejectInvalidState, accepted, silent, messages.RejectInvalidState, silent,
 	},
 	{
 		messages.StatusPartiallyRefunded, messages.RejectPaymentExists, messages.RejectInvalidState,
-		messages.RejectNothingToCapture, messages.RejectInvalidState, accepted, silent, messages.RejectInvalidState,
+		messages.RejectNothingToCapture, messages.RejectInvalidState, accepted, silent, messages.RejectInvalidState, silent,
 	},
 	{
 		messages.StatusRefunded, messages.RejectPaymentExists, messages.RejectInvalidState,
 		messages.RejectNothingToCapture, messages.RejectInvalidState, messages.RejectNothingToRefund, silent,
-		messages.RejectInvalidState,
+		messages.RejectInvalidState, silent,
 	},
 	{
 		messages.StatusVoiding, messages.RejectPaymentExists, messages.RejectOperationInProgress,
 		messages.RejectOperationInProgress, messages.RejectOperationInProgress, messages.RejectOperationInProgress,
-		silent, messages.RejectInvalidState,
+		silent, messages.RejectInvalidState, silent,
 	},
 	{
 		messages.StatusVoided, messages.RejectPaymentExists, messages.RejectInvalidState, messages.RejectInvalidState,
-		messages.RejectInvalidState, messages.RejectInvalidState, silent, messages.RejectInvalidState,
+		messages.RejectInvalidState, messages.RejectInvalidState, silent, messages.RejectInvalidState, silent,
 	},
 	{
 		messages.StatusExpired, messages.RejectPaymentExists, messages.RejectInvalidState,
 		messages.RejectAuthorizationExpired, messages.RejectInvalidState, messages.RejectInvalidState, silent,
-		messages.RejectInvalidState,
+		messages.RejectInvalidState, silent,
 	},
 	{
 		messages.StatusFailed, messages.RejectPaymentExists, messages.RejectInvalidState, messages.RejectInvalidState,
-		messages.RejectInvalidState, messages.RejectInvalidState, silent, messages.RejectInvalidState,
+		messages.RejectInvalidState, messages.RejectInvalidState, silent, messages.RejectInvalidState, accepted,
 	},
 	{
 		messages.StatusUnknown, messages.RejectPaymentExists, messages.RejectOutcomeUnknown,
-		messages.RejectOutcomeUnknown, messages.RejectOutcomeUnknown, messages.RejectOutcomeUnknown, silent, accepted,
+		messages.RejectOutcomeUnknown, messages.RejectOutcomeUnknown, messages.RejectOutcomeUnknown, silent, accepted, accepted,
 	},
 	{
 		messages.StatusReview, messages.RejectPaymentExists, messages.RejectInvalidState, messages.RejectInvalidState,
-		messages.RejectInvalidState, messages.RejectInvalidState, silent, accepted,
+		messages.RejectInvalidState, messages.RejectInvalidState, silent, accepted, accepted,
 	},
 }
 
@@ -110,11 +110,15 @@ func TestDecideEveryCommandInEveryStatus(t *testing.T) {
 			{&messages.Refund{}, r.refund},
 			{&messages.Resume{}, r.resume},
 			{&messages.Resolve{Outcome: messages.ResolvedFailed, Actor: "ada", Reason: "looked it up"}, r.resolving},
+			{&messages.Notify{Gateway: "primary", EventID: "evt", Kind: messages.NotifyOutcome, Outcome: messages.OutcomeSucceeded}, r.notify},
 		} {
 			t.Run(string(r.status)+"/"+string(c.body.CommandName()), func(t *testing.T) {
 				t.Parallel()
 				w := reach(t, r.status)
-				if body, ok := c.body.(*messages.Resolve); ok {
+				switch body := c.body.(type) {
+				case *messages.Resolve:
+					body.OperationID = firstOperation(w.p)
+				case *messages.Notify:
 					body.OperationID = firstOperation(w.p)
 				}
 				checkAnswer(t, w.do(c.body), c.want)

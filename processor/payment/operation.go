@@ -51,6 +51,8 @@ type Operation struct {
 	Unproven bool `json:"unproven,omitempty"`
 	// Contradicted means that the gateway later said the opposite of the recorded outcome.
 	Contradicted bool `json:"contradicted,omitempty"`
+	// ReversedMinor is how much of it was taken back after it had succeeded.
+	ReversedMinor int64 `json:"amount_reversed_minor,omitempty"`
 	// CausedBy is the command that asked for the operation; SentBy the one that made the latest attempt.
 	CausedBy string `json:"caused_by"`
 	SentBy   string `json:"sent_by"`

@@ -150,6 +150,26 @@ func (m *machine) Redeliver(t *rapid.T) {
 	m.take(m.commit(payment.Continue(m.p, m.last, id, m.env())))
 }
 
+// Notify delivers what the gateway has to say about an operation of its own accord: late, twice, or before the answer.
+func (m *machine) Notify(t *rapid.T) {
+	if len(m.p.Operations) == 0 {
+		return
+	}
+	op := m.p.Operations[rapid.IntRange(0, len(m.p.Operations)-1).Draw(t, "operation")]
+	o, done := m.gateway.answers[op.ID]
+	if !done {
+		return
+	}
+	n := &messages.Notify{Gateway: op.Gateway, EventID: "evt", Kind: messages.NotifyOutcome, OperationID: op.ID, Outcome: o.Kind, GatewayReference: o.GatewayReference}
+	if o.Decline != nil {
+		n.DeclineCode, n.DeclineClass = o.Decline.Code, o.Decline.Class
+	}
+	if o.NextAction != nil {
+		n.NextActionType, n.NextActionURL = o.NextAction.Type, o.NextAction.URL
+	}
+	m.take(m.do(n))
+}
+
 // Wait lets time pass, as far as the next timer or only a little, and does what is due then.
 func (m *machine) Wait(t *rapid.T) {
 	if due := m.p.DueAt(); !due.IsZero() && due.After(m.now) && rapid.Bool().Draw(t, "until due") {

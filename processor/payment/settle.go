@@ -15,12 +15,19 @@ func Settle(p *Payment, cmd messages.Command, call Call, outcome messages.Outcom
 	if op == nil {
 		panic("payment: settles operation " + call.Operation.ID + ", which is not there")
 	}
-	if op.Contradicted || op.Status == OperationRequiresAction {
-		return d.Decision
-	}
-	if op.settled() {
+	d.settle(op, call, outcome)
+	return d.Decision
+}
+
+func (d *draft) settle(op *Operation, call Call, outcome messages.Outcome) {
+	switch {
+	case op.Contradicted:
+		return
+	case op.settled():
 		d.compareWithRecord(op, outcome)
-		return d.Decision
+		return
+	case op.Status == OperationRequiresAction && !decides(outcome):
+		return
 	}
 	switch outcome.Kind {
 	case messages.OutcomeSucceeded:
@@ -44,7 +51,11 @@ func Settle(p *Payment, cmd messages.Command, call Call, outcome messages.Outcom
 	default:
 		panic("payment: outcome of the unknown kind " + string(outcome.Kind))
 	}
-	return d.Decision
+}
+
+// decides reports whether an outcome says how an operation ended.
+func decides(o messages.Outcome) bool {
+	return o.Kind == messages.OutcomeSucceeded || o.Kind == messages.OutcomeDeclined
 }
 
 // about records an event about an operation, caused by the command that asked for the operation.
@@ -168,15 +179,34 @@ func (d *draft) reservedBy(op *Operation) int64 {
 }
 
 func (d *draft) voided(op *Operation) {
+	if op.Expires == messages.ExpiredAction && d.Payment.CapturedMinor > 0 {
+		d.openReview(op, messages.Outcome{}, "contradiction", "voided as never confirmed, and yet captured")
+		return
+	}
 	if op.Expires != "" {
 		d.about(op, &messages.PaymentExpired{
-			OperationID: op.ID, AmountReleasedMinor: op.AmountMinor, Expired: op.Expires,
+			OperationID: op.ID, AmountReleasedMinor: d.releasedBy(op), Expired: op.Expires,
 		})
 		return
 	}
 	d.about(op, &messages.PaymentVoided{
-		OperationID: op.ID, Gateway: op.Gateway, AmountReleasedMinor: op.AmountMinor, Reason: op.Reason,
+		OperationID: op.ID, Gateway: op.Gateway, AmountReleasedMinor: d.releasedBy(op), Reason: op.Reason,
 	})
+}
+
+// releasedBy is what a void gives back: all that is left, also of what the customer authorized while it was under way.
+func (d *draft) releasedBy(op *Operation) int64 {
+	if op.settled() {
+		return op.AmountMinor
+	}
+	return d.Payment.UncapturedMinor()
+}
+
+// lapsed reports whether the refusal of a void means that the gateway itself had ended what the void was to end.
+func (d *draft) lapsed(op *Operation, failure messages.Failure) bool {
+	ended := op.Expires == messages.ExpiredAuthorization ||
+		op.Expires == messages.ExpiredAction && d.Payment.AuthorizedMinor == 0
+	return ended && failure.Code != messages.FailureGatewayUnavailable
 }
 
 // fail records what the operation's failure means. An authorization that was declined is recorded as that instead.
@@ -188,8 +218,7 @@ func (d *draft) fail(op *Operation, answer messages.Outcome, failure messages.Fa
 	case messages.OperationCapture:
 		d.about(op, &messages.PaymentCaptureFailed{Attempt: attempt, Failure: failure, AmountMinor: op.AmountMinor})
 	case messages.OperationVoid:
-		if op.Expires != "" && failure.Code != messages.FailureGatewayUnavailable {
-			// The gateway has nothing left to void: it let the authorization lapse itself.
+		if d.lapsed(op, failure) {
 			d.voided(op)
 			return
 		}
