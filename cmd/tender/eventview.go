@@ -52,6 +52,8 @@ func (n narrator) describe(e messages.Event) string {
 		return join(n.amount(d.AmountMinor), n.some("released", d.AmountReleasedMinor))
 	case *messages.PaymentCaptureFailed:
 		return join(n.amount(d.AmountMinor), failure(d.Failure))
+	case *messages.PaymentCaptureReversed:
+		return join(n.amount(d.AmountMinor), failure(d.Failure), "captured now "+n.amount(d.AmountCapturedMinor))
 	case *messages.PaymentVoided:
 		return join(n.some("released", d.AmountReleasedMinor), d.Reason)
 	case *messages.PaymentVoidFailed:
