@@ -77,7 +77,7 @@ func (c *wiredConn) Read(b []byte) (int, error) {
 }
 
 func (c *wiredConn) breakUp() error {
-	return errors.Join(&net.OpError{Op: "cut", Net: "tcp", Err: net.ErrClosed}, c.Conn.Close())
+	return errors.Join(&net.OpError{Op: "cut", Net: "tcp", Err: net.ErrClosed}, c.Close())
 }
 
 // statementName is how pgx names the statement once it is prepared.

@@ -100,7 +100,7 @@ const cursorSize = 8 + 16
 // String makes the cursor opaque: nobody should build one, or depend on what is in it.
 func (c cursor) String() string {
 	b := make([]byte, 0, cursorSize)
-	b = binary.BigEndian.AppendUint64(b, uint64(c.createdAt.UnixMicro())) //nolint:gosec // G115: only the bits matter
+	b = binary.BigEndian.AppendUint64(b, uint64(c.createdAt.UnixMicro()))
 	return base64.RawURLEncoding.EncodeToString(append(b, c.paymentID[:]...))
 }
 
