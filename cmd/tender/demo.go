@@ -60,9 +60,7 @@ func (c *cli) demo(ctx context.Context, scenarios []scenario) error {
 	}
 	if !c.quiet {
 		fmt.Fprintf(c.stderr, "\nThe end of the log:\n")
-		if _, err := recent.WriteTo(c.stderr); err != nil {
-			return fmt.Errorf("show the log: %w", err)
-		}
+		recent.show(c.stderr)
 	}
 	return sayNo()
 }

@@ -100,7 +100,13 @@ func performOn(ctx context.Context, box *sandbox, scenarios []scenario, p progre
 	defer seen.stop()
 
 	on := &stage{js: js, client: client, witness: seen}
-	stories, err := on.playAll(ctx, scenarios, func(told *story) { p.done("%s", told.name) })
+	stories, err := on.playAll(ctx, scenarios, func(told *story) {
+		if told.unanswered() {
+			p.failed("%s: a command was not answered", told.name)
+			return
+		}
+		p.done("%s", told.name)
+	})
 	if err != nil {
 		return demoReport{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,6 +52,11 @@ type story struct {
 	scenario
 	paymentID uuid.UUID
 	played    []played
+}
+
+// unanswered reports whether a command had no answer in time.
+func (told *story) unanswered() bool {
+	return slices.ContainsFunc(told.played, func(p played) bool { return p.unanswered })
 }
 
 // playAll plays the scenarios side by side, as payments come in life, and calls finished after each.

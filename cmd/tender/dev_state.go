@@ -79,16 +79,25 @@ func leaveDevFile(path string, cfg config.Config) (forget func() error, err erro
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(draft.Name()))
 	}
-	return func() error {
-		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, content) {
-			return nil
-		}
-		if err := os.Remove(path); err != nil {
-			return fmt.Errorf("remove %s: %w", path, err)
-		}
-		_ = os.Remove(filepath.Dir(path)) // if nothing else is in it
+	return func() error { return removeDevFile(path, content) }, nil
+}
+
+// removeDevFile removes the file if it still is what this process wrote, and its folder if nothing else is in it.
+func removeDevFile(path string, content []byte) error {
+	now, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return nil
-	}, nil
+	case err != nil:
+		return fmt.Errorf("remove %s: %w", path, err)
+	case !bytes.Equal(now, content):
+		return nil
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	_ = os.Remove(filepath.Dir(path)) // which fails if something else is in it
+	return nil
 }
 
 // renderDevFile writes the part of a configuration that differs from the defaults in a sandbox, secrets included.

@@ -28,7 +28,7 @@ What comes of it:
   {{.Tender}} history {{.ID}}
   {{.Tender}} list
 
-More payments; README.md lists what the simulator's payment methods do:
+More payments; {{.Tender}} simulator --help says what the payment methods do:
 
   {{.Tender}} pay create --amount 5000 --currency EUR --method pm_card_threeDSecure2Required --wait
   {{.Tender}} pay create --amount 7500 --currency USD --method sim_charge_then_timeout --wait
