@@ -41,6 +41,7 @@ type NATS struct {
 	Password        Secret
 	TLS             TLS
 	Name            string
+	InboxPrefix     string
 	ConnectTimeout  time.Duration
 }
 
@@ -82,9 +83,8 @@ type Worker struct {
 
 // Store bounds the group commit.
 type Store struct {
-	BatchMax     int
-	Committers   int
-	LoadBatchMax int
+	BatchMax   int
+	Committers int
 }
 
 // Outbox bounds the relay.

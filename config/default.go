@@ -12,6 +12,7 @@ func Default() Config {
 		NATS: NATS{
 			URL:            "nats://127.0.0.1:4222",
 			Name:           "tender",
+			InboxPrefix:    "_INBOX",
 			ConnectTimeout: 2 * time.Second,
 		},
 		Streams: Streams{
@@ -36,7 +37,7 @@ func Default() Config {
 			Patience:      5 * time.Second,
 			HandleTimeout: time.Minute,
 		},
-		Store:     Store{BatchMax: 256, Committers: 2, LoadBatchMax: 256},
+		Store:     Store{BatchMax: 256, Committers: 2},
 		Outbox:    Outbox{BatchMax: 500, PollInterval: 250 * time.Millisecond},
 		Scheduler: Scheduler{PollInterval: 250 * time.Millisecond, BatchMax: 500, Lease: 30 * time.Second},
 		Gateways:  map[string]Gateway{},

@@ -69,6 +69,7 @@ func natsSettings(n *NATS) []setting {
 		{"nats.tls.cert_file", "Path of this client's certificate, PEM. Together with key_file.", text(&n.TLS.CertFile, "path")},
 		{"nats.tls.key_file", "Path of this client's key, PEM. Together with cert_file.", text(&n.TLS.KeyFile, "path")},
 		{"nats.name", "Name of the connection in the server's monitoring.", text(&n.Name, "text")},
+		{"nats.inbox_prefix", "Beginning of the subjects on which answers come, such as _INBOX.acme where an account keeps tenants apart.", text(&n.InboxPrefix, "subject")},
 		{"nats.connect_timeout", "Longest wait for one attempt to connect.", duration(&n.ConnectTimeout)},
 	}
 }
@@ -107,9 +108,8 @@ func workerSettings(w *Worker) []setting {
 
 func storeSettings(s *Store) []setting {
 	return []setting{
-		{"store.batch_max", "Changes in one transaction at most.", whole(&s.BatchMax, "count")},
+		{"store.batch_max", "Changes in one transaction, and payments in one query, at most.", whole(&s.BatchMax, "count")},
 		{"store.committers", "Transactions written side by side. Must be below postgres.max_conns.", whole(&s.Committers, "count")},
-		{"store.load_batch_max", "Payments read in one query at most.", whole(&s.LoadBatchMax, "count")},
 	}
 }
 

@@ -50,6 +50,9 @@ func (n NATS) validate(f *findings) {
 	if n.Name == "" {
 		f.add("nats.name", "must not be empty")
 	}
+	if n.InboxPrefix == "" || strings.HasSuffix(n.InboxPrefix, ".") || strings.ContainsAny(n.InboxPrefix, "*> \t\r\n") {
+		f.add("nats.inbox_prefix", "must be a subject without wildcards that does not end with a dot, such as _INBOX.acme")
+	}
 	f.positive("nats.connect_timeout", n.ConnectTimeout)
 }
 
@@ -105,7 +108,6 @@ func (c Config) validateWork(f *findings) {
 	f.positive("worker.handle_timeout", c.Worker.HandleTimeout)
 
 	f.within("store.batch_max", c.Store.BatchMax, 1, 10_000)
-	f.within("store.load_batch_max", c.Store.LoadBatchMax, 1, 10_000)
 	if c.Store.Committers < 1 || c.Store.Committers >= c.Postgres.MaxConns {
 		f.add("store.committers", "must be at least 1 and below postgres.max_conns (%d), not %d", c.Postgres.MaxConns, c.Store.Committers)
 	}

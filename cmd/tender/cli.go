@@ -82,7 +82,7 @@ func (c *cli) load() (config.Config, error) {
 	environ = override(environ, config.EnvName("postgres.url"), c.postgresURL)
 	cfg, err := config.Load(file, environ)
 	if err != nil && len(config.KeyErrors(err)) == 0 {
-		return config.Config{}, usageError("read configuration: %w", err)
+		return config.Config{}, &exitError{code: exitUsage, err: err}
 	}
 	c.blameFlags(err)
 	return cfg, err

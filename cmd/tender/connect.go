@@ -29,6 +29,7 @@ const (
 func dialNATS(cfg config.NATS, more ...nats.Option) (*nats.Conn, error) {
 	options := []nats.Option{
 		nats.Name(cfg.Name), nats.Timeout(cfg.ConnectTimeout), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
+		nats.CustomInboxPrefix(cfg.InboxPrefix),
 	}
 	if cfg.CredentialsFile != "" {
 		options = append(options, nats.UserCredentials(cfg.CredentialsFile))
