@@ -55,7 +55,7 @@ next time; --clean begins anew. The first SIGINT (Ctrl-C) or SIGTERM drains and 
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", "", "`folder` that keeps the data (default "+devFolderRule()+")")
 	flags.IntVar(&f.nats.number, "nats-port", devNATSPort, "`port` of NATS; 0 is a free one (default 4222, or a free one if it is taken)")
-	flags.Lookup("nats-port").DefValue = "" // said above
+	flags.Lookup("nats-port").DefValue = "0" // which is not shown: the text says it
 	flags.BoolVar(&f.clean, "clean", false, "remove the data first")
 	return cmd
 }
