@@ -115,6 +115,8 @@ type Retry struct {
 	PendingCheck   time.Duration
 	AuthExpiry     time.Duration
 	ActionExpiry   time.Duration
+	ExpiryWarning  time.Duration
+	SoftRetries    []time.Duration
 }
 
 // Shutdown bounds how long a process takes to leave.

@@ -63,6 +63,8 @@ func defaultRetry() Retry {
 		PendingCheck:   time.Minute,
 		AuthExpiry:     168 * time.Hour,
 		ActionExpiry:   24 * time.Hour,
+		ExpiryWarning:  24 * time.Hour,
+		SoftRetries:    []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour},
 	}
 }
 

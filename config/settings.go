@@ -138,6 +138,8 @@ func retrySettings(r *Retry) []setting {
 		{"retry.pending_check", "How often to ask for an outcome that the gateway calls pending.", duration(&r.PendingCheck)},
 		{"retry.auth_expiry", "Lifetime of an authorization where the gateway gives none.", duration(&r.AuthExpiry)},
 		{"retry.action_expiry", "How long a payment may wait for the customer's action (3-D Secure).", duration(&r.ActionExpiry)},
+		{"retry.expiry_warning", "How long before an authorization lapses to publish payment.expiring. 0: never.", duration(&r.ExpiryWarning)},
+		{"retry.soft_retries", "Waits before the attempts that a producer asked for after soft declines, where the gateway gives no advice; the last one repeats.", durations(&r.SoftRetries)},
 	}
 }
 

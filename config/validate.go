@@ -138,6 +138,14 @@ func (r Retry) validate(f *findings) {
 	f.positive("retry.pending_check", r.PendingCheck)
 	f.positive("retry.auth_expiry", r.AuthExpiry)
 	f.positive("retry.action_expiry", r.ActionExpiry)
+	if r.ExpiryWarning < 0 {
+		f.add("retry.expiry_warning", "must not be negative (0 is never): %s", formatDuration(r.ExpiryWarning))
+	}
+	for _, wait := range r.SoftRetries {
+		if wait < time.Hour {
+			f.add("retry.soft_retries", "must be waits of at least 1h, which the card networks expect, not %s", formatDuration(wait))
+		}
+	}
 }
 
 func (f *findings) positive(key string, d time.Duration) {

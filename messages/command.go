@@ -91,6 +91,16 @@ type Create struct {
 	MerchantReference string            `json:"merchant_reference,omitempty"`
 	Country           string            `json:"country,omitempty"`
 	Metadata          map[string]string `json:"metadata,omitempty"`
+	// Retry asks for further attempts after soft declines; nil asks for none.
+	Retry *Retry `json:"retry,omitempty"`
+}
+
+// Retry says how far soft declines may be retried. When is for the gateway's advice and the card networks' rules to say.
+type Retry struct {
+	// MaxAttempts counts the first attempt, too: 2 to 15.
+	MaxAttempts int `json:"max_attempts"`
+	// Until is when the last attempt may be made.
+	Until time.Time `json:"until"`
 }
 
 // Confirm continues a payment after the customer's action, or with a new payment method after a decline that

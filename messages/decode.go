@@ -141,6 +141,20 @@ func (c *Create) take(field string, v jsonValue) error {
 		return v.string(&c.Country)
 	case "metadata":
 		return v.strings(&c.Metadata)
+	case "retry":
+		c.Retry = new(Retry)
+		return v.object(c.Retry.take)
+	default:
+		return v.unknown()
+	}
+}
+
+func (r *Retry) take(field string, v jsonValue) error {
+	switch field {
+	case "max_attempts":
+		return v.count(&r.MaxAttempts)
+	case "until":
+		return v.time(&r.Until)
 	default:
 		return v.unknown()
 	}

@@ -25,6 +25,7 @@ const (
 	EventPaymentCaptureReversed EventType = "payment.capture_reversed"
 	EventPaymentVoided          EventType = "payment.voided"
 	EventPaymentVoidFailed      EventType = "payment.void_failed"
+	EventPaymentExpiring        EventType = "payment.expiring"
 	EventPaymentExpired         EventType = "payment.expired"
 	EventPaymentFailed          EventType = "payment.failed"
 	EventPaymentReviewOpened    EventType = "payment.review_opened"

@@ -28,6 +28,7 @@ type PaymentCreated struct {
 	MerchantReference string            `json:"merchant_reference,omitempty"`
 	Country           string            `json:"country,omitempty"`
 	Metadata          map[string]string `json:"metadata,omitempty"`
+	Retry             *Retry            `json:"retry,omitempty"`
 }
 
 // PaymentRouted records the choice of a gateway for an authorization and that the request may have been sent to it.
@@ -40,7 +41,7 @@ type PaymentRouted struct {
 	// PaymentMethod is the one this authorization is tried with.
 	PaymentMethod string `json:"payment_method"`
 	// PreviousOperationID is the authorization at another gateway that this one takes the place of, and Reason why it
-	// may: "not_sent" or "declined". Both are absent for a first choice.
+	// may: "not_sent" or "declined". Both are absent for a first choice; "retry" alone is a soft decline's next attempt.
 	PreviousOperationID string `json:"previous_operation_id,omitempty"`
 	Reason              string `json:"reason,omitempty"`
 }
@@ -49,6 +50,8 @@ type PaymentRouted struct {
 const (
 	FailoverNotSent  = "not_sent"
 	FailoverDeclined = "declined"
+	// RetryDeclined is the reason of an attempt that the producer asked for after a soft decline.
+	RetryDeclined = "retry"
 )
 
 // PaymentParked says that no gateway could be reached, provably, and that the operation is tried again later.
@@ -74,12 +77,22 @@ type PaymentAuthorized struct {
 	AmountMinor      int64     `json:"amount_minor"`
 	GatewayReference string    `json:"gateway_reference"`
 	CaptureBefore    time.Time `json:"capture_before"`
+	// WarnAt is when payment.expiring follows if the payment is not captured by then; absent for no warning.
+	WarnAt time.Time `json:"warn_at,omitzero"`
+}
+
+// PaymentExpiring warns that an authorization is about to lapse.
+type PaymentExpiring struct {
+	AmountCapturableMinor int64     `json:"amount_capturable_minor"`
+	CaptureBefore         time.Time `json:"capture_before"`
 }
 
 // PaymentDeclined says that the gateway definitively refused an authorization.
 type PaymentDeclined struct {
 	Attempt
 	Decline
+	// RetryAt is when the authorization is tried again; absent unless the producer asked for that and may have it.
+	RetryAt time.Time `json:"retry_at,omitzero"`
 }
 
 // PaymentOutcomeUnknown says that it is not known whether the gateway did it. Its money stays reserved.

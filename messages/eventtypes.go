@@ -43,6 +43,9 @@ func (*PaymentVoided) EventType() EventType { return EventPaymentVoided }
 func (*PaymentVoidFailed) EventType() EventType { return EventPaymentVoidFailed }
 
 // EventType implements EventData.
+func (*PaymentExpiring) EventType() EventType { return EventPaymentExpiring }
+
+// EventType implements EventData.
 func (*PaymentExpired) EventType() EventType { return EventPaymentExpired }
 
 // EventType implements EventData.

@@ -233,6 +233,30 @@ func (v jsonValue) time(target *time.Time) error {
 	return nil
 }
 
+// count reads a whole number that counts something.
+func (v jsonValue) count(target *int) error {
+	if err := v.notNull(); err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(string(v.raw))
+	if err != nil {
+		return refuse(CodeInvalidField, v.path, "must be a whole number")
+	}
+	*target = n
+	return nil
+}
+
+// object reads an object, calling take for every member.
+func (v jsonValue) object(take func(name string, v jsonValue) error) error {
+	if err := v.notNull(); err != nil {
+		return err
+	}
+	if v.raw[0] != '{' {
+		return refuse(CodeInvalidField, v.path, "must be an object")
+	}
+	return eachMember(v.raw, v.path, take)
+}
+
 // strings reads an object of strings.
 func (v jsonValue) strings(target *map[string]string) error {
 	if err := v.notNull(); err != nil {

@@ -20,7 +20,7 @@ func EventTypes() []EventType {
 		EventPaymentCreated, EventPaymentRouted, EventPaymentParked, EventPaymentActionRequired, EventPaymentAuthorized, EventPaymentDeclined,
 		EventPaymentOutcomeUnknown, EventPaymentOutcomeResolved, EventPaymentCaptured, EventPaymentCaptureFailed,
 		EventPaymentCaptureReversed,
-		EventPaymentVoided, EventPaymentVoidFailed, EventPaymentExpired, EventPaymentFailed, EventPaymentReviewOpened,
+		EventPaymentVoided, EventPaymentVoidFailed, EventPaymentExpiring, EventPaymentExpired, EventPaymentFailed, EventPaymentReviewOpened,
 		EventRefundCreated, EventRefundSucceeded, EventRefundFailed,
 		EventDisputeOpened, EventDisputeChallenged, EventDisputeAccepted, EventDisputeExpired, EventDisputeCanceled,
 		EventDisputeWon, EventDisputeLost,
@@ -58,6 +58,8 @@ func newEventData(t EventType) EventData {
 		return new(PaymentVoided)
 	case EventPaymentVoidFailed:
 		return new(PaymentVoidFailed)
+	case EventPaymentExpiring:
+		return new(PaymentExpiring)
 	case EventPaymentExpired:
 		return new(PaymentExpired)
 	case EventPaymentFailed:

@@ -115,6 +115,7 @@ func samplePaymentData() []messages.EventData {
 		&messages.PaymentCaptureReversed{Attempt: sampleAttempt(), Failure: sampleFailure(), AmountMinor: 1250, AmountCapturedMinor: 749},
 		&messages.PaymentVoided{OperationID: paymentIDText + "-2", Gateway: "primary", AmountReleasedMinor: 1999, Reason: "out of stock"},
 		&messages.PaymentVoidFailed{Attempt: sampleAttempt(), Failure: sampleFailure()},
+		&messages.PaymentExpiring{AmountCapturableMinor: 1250, CaptureBefore: later},
 		&messages.PaymentExpired{OperationID: paymentIDText + "-2", AmountReleasedMinor: 1999, Expired: messages.ExpiredAction},
 		&messages.PaymentFailed{OperationID: paymentIDText + "-1", Gateway: "primary", Failure: sampleFailure()},
 		&messages.PaymentReviewOpened{

@@ -56,7 +56,22 @@ func (c *Create) validate() error {
 		validateText("merchant_reference", c.MerchantReference, textLengthMax),
 		validateCountry(c.Country),
 		validateMetadata(c.Metadata),
+		c.Retry.validate(),
 	)
+}
+
+// retryAttemptsMax is what Visa lets a merchant try one card within 30 days, in its strictest reading.
+const retryAttemptsMax = 15
+
+func (r *Retry) validate() error {
+	switch {
+	case r == nil:
+		return nil
+	case r.MaxAttempts < 2 || r.MaxAttempts > retryAttemptsMax:
+		return refuse(CodeInvalidField, "retry.max_attempts", "must be from 2 to %d", retryAttemptsMax)
+	default:
+		return required("retry.until", !r.Until.IsZero())
+	}
 }
 
 func (c *Refund) validate() error {

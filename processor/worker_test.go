@@ -162,6 +162,9 @@ func TestRubbishBecomesADeadLetterByName(t *testing.T) {
 	if reasons[string(messages.CodeMissingIdempotencyKey)] != 1 {
 		t.Errorf("no dead letter for a missing key: %v", reasons)
 	}
+	if s.keeps("4111 1111") {
+		t.Error("a card number stays in the stream of commands")
+	}
 	for _, entry := range s.logs.All() {
 		for _, field := range entry.Context {
 			if strings.Contains(field.String, pan) {
@@ -171,6 +174,23 @@ func TestRubbishBecomesADeadLetterByName(t *testing.T) {
 	}
 	// And the worker goes on.
 	s.expect(s.outcome(newID(), "after", create("pm_card_visa")), messages.EventPaymentCaptured)
+}
+
+// keeps reports whether a text is anywhere in the stream of commands.
+func (s *system) keeps(text string) bool {
+	s.t.Helper()
+	stream, err := s.js.Stream(s.t.Context(), messages.StreamCommands)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	state := stream.CachedInfo().State
+	for seq := state.FirstSeq; seq <= state.LastSeq; seq++ {
+		msg, err := stream.GetMsg(s.t.Context(), seq)
+		if err == nil && strings.Contains(string(msg.Data), text) {
+			return true
+		}
+	}
+	return false
 }
 
 func TestADeadLetterIsRedriven(t *testing.T) {

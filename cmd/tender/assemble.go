@@ -216,6 +216,7 @@ func policy(cfg config.Config) payment.Policy {
 		UnknownReplays: r.UnknownReplays, UnknownLookups: r.UnknownLookups,
 		NotSentInitial: r.NotSentInitial, NotSentMax: r.NotSentMax, NotSentGiveUp: r.NotSentGiveUp,
 		PendingCheck: r.PendingCheck, AuthorizationExpiry: r.AuthExpiry, ActionExpiry: r.ActionExpiry,
+		ExpiryWarning: r.ExpiryWarning, SoftRetries: r.SoftRetries,
 		SentStale: sentStale(cfg),
 	}
 }

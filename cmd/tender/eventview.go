@@ -43,7 +43,7 @@ func (n narrator) describe(e messages.Event) string {
 	case *messages.PaymentAuthorized:
 		return join(n.amount(d.AmountMinor), "capture before "+moment(d.CaptureBefore))
 	case *messages.PaymentDeclined:
-		return join(d.Code, string(d.RecommendedAction))
+		return join(d.Code, string(d.RecommendedAction), next(moment(d.RetryAt)))
 	case *messages.PaymentOutcomeUnknown:
 		return join(string(d.Kind)+" of "+n.amount(d.AmountMinor), d.Detail, next(moment(d.NextCheckAt)))
 	case *messages.PaymentOutcomeResolved:
@@ -58,6 +58,8 @@ func (n narrator) describe(e messages.Event) string {
 		return join(n.some("released", d.AmountReleasedMinor), d.Reason)
 	case *messages.PaymentVoidFailed:
 		return failure(d.Failure)
+	case *messages.PaymentExpiring:
+		return join(n.amount(d.AmountCapturableMinor), "capture before "+moment(d.CaptureBefore))
 	case *messages.PaymentExpired:
 		return join(d.Expired, n.some("released", d.AmountReleasedMinor))
 	case *messages.PaymentFailed:

@@ -80,6 +80,9 @@ func (p *Payment) apply(e messages.Event) (problem string) {
 		return p.startOperation(e, Operation{
 			Kind: messages.OperationRefund, AmountMinor: d.AmountMinor, Reason: string(d.Reason),
 		}, d.Attempt)
+	case *messages.PaymentExpiring:
+		p.WarnAt = time.Time{}
+		return ""
 	case *messages.PaymentExpired:
 		return p.applyExpired(d)
 	case *messages.PaymentVoided:
@@ -104,12 +107,13 @@ func (p *Payment) applyCreated(e messages.Event, d *messages.PaymentCreated) str
 	p.CaptureMethod, p.PaymentMethod = d.CaptureMethod, d.PaymentMethod
 	p.CustomerID, p.MerchantReference, p.Country = d.CustomerID, d.MerchantReference, d.Country
 	p.Metadata, p.CorrelationID, p.CreatedAt = d.Metadata, e.CorrelationID, e.OccurredAt
+	p.Retry = d.Retry
 	return ""
 }
 
 func (p *Payment) applyRouted(e messages.Event, d *messages.PaymentRouted) string {
 	p.PaymentMethod, p.Gateway = d.PaymentMethod, d.Gateway
-	p.Decline = nil
+	p.Decline, p.RetryAt = nil, time.Time{}
 	op := Operation{
 		Kind: messages.OperationAuthorize, AmountMinor: d.AmountMinor, PaymentMethod: d.PaymentMethod,
 		Previous: d.PreviousOperationID, CausedBy: e.CausationID,

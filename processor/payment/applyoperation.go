@@ -192,7 +192,7 @@ func (p *Payment) applyOutcome(op *Operation, data messages.EventData) {
 		p.NextAction, p.ConfirmBefore = &d.NextAction, d.ConfirmBefore
 	case *messages.PaymentAuthorized:
 		p.settleAuthorization(op, d.GatewayReference, d.AmountMinor)
-		p.CaptureBefore = d.CaptureBefore
+		p.CaptureBefore, p.WarnAt = d.CaptureBefore, d.WarnAt
 	case *messages.PaymentCaptured:
 		if isAuthorization(op) {
 			p.settleAuthorization(op, d.GatewayReference, d.AmountMinor)
@@ -208,7 +208,7 @@ func (p *Payment) applyOutcome(op *Operation, data messages.EventData) {
 		op.settle(OperationFailed)
 		op.DeclineCode = d.Code
 		p.endAction(OperationFailed)
-		p.Decline = &d.Decline
+		p.Decline, p.RetryAt = &d.Decline, d.RetryAt
 		if d.Class == messages.DeclineNeverRetry {
 			p.Closed, p.FailureCode = messages.StatusFailed, d.Code
 		}

@@ -82,7 +82,7 @@ func (d *draft) create(c *messages.Create) {
 	d.record(&messages.PaymentCreated{
 		AmountMinor: c.AmountMinor, Currency: c.Currency, Exponent: exponent, CaptureMethod: method,
 		PaymentMethod: c.PaymentMethod, CustomerID: c.CustomerID, MerchantReference: c.MerchantReference,
-		Country: c.Country, Metadata: c.Metadata,
+		Country: c.Country, Metadata: c.Metadata, Retry: c.Retry,
 	})
 	d.authorize(c.PaymentMethod)
 }

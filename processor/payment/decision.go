@@ -19,6 +19,11 @@ type Policy struct {
 	PendingCheck time.Duration
 	// AuthorizationExpiry is how long an authorization lasts when the gateway doesn't say.
 	AuthorizationExpiry time.Duration
+	// ExpiryWarning is how long before an authorization lapses to warn of it; 0 is never.
+	ExpiryWarning time.Duration
+	// SoftRetries are the waits before the attempts that a producer asked for after soft declines, where the gateway
+	// gives no advice; the last one repeats.
+	SoftRetries []time.Duration
 	// ActionExpiry is how long a payment waits for the customer.
 	ActionExpiry time.Duration
 	// SentStale is the age at which a sent operation without an answer is taken up by whoever notices. It must be
@@ -34,6 +39,8 @@ func DefaultPolicy() Policy {
 		NotSentInitial: time.Second, NotSentMax: 5 * time.Minute, NotSentGiveUp: time.Hour,
 		PendingCheck:        time.Minute,
 		AuthorizationExpiry: 7 * 24 * time.Hour,
+		ExpiryWarning:       24 * time.Hour,
+		SoftRetries:         []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour},
 		ActionExpiry:        24 * time.Hour,
 		SentStale:           5 * time.Minute,
 	}

@@ -35,6 +35,7 @@ type Payment struct {
 	Country           string                 `json:"country,omitempty"`
 	Metadata          map[string]string      `json:"metadata,omitempty"`
 	CorrelationID     string                 `json:"correlation_id,omitempty"`
+	Retry             *messages.Retry        `json:"retry,omitempty"`
 
 	// What the gateways confirmed. Released is what was authorized and given back without being captured.
 	AuthorizedMinor int64 `json:"amount_authorized_minor"`
@@ -43,11 +44,14 @@ type Payment struct {
 	ReleasedMinor   int64 `json:"amount_released_minor"`
 
 	// Gateway and GatewayReference are those of the latest authorization.
-	Gateway          string               `json:"gateway,omitempty"`
-	GatewayReference string               `json:"gateway_reference,omitempty"`
-	CaptureBefore    time.Time            `json:"capture_before,omitzero"`
-	ConfirmBefore    time.Time            `json:"confirm_before,omitzero"`
-	NextAction       *messages.NextAction `json:"next_action,omitempty"`
+	Gateway          string    `json:"gateway,omitempty"`
+	GatewayReference string    `json:"gateway_reference,omitempty"`
+	CaptureBefore    time.Time `json:"capture_before,omitzero"`
+	ConfirmBefore    time.Time `json:"confirm_before,omitzero"`
+	// WarnAt is when to warn that the authorization is about to lapse; RetryAt when to try it again after a decline.
+	WarnAt     time.Time            `json:"warn_at,omitzero"`
+	RetryAt    time.Time            `json:"retry_at,omitzero"`
+	NextAction *messages.NextAction `json:"next_action,omitempty"`
 	// Decline is the latest decline of an authorization that has not been followed by another try.
 	Decline     *messages.Decline `json:"decline,omitempty"`
 	FailureCode string            `json:"failure_code,omitempty"`
@@ -127,16 +131,22 @@ func (p *Payment) DueAt() time.Time {
 		earliest(p.Operations[i].NextCheckAt)
 	}
 	earliest(p.expiresAt())
+	if p.Status == messages.StatusRequiresPaymentMethod {
+		earliest(p.RetryAt)
+	}
 	return due
 }
 
-// expiresAt is when an authorization that can still be captured, or a wait for the customer, ends. An operation in
+// expiresAt is when an authorization that can still be captured, or a wait for the customer, ends, or first is to be
+// warned of. An operation in
 // flight puts it off: what the gateway is doing with the authorization is not known until that settles.
 func (p *Payment) expiresAt() time.Time {
 	if p.Closed != "" || p.openAmong(isAuthorization, isCapture, isVoid) != nil {
 		return time.Time{}
 	}
 	switch {
+	case p.UncapturedMinor() > 0 && !p.WarnAt.IsZero():
+		return p.WarnAt
 	case p.UncapturedMinor() > 0:
 		return p.CaptureBefore
 	case p.NextAction != nil:

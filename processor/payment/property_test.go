@@ -75,9 +75,13 @@ func newMachine(t *rapid.T) *machine {
 	m.gateway.answers = map[string]messages.Outcome{}
 	m.route.Fallbacks = []string{"second", "third"}[:rapid.IntRange(0, 2).Draw(t, "fallbacks")]
 	m.route.FailoverOnDecline = rapid.Bool().Draw(t, "failover_on_decline")
-	m.take(m.do(create(rapid.SampledFrom([]messages.CaptureMethod{
+	body := create(rapid.SampledFrom([]messages.CaptureMethod{
 		messages.CaptureAutomatic, messages.CaptureManual, messages.CaptureManualMultiple,
-	}).Draw(t, "capture_method"))))
+	}).Draw(t, "capture_method"))
+	if rapid.Bool().Draw(t, "retry") {
+		body.Retry = &messages.Retry{MaxAttempts: 4, Until: start.Add(1000 * time.Hour)}
+	}
+	m.take(m.do(body))
 	return m
 }
 

@@ -53,8 +53,13 @@ func (d *draft) resume() {
 			return
 		}
 	}
-	if at := p.expiresAt(); !at.IsZero() && !at.After(now) {
+	switch at := p.expiresAt(); {
+	case !at.IsZero() && !at.After(now) && at.Equal(p.WarnAt):
+		d.record(&messages.PaymentExpiring{AmountCapturableMinor: p.UncapturedMinor(), CaptureBefore: p.CaptureBefore})
+	case !at.IsZero() && !at.After(now):
 		d.expire()
+	case p.Status == messages.StatusRequiresPaymentMethod && !p.RetryAt.IsZero() && !p.RetryAt.After(now):
+		d.retry()
 	}
 }
 

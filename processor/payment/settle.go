@@ -103,7 +103,9 @@ func (d *draft) settleDeclined(op *Operation, outcome messages.Outcome) {
 		d.failOver(op.ID, messages.FailoverDeclined)
 		return
 	case isAuthorization(op):
-		d.about(op, &messages.PaymentDeclined{Attempt: op.attempt(outcome), Decline: *outcome.Decline})
+		d.about(op, &messages.PaymentDeclined{
+			Attempt: op.attempt(outcome), Decline: *outcome.Decline, RetryAt: d.retryAt(op, *outcome.Decline),
+		})
 		return
 	}
 	d.fail(op, outcome, messages.Failure{
@@ -143,6 +145,7 @@ func (d *draft) succeed(op *Operation, outcome messages.Outcome) {
 		}
 		d.about(op, &messages.PaymentAuthorized{
 			Attempt: attempt, AmountMinor: op.AmountMinor, GatewayReference: reference, CaptureBefore: micros(before),
+			WarnAt: d.warnAt(before),
 		})
 	case messages.OperationCapture:
 		d.captured(op, attempt, reference)

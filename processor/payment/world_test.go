@@ -34,10 +34,12 @@ type world struct {
 }
 
 func newWorld(t failer) *world {
-	return &world{
+	w := &world{
 		t: t, now: start, policy: payment.DefaultPolicy(), p: &payment.Payment{},
 		route: payment.Route{Gateway: "primary", Rule: "default"},
 	}
+	w.policy.ExpiryWarning = 0
+	return w
 }
 
 func (w *world) env() payment.Env {
