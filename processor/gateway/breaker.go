@@ -13,6 +13,7 @@ import (
 var (
 	errFault     = errors.New("the gateway did not answer")
 	errAbandoned = errors.New("the caller gave up")
+	errBusy      = errors.New("the gateway asked to be left alone")
 )
 
 // windowBuckets is into how many parts the breaker's window is cut; the oldest part is forgotten at a time.
@@ -26,10 +27,15 @@ type breaker struct {
 	now     func() time.Time
 	// reopens is when the breaker lets probes through, in Unix nanoseconds.
 	reopens atomic.Int64
+	// since is when it came to its state, in Unix nanoseconds.
+	since atomic.Int64
+	// opened is what it had counted when it opened last.
+	opened atomic.Pointer[gobreaker.Counts]
 }
 
 func newBreaker(name string, s Settings) *breaker {
 	b := &breaker{name: name, openFor: s.Breaker.OpenFor, now: s.Now}
+	b.since.Store(b.now().UnixNano())
 	b.circuit = gobreaker.NewCircuitBreaker[verdict](gobreaker.Settings{
 		Name:         name,
 		MaxRequests:  uint32(s.Breaker.ProbesMax), //nolint:gosec // Validated to be positive; no one sets four thousand million probes.
@@ -38,31 +44,40 @@ func newBreaker(name string, s Settings) *breaker {
 		Timeout:      s.Breaker.OpenFor,
 		ReadyToTrip: func(c gobreaker.Counts) bool {
 			settled := c.TotalSuccesses + c.TotalFailures
-			return settled >= uint32(s.Breaker.RequestsMin) && //nolint:gosec // As above.
+			trips := settled >= uint32(s.Breaker.RequestsMin) && //nolint:gosec // As above.
 				float64(c.TotalFailures) >= s.Breaker.FailureRatio*float64(settled)
+			if trips {
+				b.opened.Store(&c)
+			}
+			return trips
 		},
 		OnStateChange: func(_ string, from, to gobreaker.State) {
+			now := b.now()
+			b.since.Store(now.UnixNano())
 			if to == gobreaker.StateOpen {
-				b.reopens.Store(b.now().Add(b.openFor).UnixNano())
+				b.reopens.Store(now.Add(b.openFor).UnixNano())
 			}
 			if s.OnStateChange != nil {
 				s.OnStateChange(name, stateOf(from), stateOf(to))
 			}
 		},
 		IsSuccessful: func(err error) bool { return err == nil },
-		IsExcluded:   func(err error) bool { return errors.Is(err, errAbandoned) },
+		IsExcluded:   func(err error) bool { return errors.Is(err, errAbandoned) || errors.Is(err, errBusy) },
 	})
 	return b
 }
 
 // through makes one try unless the breaker refuses it, and counts how it ended. A try that its caller gave up, as on a
-// shutdown, says nothing about the gateway and is not counted.
+// shutdown, says nothing about the gateway and is not counted. Nor is one that the gateway asked to make later: it lives, and the
+// pause that follows gives it the rest.
 func (b *breaker) through(caller context.Context, try func() verdict) verdict {
 	v, err := b.circuit.Execute(func() (verdict, error) {
 		v := try()
 		switch {
 		case answered(v.outcome.Kind):
 			return v, nil
+		case v.outcome.RetryAfter > 0:
+			return v, errBusy
 		case errors.Is(caller.Err(), context.Canceled):
 			return v, errAbandoned
 		default:
@@ -85,6 +100,17 @@ func (b *breaker) through(caller context.Context, try func() verdict) verdict {
 }
 
 func (b *breaker) state() State { return stateOf(b.circuit.State()) }
+
+// standing returns the state, since when, and the tries and failures that speak for it.
+func (b *breaker) standing() (state State, since time.Time, tries, failures int) {
+	// Asking for the state first moves the window on, so that the counts are those of now.
+	state = b.state()
+	counts := b.circuit.Counts()
+	if opened := b.opened.Load(); state != StateClosed && opened != nil {
+		counts = *opened
+	}
+	return state, time.Unix(0, b.since.Load()).UTC(), int(counts.TotalSuccesses + counts.TotalFailures), int(counts.TotalFailures)
+}
 
 func stateOf(s gobreaker.State) State {
 	switch s {

@@ -12,17 +12,21 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// Guard is a Gateway with bounds around it: so many calls at once, so long for each, a few quick tries under the same idempotency
-// key, and a circuit breaker that leaves a failing gateway alone. It checks every answer, and it holds send
+// Guard is a Gateway with bounds around it: so many calls at once and a second, so long for each, a few quick tries under the same
+// idempotency key, and a circuit breaker that leaves a failing gateway alone. It checks every answer, and it holds send
 // certainty over all tries of a call. It may be used concurrently.
 //
+// A gateway that did not do what it was asked and says when to come back (RetryAfter with OutcomeNotSent or OutcomeUnknown) is left
+// alone by every call for that long, at most for a minute. Such an answer is not held against it by the breaker.
+//
 // Quick tries follow what did not reach the gateway and what came back as a fault: a connection cut, a 5xx, a 429 whose Retry-After
-// is short enough. They never follow a timeout (its time is spent), a refusal by the breaker or for want of a place, or an answer.
+// is short enough. They never follow a timeout (its time is spent), a refusal by the breaker or for want of a place or of rate, or an answer.
 type Guard struct {
 	name     string
 	gateway  Gateway
 	settings Settings
 	places   chan struct{}
+	limiter  *limiter
 	breaker  *breaker
 }
 
@@ -40,7 +44,7 @@ func NewGuard(name string, g Gateway, s Settings) (*Guard, error) {
 	}
 	return &Guard{
 		name: name, gateway: g, settings: s,
-		places: make(chan struct{}, s.ConcurrencyMax), breaker: newBreaker(name, s),
+		places: make(chan struct{}, s.ConcurrencyMax), limiter: newLimiter(name, s), breaker: newBreaker(name, s),
 	}, nil
 }
 
@@ -50,8 +54,8 @@ func (g *Guard) Name() string { return g.name }
 // State returns where the circuit breaker stands now.
 func (g *Guard) State() State { return g.breaker.state() }
 
-// Do implements [Gateway]. Outcome.Tries counts the calls that were made; RetryAfter is set when the breaker is open or no place was
-// free. If any try may have reached the gateway, the outcome is not OutcomeNotSent. It returns within the timeout of the
+// Do implements [Gateway]. Outcome.Tries counts the calls that were made; RetryAfter is set when the breaker is open, no place was
+// free, the rate was used up or the gateway asks to be left alone. If any try may have reached the gateway, the outcome is not OutcomeNotSent. It returns within the timeout of the
 // operation's kind, provided the gateway honours its context.
 func (g *Guard) Do(ctx context.Context, op messages.Operation) messages.Outcome {
 	timeout, known := g.settings.Timeouts.of(op.Kind)
@@ -62,7 +66,7 @@ func (g *Guard) Do(ctx context.Context, op messages.Operation) messages.Outcome 
 }
 
 // Lookup implements [Gateway]. It never returns OutcomeNotSent: a question that could not be asked leaves the operation as unknown as
-// it was. RetryAfter is set when the breaker is open or no place was free.
+// it was. RetryAfter is set as for Do.
 func (g *Guard) Lookup(ctx context.Context, op messages.Operation) messages.Outcome {
 	o := g.run(ctx, g.settings.Timeouts.Lookup, call{op: op, ask: g.gateway.Lookup, lookup: true})
 	if o.Kind == messages.OutcomeNotSent {
@@ -139,7 +143,8 @@ func (g *Guard) try(ctx, caller context.Context, c call) messages.Outcome {
 		if !v.again || tries >= g.settings.Retry.TriesMax {
 			return settled(v.outcome, tries, doubt)
 		}
-		pause := max(min(pauses.NextBackOff(), g.settings.Retry.Max), v.outcome.RetryAfter)
+		// Calls that were told to stay away for the same time don't come back in one moment.
+		pause := min(pauses.NextBackOff(), g.settings.Retry.Max) + v.outcome.RetryAfter
 		late := g.settings.Now().Sub(began)+pause > g.settings.Retry.Total
 		if late || !waited(ctx, pause) {
 			return settled(v.outcome, tries, doubt)
@@ -147,8 +152,13 @@ func (g *Guard) try(ctx, caller context.Context, c call) messages.Outcome {
 	}
 }
 
-// once makes one try, if the breaker lets it through.
+// once makes one try, if rate and breaker let it through. An open breaker refuses without using up the rate.
 func (g *Guard) once(ctx, caller context.Context, c call) verdict {
+	if g.breaker.state() != StateOpen {
+		if refusal, ok := g.limiter.admit(ctx, g.settings.QueueWait); !ok {
+			return verdict{outcome: refusal}
+		}
+	}
 	return g.breaker.through(caller, func() (v verdict) {
 		defer func() {
 			if value := recover(); value != nil {
@@ -164,6 +174,9 @@ func (g *Guard) once(ctx, caller context.Context, c call) verdict {
 			return verdict{outcome: unknown("gateway %s: its answer makes no sense: %s", g.name, problem), called: true}
 		}
 		o.RetryAfter = max(o.RetryAfter, 0)
+		if o.RetryAfter > 0 && !answered(o.Kind) {
+			g.limiter.pause(o.RetryAfter)
+		}
 		return verdict{outcome: o, called: true, again: !answered(o.Kind)}
 	})
 }

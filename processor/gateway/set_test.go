@@ -1,11 +1,10 @@
 package gateway_test
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 )
@@ -35,23 +34,6 @@ func TestSet(t *testing.T) {
 	if _, err := gateway.NewSet(named("one"), named("one")); err == nil {
 		t.Error("two gateways of one name are taken")
 	}
-
-	router, err := gateway.NewRouter(set, "second")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := gateway.Choice{Gateway: "second", Rule: gateway.RuleDefault}
-	if choice, ok := router.Route(gateway.Facts{Tenant: "acme"}); !ok || !cmp.Equal(choice, want) {
-		t.Errorf("routed to %+v, want %+v", choice, want)
-	}
-	for _, missing := range []string{"", "third"} {
-		if _, err := gateway.NewRouter(set, missing); err == nil {
-			t.Errorf("the default route %q is taken", missing)
-		}
-	}
-	if _, ok := (gateway.Router{}).Route(gateway.Facts{}); ok {
-		t.Error("a router without routes has one")
-	}
 }
 
 func TestNewGuardRefuses(t *testing.T) {
@@ -66,6 +48,10 @@ func TestNewGuardRefuses(t *testing.T) {
 		"a negative number of probes":     func(s *gateway.Settings) { s.Breaker.ProbesMax = -1 },
 		"a negative window":               func(s *gateway.Settings) { s.Breaker.Window = -1 },
 		"a negative time for quick tries": func(s *gateway.Settings) { s.Retry.Total = -1 },
+		"a negative rate":                 func(s *gateway.Settings) { s.Rate.PerSecond = -1 },
+		"a rate that is no number":        func(s *gateway.Settings) { s.Rate.PerSecond = math.NaN() },
+		"an endless rate":                 func(s *gateway.Settings) { s.Rate.PerSecond = math.Inf(1) },
+		"a negative burst":                func(s *gateway.Settings) { s.Rate = gateway.Rate{PerSecond: 1, Burst: -1} },
 	} {
 		var s gateway.Settings
 		change(&s)

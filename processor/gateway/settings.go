@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/seed-384b1f8a/tender/messages"
@@ -13,8 +14,9 @@ type Settings struct {
 	Timeouts Timeouts
 	// ConcurrencyMax is how many calls may be under way at once.
 	ConcurrencyMax int
-	// QueueWait is how long a call waits for a free place before it is reported as not sent.
+	// QueueWait is how long a call waits for a free place, and a try for its turn, before it is reported as not sent.
 	QueueWait time.Duration
+	Rate      Rate
 	Retry     Retry
 	Breaker   Breaker
 
@@ -35,6 +37,14 @@ type Timeouts struct {
 	Void      time.Duration
 	Refund    time.Duration
 	Lookup    time.Duration
+}
+
+// Rate is how often the gateway may be called through one Guard. Every try counts, and every lookup. The zero value is no limit.
+type Rate struct {
+	// PerSecond is how many calls are made in a second on average, such as 25, or 0.5 for one every other second.
+	PerSecond float64
+	// Burst is how many may be made in one moment after a rest; 0 is 1, which keeps within the provider's limit however it counts.
+	Burst int
 }
 
 // Retry bounds the quick tries inside one call. They are for faults of a moment; a timer retries what takes longer.
@@ -88,6 +98,7 @@ func (s Settings) withDefaults() Settings {
 	s.Timeouts.Lookup = or(s.Timeouts.Lookup, d.Timeouts.Lookup)
 	s.ConcurrencyMax = or(s.ConcurrencyMax, d.ConcurrencyMax)
 	s.QueueWait = or(s.QueueWait, d.QueueWait)
+	s.Rate.Burst = or(s.Rate.Burst, 1)
 	s.Retry.TriesMax = or(s.Retry.TriesMax, d.Retry.TriesMax)
 	s.Retry.Initial = or(s.Retry.Initial, d.Retry.Initial)
 	s.Retry.Max = or(s.Retry.Max, d.Retry.Max)
@@ -136,11 +147,15 @@ func (s Settings) validate() error {
 	positive("breaker's window", s.Breaker.Window)
 	positive("breaker's open time", s.Breaker.OpenFor)
 	counted("number of calls at once", s.ConcurrencyMax)
+	counted("burst of calls", s.Rate.Burst)
 	counted("number of tries", s.Retry.TriesMax)
 	counted("breaker's least number of tries", s.Breaker.RequestsMin)
 	counted("breaker's number of probes", s.Breaker.ProbesMax)
 	if ratio := s.Breaker.FailureRatio; !(ratio > 0 && ratio <= 1) {
 		errs = append(errs, fmt.Errorf("breaker's failure ratio must be over 0 and at most 1, is %v", ratio))
+	}
+	if calls := s.Rate.PerSecond; !(calls >= 0) || math.IsInf(calls, 0) {
+		errs = append(errs, fmt.Errorf("rate must be a number of calls a second, 0 for no limit, is %v", calls))
 	}
 	return errors.Join(errs...)
 }
