@@ -165,14 +165,20 @@ func TestKilledSessionsLoseNothing(t *testing.T) {
 	b.wantClean()
 }
 
-func TestStandbyIsWorthARetry(t *testing.T) {
+// After a failover a connection may have been left on what is now a standby.
+func TestConnectionToAStandbyIsGivenUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.exec(`ALTER ROLE ` + servingRole + ` IN DATABASE ` + b.database() + ` SET default_transaction_read_only = on`)
-	s := b.newStore(newPool(t, b.url, asServingRole), store.Config{})
-	err := s.Commit(t.Context(), first(create(newID(), "k1", "")))
-	if !store.Retryable(err) || errors.Is(err, store.ErrOutcomeUnknown) {
+	role := `ALTER ROLE ` + servingRole + ` IN DATABASE ` + b.database()
+	b.exec(role + ` SET default_transaction_read_only = on`)
+	s := b.newStore(newPool(t, b.url, asServingRole, func(cfg *pgxpool.Config) { cfg.MaxConns = 1 }), store.Config{})
+	c := first(create(newID(), "k1", ""))
+	if err := s.Commit(t.Context(), c); !store.Retryable(err) || errors.Is(err, store.ErrOutcomeUnknown) {
 		t.Errorf("got %v, want an error that is worth a retry", err)
+	}
+	b.exec(role + ` RESET default_transaction_read_only`)
+	if err := s.Commit(t.Context(), c); err != nil {
+		t.Errorf("the pool still has the connection: %v", err)
 	}
 }
 

@@ -63,7 +63,7 @@ func TestTimerFollowsThePayment(t *testing.T) {
 	b := setup(t)
 	paymentID := newID()
 	p := b.handle(create(paymentID, "c", messages.CaptureManual), succeeded(), start()).payment
-	b.wantTimer(paymentID, p.CaptureBefore)
+	b.wantTimer(paymentID, p.DueAt())
 	p = b.handle(command(paymentID, "p", &messages.Capture{}), unknown(), start().Add(time.Second)).payment
 	b.wantTimer(paymentID, start().Add(6*time.Second))
 	if p.Status != messages.StatusUnknown {
@@ -242,9 +242,9 @@ func TestSweepLooksPastOtherTimers(t *testing.T) {
 	refund := command(paymentID, "r", &messages.Refund{})
 	d := payment.Decide(p, refund, env(start()))
 	b.commit(change(p, d, claimOf(refund, d)))
-	b.wantTimer(paymentID, p.CaptureBefore)
+	b.wantTimer(paymentID, p.DueAt())
 	if swept, err := b.store.SweepStale(t.Context(), start().Add(time.Hour), time.Minute, 100); err != nil || swept != 1 {
 		t.Errorf("swept %d, %v; want 1", swept, err)
 	}
-	b.wantTimer(paymentID, p.CaptureBefore)
+	b.wantTimer(paymentID, p.DueAt())
 }
