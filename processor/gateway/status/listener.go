@@ -1,0 +1,104 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// reportsPending is how many reports may wait for a Listener before some are dropped.
+const reportsPending = 65_536
+
+// quiet is how long nothing may be heard before Collect takes it that everybody has answered.
+const quiet = 250 * time.Millisecond
+
+// answerTimeout bounds how long the server may take to confirm a subscription.
+const answerTimeout = 10 * time.Second
+
+// Listener hears the reports of every instance. It is used by one goroutine at a time. Close it when it is no longer used.
+type Listener struct {
+	nc  *nats.Conn
+	sub *nats.Subscription
+}
+
+// Listen begins to hear reports: those made after it has returned. It fails when the server does not answer within ten seconds.
+func Listen(ctx context.Context, nc *nats.Conn) (*Listener, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	sub, err := nc.SubscribeSync(SubjectReports)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", SubjectReports, err)
+	}
+	l := &Listener{nc: nc, sub: sub}
+	if err := errors.Join(sub.SetPendingLimits(reportsPending, -1), nc.FlushWithContext(ctx)); err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on %s: %w", SubjectReports, err), l.Close())
+	}
+	return l, nil
+}
+
+// Ask makes every instance report at once.
+func (l *Listener) Ask() error {
+	if err := l.nc.Publish(SubjectRequest, nil); err != nil {
+		return fmt.Errorf("ask on %s: %w", SubjectRequest, err)
+	}
+	return nil
+}
+
+// Next waits for the next report. It fails with the context's error when ctx ends first, and when the connection does. What is no
+// report is passed over.
+func (l *Listener) Next(ctx context.Context) (Report, error) {
+	for {
+		msg, err := l.sub.NextMsgWithContext(ctx)
+		if errors.Is(err, nats.ErrSlowConsumer) {
+			continue // Some were dropped; later ones say how things are now.
+		}
+		if err != nil {
+			return Report{}, fmt.Errorf("hear %s: %w", SubjectReports, err)
+		}
+		if r, err := decode(msg.Subject, msg.Data); err == nil {
+			return r, nil
+		}
+	}
+}
+
+// Close ends the listening.
+func (l *Listener) Close() error {
+	if err := l.sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		return fmt.Errorf("stop listening on %s: %w", SubjectReports, err)
+	}
+	return nil
+}
+
+// Collect asks all instances and returns what they answer, one report for each gateway of each, sorted by gateway and instance.
+// How many there are is not known: it waits for the first answer until the deadline of ctx, which it must have, and then until
+// there has been none for a moment. That nobody answered is no error.
+func Collect(ctx context.Context, nc *nats.Conn) (reports []Report, err error) {
+	l, err := Listen(ctx, nc)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	if err := l.Ask(); err != nil {
+		return nil, err
+	}
+	var b Board
+	var heard time.Time // the same for all: nothing grows old here
+	r, err := l.Next(ctx)
+	for err == nil {
+		b.Put(r, heard)
+		r, err = l.nextWithin(ctx, quiet)
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return nil, err
+	}
+	return b.Reports(heard), nil
+}
+
+func (l *Listener) nextWithin(ctx context.Context, d time.Duration) (Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return l.Next(ctx)
+}
