@@ -35,7 +35,7 @@ func setup(t testing.TB) *bundle { return setupOn(t, harness.NATS(t)) }
 func setupOn(t testing.TB, bus *harness.NATSServer, login ...string) *bundle {
 	t.Helper()
 	b := &bundle{t: t, url: harness.Database(t), bus: bus}
-	b.pool = b.newPool()
+	b.pool = b.newPool("test")
 	b.exec(outbox.SchemaV1())
 	b.nc, b.js = b.connect(login...)
 	b.provision(stream())
@@ -58,9 +58,15 @@ func stream() jetstream.StreamConfig {
 	}
 }
 
-func (b *bundle) newPool() *pgxpool.Pool {
+// newPool opens a pool whose sessions carry a name.
+func (b *bundle) newPool(name string) *pgxpool.Pool {
 	b.t.Helper()
-	pool, err := pgxpool.New(b.t.Context(), b.url)
+	config, err := pgxpool.ParseConfig(b.url)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	config.ConnConfig.RuntimeParams["application_name"] = name
+	pool, err := pgxpool.NewWithConfig(b.t.Context(), config)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -67,13 +67,13 @@ func TestInspectNamesTheOwners(t *testing.T) {
 	}
 }
 
-// listeners counts the sessions of relays: they ran LISTEN and hold or try the locks.
+// listeners counts the sessions of relays that tried the locks and now wait for notifications.
 func (b *bundle) listeners() int {
 	b.t.Helper()
 	var n int
 	err := b.pool.QueryRow(b.t.Context(), `
 		SELECT count(*) FROM pg_stat_activity
-		WHERE datname = current_database() AND state = 'idle' AND query LIKE '%pg_try_advisory_lock%'`).Scan(&n)
+		WHERE datname = current_database() AND state = 'idle' AND query LIKE $1`, "%pg_try_advisory_lock%").Scan(&n)
 	if err != nil {
 		b.t.Fatal(err)
 	}
