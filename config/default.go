@@ -80,6 +80,7 @@ func newGateway() Gateway {
 			Lookup:    5 * time.Second,
 		},
 		ConcurrencyMax: 256,
+		Rate:           Rate{Burst: 1},
 		Retry:          GatewayRetry{TriesMax: 3, Initial: 50 * time.Millisecond, Max: time.Second},
 		Breaker: Breaker{
 			FailureRatio: 0.5,

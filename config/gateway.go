@@ -9,6 +9,7 @@ type Gateway struct {
 	APIKey         Secret
 	Timeouts       Timeouts
 	ConcurrencyMax int
+	Rate           Rate
 	Retry          GatewayRetry
 	Breaker        Breaker
 }
@@ -29,6 +30,12 @@ type Timeouts struct {
 	Void      time.Duration
 	Refund    time.Duration
 	Lookup    time.Duration
+}
+
+// Rate bounds the calls to a gateway by time, per process.
+type Rate struct {
+	PerSecond float64 // 0: no limit
+	Burst     int
 }
 
 // GatewayRetry bounds the quick tries of one call, all of them under the same idempotency key.

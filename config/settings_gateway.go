@@ -13,6 +13,8 @@ func gatewaySettings(prefix string, g *Gateway) []setting {
 		{"timeouts.refund", "The same for a refund.", duration(&g.Timeouts.Refund)},
 		{"timeouts.lookup", "The same for a lookup of an earlier operation.", duration(&g.Timeouts.Lookup)},
 		{"concurrency_max", "Calls at once, per process. With several gateways keep it below worker.slots_max, so that a slow one starves nobody.", whole(&g.ConcurrencyMax, "count")},
+		{"rate.per_second", "Calls in a second at most, per process: the provider's own limit, divided among the workers; may be less than 1. What waits longer than a moment is parked. 0: no limit.", ratio(&g.Rate.PerSecond)},
+		{"rate.burst", "Calls in one moment after a rest. 1 keeps within the provider's limit however it counts.", whole(&g.Rate.Burst, "count")},
 		{"retry.tries_max", "Quick tries of one call, the first included; all under the same idempotency key.", whole(&g.Retry.TriesMax, "count")},
 		{"retry.initial", "First wait between them; grows each time.", duration(&g.Retry.Initial)},
 		{"retry.max", "Longest wait between them.", duration(&g.Retry.Max)},

@@ -40,6 +40,11 @@ func (c Config) validateGateway(f *findings, key string, g Gateway) {
 		f.add(key+".concurrency_max", "must be below worker.slots_max (%d), or this gateway alone could hold every slot; not %d", slots, g.ConcurrencyMax)
 	}
 
+	if !(g.Rate.PerSecond >= 0) {
+		f.add(key+".rate.per_second", "must not be negative (0 is no limit), not %s", fmt.Sprint(g.Rate.PerSecond))
+	}
+	f.within(key+".rate.burst", g.Rate.Burst, 1, 1_000_000)
+
 	f.within(key+".retry.tries_max", g.Retry.TriesMax, 1, 10)
 	f.positive(key+".retry.initial", g.Retry.Initial)
 	f.atLeast(key+".retry.max", g.Retry.Max, g.Retry.Initial)
