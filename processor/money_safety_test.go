@@ -25,7 +25,7 @@ import (
 )
 
 // payments is how many payments the money-safety test makes, with about four commands each.
-const payments = 1500
+const payments = 2000
 
 // TestMoneyIsSafe sends payments with every fault of the simulators mixed in, commands doubled, out of order and at
 // once, to three workers of which two are killed and replaced, over two gateways with failover. Then the simulators'
