@@ -10,8 +10,10 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -98,12 +100,47 @@ func prepareHome(ctx context.Context, dir string, installed programs, as account
 	return h, nil
 }
 
+// predecessorWait is how long a server that was left behind in a kept folder may take to end. Its parent has died, which
+// tells it to.
+const predecessorWait = 10 * time.Second
+
+// awaitPredecessor waits for a server that still runs in the folder, because the process that started it was killed.
+func awaitPredecessor(ctx context.Context, h *home) {
+	limit, cancel := context.WithTimeout(ctx, predecessorWait)
+	defer cancel()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for {
+		content, err := os.ReadFile(filepath.Join(h.data(), "postmaster.pid"))
+		if err != nil {
+			return
+		}
+		first, _, _ := strings.Cut(string(content), "\n")
+		pid, err := strconv.Atoi(strings.TrimSpace(first))
+		if err != nil || !processAlive(pid) {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-limit.Done():
+			return // PostgreSQL itself says what is wrong.
+		}
+	}
+}
+
+// processAlive reports whether there is a process of that number.
+func processAlive(pid int) bool {
+	found, err := os.FindProcess(pid)
+	return err == nil && !errors.Is(found.Signal(syscall.Signal(0)), os.ErrProcessDone)
+}
+
 // start tries free ports until one is not lost to another program; a port that was asked for is tried once.
 func start(ctx context.Context, o PostgresOptions, h *home, installed programs, as account) (*Postgres, error) {
 	password, err := h.password()
 	if err != nil {
 		return nil, err
 	}
+	awaitPredecessor(ctx, h)
 	for try := 1; ; try++ {
 		port := o.Port
 		if port == 0 {
@@ -233,6 +270,28 @@ func (pg *Postgres) DropDatabase(ctx context.Context, database string) error {
 	})
 	if err != nil {
 		return fmt.Errorf("drop database %s: %w", database, err)
+	}
+	return nil
+}
+
+// CreateRole makes a role that may log in, or leaves the one that is there, and gives it the password. It has no rights
+// but those of everybody.
+func (pg *Postgres) CreateRole(ctx context.Context, name, password string) error {
+	role := pgx.Identifier{name}.Sanitize()
+	err := pg.administer(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "CREATE ROLE "+role+" LOGIN")
+		if refused := (*pgconn.PgError)(nil); err != nil && (!errors.As(err, &refused) || refused.Code != "42710") { // duplicate_object
+			return err
+		}
+		quoted, err := conn.PgConn().EscapeString(password)
+		if err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, "ALTER ROLE "+role+" PASSWORD '"+quoted+"'")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("create role %s: %w", name, err)
 	}
 	return nil
 }

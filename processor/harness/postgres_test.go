@@ -199,3 +199,25 @@ func takePort(t *testing.T) *net.TCPAddr {
 	t.Cleanup(func() { _ = listener.Close() })
 	return listener.Addr().(*net.TCPAddr)
 }
+
+func TestCreateRoleMayBeRepeated(t *testing.T) {
+	t.Parallel()
+	pg := startPostgres(t, harness.PostgresOptions{})
+	for _, password := range []string{"first", "it's the second"} {
+		if err := pg.CreateRole(t.Context(), "clerk", password); err != nil {
+			t.Fatal(err)
+		}
+		address, err := url.Parse(pg.URL("postgres"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		address.User = url.UserPassword("clerk", password)
+		conn, err := pgx.Connect(t.Context(), address.String())
+		if err != nil {
+			t.Fatalf("log in with the password %q: %v", password, err)
+		}
+		if err := conn.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
