@@ -1,5 +1,7 @@
-// Package protocol is Tender's open gateway protocol: JSON over HTTP/1.1, small enough to put in front of anything that moves money.
-// It owns the messages on the wire and what each of them proves; package httpgw is its client, package sim a server.
+// Package protocol is Tender's open gateway protocol: JSON over HTTP/1.1 or over NATS, small enough to put in front of anything that
+// moves money. It owns the messages on the wire and what each of them proves. Over HTTP, package httpgw is its client and package
+// sim a server, and [OpenAPI] describes it for other languages; over NATS, package natsgw is its client and package
+// connector a server. It opens no connection and keeps nothing.
 //
 // # Requests
 //
@@ -37,7 +39,24 @@
 //	                           tell whether the limit stood before the server or behind it
 //	500  internal              the server failed and does not know how far it got: unknown
 //	503  unavailable           as 500
+//	424  not_done              the server has proof that it did nothing for this request and will do nothing because of it: its own
+//	                           provider could not be connected to, the request's deadline had passed, no place was free. Not
+//	                           sent. It says nothing of earlier requests for the operation
 //
 // Every other status, every redirect, and a body that is not what its status promises are unknown: something that does not speak
 // the protocol has answered.
+//
+// # Deadline
+//
+// A request may say in the header Tender-Deadline, in RFC 3339, how long the client waits. A server that takes a
+// request up later than that should answer not_done instead of doing it. That is a safeguard where requests can be held up on
+// their way, as in NATS; it is only as good as the clocks agree, and the idempotency key is what holds without it.
+//
+// # Over NATS
+//
+// A server, called a connector, answers requests on payments.gateway.<gateway>.<endpoint>, where the endpoint is a kind of operation
+// or lookup ([Subject]). Every body is a messages.Operation, that of a lookup too. The reply's body is an [Answer] or a [Problem] as
+// over HTTP; the statuses above are left out, since the body alone says which it is. A problem also comes with the
+// headers that NATS services give errors, and Retry-After is a header of the reply. All instances of a connector
+// listen in one queue group ([ServiceName]), so that one of them gets a request.
 package protocol

@@ -26,36 +26,47 @@ type Exchange struct {
 	Lookup bool
 }
 
-// Reply is what came back over HTTP, read to its end.
+// Reply is what came back, read to its end.
 type Reply struct {
+	// Status is that of HTTP, over whatever it came.
 	Status     int
 	Body       []byte
 	RetryAfter time.Duration
 }
 
+// IsAnswer reports whether the reply's status is that of an [Answer].
+func (r Reply) IsAnswer() bool {
+	return r.Status == http.StatusOK || r.Status == http.StatusAccepted || r.Status == http.StatusPaymentRequired
+}
+
 // Outcome says what a reply proves. It never fails: what is not a proper reply of the protocol proves nothing and is unknown.
 func (e Exchange) Outcome(r Reply) messages.Outcome {
-	switch r.Status {
-	case http.StatusOK, http.StatusAccepted, http.StatusPaymentRequired:
-		var a Answer
-		if err := decodeOne(json.NewDecoder(bytes.NewReader(r.Body)), &a); err != nil {
+	if r.IsAnswer() {
+		a, err := decodeAnswer(r.Body)
+		if err != nil {
 			return unknown("the gateway answered %d with %v", r.Status, err)
 		}
 		if status, ok := Status(a.Outcome); !ok || status != r.Status {
 			return unknown("the gateway answered %d with outcome %q", r.Status, Shown(string(a.Outcome)))
 		}
 		return e.Answered(a)
-	default:
-		var body envelope
-		err := decodeOne(json.NewDecoder(bytes.NewReader(r.Body)), &body)
-		if err != nil || body.Error == nil {
-			return withRest(unknown("the gateway answered %d, which is not of its protocol", r.Status), r.RetryAfter)
-		}
-		if status, ok := body.Error.Code.Status(); !ok || status != r.Status {
-			return withRest(unknown("the gateway answered %d with code %q", r.Status, Shown(string(body.Error.Code))), r.RetryAfter)
-		}
-		return e.Refused(*body.Error, r.RetryAfter)
 	}
+	p, err := DecodeProblem(r.Body)
+	if err != nil {
+		return withRest(unknown("the gateway answered %d, which is not of its protocol", r.Status), r.RetryAfter)
+	}
+	if status, ok := p.Code.Status(); !ok || status != r.Status {
+		return withRest(unknown("the gateway answered %d with code %q", r.Status, Shown(string(p.Code))), r.RetryAfter)
+	}
+	return e.Refused(p, r.RetryAfter)
+}
+
+func decodeAnswer(body []byte) (Answer, error) {
+	var a Answer
+	if err := decodeOne(json.NewDecoder(bytes.NewReader(body)), &a); err != nil {
+		return Answer{}, err
+	}
+	return a, nil
 }
 
 // Answered says what an answer proves.
@@ -89,6 +100,8 @@ func (e Exchange) Refused(p Problem, retryAfter time.Duration) messages.Outcome 
 	case p.Code == CodeInvalidRequest && !e.Lookup:
 		d := gateway.ClassifyDecline(string(CodeInvalidRequest), "", "")
 		return messages.Outcome{Kind: messages.OutcomeDeclined, Decline: &d, Detail: detail}
+	case p.Code == CodeNotDone && !e.Lookup:
+		return messages.Outcome{Kind: messages.OutcomeNotSent, Detail: detail, RetryAfter: retryAfter}
 	case p.Code == CodeUnauthorized && !e.Lookup:
 		return messages.Outcome{Kind: messages.OutcomeNotSent, Detail: detail, RetryAfter: max(retryAfter, credentialsRest)}
 	case p.Code == CodeUnauthorized:

@@ -43,10 +43,7 @@ func TestOperationsArriveAsTheyWereSent(t *testing.T) {
 func TestEveryCodeHasItsOwnStatus(t *testing.T) {
 	t.Parallel()
 	seen := make(map[int]protocol.Code)
-	for _, c := range []protocol.Code{
-		protocol.CodeInvalidRequest, protocol.CodeUnauthorized, protocol.CodeOperationNotFound, protocol.CodeInProgress,
-		protocol.CodeIdempotencyConflict, protocol.CodeRateLimited, protocol.CodeInternal, protocol.CodeUnavailable,
-	} {
+	for _, c := range protocol.Codes() {
 		status, ok := c.Status()
 		if other, taken := seen[status]; !ok || taken {
 			t.Errorf("%s has status %d, as has %q", c, status, other)
@@ -63,9 +60,9 @@ func FuzzOutcome(f *testing.F) {
 	for _, body := range []string{
 		`{"operation_id":"op-1","outcome":"succeeded"}`, `{"operation_id":"op-1","outcome":"declined","decline_code":"lost_card"}`,
 		`{"operation_id":"op-2","outcome":"pending"}`, `{"error":{"code":"unauthorized"}}`, `{"error":{"code":"invalid_request"}}`,
-		`{"error":{"code":"operation_not_found"}}`, `null`, `{"error":null}`,
+		`{"error":{"code":"operation_not_found"}}`, `{"error":{"code":"not_done"}}`, `null`, `{"error":null}`,
 	} {
-		for _, status := range []int{200, 202, 400, 401, 402, 404, 500} {
+		for _, status := range []int{200, 202, 400, 401, 402, 404, 424, 500} {
 			f.Add(status, []byte(body), false)
 			f.Add(status, []byte(body), true)
 		}
@@ -89,7 +86,7 @@ func FuzzOutcome(f *testing.F) {
 				t.Errorf("%s by status %d and %q", o.Kind, status, body)
 			}
 		case messages.OutcomeNotSent:
-			if status != 401 || lookup {
+			if status != 401 && status != 424 || lookup {
 				t.Errorf("%s by status %d and %q", o.Kind, status, body)
 			}
 		case messages.OutcomeNotFound:

@@ -19,6 +19,14 @@ const (
 	PathHealth     = "/healthz"
 )
 
+// The headers of the protocol, the same over HTTP and over NATS.
+const (
+	// HeaderDeadline holds how long the client of a request waits, as [FormatDeadline] writes it.
+	HeaderDeadline = "Tender-Deadline"
+	// HeaderRetryAfter holds how many whole seconds a server asks to be left alone.
+	HeaderRetryAfter = "Retry-After"
+)
+
 // BodyBytesMax is the longest body either side reads.
 const BodyBytesMax = 64 << 10
 
@@ -52,7 +60,16 @@ const (
 	CodeRateLimited         Code = "rate_limited"
 	CodeInternal            Code = "internal"
 	CodeUnavailable         Code = "unavailable"
+	CodeNotDone             Code = "not_done"
 )
+
+// Codes returns every code there is.
+func Codes() []Code {
+	return []Code{
+		CodeInvalidRequest, CodeUnauthorized, CodeOperationNotFound, CodeInProgress, CodeIdempotencyConflict, CodeRateLimited,
+		CodeInternal, CodeUnavailable, CodeNotDone,
+	}
+}
 
 // Problem is the body of every answer that is not an [Answer].
 type Problem struct {
@@ -98,6 +115,8 @@ func (c Code) Status() (int, bool) {
 		return http.StatusInternalServerError, true
 	case CodeUnavailable:
 		return http.StatusServiceUnavailable, true
+	case CodeNotDone:
+		return http.StatusFailedDependency, true
 	default:
 		return 0, false
 	}
@@ -110,6 +129,33 @@ func EncodeProblem(p Problem) []byte {
 		panic(fmt.Sprintf("encode a problem of two strings: %v", err))
 	}
 	return body
+}
+
+// DecodeProblem reads the body of a problem. It fails when the body is something else.
+func DecodeProblem(body []byte) (Problem, error) {
+	var e envelope
+	if err := decodeOne(json.NewDecoder(bytes.NewReader(body)), &e); err != nil {
+		return Problem{}, fmt.Errorf("decode problem: %w", err)
+	}
+	if e.Error == nil {
+		return Problem{}, errors.New("decode problem: the body has no error")
+	}
+	return *e.Error, nil
+}
+
+// FormatDeadline returns what HeaderDeadline holds.
+func FormatDeadline(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// ParseDeadline reads HeaderDeadline; "" is the zero time, for a client that does not say.
+func ParseDeadline(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read %s: %w", HeaderDeadline, err)
+	}
+	return t, nil
 }
 
 // DecodeOperation reads the body of a request. A field it does not know is refused: the client means something by it.

@@ -1,0 +1,95 @@
+package protocol
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// Encode returns the reply that proves to a client what the outcome says, for a server whose gateway is a
+// gateway.Gateway: [Exchange.Outcome] of it is the outcome again, its detail behind the code of a problem. What the protocol has
+// no words for becomes unknown.
+//
+// A decline travels as its codes; the client's side classifies them anew (gateway.ClassifyDecline). Tries does not travel.
+func (e Exchange) Encode(o messages.Outcome) Reply {
+	switch o.Kind {
+	case messages.OutcomeSucceeded, messages.OutcomeRequiresAction, messages.OutcomePending:
+		return e.encodeAnswer(o)
+	case messages.OutcomeDeclined:
+		switch {
+		case o.Decline == nil:
+			return encodeProblem(CodeInternal, "declined without a decline", o.RetryAfter)
+		case o.Decline.Code == string(CodeInvalidRequest) && !e.Lookup:
+			return encodeProblem(CodeInvalidRequest, o.Detail, o.RetryAfter)
+		default:
+			return e.encodeAnswer(o)
+		}
+	case messages.OutcomeNotSent:
+		return encodeProblem(CodeNotDone, o.Detail, o.RetryAfter)
+	case messages.OutcomeNotFound:
+		if e.Lookup {
+			return encodeProblem(CodeOperationNotFound, o.Detail, o.RetryAfter)
+		}
+		return encodeProblem(CodeInternal, "not_found to a request that was not a lookup", o.RetryAfter)
+	case messages.OutcomeUnknown:
+		return encodeProblem(CodeInternal, o.Detail, o.RetryAfter)
+	default:
+		return encodeProblem(CodeInternal, fmt.Sprintf("unknown outcome %q", o.Kind), o.RetryAfter)
+	}
+}
+
+func (e Exchange) encodeAnswer(o messages.Outcome) Reply {
+	status, ok := Status(o.Kind)
+	if !ok {
+		panic(fmt.Sprintf("no status for outcome %s", o.Kind))
+	}
+	a := Answer{
+		OperationID: e.OperationID, Outcome: o.Kind, GatewayReference: o.GatewayReference, AmountMinor: o.AmountMinor,
+		NextAction: o.NextAction, CaptureBefore: o.CaptureBefore,
+	}
+	if o.Decline != nil {
+		a.DeclineCode, a.NetworkDeclineCode, a.NetworkAdviceCode = o.Decline.Code, o.Decline.NetworkDeclineCode, o.Decline.NetworkAdviceCode
+	}
+	body, err := json.Marshal(a)
+	if err != nil {
+		// The one thing that JSON cannot say is a year beyond 9999.
+		return encodeProblem(CodeInternal, "the answer cannot be written: "+err.Error(), o.RetryAfter)
+	}
+	return Reply{Status: status, Body: body, RetryAfter: o.RetryAfter}
+}
+
+func encodeProblem(code Code, message string, retryAfter time.Duration) Reply {
+	status, ok := code.Status()
+	if !ok {
+		status = http.StatusInternalServerError
+	}
+	return Reply{Status: status, Body: EncodeProblem(Problem{Code: code, Message: fit(message)}), RetryAfter: retryAfter}
+}
+
+// fit makes a detail fit to be sent: short, and without what looks like a card number.
+func fit(detail string) string { return string(messages.MaskCardNumbers([]byte(Shown(detail)))) }
+
+// retryAfterMax is the longest rest a server is believed to want.
+const retryAfterMax = 24 * time.Hour
+
+// FormatRetryAfter returns what HeaderRetryAfter holds, in whole seconds rounded up; "" for no rest.
+func FormatRetryAfter(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+}
+
+// ParseRetryAfter reads HeaderRetryAfter in whole seconds, the protocol's only form; 0 if it is something else. A rest over a day is
+// taken for one day.
+func ParseRetryAfter(s string) time.Duration {
+	seconds, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return min(time.Duration(seconds)*time.Second, retryAfterMax)
+}
