@@ -1,0 +1,171 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Cards are the payment methods that a server offers for tests. An empty one leaves its rules out.
+type Cards struct {
+	// Approved is authorized, captured and refunded up to 10,000 minor units. It is needed.
+	Approved string
+	// Declined is declined with DeclineCode.
+	Declined    string
+	DeclineCode string
+	// Challenged requires the customer's action and can be confirmed without it.
+	Challenged string
+	// Slow is approved after longer than a quarter of a second.
+	Slow string
+}
+
+// SimulatorCards are those of package sim.
+func SimulatorCards() Cards {
+	return Cards{
+		Approved: "pm_card_visa",
+		Declined: "pm_card_visa_chargeDeclinedInsufficientFunds", DeclineCode: "insufficient_funds",
+		Challenged: "pm_card_threeDSecure2Required", Slow: "sim_slow_500",
+	}
+}
+
+// Options say how to run the rules. The zero value runs all of them against a server with the simulator's cards.
+type Options struct {
+	// Cards are the server's; the zero value is SimulatorCards.
+	Cards Cards
+	// Currency is one that the server takes, and OtherCurrency another one; "" are USD and EUR.
+	Currency, OtherCurrency string
+	// Tenant stands in every operation; "" is acme.
+	Tenant string
+	// CallTimeout is how long one call may take; 0 is 10 s.
+	CallTimeout time.Duration
+	// Rules are the names of those to run; none runs all.
+	Rules []string
+	// OnResult, if not nil, hears of every result as it comes.
+	OnResult func(Result)
+}
+
+// Verdict is how a server did by one rule.
+type Verdict string
+
+// The verdicts.
+const (
+	Pass Verdict = "pass"
+	Fail Verdict = "fail"
+	// LeftOut means that the server or the way to it offers nothing to check the rule with.
+	LeftOut Verdict = "left_out"
+)
+
+// Result is what came of one rule.
+type Result struct {
+	Rule    string  `json:"rule"`
+	Demand  string  `json:"demand"`
+	Verdict Verdict `json:"verdict"`
+	// Reason says what was wrong, or why the rule was left out.
+	Reason string `json:"reason,omitempty"`
+	// Evidence is what was said, one exchange after the other, up to what was wrong. It comes with a breach.
+	Evidence []string `json:"evidence,omitempty"`
+}
+
+// Report is what came of a run, in the order of the rules.
+type Report struct {
+	Results []Result `json:"results"`
+}
+
+// Breaches counts the rules that were broken.
+func (r Report) Breaches() int { return r.count(Fail) }
+
+// Kept counts the rules that were kept.
+func (r Report) Kept() int { return r.count(Pass) }
+
+// LeftOut counts the rules that could not be checked.
+func (r Report) LeftOut() int { return r.count(LeftOut) }
+
+func (r Report) count(v Verdict) int {
+	n := 0
+	for _, result := range r.Results {
+		if result.Verdict == v {
+			n++
+		}
+	}
+	return n
+}
+
+// ErrUnreachable means that nothing answered at all, so that no rule was checked.
+var ErrUnreachable = errors.New("the server cannot be reached")
+
+// ErrUnknownRule means that a rule was asked for that does not exist.
+var ErrUnknownRule = errors.New("there is no such rule")
+
+// ErrNoCard means that Cards lacks an approved one.
+var ErrNoCard = errors.New("no approved card is named")
+
+// Run checks the rules one after the other. A server that breaks rules is no error: it is in the report. Run fails with
+// ErrUnreachable, ErrUnknownRule or ErrNoCard before it has begun, and with what ended ctx, the report holding what came before.
+func Run(ctx context.Context, target *Target, o Options) (Report, error) {
+	o = o.withDefaults()
+	if o.Cards.Approved == "" {
+		return Report{}, ErrNoCard
+	}
+	rules, err := choose(o.Rules)
+	if err != nil {
+		return Report{}, err
+	}
+	if err := target.reach(ctx, o.CallTimeout); err != nil {
+		return Report{}, err
+	}
+	var report Report
+	for _, rule := range rules {
+		result := rule.check(ctx, target, o)
+		if ctx.Err() != nil {
+			return report, fmt.Errorf("check %s: %w", rule.Name, context.Cause(ctx))
+		}
+		report.Results = append(report.Results, result)
+		if o.OnResult != nil {
+			o.OnResult(result)
+		}
+	}
+	return report, nil
+}
+
+func choose(names []string) ([]Rule, error) {
+	if len(names) == 0 {
+		return Rules(), nil
+	}
+	var chosen []Rule
+	for _, rule := range Rules() {
+		if slices.Contains(names, rule.Name) {
+			chosen = append(chosen, rule)
+		}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(chosen, func(r Rule) bool { return r.Name == name }) {
+			return nil, fmt.Errorf("%w: %q, only %s", ErrUnknownRule, name, strings.Join(ruleNames(), ", "))
+		}
+	}
+	return chosen, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Cards == (Cards{}) {
+		o.Cards = SimulatorCards()
+	}
+	o.Currency = or(o.Currency, "USD")
+	o.OtherCurrency = or(o.OtherCurrency, "EUR")
+	if o.OtherCurrency == o.Currency {
+		o.OtherCurrency = "USD"
+	}
+	o.Tenant = or(o.Tenant, "acme")
+	o.CallTimeout = or(o.CallTimeout, 10*time.Second)
+	return o
+}
+
+func or[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}

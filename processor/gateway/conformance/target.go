@@ -1,0 +1,170 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway"
+	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
+	"github.com/seed-384b1f8a/tender/processor/gateway/natsgw"
+	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
+)
+
+// Target is a server under test and the way to it. One with a Gateway only is in process: the rules about what stands on the
+// wire are left out. Close it when it is no longer used.
+type Target struct {
+	// Gateway reaches the server as Tender does.
+	Gateway gateway.Gateway
+
+	wire  wire
+	http  *httpWire
+	nats  *natsWire
+	close func()
+}
+
+// wire reaches a server below Gateway: it sends bodies as they are.
+type wire interface {
+	// post sends a body to where operations of a kind are made. It fails when nothing came back.
+	post(ctx context.Context, kind messages.OperationKind, body []byte) (protocol.Reply, error)
+	// lookup asks for an operation that need not exist.
+	lookup(ctx context.Context, operationID string) (protocol.Reply, error)
+}
+
+// OverHTTP returns the server at a base address. The API key is sent as a bearer token, "" sends none.
+func OverHTTP(address, apiKey string) (*Target, error) {
+	g, err := httpgw.New(httpgw.Config{URL: address, APIKey: apiKey})
+	if err != nil {
+		return nil, fmt.Errorf("reach the server over HTTP: %w", err)
+	}
+	base, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("reach the server over HTTP: %w", err)
+	}
+	w := &httpWire{base: base, apiKey: apiKey, transport: &http.Transport{}}
+	return &Target{Gateway: g, wire: w, http: w, close: func() {
+		g.Close()
+		w.transport.CloseIdleConnections()
+	}}, nil
+}
+
+// OverNATS returns the connector of the gateway with that name. Closing the target leaves the connection open.
+func OverNATS(nc *nats.Conn, name string) (*Target, error) {
+	g, err := natsgw.New(nc, name)
+	if err != nil {
+		return nil, fmt.Errorf("reach the connector over NATS: %w", err)
+	}
+	w := &natsWire{nc: nc, name: name}
+	return &Target{Gateway: g, wire: w, nats: w}, nil
+}
+
+// Close lets go of the connections that the target made.
+func (t *Target) Close() {
+	if t.close != nil {
+		t.close()
+	}
+}
+
+// reach finds out whether anything answers.
+func (t *Target) reach(ctx context.Context, timeout time.Duration) error {
+	if t.wire == nil {
+		return nil
+	}
+	within, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if _, err := t.wire.lookup(within, uuid.NewString()+"-1"); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("reach the server: %w", context.Cause(ctx))
+		}
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return nil
+}
+
+// httpWire speaks HTTP without minding what it means.
+type httpWire struct {
+	base      *url.URL
+	apiKey    string
+	transport *http.Transport
+}
+
+func (w *httpWire) withKey(apiKey string) *httpWire {
+	return &httpWire{base: w.base, apiKey: apiKey, transport: w.transport}
+}
+
+func (w *httpWire) post(ctx context.Context, _ messages.OperationKind, body []byte) (protocol.Reply, error) {
+	return w.send(ctx, http.MethodPost, w.base.JoinPath(protocol.PathOperations), body)
+}
+
+func (w *httpWire) lookup(ctx context.Context, operationID string) (protocol.Reply, error) {
+	return w.get(ctx, protocol.PathOperation+url.PathEscape(operationID))
+}
+
+func (w *httpWire) get(ctx context.Context, path string) (protocol.Reply, error) {
+	return w.send(ctx, http.MethodGet, w.base.JoinPath(path), nil)
+}
+
+func (w *httpWire) send(ctx context.Context, method string, address *url.URL, body []byte) (protocol.Reply, error) {
+	request, err := http.NewRequestWithContext(ctx, method, address.String(), bytes.NewReader(body))
+	if err != nil {
+		return protocol.Reply{}, fmt.Errorf("build request: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if w.apiKey != "" {
+		request.Header.Set("Authorization", "Bearer "+w.apiKey)
+	}
+	response, err := w.transport.RoundTrip(request)
+	if err != nil {
+		return protocol.Reply{}, fmt.Errorf("%s %s: %w", method, address.Path, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	read, err := io.ReadAll(io.LimitReader(response.Body, protocol.BodyBytesMax))
+	if err != nil {
+		return protocol.Reply{}, fmt.Errorf("%s %s: read the answer: %w", method, address.Path, err)
+	}
+	return protocol.Reply{
+		Status: response.StatusCode, Body: read,
+		RetryAfter: protocol.ParseRetryAfter(response.Header.Get(protocol.HeaderRetryAfter)),
+	}, nil
+}
+
+// natsWire sends requests over NATS without minding what they mean.
+type natsWire struct {
+	nc   *nats.Conn
+	name string
+}
+
+func (w *natsWire) post(ctx context.Context, kind messages.OperationKind, body []byte) (protocol.Reply, error) {
+	return w.request(ctx, string(kind), body, nil)
+}
+
+func (w *natsWire) lookup(ctx context.Context, operationID string) (protocol.Reply, error) {
+	op := NewPayment().Void()
+	op.ID = operationID
+	return w.request(ctx, protocol.EndpointLookup, encode(op), nil)
+}
+
+func (w *natsWire) request(ctx context.Context, endpoint string, body []byte, headers map[string]string) (protocol.Reply, error) {
+	request := nats.NewMsg(protocol.Subject(w.name, endpoint))
+	request.Data = body
+	for name, value := range headers {
+		request.Header.Set(name, value)
+	}
+	reply, err := w.nc.RequestMsgWithContext(ctx, request)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return protocol.Reply{}, fmt.Errorf("no connector answers on %s: %w", request.Subject, err)
+	case err != nil:
+		return protocol.Reply{}, fmt.Errorf("ask on %s: %w", request.Subject, err)
+	}
+	return protocol.ReadReply(reply.Data), nil
+}

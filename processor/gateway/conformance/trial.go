@@ -1,0 +1,250 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
+)
+
+// settlePause is how long to wait before asking again what is not settled yet.
+const settlePause = 20 * time.Millisecond
+
+// trial is one rule being checked. Once something was wrong, what follows does nothing, so that a rule reads as a list of
+// what should happen. It may be used concurrently.
+type trial struct {
+	target  *Target
+	options Options
+
+	mu     sync.Mutex
+	steps  []string
+	reason string
+}
+
+// payment returns a fresh payment.
+func (t *trial) payment() *Payment {
+	p := NewPayment()
+	p.Currency, p.Tenant = t.options.Currency, t.options.Tenant
+	return p
+}
+
+// breached notes what was wrong, if it is the first.
+func (t *trial) breached(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.reason == "" {
+		t.reason = fmt.Sprintf(format, args...)
+	}
+}
+
+// over reports whether something was wrong already, or nobody wants to know any more.
+func (t *trial) over(ctx context.Context) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reason != "" || ctx.Err() != nil
+}
+
+func (t *trial) note(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.steps = append(t.steps, fmt.Sprintf(format, args...))
+}
+
+// do makes one call.
+func (t *trial) do(ctx context.Context, op messages.Operation) messages.Outcome {
+	if t.over(ctx) {
+		return messages.Outcome{}
+	}
+	o := t.call(ctx, op, t.target.Gateway.Do)
+	t.note("%s: %s", asked(op), told(o))
+	return o
+}
+
+func (t *trial) lookup(ctx context.Context, op messages.Operation) messages.Outcome {
+	if t.over(ctx) {
+		return messages.Outcome{}
+	}
+	o := t.call(ctx, op, t.target.Gateway.Lookup)
+	t.note("look up %s: %s", op.ID, told(o))
+	return o
+}
+
+// call bounds a call. A gateway that is tested in process may panic; that is its breach, and not the end of the run.
+func (t *trial) call(
+	ctx context.Context, op messages.Operation, ask func(context.Context, messages.Operation) messages.Outcome,
+) (o messages.Outcome) {
+	ctx, cancel := context.WithTimeout(ctx, t.options.CallTimeout)
+	defer cancel()
+	defer func() {
+		if value := recover(); value != nil {
+			t.note("%s", debug.Stack())
+			t.breached("%s: the gateway panicked: %v", asked(op), value)
+		}
+	}()
+	return ask(ctx, op)
+}
+
+// settled asks under the same key until there is an answer, as Tender does when two workers are at the same operation.
+func (t *trial) settled(ctx context.Context, op messages.Operation) messages.Outcome {
+	return t.until(ctx, "is not settled", func(ctx context.Context) (messages.Outcome, bool) {
+		o := t.do(ctx, op)
+		return o, o.Kind != messages.OutcomeUnknown
+	})
+}
+
+// until repeats a call for as long as one call may take.
+func (t *trial) until(ctx context.Context, what string, call func(context.Context) (messages.Outcome, bool)) messages.Outcome {
+	limit := time.NewTimer(t.options.CallTimeout)
+	defer limit.Stop()
+	again := time.NewTicker(settlePause)
+	defer again.Stop()
+	for {
+		o, done := call(ctx)
+		if done || t.over(ctx) {
+			return o
+		}
+		select {
+		case <-again.C:
+		case <-limit.C:
+			t.breached("the operation %s after %s: %s", what, t.options.CallTimeout, told(o))
+			return o
+		case <-ctx.Done():
+			return o
+		}
+	}
+}
+
+// want wants the outcome to be of a kind.
+func (t *trial) want(op messages.Operation, o messages.Outcome, kinds ...messages.OutcomeKind) {
+	for _, kind := range kinds {
+		if o.Kind == kind {
+			return
+		}
+	}
+	t.breached("%s: want %s, got %s", asked(op), oneOf(kinds), told(o))
+}
+
+// succeed makes an operation that has to succeed, with the amount that was asked for if it says one.
+func (t *trial) succeed(ctx context.Context, op messages.Operation) messages.Outcome {
+	o := t.do(ctx, op)
+	t.succeeded(op, o)
+	return o
+}
+
+func (t *trial) succeeded(op messages.Operation, o messages.Outcome) {
+	t.want(op, o, messages.OutcomeSucceeded)
+	if o.AmountMinor != 0 && op.AmountMinor != 0 && o.AmountMinor != op.AmountMinor {
+		t.breached("%s: it says it moved %d", asked(op), o.AmountMinor)
+	}
+	if op.Kind == messages.OperationAuthorize && o.GatewayReference == "" {
+		t.breached("%s: succeeded without a reference", asked(op))
+	}
+}
+
+// refund makes a refund that has to be accepted: it may take its time.
+func (t *trial) refund(ctx context.Context, op messages.Operation) messages.Outcome {
+	o := t.do(ctx, op)
+	t.want(op, o, messages.OutcomeSucceeded, messages.OutcomePending)
+	return o
+}
+
+// decline makes an operation that has to be declined, with a code.
+func (t *trial) decline(ctx context.Context, op messages.Operation) messages.Outcome {
+	o := t.do(ctx, op)
+	t.declined(op, o)
+	return o
+}
+
+func (t *trial) declined(op messages.Operation, o messages.Outcome) {
+	t.want(op, o, messages.OutcomeDeclined)
+	if o.Decline == nil || o.Decline.Code == "" {
+		t.breached("%s: declined without a code", asked(op))
+	}
+}
+
+// authorized returns a payment with that much set aside.
+func (t *trial) authorized(ctx context.Context, amountMinor int64) *Payment {
+	p := t.payment()
+	p.Reference = t.succeed(ctx, p.Authorize(t.options.Cards.Approved, amountMinor)).GatewayReference
+	return p
+}
+
+// charged returns a payment with that much captured.
+func (t *trial) charged(ctx context.Context, amountMinor int64) *Payment {
+	p := t.payment()
+	p.Reference = t.succeed(ctx, p.Charge(t.options.Cards.Approved, amountMinor)).GatewayReference
+	return p
+}
+
+// same wants two answers about one operation to say the same. What was pending may have come through.
+func (t *trial) same(op messages.Operation, what string, first, second messages.Outcome) {
+	if first.Kind == messages.OutcomePending && second.Kind != messages.OutcomePending {
+		t.want(op, second, messages.OutcomeSucceeded, messages.OutcomeDeclined)
+		return
+	}
+	if !reflect.DeepEqual(essence(first), essence(second)) {
+		t.breached("%s: %s says %s, the first answer was %s", asked(op), what, told(second), told(first))
+	}
+}
+
+// essence is what an outcome says of the operation, without what it says of the call.
+func essence(o messages.Outcome) messages.Outcome {
+	o.Tries, o.Detail, o.RetryAfter = 0, "", 0
+	o.CaptureBefore = o.CaptureBefore.UTC().Round(0)
+	return o
+}
+
+// asked names an operation to a person.
+func asked(op messages.Operation) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s", op.Kind, op.ID)
+	if op.Kind != messages.OperationVoid {
+		fmt.Fprintf(&b, " of %d %s", op.AmountMinor, op.Currency)
+	}
+	if op.PaymentMethod != "" {
+		fmt.Fprintf(&b, " with %s", op.PaymentMethod)
+	}
+	if op.GatewayReference != "" {
+		fmt.Fprintf(&b, " on %s", protocol.Shown(op.GatewayReference))
+	}
+	if op.Final {
+		b.WriteString(", final")
+	}
+	return b.String()
+}
+
+// told repeats an outcome to a person.
+func told(o messages.Outcome) string {
+	var b strings.Builder
+	b.WriteString(string(o.Kind))
+	if o.Kind == "" {
+		b.WriteString("nothing")
+	}
+	if o.Decline != nil {
+		fmt.Fprintf(&b, " with %s", protocol.Shown(o.Decline.Code))
+	}
+	if o.GatewayReference != "" {
+		fmt.Fprintf(&b, " as %s", protocol.Shown(o.GatewayReference))
+	}
+	if o.AmountMinor != 0 {
+		fmt.Fprintf(&b, " over %d", o.AmountMinor)
+	}
+	if o.Detail != "" {
+		fmt.Fprintf(&b, " (%s)", o.Detail)
+	}
+	return b.String()
+}
+
+func oneOf(kinds []messages.OutcomeKind) string {
+	names := make([]string, 0, len(kinds))
+	for _, kind := range kinds {
+		names = append(names, string(kind))
+	}
+	return strings.Join(names, " or ")
+}
