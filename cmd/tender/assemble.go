@@ -115,6 +115,10 @@ func (p *process) run(ctx context.Context) error {
 	// What the last commands lead to is published after them.
 	after, stopAfter := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAfter()
+	reporter, err := p.reporter()
+	if err != nil {
+		return err
+	}
 
 	var first, second sync.WaitGroup
 	start := func(group *sync.WaitGroup, ctx context.Context, role config.Role, run func(context.Context) error) {
@@ -138,6 +142,7 @@ func (p *process) run(ctx context.Context) error {
 	if p.plays(config.RoleWorker) {
 		worker := processor.NewWorker(p.parts(), workerConfig(p.cfg))
 		start(&first, ctx, config.RoleWorker, worker.Run)
+		start(&second, after, config.RoleWorker, reporter.Run)
 	}
 	p.log.Info("ready", zap.Any("roles", p.cfg.Roles), zap.Stringer("nats", p.cfg.NATS.URL), zap.Stringer("postgres", p.cfg.Postgres.URL))
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -11,19 +12,22 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/gateway/status"
 )
 
 // gateways are the configured gateways, each behind its guard, and the way to them.
 type gateways struct {
 	set    *gateway.Set
 	router gateway.Router
+	// feed carries the changes of their breakers to whoever reports on them.
+	feed   *status.Feed
 	closes []func()
 }
 
 // openGateways makes the gateways; it connects to none of them yet. wrap, if not nil, may put something between a gateway and
 // its guard.
 func openGateways(cfg config.Config, log *zap.Logger, wrap func(name string, g gateway.Gateway) gateway.Gateway) (*gateways, error) {
-	all := &gateways{}
+	all := &gateways{feed: status.NewFeed(time.Now)}
 	guards := make([]*gateway.Guard, 0, len(cfg.Gateways))
 	for _, name := range slices.Sorted(maps.Keys(cfg.Gateways)) {
 		settings := cfg.Gateways[name]
@@ -35,7 +39,7 @@ func openGateways(cfg config.Config, log *zap.Logger, wrap func(name string, g g
 		if wrap != nil {
 			g = wrap(name, g)
 		}
-		guard, err := gateway.NewGuard(name, g, guardSettings(settings, log))
+		guard, err := gateway.NewGuard(name, g, guardSettings(settings, log, all.feed))
 		if err != nil {
 			all.close()
 			return nil, fmt.Errorf("gateway %s: %w", name, err)
@@ -82,16 +86,18 @@ func (all *gateways) close() {
 }
 
 // guardSettings translates the bounds of one gateway.
-func guardSettings(cfg config.Gateway, log *zap.Logger) gateway.Settings {
+func guardSettings(cfg config.Gateway, log *zap.Logger, feed *status.Feed) gateway.Settings {
 	t, r, b := cfg.Timeouts, cfg.Retry, cfg.Breaker
 	return gateway.Settings{
 		Timeouts:       gateway.Timeouts{Authorize: t.Authorize, Capture: t.Capture, Void: t.Void, Refund: t.Refund, Lookup: t.Lookup},
 		ConcurrencyMax: cfg.ConcurrencyMax,
+		Rate:           gateway.Rate{PerSecond: cfg.Rate.PerSecond, Burst: cfg.Rate.Burst},
 		Retry:          gateway.Retry{TriesMax: r.TriesMax, Initial: r.Initial, Max: r.Max},
 		Breaker: gateway.Breaker{
 			FailureRatio: b.FailureRatio, RequestsMin: b.RequestsMin, Window: b.Window, OpenFor: b.OpenFor, ProbesMax: b.ProbesMax,
 		},
 		OnStateChange: func(name string, from, to gateway.State) {
+			feed.Changed(name, to)
 			log.Warn("the breaker of a gateway changed", zap.String("gateway", name),
 				zap.String("from", string(from)), zap.String("to", string(to)))
 		},

@@ -98,25 +98,3 @@ func newPayRefund(c *cli) *cobra.Command {
 		return body
 	})
 }
-
-func newPayResolve(c *cli) *cobra.Command {
-	body := &messages.Resolve{}
-	cmd := &cobra.Command{
-		Use:   "resolve PAYMENT",
-		Short: "Record what you found out about an operation in manual review (operators only)",
-		Long: `Resolve ends a manual review: you have asked the payment provider, by other means than tender could, whether the operation
-happened. What you say becomes part of the history under your name, and moves the payment on.`,
-		Example: `  tender history 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10         # names the operation
-  tender pay resolve 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 --operation 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10-1 \
-      --outcome succeeded --actor jane@example.com --reason "in the settlement file of 3 March" --wait`,
-		Args: cobra.ExactArgs(1),
-	}
-	flags := cmd.Flags()
-	flags.StringVar(&body.OperationID, "operation", "", "`id` of the operation, as in tender get and tender history")
-	flags.StringVar((*string)(&body.Outcome), "outcome", "", "`what` happened at the gateway: succeeded or failed")
-	flags.StringVar(&body.Actor, "actor", "", "`who` found out: you")
-	flags.StringVar(&body.Reason, "reason", "", "`how` you know")
-	flags.StringVar(&body.Evidence, "evidence", "", "what shows it, such as a `link`")
-	flags.StringVar(&body.GatewayReference, "gateway-reference", "", "the gateway's `id` of what it did")
-	return newPayCommand(c, cmd, messages.CommandResolve, func() messages.CommandBody { return body })
-}
