@@ -1,8 +1,10 @@
 package deployments_test
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -10,6 +12,8 @@ import (
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway"
+	"github.com/seed-384b1f8a/tender/processor/gateway/status"
 	"github.com/seed-384b1f8a/tender/processor/harness"
 )
 
@@ -119,6 +123,9 @@ func TestNATSPermissions(t *testing.T) {
 		{"acme", publish, "$JS.API.CONSUMER.MSG.NEXT.PAYMENTS_CMD.workers", false},
 		{"acme", publish, "$JS.ACK.PAYMENTS_CMD.workers.1.1.1.1.1", false},
 		{"acme", publish, "$JS.API.CONSUMER.CREATE.PAYMENTS_EVT.mine.payments.evt.acme.>", false},
+		{"acme", publish, "payments.ops.gateway.status", false},
+		{"acme", publish, "payments.ops.gateway.primary.one", false},
+		{"acme", subscribe, "payments.ops.>", false},
 		{"acme", subscribe, "payments.evt.acme.>", true},
 		{"acme", subscribe, "payments.evt.acme.*.*." + id, true},
 		{"acme", subscribe, "payments.evt.globex.>", false},
@@ -139,11 +146,15 @@ func TestNATSPermissions(t *testing.T) {
 		{"serve", publish, "$JS.API.STREAM.DELETE.PAYMENTS_EVT", false},
 		{"serve", publish, "$JS.API.STREAM.PURGE.PAYMENTS_CMD", false},
 		{"serve", publish, "$JS.API.STREAM.UPDATE.PAYMENTS_CMD", false},
+		{"serve", publish, "payments.ops.gateway.primary.one", true},
+		{"serve", subscribe, "payments.ops.gateway.status", true},
 		{"serve", subscribe, "payments.cmd.>", false},
 
 		{"operator", publish, "payments.cmd.acme.resolve." + id, true},
 		{"operator", publish, "$JS.API.STREAM.NAMES", true},
 		{"operator", publish, "payments.evt.acme.payment.captured." + id, false},
+		{"operator", publish, "payments.ops.gateway.status", true},
+		{"operator", publish, "payments.ops.gateway.primary.one", false},
 		{"operator", subscribe, "payments.>", true},
 		{"operator", subscribe, "$SYS.>", false},
 
@@ -228,6 +239,41 @@ func TestNATSCarriesACommand(t *testing.T) {
 		t.Errorf("acme saw %s, want %s", got.Subject, event)
 	}
 }
+
+// TestNATSCarriesTheStateOfGateways asks and answers with nothing but the shipped permissions.
+func TestNATSCarriesTheStateOfGateways(t *testing.T) {
+	bus := startBus(t)
+	guard, err := gateway.NewGuard("primary", idle{}, gateway.Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := gateway.NewSet(guard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reporter, err := status.NewReporter(connectAs(t, bus, "serve"), set, status.NewFeed(time.Now),
+		status.Config{Instance: "one", Heartbeat: time.Hour, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- reporter.Run(ctx) }()
+	operator := connectAs(t, bus, "operator")
+	harness.Eventually(t, "the operator is answered", func() bool {
+		asking, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		reports, err := status.Collect(asking, operator)
+		return err == nil && len(reports) == 1
+	})
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("serve reports: %v", err)
+	}
+}
+
+// idle is a gateway that nobody calls.
+type idle struct{ gateway.Gateway }
 
 func streams(t *testing.T, conn *nats.Conn) jetstream.JetStream {
 	t.Helper()
