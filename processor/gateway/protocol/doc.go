@@ -52,6 +52,25 @@
 // request up later than that should answer not_done instead of doing it. That is a safeguard where requests can be held up on
 // their way, as in NATS; it is only as good as the clocks agree, and the idempotency key is what holds without it.
 //
+// # Webhooks
+//
+// A server may tell of its own accord what became of an operation, what was taken back later, and of disputes: it POSTs an [Event] to
+// <base>/webhooks/<gateway>, and again, with growing pauses and for as long as it can, until the answer is 200 to 299. An event is
+// sent again under the same event_id, by which the receiver knows it. Order does not matter, and an event may come before the
+// answer to the operation that it is about.
+//
+//	operation.succeeded, .declined, .requires_action, .pending   as an [Answer] with that outcome
+//	operation.reversed                                           a success is taken back, wholly or by amount_minor
+//	dispute.opened, .challenged, .accepted, .expired, .canceled, .won, .lost
+//
+// The tenant, the payment_id and the operation_id are those that came with the operation. The header Tender-Signature holds
+// "t=<unix seconds>,v1=<hex>", where v1 is HMAC-SHA256 over "<unix seconds>.<body>" with a secret that both sides keep, over the body as
+// it is sent ([Sign]); each try is signed anew, since the receiver refuses a signature that is some minutes old. While a secret is
+// being replaced, the header may have one v1 for each.
+//
+// The receiver answers 400 to what it does not trust or can't read, 413 to more than 256 KiB, and 503 when it cannot store the
+// event now.
+//
 // # Over NATS
 //
 // A server, called a connector, answers requests on payments.gateway.<gateway>.<endpoint>, where the endpoint is a kind of operation

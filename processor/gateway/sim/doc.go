@@ -14,7 +14,7 @@
 // Any other payment method is refused with invalid_request, so that a typing error shows.
 //
 //	pm_card_visa, pm_card_mastercard               approved
-//	pm_card_createDispute                          approved
+//	pm_card_createDispute                          approved; what is captured is disputed a moment later
 //	pm_card_visa_chargeDeclined                    generic_decline
 //	pm_card_visa_chargeDeclinedInsufficientFunds   insufficient_funds
 //	pm_card_visa_chargeDeclinedLostCard            lost_card
@@ -24,8 +24,10 @@
 //	pm_card_chargeDeclinedProcessingError          processing_error
 //	pm_card_authenticationRequired                 requires_action; a confirm succeeds
 //	pm_card_threeDSecure2Required                  requires_action; a confirm succeeds
-//	pm_card_pendingRefund                          approved; a refund is pending until it was looked up a few times
-//	pm_card_refundFail                             approved; a refund is declined with refund_failed
+//	pm_card_pendingRefund                          approved; a refund is pending until it was looked up a few times, or
+//	                                               a moment later if there is a webhook
+//	pm_card_refundFail                             approved; a refund succeeds and fails a moment later, or is declined with
+//	                                               refund_failed if there is no webhook to tell that
 //
 // # Faults
 //
@@ -40,6 +42,10 @@
 //	sim_slow_<ms>             takes that long, every time, and does it even if the client has gone away
 //	sim_wrong_amount          moves one minor unit less than asked and says so, every time
 //	sim_dial_error            cannot be connected to
+//	sim_webhook_first         does it, and answers only after the webhook has told
+//	sim_webhook_duplicate     tells twice, every time
+//	sim_webhook_reordered     tells of the success, and after that of the time before, when it was pending, every time
+//	sim_capture_reversed      takes every capture back a moment later
 //
 // Unless the list says "every time", a fault befalls the first request for an operation only; a replay is answered properly.
 // "_<n>" behind the name makes it the first n requests, as in sim_500_no_charge_3. "@<kind>" behind that puts the
@@ -49,8 +55,17 @@
 // A server cannot refuse its own connections to one operation. Over HTTP it is the client's side that shows sim_dial_error: put
 // [NewDialErrors] around the client. Without it the payment method is approved.
 //
+// # Webhooks
+//
+// With a [Webhook] the simulator sends an event of the protocol for every operation that it answers, and for what happens to one later:
+// reversals and disputes. An event is sent until it is taken, a bounded number of times. Several are on their way at once, so that they
+// arrive in any order, as those of real gateways do. A dispute dp_<operation id> is opened; where it goes from there is said by
+// [Simulator.MoveDispute], over HTTP with POST /v1/disputes/<dispute id>/<status>. What was reversed is in the ledger with its amount
+// under zero.
+//
 // # After a restart
 //
 // With a journal the ledger, the answers and pending refunds survive; how often an operation was requested does not, so that
-// a fault may befall an operation again whose request brought no answer to keep.
+// a fault may befall an operation again whose request brought no answer to keep. Events that were not taken yet, disputes, and what was to
+// happen in a moment are forgotten.
 package sim

@@ -152,6 +152,9 @@ func (s *Simulator) decideRefund(op messages.Operation, a *authorization) record
 	}
 	switch a.card().refund {
 	case refundFails:
+		if s.tells() {
+			return s.refunded(op, a) // That it did not arrive is told later.
+		}
 		return declined(op, "refund_failed")
 	case refundPending:
 		return record{Operation: op, Answer: protocol.Answer{
@@ -206,6 +209,11 @@ func declined(op messages.Operation, code string) record {
 
 // apply folds a record into what the simulator knows.
 func (s *Simulator) apply(r record) {
+	if r.Entry != nil && r.Entry.Reversal {
+		s.entries = append(s.entries, *r.Entry)
+		s.authorizations[r.Entry.AuthorizationReference].add(*r.Entry)
+		return
+	}
 	q := s.requests[r.Operation.ID]
 	if q == nil {
 		q = &request{operation: parameters(r.Operation)}
@@ -241,12 +249,16 @@ func (s *Simulator) apply(r record) {
 	a.settle(r, e)
 }
 
-// settle folds an entry into its authorization.
-func (a *authorization) settle(r record, e Entry) {
+func (a *authorization) add(e Entry) {
 	a.authorized += e.AuthorizedMinor
 	a.captured += e.CapturedMinor
 	a.released += e.ReleasedMinor
 	a.refunded += e.RefundedMinor
+}
+
+// settle folds an entry into its authorization.
+func (a *authorization) settle(r record, e Entry) {
+	a.add(e)
 	switch r.Operation.Kind {
 	case messages.OperationAuthorize, messages.OperationConfirm:
 		if r.Answer.Outcome == messages.OutcomeSucceeded {

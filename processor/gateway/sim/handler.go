@@ -19,7 +19,9 @@ import (
 // The paths beside the protocol's own.
 const (
 	// PathLedger serves the Snapshot as JSON.
-	PathLedger    = "/v1/ledger"
+	PathLedger = "/v1/ledger"
+	// PathDisputes is followed by a dispute's id and the status that it takes on with a POST, as MoveDispute has it.
+	PathDisputes  = "/v1/disputes/"
 	pathChallenge = "/challenge/"
 )
 
@@ -37,6 +39,7 @@ func (s *Simulator) Handler(apiKey string) http.Handler {
 	mux.Handle("POST "+protocol.PathOperations, authorizedBy(apiKey, s.serveOperation))
 	mux.Handle("GET "+protocol.PathOperation+"{operation_id}", authorizedBy(apiKey, s.serveLookup))
 	mux.Handle("GET "+PathLedger, authorizedBy(apiKey, s.serveLedger))
+	mux.Handle("POST "+PathDisputes+"{dispute_id}/{status}", authorizedBy(apiKey, s.serveDispute))
 	mux.HandleFunc("GET "+protocol.PathHealth, func(w http.ResponseWriter, _ *http.Request) {
 		writeText(w, "ok\n")
 	})
@@ -114,6 +117,14 @@ func (s *Simulator) serveLedger(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	// An error here is the client's connection breaking; there is no one left to tell.
 	_ = json.NewEncoder(w).Encode(s.Snapshot())
+}
+
+func (s *Simulator) serveDispute(w http.ResponseWriter, r *http.Request) {
+	if err := s.MoveDispute(r.PathValue("dispute_id"), r.PathValue("status")); err != nil {
+		write(w, problem(protocol.CodeInvalidRequest, "%v", err))
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func writeText(w http.ResponseWriter, text string) {

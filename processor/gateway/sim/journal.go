@@ -68,6 +68,12 @@ func (s *Simulator) fits(r record) error {
 	if r.Entry != nil && r.Entry.Sequence != int64(len(s.entries))+1 {
 		return fmt.Errorf("entry %d follows entry %d", r.Entry.Sequence, len(s.entries))
 	}
+	if r.Entry != nil && r.Entry.Reversal {
+		if _, found := s.authorizations[r.Entry.AuthorizationReference]; !found {
+			return fmt.Errorf("entry %d reverses what does not exist", r.Entry.Sequence)
+		}
+		return nil
+	}
 	if r.Operation.Kind == messages.OperationAuthorize || r.Answer.Outcome == messages.OutcomeDeclined {
 		return nil
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 // Entry is one effect that the simulator really had. An operation has one at most; what was declined, is pending or requires an
-// action has none. Amounts are in minor units of Currency.
+// action has none. When an effect is taken back later, that is an entry of its own, a reversal, with the amounts under zero. Amounts
+// are in minor units of Currency.
 type Entry struct {
 	// Sequence counts from 1 without gaps.
 	Sequence    int64                  `json:"sequence"`
@@ -28,9 +29,12 @@ type Entry struct {
 	CapturedMinor          int64  `json:"captured_minor,omitempty"`
 	ReleasedMinor          int64  `json:"released_minor,omitempty"`
 	RefundedMinor          int64  `json:"refunded_minor,omitempty"`
+	// Reversal says that the entry takes back what OperationID did. A capture that was reversed is released: it can't be captured
+	// again.
+	Reversal bool `json:"reversal,omitempty"`
 }
 
-// PaymentTotals is what was done for one payment, over all its authorizations.
+// PaymentTotals is what was done for one payment, over all its authorizations, less what was reversed.
 type PaymentTotals struct {
 	PaymentID       uuid.UUID `json:"payment_id"`
 	Tenant          string    `json:"tenant"`
@@ -39,8 +43,9 @@ type PaymentTotals struct {
 	CapturedMinor   int64     `json:"captured_minor"`
 	ReleasedMinor   int64     `json:"released_minor"`
 	RefundedMinor   int64     `json:"refunded_minor"`
-	// Effects counts the payment's entries.
-	Effects int `json:"effects"`
+	// Effects counts the payment's entries that are no reversals.
+	Effects   int `json:"effects"`
+	Reversals int `json:"reversals,omitempty"`
 }
 
 // OperationCount is how often an operation was asked for and how often it took effect, which must never be more than once.
@@ -123,7 +128,11 @@ func totals(entries []Entry) []PaymentTotals {
 		sums[i].CapturedMinor += e.CapturedMinor
 		sums[i].ReleasedMinor += e.ReleasedMinor
 		sums[i].RefundedMinor += e.RefundedMinor
-		sums[i].Effects++
+		if e.Reversal {
+			sums[i].Reversals++
+		} else {
+			sums[i].Effects++
+		}
 	}
 	slices.SortFunc(sums, func(a, b PaymentTotals) int { return slices.Compare(a.PaymentID[:], b.PaymentID[:]) })
 	return sums

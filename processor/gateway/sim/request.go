@@ -57,7 +57,7 @@ func (s *Simulator) begin(op messages.Operation) reply {
 		s.requests[op.ID] = q
 	}
 	q.requests++
-	f := s.faultOf(op)
+	f := s.cardOf(op).fault
 	befalls := f.befalls(op.Kind, q.requests)
 	if q.answer != nil {
 		return after(befalls, reply{answer: q.answer})
@@ -100,12 +100,31 @@ func (s *Simulator) settle(op messages.Operation) reply {
 		delete(s.requests, op.ID)
 		return problem(protocol.CodeInvalidRequest, "%v", err)
 	}
-	if err := s.keep(r); err != nil {
-		s.broken = err
+	if !s.commit(r) {
 		return s.unavailable()
 	}
+	told := s.tell(r)
+	return reply{answer: s.requests[op.ID].answer, told: told}
+}
+
+// commit keeps and applies a record. It returns false if it could not be kept, after which nothing more is done.
+func (s *Simulator) commit(r record) bool {
+	if err := s.keep(r); err != nil {
+		s.broken = err
+		return false
+	}
 	s.apply(r)
-	return reply{answer: s.requests[op.ID].answer}
+	return true
+}
+
+// complete lets a pending refund come through, and returns false if that could not be kept.
+func (s *Simulator) complete(q *request) bool {
+	r := s.refunded(q.operation, s.authorizations[q.operation.GatewayReference])
+	if !s.commit(r) {
+		return false
+	}
+	s.tell(r)
+	return true
 }
 
 // after is what befalls a reply when everything is done.
@@ -117,6 +136,8 @@ func after(befalls faultKind, r reply) reply {
 		r.cut = true
 	case faultChargeThenTimeout:
 		r.held = true
+	case faultWebhookFirst:
+		r.beaten = true
 	default:
 	}
 	return r
@@ -144,12 +165,9 @@ func (s *Simulator) lookup(operationID string) reply {
 		q.pendingLookups++
 		return reply{answer: q.answer}
 	}
-	r := s.refunded(q.operation, s.authorizations[q.operation.GatewayReference])
-	if err := s.keep(r); err != nil {
-		s.broken = err
+	if !s.complete(q) {
 		return s.unavailable()
 	}
-	s.apply(r)
 	return reply{answer: q.answer}
 }
 
@@ -160,21 +178,21 @@ func (s *Simulator) unavailable() reply {
 	return problem(protocol.CodeUnavailable, "shutting down")
 }
 
-// faultOf returns the fault of the payment method behind the operation.
-func (s *Simulator) faultOf(op messages.Operation) fault {
+// cardOf returns the card behind the operation; the zero card if there is none, which decide refuses.
+func (s *Simulator) cardOf(op messages.Operation) card {
 	method := op.PaymentMethod
 	if op.Kind != messages.OperationAuthorize {
 		a, found := s.authorizations[op.GatewayReference]
 		if !found {
-			return fault{}
+			return card{}
 		}
 		method = a.paymentMethod
 	}
 	c, err := cardOf(method)
 	if err != nil {
-		return fault{} // decide refuses it.
+		return card{}
 	}
-	return c.fault
+	return c
 }
 
 // check refuses what cannot be meant.

@@ -32,6 +32,8 @@ type Config struct {
 	PendingLookups int
 	// URL is the simulator's own address as a customer's browser reaches it, for next_action; "" is one that leads nowhere.
 	URL string
+	// Webhook is whom to tell what was done.
+	Webhook Webhook
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -40,6 +42,8 @@ type Config struct {
 type Simulator struct {
 	config Config
 	dials  *dialFaults
+	// messenger is nil if nobody is to be told.
+	messenger *messenger
 	// stop releases what is held back; running waits for what still takes effect.
 	stop    chan struct{}
 	running sync.WaitGroup
@@ -51,6 +55,7 @@ type Simulator struct {
 	requests       map[string]*request
 	authorizations map[string]*authorization
 	entries        []Entry
+	disputes       map[string]*dispute
 }
 
 var _ gateway.Gateway = (*Simulator)(nil)
@@ -82,14 +87,21 @@ func New(c Config) (*Simulator, error) {
 	case c.AuthorizationLifetime < 0 || c.PendingLookups < 0:
 		return nil, errors.New("start simulator: a bound is negative")
 	}
+	if err := c.Webhook.complete(); err != nil {
+		return nil, fmt.Errorf("start simulator: %w", err)
+	}
 	s := &Simulator{
 		config: c, dials: newDialFaults(), stop: make(chan struct{}),
 		requests: make(map[string]*request), authorizations: make(map[string]*authorization),
+		disputes: make(map[string]*dispute),
 	}
 	if c.Journal != "" {
 		if err := s.open(c.Journal); err != nil {
 			return nil, fmt.Errorf("start simulator: %w", err)
 		}
+	}
+	if c.Webhook.URL != "" {
+		s.messenger = newMessenger(c.Webhook, c.Now)
 	}
 	return s, nil
 }
@@ -101,8 +113,8 @@ func orDuration(d, otherwise time.Duration) time.Duration {
 	return d
 }
 
-// Close releases everything that is held back, waits for it, and closes the journal. What comes later is answered with
-// unavailable; the ledger can still be read. Closing again does nothing.
+// Close releases everything that is held back, waits for it, gives up the events that nobody took yet, and closes the journal. What comes
+// later is answered with unavailable; the ledger can still be read. Closing again does nothing.
 func (s *Simulator) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -113,6 +125,9 @@ func (s *Simulator) Close() error {
 	close(s.stop)
 	s.mu.Unlock()
 	s.running.Wait()
+	if s.tells() {
+		s.messenger.close()
+	}
 	if s.journal == nil {
 		return nil
 	}
@@ -158,6 +173,9 @@ type reply struct {
 	delay time.Duration
 	// held says that the answer is held back, and cut that the connection breaks in the middle of it.
 	held, cut bool
+	// told is closed when the event about it was taken; nil if there is none. beaten says that the answer waits for that.
+	told   <-chan struct{}
+	beaten bool
 }
 
 func (r reply) outcome(e protocol.Exchange) messages.Outcome {
@@ -190,7 +208,24 @@ func (s *Simulator) exchange(ctx context.Context, op messages.Operation) (reply,
 	if r.held && !s.pause(ctx, s.config.Hang) && ctx.Err() != nil {
 		return reply{}, false
 	}
+	if r.beaten && r.told != nil && !s.lose(ctx, r.told) {
+		return reply{}, false
+	}
 	return r, true
+}
+
+// lose holds an answer back until its event was taken, and a little longer. It returns false when the client was gone before.
+func (s *Simulator) lose(ctx context.Context, told <-chan struct{}) bool {
+	timer := time.NewTimer(s.config.Hang)
+	defer timer.Stop()
+	select {
+	case <-told:
+		s.pause(ctx, s.config.Webhook.Lead)
+	case <-timer.C:
+	case <-s.stop:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
 }
 
 // pause waits, and reports whether that was the whole time: neither did the client go nor the simulator close.

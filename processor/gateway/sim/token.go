@@ -31,7 +31,9 @@ type card struct {
 	// challenged says that an authorization requires the customer's action.
 	challenged bool
 	refund     refundManner
-	fault      fault
+	// disputed says that what is captured is disputed a moment later.
+	disputed bool
+	fault    fault
 }
 
 // faultKind is the name of a fault as it stands in the payment method.
@@ -48,6 +50,10 @@ const (
 	faultSlow              faultKind = "sim_slow"
 	faultWrongAmount       faultKind = "sim_wrong_amount"
 	faultDialError         faultKind = "sim_dial_error"
+	faultWebhookFirst      faultKind = "sim_webhook_first"
+	faultWebhookDuplicate  faultKind = "sim_webhook_duplicate"
+	faultWebhookReordered  faultKind = "sim_webhook_reordered"
+	faultCaptureReversed   faultKind = "sim_capture_reversed"
 )
 
 // fault is what goes wrong, and when.
@@ -75,11 +81,31 @@ func (f fault) befalls(kind messages.OperationKind, n int) faultKind {
 	}
 }
 
+// always reports whether the fault befalls every request, so that a number makes no sense.
+func (k faultKind) always() bool {
+	switch k {
+	case faultWrongAmount, faultWebhookDuplicate, faultWebhookReordered, faultCaptureReversed:
+		return true
+	default:
+		return false
+	}
+}
+
+// webhook returns what befalls the event about an operation of that kind.
+func (f fault) webhook(kind messages.OperationKind) faultKind {
+	if f.on != kind {
+		return faultNone
+	}
+	return f.kind
+}
+
 // cardOf reads a payment method.
 func cardOf(paymentMethod string) (card, error) {
 	switch paymentMethod {
-	case "pm_card_visa", "pm_card_mastercard", "pm_card_createDispute":
+	case "pm_card_visa", "pm_card_mastercard":
 		return card{}, nil
+	case "pm_card_createDispute":
+		return card{disputed: true}, nil
 	case "pm_card_visa_chargeDeclined":
 		return card{declined: "generic_decline"}, nil
 	case "pm_card_visa_chargeDeclinedInsufficientFunds":
@@ -124,6 +150,9 @@ func faultOf(paymentMethod string) (fault, error) {
 		return fault{}, fmt.Errorf("no operation is called %q", on)
 	}
 	if f.kind = faultKind(name); known(f.kind) && f.kind != faultSlow {
+		if aimed && f.kind == faultCaptureReversed {
+			return fault{}, fmt.Errorf("%s befalls every capture and takes no kind", f.kind)
+		}
 		return f, nil
 	}
 	base, digits, _ := cutLast(name, "_")
@@ -132,13 +161,13 @@ func faultOf(paymentMethod string) (fault, error) {
 	if !known(f.kind) || err != nil {
 		return fault{}, fmt.Errorf("no fault is called %q", name)
 	}
-	switch f.kind {
-	case faultSlow:
+	switch {
+	case f.kind == faultSlow:
 		f.delay = time.Duration(number) * time.Millisecond
 		if number < 1 || number > int(slowMax.Milliseconds()) {
 			return fault{}, fmt.Errorf("a delay is 1 to %d ms", slowMax.Milliseconds())
 		}
-	case faultWrongAmount:
+	case f.kind.always():
 		return fault{}, fmt.Errorf("%s befalls every request and takes no number", f.kind)
 	default:
 		f.times = number
@@ -152,7 +181,7 @@ func faultOf(paymentMethod string) (fault, error) {
 func known(k faultKind) bool {
 	switch k {
 	case faultChargeThenTimeout, faultTimeoutNoCharge, faultReset, fault500AfterCharge, fault500NoCharge, fault429, faultSlow,
-		faultWrongAmount, faultDialError:
+		faultWrongAmount, faultDialError, faultWebhookFirst, faultWebhookDuplicate, faultWebhookReordered, faultCaptureReversed:
 		return true
 	default:
 		return false
