@@ -1,0 +1,264 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
+)
+
+// PathPrefix is followed by the name of a gateway.
+const PathPrefix = "/webhooks/"
+
+// BodyBytesMax is the longest body that is read.
+const BodyBytesMax = 256 << 10
+
+// MaxAgeDefault is how old a signature may be.
+const MaxAgeDefault = 5 * time.Minute
+
+// The defaults of Config.
+const (
+	publishTimeoutDefault = 5 * time.Second
+	requestsMaxDefault    = 256
+)
+
+// Result is what became of a request.
+type Result string
+
+// The results, for logs and metrics.
+const (
+	// ResultPublished: the event is on the bus.
+	ResultPublished Result = "published"
+	// ResultDuplicate: it was there before.
+	ResultDuplicate Result = "duplicate"
+	// ResultIgnored: it is none of Tender's business.
+	ResultIgnored Result = "ignored"
+	// ResultUnavailable: it could not be stored or read now; the gateway is to send it again.
+	ResultUnavailable Result = "unavailable"
+	// ResultRefused: the signature is missing, wrong or too old.
+	ResultRefused Result = "refused"
+	// ResultUnreadable: it was signed and makes no sense.
+	ResultUnreadable Result = "unreadable"
+	// ResultTooLarge: the body is too long.
+	ResultTooLarge Result = "too_large"
+	// ResultAborted: the body did not come to its end.
+	ResultAborted Result = "aborted"
+	// ResultBusy: too many requests were at work.
+	ResultBusy Result = "busy"
+	// ResultUnknownGateway: there is no such endpoint.
+	ResultUnknownGateway Result = "unknown_gateway"
+	// ResultMethod: it was no POST.
+	ResultMethod Result = "method_not_allowed"
+)
+
+// Config bounds a Handler. The zero value is good for production.
+type Config struct {
+	// PublishTimeout is the longest wait for JetStream to store an event; 0 is 5 s. Providers give up after 10 s and more.
+	PublishTimeout time.Duration
+	// RequestsMax is how many requests are worked on at once, the rest being told to come again; 0 is 256.
+	RequestsMax int
+	// Observe hears of every request, with the gateway's name, "" for one that does not exist; nil if nobody counts.
+	Observe func(gateway string, r Result)
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Handler serves the endpoints. It may be used concurrently.
+type Handler struct {
+	bus      jetstream.Publisher
+	decoders map[string]Decoder
+	config   Config
+	places   chan struct{}
+	log      *zap.Logger
+}
+
+// NewHandler returns a handler with one endpoint for each gateway, by name. It fails for a name that cannot stand in a path.
+func NewHandler(bus jetstream.Publisher, decoders map[string]Decoder, c Config, log *zap.Logger) (*Handler, error) {
+	for name := range decoders {
+		if name == "" || strings.ContainsAny(name, "/?#% ") {
+			return nil, fmt.Errorf("gateway %q can't have a webhook: its name can't stand in a path", name)
+		}
+	}
+	if c.PublishTimeout < 0 || c.RequestsMax < 0 {
+		return nil, errors.New("a bound of the webhooks is negative")
+	}
+	if c.PublishTimeout == 0 {
+		c.PublishTimeout = publishTimeoutDefault
+	}
+	if c.RequestsMax == 0 {
+		c.RequestsMax = requestsMaxDefault
+	}
+	if c.Observe == nil {
+		c.Observe = func(string, Result) {}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Handler{
+		bus: bus, decoders: maps.Clone(decoders), config: c, places: make(chan struct{}, c.RequestsMax), log: log,
+	}, nil
+}
+
+// ServeHTTP implements http.Handler. The answer has no body: it is for a machine, and whoever forges events shall learn nothing.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, under := strings.CutPrefix(r.URL.Path, PathPrefix)
+	decoder, known := h.decoders[name]
+	if !under || !known {
+		h.config.Observe("", ResultUnknownGateway)
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	result := h.serve(w, r, name, decoder)
+	h.config.Observe(name, result)
+	switch result {
+	case ResultMethod:
+		w.Header().Set("Allow", http.MethodPost)
+	case ResultBusy, ResultUnavailable:
+		w.Header().Set("Retry-After", "1")
+	default:
+	}
+	w.WriteHeader(result.status())
+}
+
+// status is how a result is answered.
+func (r Result) status() int {
+	switch r {
+	case ResultPublished, ResultDuplicate, ResultIgnored:
+		return http.StatusOK
+	case ResultUnavailable, ResultBusy:
+		return http.StatusServiceUnavailable
+	case ResultTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case ResultMethod:
+		return http.StatusMethodNotAllowed
+	case ResultUnknownGateway:
+		return http.StatusNotFound
+	case ResultRefused, ResultUnreadable, ResultAborted:
+		return http.StatusBadRequest
+	default:
+		panic("no status for result " + string(r))
+	}
+}
+
+// serve takes one request from its arrival to its result.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name string, decoder Decoder) Result {
+	if r.Method != http.MethodPost {
+		return ResultMethod
+	}
+	select {
+	case h.places <- struct{}{}:
+		defer func() { <-h.places }()
+	default:
+		return ResultBusy
+	}
+	log := h.log.With(zap.String("gateway", name), zap.String("remote", r.RemoteAddr))
+	body, result := read(w, r)
+	if result != "" {
+		log.Warn("a webhook's body was not read", zap.String("result", string(result)))
+		return result
+	}
+	if err := decoder.Verify(r.Header, body); err != nil {
+		log.Warn("a webhook was refused", zap.Int("bytes", len(body)), zap.Error(err))
+		return ResultRefused
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), h.config.PublishTimeout)
+	defer cancel()
+	commands, err := decoder.Decode(ctx, body)
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		log.Warn("a webhook can't be read now: the gateway is to send it again", shown(err))
+		return ResultUnavailable
+	case err != nil:
+		log.Error("a webhook was signed and makes no sense", shown(err))
+		return ResultUnreadable
+	case len(commands) == 0:
+		log.Debug("a webhook is about nothing of Tender's")
+		return ResultIgnored
+	}
+	return h.publish(ctx, log, name, commands)
+}
+
+// shown is an error that may quote a body: short, printable and without card numbers.
+func shown(err error) zap.Field {
+	return zap.ByteString("error", messages.MaskCardNumbers([]byte(protocol.Shown(err.Error()))))
+}
+
+// read reads the body, or says why it can't be.
+func read(w http.ResponseWriter, r *http.Request) ([]byte, Result) {
+	if r.ContentLength > BodyBytesMax {
+		return nil, ResultTooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, BodyBytesMax))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, ResultTooLarge
+	case err != nil:
+		return nil, ResultAborted
+	}
+	return body, ""
+}
+
+// publish puts the commands of one event on the bus, all of them or as many as go: what is there already is known when the event
+// comes again.
+func (h *Handler) publish(ctx context.Context, log *zap.Logger, name string, commands []messages.Command) Result {
+	msgs := make([]*nats.Msg, 0, len(commands))
+	for _, cmd := range commands {
+		msg, err := h.message(name, cmd)
+		if err != nil {
+			log.Error("a webhook was signed and can't be a command", zap.Stringer("payment_id", cmd.PaymentID), shown(err))
+			return ResultUnreadable
+		}
+		msgs = append(msgs, msg)
+	}
+	result := ResultDuplicate
+	for _, msg := range msgs {
+		stored, err := h.bus.PublishMsg(ctx, msg)
+		if err != nil {
+			log.Warn("a webhook could not be stored: the gateway is to send it again", zap.String("subject", msg.Subject), zap.Error(err))
+			return ResultUnavailable
+		}
+		if !stored.Duplicate {
+			result = ResultPublished
+		}
+	}
+	log.Debug("a webhook is on the bus", zap.String("subject", msgs[0].Subject),
+		zap.String("key", msgs[0].Header.Get(messages.HeaderIdempotencyKey)), zap.String("result", string(result)))
+	return result
+}
+
+// message is a command ready for the bus. It is decoded again as the workers will: what they would not take is the gateway's to
+// hear of.
+func (h *Handler) message(name string, cmd messages.Command) (*nats.Msg, error) {
+	notify, ok := cmd.Body.(*messages.Notify)
+	if !ok {
+		return nil, fmt.Errorf("a webhook is no %T", cmd.Body)
+	}
+	// The endpoint says which gateway it is; nothing in the event does.
+	named := *notify
+	named.Gateway = name
+	cmd.Body, cmd.ID, cmd.IdempotencyKey = &named, name+":"+notify.EventID, name+":"+notify.EventID
+	subject, header, body, err := messages.EncodeCommand(cmd, messages.Origin{Source: "tender/webhook", Time: h.config.Now()})
+	if err != nil {
+		return nil, err
+	}
+	msg := &nats.Msg{Subject: subject, Header: make(nats.Header, len(header)), Data: body}
+	for key, value := range header {
+		msg.Header.Set(key, value)
+	}
+	if _, err := messages.DecodeCommand(subject, msg.Header, body); err != nil {
+		return nil, err
+	}
+	return msg, nil
+}
