@@ -102,7 +102,8 @@ type Scheduler struct {
 
 // Routing says which gateway a payment goes to.
 type Routing struct {
-	Default string // a name in Config.Gateways
+	Default   string // a name in Config.Gateways
+	RulesFile string // "" is the one rule of Default
 }
 
 // Retry is the policy of timers: what is tried again later, when, and until when.

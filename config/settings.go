@@ -52,7 +52,7 @@ func bind(c *Config, gateways map[string]*Gateway) []setting {
 	}
 	return slices.Concat(
 		all,
-		[]setting{{"routing.default", "The gateway of every payment, by its name under gateways.", text(&c.Routing.Default, "text")}},
+		routingSettings(&c.Routing),
 		retrySettings(&c.Retry),
 		[]setting{{"shutdown.drain_timeout", "Longest wait for commands in progress before the process leaves anyway. Keep it below what the platform allows before it kills.", duration(&c.Shutdown.DrainTimeout)}},
 		logSettings(&c.Log),
@@ -125,6 +125,13 @@ func schedulerSettings(s *Scheduler) []setting {
 		{"scheduler.poll_interval", "How often to look for due timers: a timer may be late by this much.", duration(&s.PollInterval)},
 		{"scheduler.batch_max", "Timers fired in one transaction at most.", whole(&s.BatchMax, "count")},
 		{"scheduler.lease", "How long a fired timer may go unanswered before it is fired again. Longer than poll_interval.", duration(&s.Lease)},
+	}
+}
+
+func routingSettings(r *Routing) []setting {
+	return []setting{
+		{"routing.default", "The gateway of every payment, by its name under gateways, as long as there are no rules.", text(&r.Default, "text")},
+		{"routing.rules_file", "Path of a file with routing rules, in place of routing.default; empty for none. Rules set with `tender routing set` stand above both.", text(&r.RulesFile, "path")},
 	}
 }
 

@@ -19,7 +19,9 @@ func (c Config) validateGateways(f *findings) {
 		}
 		c.validateGateway(f, key, c.Gateways[name])
 	}
-	if _, exists := c.Gateways[c.Routing.Default]; !exists {
+	// With rules the default is of no use, and nobody has to give one; one that was given is still to be right.
+	_, given := c.origins["routing.default"]
+	if _, exists := c.Gateways[c.Routing.Default]; !exists && (given || c.Routing.RulesFile == "") {
 		f.add("routing.default", "must name one of the gateways (%s), not %s", listed(c.names()), quoted(c.Routing.Default))
 	}
 }

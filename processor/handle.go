@@ -11,8 +11,8 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
-	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/payment"
+	"github.com/seed-384b1f8a/tender/processor/routing"
 )
 
 // handling is one delivery on its way through the worker.
@@ -114,21 +114,18 @@ func (h *handling) ask(ctx context.Context, c payment.Call) messages.Outcome {
 
 // env is what a decision depends on besides the payment and the command.
 func (h *handling) env(cmd messages.Command, p *payment.Payment) payment.Env {
-	env := payment.Env{Now: h.Now(), Policy: h.cfg.Policy}
-	facts := gateway.Facts{
-		Tenant: cmd.Tenant, AmountMinor: p.AmountMinor, Currency: p.Currency, Country: p.Country, PaymentMethod: p.PaymentMethod,
+	facts := routing.Facts{
+		PaymentID: cmd.PaymentID, Tenant: cmd.Tenant, AmountMinor: p.AmountMinor, Currency: p.Currency,
+		Country: p.Country, PaymentMethod: p.PaymentMethod, Metadata: p.Metadata,
 	}
 	switch c := cmd.Body.(type) {
 	case *messages.Create:
-		facts.AmountMinor, facts.Currency, facts.Country, facts.PaymentMethod = c.AmountMinor, c.Currency, c.Country, c.PaymentMethod
+		facts.AmountMinor, facts.Currency, facts.Country = c.AmountMinor, c.Currency, c.Country
+		facts.PaymentMethod, facts.Metadata = c.PaymentMethod, c.Metadata
 	case *messages.Confirm:
-		facts.PaymentMethod = c.PaymentMethod
-	}
-	if choice, ok := h.Router.Route(facts); ok {
-		env.Route = payment.Route{
-			Gateway: choice.Gateway, Rule: choice.Rule,
-			Fallbacks: choice.Fallbacks, FailoverOnDecline: choice.FailoverOnDecline,
+		if c.PaymentMethod != "" {
+			facts.PaymentMethod = c.PaymentMethod
 		}
 	}
-	return env
+	return payment.Env{Now: h.Now(), Policy: h.cfg.Policy, Route: h.Router.Route(facts)}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/harness"
 	"github.com/seed-384b1f8a/tender/processor/payment"
+	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -171,11 +172,7 @@ func (s *system) worker(change ...func(*processor.Parts, *processor.WorkerConfig
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	router, err := gateway.NewRouter(set, "primary")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	parts := processor.Parts{JetStream: s.js, Store: s.store, Gateways: set, Router: router, Log: s.log, Now: s.now}
+	parts := processor.Parts{JetStream: s.js, Store: s.store, Gateways: set, Router: routing.To("primary"), Log: s.log, Now: s.now}
 	cfg := s.cfg
 	for _, c := range change {
 		c(&parts, &cfg)

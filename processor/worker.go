@@ -14,6 +14,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/payment"
+	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -58,12 +59,18 @@ func (c WorkerConfig) withDefaults() WorkerConfig {
 	return c
 }
 
+// Router chooses the gateway for a new authorization: a *routing.Live, or the one set of a *routing.Rules. The same facts
+// under the same rules lead to the same choice; the zero Route is none. It is called concurrently.
+type Router interface {
+	Route(f routing.Facts) payment.Route
+}
+
 // Parts are what a Worker works with. All are required; their owner closes them after Run has returned.
 type Parts struct {
 	JetStream jetstream.JetStream
 	Store     *store.Store
 	Gateways  *gateway.Set
-	Router    gateway.Router
+	Router    Router
 	Log       *zap.Logger
 	// Now is the clock.
 	Now func() time.Time

@@ -140,6 +140,8 @@ func (p *process) run(ctx context.Context) error {
 		start(&second, after, config.RoleScheduler, scheduler.Run)
 	}
 	if p.plays(config.RoleWorker) {
+		first.Go(func() { _ = p.gateways.router.Watch(ctx, p.js) }) // it has no error but the end of ctx
+		p.awaitRouting(ctx)
 		worker := processor.NewWorker(p.parts(), workerConfig(p.cfg))
 		start(&first, ctx, config.RoleWorker, worker.Run)
 		start(&second, after, config.RoleWorker, reporter.Run)
@@ -165,7 +167,24 @@ func (p *process) parts() processor.Parts {
 	}
 }
 
+// awaitRouting waits until it is known whether routing rules have been set over the configured ones, so that the first
+// payments do not take a way that somebody has closed. It waits only so long: whatever the rules, a payment is safe.
+func (p *process) awaitRouting(ctx context.Context) {
+	limit := time.NewTimer(routingLookMax)
+	defer limit.Stop()
+	select {
+	case <-p.gateways.router.Looked():
+	case <-ctx.Done():
+	case <-limit.C:
+		p.log.Warn("beginning with the configured routing rules: whether others have been set is not known yet",
+			zap.Duration("waited", routingLookMax))
+	}
+}
+
 func (p *process) plays(role config.Role) bool { return slices.Contains(p.cfg.Roles, role) }
+
+// routingLookMax bounds how long a worker waits for the routing rules that were set.
+const routingLookMax = 10 * time.Second
 
 // connectionDrainTimeout bounds how long what was written to NATS may take to leave.
 const connectionDrainTimeout = 5 * time.Second

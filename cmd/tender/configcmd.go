@@ -29,7 +29,10 @@ func newConfigCheck(c *cli) *cobra.Command {
 		Example: "  tender config check --config tender.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := c.load()
+			cfg, err := c.load()
+			if err == nil {
+				_, err = configuredRules(cfg)
+			}
 			if c.json {
 				return c.checkJSON(err)
 			}

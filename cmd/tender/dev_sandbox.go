@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/seed-384b1f8a/tender/config"
-	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/harness"
@@ -146,7 +145,7 @@ func (s *sandbox) provision(ctx context.Context, o sandboxOptions) error {
 	if err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}
-	changes, err := messages.Provision(ctx, js, streamOptions(s.config), messages.ProvisionOptions{})
+	changes, err := provisionBus(ctx, js, s.config, false)
 	if err != nil {
 		return fmt.Errorf("provision: %w", err)
 	}

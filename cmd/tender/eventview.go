@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/routing"
 )
 
 // eventJSON shows an event to programs as it is on the bus.
@@ -37,7 +38,7 @@ func (n narrator) describe(e messages.Event) string {
 	case *messages.PaymentCreated:
 		return join(amount(d.AmountMinor, d.Currency), string(d.CaptureMethod)+" capture", d.PaymentMethod)
 	case *messages.PaymentRouted:
-		return join("to "+d.Gateway, attempt(d.Attempt), d.Reason)
+		return join("to "+d.Gateway, attempt(d.Attempt), byRule(d.Rule), d.Reason)
 	case *messages.PaymentActionRequired:
 		return join(d.NextAction.Type, d.NextAction.URL, "before "+moment(d.ConfirmBefore))
 	case *messages.PaymentAuthorized:
@@ -99,6 +100,14 @@ func (n narrator) describeRest(e messages.Event) string {
 	default:
 		return ""
 	}
+}
+
+// byRule names a routing rule, unless there is only the one that everybody has.
+func byRule(rule string) string {
+	if rule == "" || rule == routing.RuleDefault {
+		return ""
+	}
+	return "by rule " + rule
 }
 
 func join(parts ...string) string {

@@ -13,12 +13,13 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/gateway/status"
+	"github.com/seed-384b1f8a/tender/processor/routing"
 )
 
 // gateways are the configured gateways, each behind its guard, and the way to them.
 type gateways struct {
 	set    *gateway.Set
-	router gateway.Router
+	router *routing.Live
 	// feed carries the changes of their breakers to whoever reports on them.
 	feed   *status.Feed
 	closes []func()
@@ -48,7 +49,7 @@ func openGateways(cfg config.Config, log *zap.Logger, wrap func(name string, g g
 	}
 	var err error
 	if all.set, err = gateway.NewSet(guards...); err == nil {
-		all.router, err = gateway.NewRouter(all.set, cfg.Routing.Default)
+		all.router, err = openRouting(cfg, log.Named("routing"))
 	}
 	if err != nil {
 		all.close()

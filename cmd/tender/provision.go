@@ -12,16 +12,17 @@ import (
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/routing"
 )
 
 func newProvision(c *cli) *cobra.Command {
 	var check bool
 	cmd := &cobra.Command{
 		Use:   "provision",
-		Short: "Make the streams and the consumer on NATS, or bring them up to the configuration",
-		Long: `Provision brings the streams PAYMENTS_CMD, PAYMENTS_EVT, PAYMENTS_DLQ and PAYMENTS_ADV and the workers' consumer to what the
-configuration says (streams, worker), and prints what it changed. It may be repeated. It deletes no stream and no message,
-and refuses what would.`,
+		Short: "Make the streams, the consumer and the bucket on NATS, or bring them up to the configuration",
+		Long: `Provision brings the streams PAYMENTS_CMD, PAYMENTS_EVT, PAYMENTS_DLQ and PAYMENTS_ADV, the workers' consumer and the bucket of
+the routing rules to what the configuration says (streams, worker), and prints what it changed. It may be repeated. It
+deletes no stream and no message, and refuses what would.`,
 		Example: `  tender provision
   tender provision --check      # only compare; exit code 1 if something differs`,
 		Args: cobra.NoArgs,
@@ -43,7 +44,7 @@ and refuses what would.`,
 }
 
 func (c *cli) provision(ctx context.Context, js jetstream.JetStream, cfg config.Config, check bool) error {
-	changes, err := messages.Provision(ctx, js, streamOptions(cfg), messages.ProvisionOptions{CheckOnly: check})
+	changes, err := provisionBus(ctx, js, cfg, check)
 	for _, change := range changes {
 		if c.json {
 			err = errors.Join(err, c.printJSON(change))
@@ -63,6 +64,19 @@ func (c *cli) provision(ctx context.Context, js jetstream.JetStream, cfg config.
 		return sayNo()
 	}
 	return nil
+}
+
+// provisionBus makes everything that Tender keeps on NATS, or only compares, and says what it changed.
+func provisionBus(ctx context.Context, js jetstream.JetStream, cfg config.Config, check bool) ([]messages.Change, error) {
+	changes, err := messages.Provision(ctx, js, streamOptions(cfg), messages.ProvisionOptions{CheckOnly: check})
+	if err != nil {
+		return changes, err
+	}
+	bucket, err := routing.EnsureBucket(ctx, js, routing.BucketOptions{Replicas: cfg.Streams.Replicas, CheckOnly: check})
+	if err != nil {
+		return changes, err
+	}
+	return append(changes, bucket), nil
 }
 
 // streamOptions translates the settings of the streams, and of the consumer that the workers' settings imply.

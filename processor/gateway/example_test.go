@@ -38,14 +38,8 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	router, err := gateway.NewRouter(gateways, "gifts")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
 
-	choice, _ := router.Route(gateway.Facts{Tenant: "acme", AmountMinor: 1999, Currency: "USD"})
-	chosen, _ := gateways.Get(choice.Gateway)
+	chosen, _ := gateways.Get("gifts")
 	id := uuid.MustParse("01980000-0000-7000-8000-000000000001")
 	for n, method := range []string{"gift_1", "gift_2"} {
 		o := chosen.Do(context.Background(), messages.Operation{
