@@ -10,6 +10,6 @@ func newGateway(c *cli) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	gateways.AddCommand(newGatewayList(c))
+	gateways.AddCommand(newGatewayList(c), newGatewayConformance(c), newGatewayOpenAPI(c))
 	return gateways
 }

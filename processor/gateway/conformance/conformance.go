@@ -96,6 +96,9 @@ func (r Report) count(v Verdict) int {
 // ErrUnreachable means that nothing answered at all, so that no rule was checked.
 var ErrUnreachable = errors.New("the server cannot be reached")
 
+// ErrUnauthorized means that the server does not take the API key, so that no rule was checked.
+var ErrUnauthorized = errors.New("the server does not take the API key")
+
 // ErrUnknownRule means that a rule was asked for that does not exist.
 var ErrUnknownRule = errors.New("there is no such rule")
 
@@ -103,7 +106,7 @@ var ErrUnknownRule = errors.New("there is no such rule")
 var ErrNoCard = errors.New("no approved card is named")
 
 // Run checks the rules one after the other. A server that breaks rules is no error: it is in the report. Run fails with
-// ErrUnreachable, ErrUnknownRule or ErrNoCard before it has begun, and with what ended ctx, the report holding what came before.
+// ErrUnreachable, ErrUnauthorized, ErrUnknownRule or ErrNoCard before it has begun, and with what ended ctx, the report holding what came before.
 func Run(ctx context.Context, target *Target, o Options) (Report, error) {
 	o = o.withDefaults()
 	if o.Cards.Approved == "" {

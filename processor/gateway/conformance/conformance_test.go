@@ -128,6 +128,13 @@ func TestRunRefuses(t *testing.T) {
 	if _, err := conformance.Run(t.Context(), target, conformance.Options{Cards: conformance.Cards{Slow: "x"}}); !errors.Is(err, conformance.ErrNoCard) {
 		t.Errorf("no approved card: %v", err)
 	}
+	guarded := httptest.NewServer(simulator(t).Handler(testKey))
+	t.Cleanup(guarded.Close)
+	for _, key := range []string{"", "wrong"} {
+		if _, err := conformance.Run(t.Context(), overHTTP(t, guarded.URL, key), conformance.Options{}); !errors.Is(err, conformance.ErrUnauthorized) {
+			t.Errorf("with the key %q: %v", key, err)
+		}
+	}
 	server.Close()
 	if _, err := conformance.Run(t.Context(), target, conformance.Options{}); !errors.Is(err, conformance.ErrUnreachable) {
 		t.Errorf("no server: %v", err)

@@ -81,13 +81,17 @@ func (t *Target) reach(ctx context.Context, timeout time.Duration) error {
 	}
 	within, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if _, err := t.wire.lookup(within, uuid.NewString()+"-1"); err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("reach the server: %w", context.Cause(ctx))
-		}
+	r, err := t.wire.lookup(within, uuid.NewString()+"-1")
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("reach the server: %w", context.Cause(ctx))
+	case err != nil:
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	case r.Status == http.StatusUnauthorized:
+		return ErrUnauthorized
+	default:
+		return nil
 	}
-	return nil
 }
 
 // httpWire speaks HTTP without minding what it means.
