@@ -16,6 +16,7 @@ type Config struct {
 	Scheduler Scheduler
 	Gateways  map[string]Gateway // by name, as routes and payments know them
 	Routing   Routing
+	Webhook   Webhook
 	Retry     Retry
 	Shutdown  Shutdown
 	Log       Log
@@ -26,11 +27,13 @@ type Config struct {
 // Role is a part that a process plays under `tender serve`.
 type Role string
 
-// The roles. A process may play any of them; a deployment needs each at least once.
+// The roles. A process may play any of them; a deployment needs each of the first three at least once, and the webhook role
+// where gateways are to say of their own accord what became of an operation.
 const (
 	RoleWorker    Role = "worker"    // handles commands and calls gateways
 	RoleRelay     Role = "relay"     // publishes the outbox
 	RoleScheduler Role = "scheduler" // fires due timers
+	RoleWebhook   Role = "webhook"   // takes in the events of gateways, over HTTP
 )
 
 // NATS is the connection to the bus.

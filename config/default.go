@@ -5,7 +5,7 @@ import "time"
 // defaultGatewayName is the entry that is there as long as the file names no gateway of its own.
 const defaultGatewayName = "simulator"
 
-// Default is the configuration with nothing set: everything on this machine at the usual ports, all roles in one process,
+// Default is the configuration with nothing set: everything on this machine at the usual ports, the roles that every deployment needs in one process,
 // and payments sent to `tender simulator` at its own default address, so that money never moves by default. It is valid.
 func Default() Config {
 	c := Config{
@@ -29,7 +29,7 @@ func Default() Config {
 			ConnectTimeout:   2 * time.Second,
 			StatementTimeout: 30 * time.Second,
 		},
-		Roles: roles(),
+		Roles: []Role{RoleWorker, RoleRelay, RoleScheduler},
 		Worker: Worker{
 			SlotsMax:      512,
 			AckWait:       30 * time.Second,
@@ -42,6 +42,7 @@ func Default() Config {
 		Scheduler: Scheduler{PollInterval: 250 * time.Millisecond, BatchMax: 500, Lease: 30 * time.Second},
 		Gateways:  map[string]Gateway{},
 		Routing:   Routing{Default: defaultGatewayName},
+		Webhook:   defaultWebhook(),
 		Retry:     defaultRetry(),
 		Shutdown:  Shutdown{DrainTimeout: 25 * time.Second},
 		Log:       Log{Level: LogInfo, Format: LogJSON},
@@ -92,7 +93,7 @@ func newGateway() Gateway {
 	}
 }
 
-func roles() []Role { return []Role{RoleWorker, RoleRelay, RoleScheduler} }
+func roles() []Role { return []Role{RoleWorker, RoleRelay, RoleScheduler, RoleWebhook} }
 
 func gatewayKinds() []GatewayKind { return []GatewayKind{GatewayHTTP, GatewaySim} }
 

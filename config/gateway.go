@@ -7,6 +7,7 @@ type Gateway struct {
 	Kind           GatewayKind
 	URL            URL // used by the kind http
 	APIKey         Secret
+	WebhookSecret  Secret // several, separated by commas
 	Timeouts       Timeouts
 	ConcurrencyMax int
 	Rate           Rate

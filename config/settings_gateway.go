@@ -7,6 +7,7 @@ func gatewaySettings(prefix string, g *Gateway) []setting {
 		{"kind", "What speaks to it: http (Tender's gateway protocol, as `tender simulator` speaks it) or sim (the simulator inside this process). Required.", oneOf(&g.Kind, gatewayKinds())},
 		{"url", "Base address, http:// or https://. Required for the kind http.", location(&g.URL)},
 		{"api_key", "Key sent with every call; empty for none.", secret(&g.APIKey)},
+		{"webhook_secret", "Secret that its webhooks are signed with; empty: it has none. Two, separated by a comma, while one replaces the other.", secret(&g.WebhookSecret)},
 		{"timeouts.authorize", "Longest wait for the answer to one authorization, connecting included.", duration(&g.Timeouts.Authorize)},
 		{"timeouts.capture", "The same for a capture.", duration(&g.Timeouts.Capture)},
 		{"timeouts.void", "The same for a void.", duration(&g.Timeouts.Void)},

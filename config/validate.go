@@ -22,6 +22,7 @@ func (c Config) Validate() error {
 	c.validateRoles(&f)
 	c.validateWork(&f)
 	c.validateGateways(&f)
+	c.validateWebhook(&f)
 	c.Retry.validate(&f)
 	f.positive("shutdown.drain_timeout", c.Shutdown.DrainTimeout)
 	among(&f, "log.level", c.Log.Level, logLevels())

@@ -139,6 +139,9 @@ func (p *process) run(ctx context.Context) error {
 		scheduler := processor.NewScheduler(p.store, schedulerConfig(p.cfg), p.log.Named("scheduler"), time.Now)
 		start(&second, after, config.RoleScheduler, scheduler.Run)
 	}
+	if p.plays(config.RoleWebhook) {
+		start(&first, ctx, config.RoleWebhook, p.serveWebhooks)
+	}
 	if p.plays(config.RoleWorker) {
 		first.Go(func() { _ = p.gateways.router.Watch(ctx, p.js) }) // it has no error but the end of ctx
 		p.awaitRouting(ctx)

@@ -15,13 +15,17 @@ func newServe(c *cli) *cobra.Command {
 	var roles []string
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Process payments: play the roles of a worker, a relay and a scheduler",
-		Long: `Serve processes payments until it is told to stop. Run it in as many processes as you like, each with all roles or
-with some; a deployment needs each role at least once:
+		Short: "Process payments: play the roles of a worker, a relay, a scheduler and a webhook endpoint",
+		Long: `Serve processes payments until it is told to stop. Run it in as many processes as you like, each with these roles or
+with some; a deployment needs each of them at least once:
 
   worker     takes commands, calls gateways, records outcomes
   relay      publishes committed events; one relay works, the others stand by
   scheduler  fires due timers: retries, checks of unknown outcomes, expiries
+
+and one more where gateways say of their own accord what became of an operation:
+
+  webhook    takes their events on webhook.listen, POST /webhooks/<gateway>, for every gateway with a webhook_secret
 
 It waits for NATS and PostgreSQL, and for tender provision and tender migrate to have prepared them, and says which of
 them it is waiting for and where.
@@ -30,7 +34,8 @@ SIGTERM and SIGINT drain: nothing new is begun, what was begun is finished withi
 published, and the process exits with 0. A second signal ends it at once; nothing is lost by that either.`,
 		Example: `  tender serve --config tender.yaml
   tender serve --roles worker
-  tender serve --roles relay,scheduler --nats nats://nats:4222`,
+  tender serve --roles relay,scheduler --nats nats://nats:4222
+  TENDER_GATEWAYS_SIMULATOR_WEBHOOK_SECRET=… tender serve --roles webhook`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(roles) > 0 {
@@ -43,7 +48,7 @@ published, and the process exits with 0. A second signal ends it at once; nothin
 			return c.serve(cmd.Context(), cfg)
 		},
 	}
-	cmd.Flags().StringSliceVar(&roles, "roles", nil, "roles to play: `list` of worker, relay, scheduler (default: as configured, all)")
+	cmd.Flags().StringSliceVar(&roles, "roles", nil, "roles to play: `list` of worker, relay, scheduler, webhook (default: as configured, all but webhook)")
 	return cmd
 }
 

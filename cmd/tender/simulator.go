@@ -16,8 +16,8 @@ import (
 
 // simulatorFlags are those of simulator.
 type simulatorFlags struct {
-	listen, keyFrom string
-	config          sim.Config
+	listen, keyFrom, webhookSecretFrom string
+	config                             sim.Config
 }
 
 func newSimulator(c *cli) *cobra.Command {
@@ -34,10 +34,15 @@ func newSimulator(c *cli) *cobra.Command {
   sim_charge_then_timeout                        charges, then does not answer
   sim_500_no_charge, sim_429, sim_slow_<ms>, ... and other faults: see the package documentation of processor/gateway/sim
 
+With --webhook-url it also tells of its own accord what it did, signed with the secret that --webhook-secret-env names, and of
+reversals (sim_capture_reversed, pm_card_refundFail) and disputes (pm_card_createDispute).
+
 Without --ledger it forgets everything when it ends.`,
 		Example: `  tender simulator
   tender simulator --listen 127.0.0.1:0 --ledger simulator.jsonl
-  curl -s http://127.0.0.1:8585/v1/ledger`,
+  tender simulator --webhook-url http://127.0.0.1:8586/webhooks/simulator
+  curl -s http://127.0.0.1:8585/v1/ledger
+  curl -X POST http://127.0.0.1:8585/v1/disputes/dp_<operation id>/won`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.simulate(cmd.Context(), f) },
 	}
@@ -47,11 +52,30 @@ Without --ledger it forgets everything when it ends.`,
 	flags.BoolVar(&f.config.Sync, "sync", false, "write the ledger through to the disk before each answer")
 	flags.DurationVar(&f.config.Hang, "hang", 30*time.Second, "how long the faults that run into a timeout hold back")
 	flags.StringVar(&f.keyFrom, "api-key-env", config.EnvName("gateways.simulator.api_key"), "`variable` that holds the API key to ask for; no key if it is empty")
+	flags.StringVar(&f.config.Webhook.URL, "webhook-url", "", "`URL` to send events to (default: none are sent)")
+	flags.StringVar(&f.webhookSecretFrom, "webhook-secret-env", config.EnvName("gateways.simulator.webhook_secret"), "`variable` that holds the secret to sign events with")
 	return cmd
+}
+
+// takeWebhookSecret reads the secret that events are signed with: the first of those that the receiver takes.
+func (f *simulatorFlags) takeWebhookSecret(environ []string) error {
+	if f.config.Webhook.URL == "" {
+		return nil
+	}
+	given := config.Gateway{WebhookSecret: config.Secret(lookup(environ, f.webhookSecretFrom))}
+	secrets := given.WebhookSecrets()
+	if len(secrets) == 0 || secrets[0] == "" {
+		return usageError("--webhook-url needs a secret to sign with, in $%s", f.webhookSecretFrom)
+	}
+	f.config.Webhook.Secret = secrets[0].Reveal()
+	return nil
 }
 
 // simulate serves until ctx ends.
 func (c *cli) simulate(ctx context.Context, f simulatorFlags) error {
+	if err := f.takeWebhookSecret(c.environ); err != nil {
+		return err
+	}
 	log := newLog(c.stderr, config.Log{Level: config.LogInfo, Format: config.LogConsole})
 	var listening net.ListenConfig
 	listener, err := listening.Listen(ctx, "tcp", f.listen)
@@ -65,7 +89,7 @@ func (c *cli) simulate(ctx context.Context, f simulatorFlags) error {
 	}
 	key := lookup(c.environ, f.keyFrom)
 	log.Info("the simulator is listening", zap.String("url", f.config.URL), zap.String("ledger", f.config.Journal),
-		zap.Bool("api_key", key != ""))
+		zap.Bool("api_key", key != ""), zap.String("webhook_url", f.config.Webhook.URL))
 	fmt.Fprintln(c.stdout, f.config.URL)
 	err = simulator.Serve(ctx, listener, key)
 	if closeErr := simulator.Close(); closeErr != nil {

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/config"
+	"github.com/seed-384b1f8a/tender/processor/webhook"
+)
+
+// webhookGrace bounds how long events that have begun to arrive may take when the process leaves.
+const webhookGrace = 10 * time.Second
+
+// serveWebhooks plays the role webhook until ctx ends.
+func (p *process) serveWebhooks(ctx context.Context) error {
+	log := p.log.Named("webhook")
+	decoders, err := webhookDecoders(p.cfg)
+	if err != nil {
+		return err
+	}
+	handler, err := webhook.NewHandler(p.js, decoders, webhook.Config{}, log)
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", p.cfg.Webhook.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for webhooks on %s: %w", p.cfg.Webhook.Listen, err)
+	}
+	for name := range decoders {
+		log.Info("listening for the events of a gateway", zap.String("gateway", name),
+			zap.String("url", "http://"+listener.Addr().String()+webhook.PathPrefix+name))
+	}
+	return webhook.Serve(ctx, listener, handler, min(webhookGrace, p.cfg.Shutdown.DrainTimeout))
+}
+
+// webhookDecoders makes what reads the events of each gateway that has a secret for them.
+func webhookDecoders(cfg config.Config) (map[string]webhook.Decoder, error) {
+	decoders := make(map[string]webhook.Decoder)
+	for name, g := range cfg.Gateways {
+		var secrets []string
+		for _, secret := range g.WebhookSecrets() {
+			secrets = append(secrets, secret.Reveal())
+		}
+		if secrets == nil {
+			continue
+		}
+		// What speaks the open protocol tells in its words too.
+		decoder, err := webhook.NewProtocol(secrets, cfg.Webhook.MaxAge, nil)
+		if err != nil {
+			return nil, fmt.Errorf("gateway %s: %w", name, err)
+		}
+		decoders[name] = decoder
+	}
+	return decoders, nil
+}
