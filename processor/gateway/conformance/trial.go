@@ -50,9 +50,13 @@ func (t *trial) over(ctx context.Context) bool {
 	return t.reason != "" || ctx.Err() != nil
 }
 
+// note keeps what was said, up to what was wrong.
 func (t *trial) note(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.reason != "" {
+		return
+	}
 	t.steps = append(t.steps, fmt.Sprintf(format, args...))
 }
 
@@ -234,6 +238,12 @@ func told(o messages.Outcome) string {
 	}
 	if o.AmountMinor != 0 {
 		fmt.Fprintf(&b, " over %d", o.AmountMinor)
+	}
+	if !o.CaptureBefore.IsZero() {
+		fmt.Fprintf(&b, ", to be captured before %s", o.CaptureBefore.UTC().Format(time.RFC3339Nano))
+	}
+	if o.NextAction != nil {
+		fmt.Fprintf(&b, ", next %s at %s", protocol.Shown(o.NextAction.Type), protocol.Shown(o.NextAction.URL))
 	}
 	if o.Detail != "" {
 		fmt.Fprintf(&b, " (%s)", o.Detail)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed-384b1f8a/tender/messages"
@@ -67,6 +68,8 @@ func encodeProblem(code Code, message string, retryAfter time.Duration) Reply {
 	if !ok {
 		status = http.StatusInternalServerError
 	}
+	// A gateway that is itself a client of the protocol has the code in its detail already.
+	message = strings.TrimPrefix(message, string(code)+": ")
 	return Reply{Status: status, Body: EncodeProblem(Problem{Code: code, Message: fit(message)}), RetryAfter: retryAfter}
 }
 
