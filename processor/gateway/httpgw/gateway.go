@@ -7,17 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
-	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
+	"github.com/seed-384b1f8a/tender/processor/gateway/internal/wire"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
@@ -52,61 +49,18 @@ var _ gateway.Gateway = (*Gateway)(nil)
 
 // New returns a gateway. It connects to nothing yet, and fails only when the configuration makes no sense.
 func New(c Config) (*Gateway, error) {
-	base, err := url.Parse(c.URL)
+	base, err := wire.ParseAddress(c.URL)
 	if err != nil {
-		var parse *url.Error
-		if errors.As(err, &parse) {
-			err = parse.Err // The address itself may hold a secret.
-		}
-		return nil, fmt.Errorf("read gateway address: %w", err)
+		return nil, err
 	}
-	switch {
-	case base.Scheme != "http" && base.Scheme != "https", base.Host == "":
-		return nil, errors.New("read gateway address: it must begin with http:// or https:// and name a host")
-	case base.User != nil, base.RawQuery != "", base.Fragment != "":
-		return nil, errors.New("read gateway address: it must hold no user, query or fragment")
-	case c.ConnectionsMax < 0, c.DialTimeout < 0, c.IdleTimeout < 0:
-		return nil, errors.New("configure gateway connections: a bound is negative")
+	transport, err := wire.NewTransport(wire.Config{
+		ConnectionsMax: c.ConnectionsMax, DialTimeout: c.DialTimeout, IdleTimeout: c.IdleTimeout,
+		TLS: c.TLS, Proxy: c.Proxy, Dial: c.Dial,
+	})
+	if err != nil {
+		return nil, err
 	}
-	return &Gateway{base: base, apiKey: c.APIKey, transport: newTransport(c)}, nil
-}
-
-// newTransport builds a transport with nothing of the environment in it.
-func newTransport(c Config) *http.Transport {
-	connections := positiveOr(c.ConnectionsMax, 256)
-	dialTimeout := positiveOr(c.DialTimeout, 2*time.Second)
-	dial := c.Dial
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
-	}
-	tlsConfig := c.TLS.Clone()
-	if tlsConfig == nil {
-		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	// HTTP/1.1 only: one request at a time on a connection, so that a fault costs one operation and net/http has no
-	// stream of another connection to move a request to.
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Transport{
-		Proxy:                  c.Proxy,
-		DialContext:            dial,
-		TLSClientConfig:        tlsConfig,
-		TLSHandshakeTimeout:    dialTimeout,
-		MaxIdleConns:           connections,
-		MaxIdleConnsPerHost:    connections,
-		MaxConnsPerHost:        connections,
-		IdleConnTimeout:        positiveOr(c.IdleTimeout, 30*time.Second),
-		MaxResponseHeaderBytes: 16 << 10,
-		DisableCompression:     true,
-		Protocols:              protocols,
-	}
-}
-
-func positiveOr[T int | time.Duration](value, otherwise T) T {
-	if value > 0 {
-		return value
-	}
-	return otherwise
+	return &Gateway{base: base, apiKey: c.APIKey, transport: transport}, nil
 }
 
 // Close lets go of the idle connections. Calls under way go on.
@@ -152,10 +106,7 @@ func (g *Gateway) Lookup(ctx context.Context, op messages.Operation) messages.Ou
 
 // exchange sends one request and judges what comes of it.
 func (g *Gateway) exchange(ctx context.Context, e protocol.Exchange, build func(context.Context) (*http.Request, error)) messages.Outcome {
-	var connected atomic.Bool
-	request, err := build(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	}))
+	request, err := build(ctx)
 	if err != nil {
 		return messages.Outcome{Kind: messages.OutcomeNotSent, Detail: err.Error()}
 	}
@@ -164,42 +115,19 @@ func (g *Gateway) exchange(ctx context.Context, e protocol.Exchange, build func(
 	if g.apiKey != "" {
 		request.Header.Set("Authorization", "Bearer "+g.apiKey)
 	}
-	// The transport itself rather than an http.Client: no redirects, no cookies.
-	response, err := g.transport.RoundTrip(request)
+	reply, err := wire.Send(g.transport, request, protocol.BodyBytesMax)
 	if err != nil {
-		return failed(ctx, err, connected.Load())
+		return failed(err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, protocol.BodyBytesMax+1))
-	switch {
-	case err != nil:
-		return failed(ctx, fmt.Errorf("read answer with status %d: %w", response.StatusCode, err), true)
-	case len(body) > protocol.BodyBytesMax:
-		return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: fmt.Sprintf("the answer is longer than %d bytes", protocol.BodyBytesMax)}
-	}
-	return e.Outcome(protocol.Reply{Status: response.StatusCode, Body: body, RetryAfter: retryAfter(response.Header)})
+	return e.Outcome(protocol.Reply{Status: reply.Status, Body: reply.Body, RetryAfter: wire.RetryAfter(reply.Header)})
 }
 
 // failed judges an exchange that brought no reply. Only what never had a connection is proven not to have been sent.
-func failed(ctx context.Context, err error, connected bool) messages.Outcome {
-	kind, stage := messages.OutcomeNotSent, "no connection"
-	if connected {
-		kind, stage = messages.OutcomeUnknown, "no answer"
+func failed(err error) messages.Outcome {
+	kind := messages.OutcomeUnknown
+	var failure *wire.ExchangeError
+	if errors.As(err, &failure) && !failure.Sent {
+		kind = messages.OutcomeNotSent
 	}
-	if ctx.Err() != nil {
-		stage += " in time"
-	}
-	return messages.Outcome{Kind: kind, Detail: protocol.Shown(fmt.Sprintf("%s: %v", stage, err))}
-}
-
-// retryAfterMax is the longest rest a server is believed to want.
-const retryAfterMax = 24 * time.Hour
-
-// retryAfter reads the header of that name in whole seconds, the protocol's only form; 0 if it is not there.
-func retryAfter(header http.Header) time.Duration {
-	seconds, err := strconv.ParseUint(header.Get("Retry-After"), 10, 32)
-	if err != nil {
-		return 0
-	}
-	return min(time.Duration(seconds)*time.Second, retryAfterMax)
+	return messages.Outcome{Kind: kind, Detail: protocol.Shown(err.Error())}
 }
