@@ -1,0 +1,170 @@
+package stripegw
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/stripe/stripe-go/v85"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// The metadata of every PaymentIntent and refund; webhooks map back by it.
+const (
+	metadataPayment   = "tender_payment_id"
+	metadataOperation = "tender_operation_id"
+	metadataTenant    = "tender_tenant"
+)
+
+// request is one operation on its way to Stripe.
+type request struct {
+	*Gateway
+	op messages.Operation
+	// number counts the payment's operations.
+	number string
+	// amount is the operation's in Stripe's unit; 0 for a void.
+	amount int64
+}
+
+// request checks what can be told without asking Stripe.
+func (g *Gateway) request(op messages.Operation) (*request, *refusal) {
+	r := &request{Gateway: g, op: op}
+	var mine bool
+	r.number, mine = strings.CutPrefix(op.ID, op.PaymentID.String()+"-")
+	if n, err := strconv.ParseUint(r.number, 10, 32); !mine || err != nil || n == 0 {
+		return nil, invalid("the operation's id is not the payment's with a number")
+	}
+	switch op.Kind {
+	case messages.OperationAuthorize:
+		if op.PaymentMethod == "" {
+			return nil, invalid("there is no payment method")
+		}
+	case messages.OperationConfirm, messages.OperationCapture, messages.OperationVoid, messages.OperationRefund:
+		if op.GatewayReference == "" {
+			return nil, &refusal{code: "authorization_not_found", detail: "there is no reference to an authorization"}
+		}
+	default:
+		return nil, invalid(fmt.Sprintf("there is no operation of kind %q", op.Kind))
+	}
+	if op.Kind == messages.OperationVoid {
+		return r, nil
+	}
+	var why *refusal
+	r.amount, why = toStripe(op.AmountMinor, op.Currency)
+	return r, why
+}
+
+// refusal is why a request is not worth sending.
+type refusal struct{ code, detail string }
+
+func invalid(detail string) *refusal { return &refusal{code: "invalid_request", detail: detail} }
+
+// do makes the operation.
+func (r *request) do(ctx context.Context) messages.Outcome {
+	switch r.op.Kind {
+	case messages.OperationAuthorize:
+		return r.authorize(ctx)
+	case messages.OperationConfirm:
+		return r.confirm(ctx)
+	case messages.OperationCapture:
+		return r.capture(ctx)
+	case messages.OperationVoid:
+		return r.void(ctx)
+	case messages.OperationRefund:
+		return r.refund(ctx)
+	default:
+		panic(fmt.Sprintf("stripegw: operation of kind %q passed the check", r.op.Kind))
+	}
+}
+
+// find asks what became of the operation. An error says that the question brought no answer.
+func (r *request) find(ctx context.Context) (messages.Outcome, error) {
+	if r.op.Kind == messages.OperationRefund {
+		return r.findRefund(ctx)
+	}
+	id := r.op.GatewayReference
+	if r.op.Kind == messages.OperationAuthorize {
+		var err error
+		if id, err = r.search(ctx); err != nil {
+			return messages.Outcome{}, err
+		}
+		if id == "" {
+			return notFound("Stripe's search finds no PaymentIntent of this operation"), nil
+		}
+	}
+	pi, err := r.intent(ctx, id)
+	if missing(err) {
+		return notFound("there is no such PaymentIntent"), nil
+	}
+	if err != nil {
+		return messages.Outcome{}, err
+	}
+	if o, strange := r.foreign(pi); strange {
+		return o, nil
+	}
+	switch r.op.Kind {
+	case messages.OperationAuthorize:
+		return r.authorization(pi), nil
+	case messages.OperationConfirm:
+		return r.foundConfirm(pi), nil
+	case messages.OperationCapture:
+		return r.foundCapture(pi), nil
+	case messages.OperationVoid:
+		return r.foundVoid(pi), nil
+	default:
+		panic(fmt.Sprintf("stripegw: operation of kind %q passed the check", r.op.Kind))
+	}
+}
+
+// params are those of every mutating call: the operation's id is its key.
+func (r *request) params() stripe.Params {
+	return stripe.Params{IdempotencyKey: stripe.String(r.op.ID)}
+}
+
+// metadata must not hold what changes between attempts: Stripe refuses a key with other parameters.
+func (r *request) metadata() map[string]string {
+	return map[string]string{
+		metadataPayment: r.op.PaymentID.String(), metadataOperation: r.op.ID, metadataTenant: r.op.Tenant,
+	}
+}
+
+// intent reads a PaymentIntent with its charge.
+func (r *request) intent(ctx context.Context, id string) (*stripe.PaymentIntent, error) {
+	pi, err := r.client.V1PaymentIntents.Retrieve(ctx, id, &stripe.PaymentIntentRetrieveParams{Expand: latestCharge()})
+	if err != nil {
+		return nil, fmt.Errorf("read PaymentIntent: %w", err)
+	}
+	return pi, nil
+}
+
+func latestCharge() []*string { return []*string{stripe.String("latest_charge")} }
+
+// foreign reports whether a PaymentIntent is not the one that the operation is about, and then what that means. An answer about
+// something else is no answer.
+func (r *request) foreign(pi *stripe.PaymentIntent) (messages.Outcome, bool) {
+	switch {
+	case pi.ID == "":
+		return unknown("Stripe answered with a PaymentIntent without an id"), true
+	case r.op.Kind == messages.OperationAuthorize && pi.Metadata[metadataOperation] != r.op.ID:
+		return unknown("Stripe answered about operation %q", pi.Metadata[metadataOperation]), true
+	case r.op.Kind != messages.OperationAuthorize && pi.ID != r.op.GatewayReference:
+		return unknown("Stripe answered about PaymentIntent %q", pi.ID), true
+	case pi.Metadata[metadataPayment] != r.op.PaymentID.String():
+		return unknown("Stripe answered about payment %q", pi.Metadata[metadataPayment]), true
+	case !strings.EqualFold(string(pi.Currency), r.op.Currency):
+		return unknown("Stripe answered about an amount in %q", pi.Currency), true
+	default:
+		return messages.Outcome{}, false
+	}
+}
+
+// succeeded says that an amount in Stripe's unit was moved; 0 if it is not known.
+func (r *request) succeeded(reference string, amount int64) messages.Outcome {
+	minor, exact := fromStripe(amount, r.op.Currency)
+	if !exact {
+		return unknown("Stripe answered with an amount of %d %s, which is none", amount, r.op.Currency)
+	}
+	return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: reference, AmountMinor: minor}
+}
