@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -149,7 +150,7 @@ func (s *sandbox) provision(ctx context.Context, o sandboxOptions) error {
 	if err != nil {
 		return fmt.Errorf("provision: %w", err)
 	}
-	o.step("%d streams and the workers' consumer", len(changes)-1)
+	o.step("%d streams, the workers' consumer and the bucket of the routing rules", len(changes)-2)
 	return nil
 }
 
@@ -166,8 +167,8 @@ func (s *sandbox) migrate(ctx context.Context, o sandboxOptions) error {
 	if _, err := store.Migrate(ctx, pool, nil); err != nil {
 		return err
 	}
-	password, err := createServingRole(ctx, pool)
-	if err != nil {
+	password := rand.Text()
+	if err := s.postgres.CreateRole(ctx, servingRole, password); err != nil {
 		return err
 	}
 	if err := store.GrantServing(ctx, pool, servingRole); err != nil {
