@@ -129,11 +129,22 @@ func (c *Client) flush(ctx context.Context) error {
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.Is(err, nats.ErrConnectionClosed) && !c.js.Conn().IsClosed():
+			// It is what nats.go answers to whoever flushes at the moment at which the connection is lost.
+			pause := time.NewTimer(reconnectPace)
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+			}
+			pause.Stop()
 		case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout):
 			return err
 		}
 	}
 }
+
+// reconnectPace is how often a lost connection is looked at.
+const reconnectPace = 10 * time.Millisecond
 
 func (w *watch) wait(ctx context.Context) (Event, error) {
 	past, cancel := context.WithCancel(ctx)
