@@ -128,11 +128,13 @@ func TestAuthorizationStates(t *testing.T) {
 		}}, decline("payment_intent_authentication_failure")},
 		"never tried":        {manual, object{"status": "requires_payment_method", "last_payment_error": nil}, "unknown"},
 		"a state of its own": {manual, object{"status": "requires_patience"}, "unknown"},
-		"another operation":  {manual, object{"metadata": object{"tender_operation_id": "other"}}, "unknown"},
-		"another payment":    {manual, object{"metadata": object{"tender_operation_id": manual.ID, "tender_payment_id": "other"}}, "unknown"},
-		"no metadata":        {manual, object{"metadata": object{}}, "unknown"},
-		"another currency":   {manual, object{"currency": "eur"}, "unknown"},
-		"no id":              {manual, object{"id": ""}, "unknown"},
+		"another operation": {manual, object{"metadata": object{
+			"tender_operation_id": manual.PaymentID.String() + "-2", "tender_payment_id": manual.PaymentID.String(),
+		}}, "unknown"},
+		"another payment":  {manual, object{"metadata": object{"tender_operation_id": manual.ID, "tender_payment_id": "other"}}, "unknown"},
+		"no metadata":      {manual, object{"metadata": object{}}, "unknown"},
+		"another currency": {manual, object{"currency": "eur"}, "unknown"},
+		"no id":            {manual, object{"id": ""}, "unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -22,6 +22,7 @@ func TestSecretsStayInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr := os.Stdout, os.Stderr
+	defer func() { os.Stdout, os.Stderr = stdout, stderr }()
 	os.Stdout, os.Stderr = output, output
 	var outcomes []messages.Outcome
 	p := followUp()
