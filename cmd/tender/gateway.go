@@ -5,8 +5,8 @@ import "github.com/spf13/cobra"
 func newGateway(c *cli) *cobra.Command {
 	gateways := &cobra.Command{
 		Use:     "gateway",
-		Short:   "Look at gateways",
-		Example: "  tender gateway ls\n  tender gateway ls --watch",
+		Short:   "Look at gateways, and try a server that wants to be one",
+		Example: "  tender gateway ls\n  tender gateway conformance --url http://127.0.0.1:8585",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
