@@ -1,9 +1,11 @@
 package webhook_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 	"github.com/seed-384b1f8a/tender/processor/harness"
 )
@@ -98,6 +100,50 @@ func TestARefundFailsAfterAll(t *testing.T) {
 	// The money is there to be refunded another time.
 	s.publish(id, "again", &messages.Refund{})
 	harness.Eventually(t, "the second refund fails too", func() bool { return s.count(id, messages.EventRefundFailed) == 2 })
+}
+
+// A gateway that does not say whether a refund that failed had succeeded before makes two notifications of it. Together they leave one
+// failure, whether it had or not, and whichever is handled first.
+func TestAFailedRefundMayBeToldBothWays(t *testing.T) {
+	t.Parallel()
+	s := setup(t, func(s *system) { s.gateway = refundsPend{s.sim} })
+	for name, order := range map[string][]protocol.EventType{
+		"the outcome first":  {protocol.EventDeclined, protocol.EventReversed},
+		"the reversal first": {protocol.EventReversed, protocol.EventDeclined},
+	} {
+		for _, succeeded := range []bool{false, true} {
+			id := newID()
+			s.create(id, "pm_card_visa")
+			s.await(id, messages.StatusCaptured)
+			s.publish(id, id.String()+"-refund", &messages.Refund{})
+			s.awaitEvent(id, messages.EventOperationPending)
+			if succeeded {
+				s.tell(about(id, "2", "evt_succeeded_"+id.String(), protocol.EventSucceeded))
+				s.await(id, messages.StatusRefunded)
+			}
+			for _, kind := range order {
+				e := about(id, "2", "evt_"+string(kind)+id.String(), kind)
+				e.DeclineCode = "refund_failed"
+				s.tell(e)
+			}
+			s.settled()
+			p := s.get(id)
+			if p.RefundedMinor != 0 || p.Status != messages.StatusCaptured || s.count(id, messages.EventRefundFailed) != 1 ||
+				s.count(id, messages.EventPaymentReviewOpened) != 0 {
+				t.Errorf("%s, succeeded before: %v: %s, refunded %d: %v", name, succeeded, p.Status, p.RefundedMinor, s.types(id))
+			}
+		}
+	}
+}
+
+// refundsPend takes refunds and does not do them.
+type refundsPend struct{ gateway.Gateway }
+
+func (r refundsPend) Do(ctx context.Context, op messages.Operation) messages.Outcome {
+	if op.Kind == messages.OperationRefund {
+		return messages.Outcome{Kind: messages.OutcomePending, GatewayReference: "re_" + op.ID}
+	}
+	return r.Gateway.Do(ctx, op)
 }
 
 func TestAPendingRefundIsTold(t *testing.T) {

@@ -33,7 +33,10 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-const secret = "whsec_test"
+const (
+	secret = "whsec_test"
+	moment = 20 * time.Millisecond
+)
 
 // endpoint is the webhook endpoint on a real port, before a real bus.
 type endpoint struct {
@@ -185,7 +188,7 @@ func setup(t *testing.T, change ...func(*system)) *system {
 	s.openStore()
 	var err error
 	s.sim, err = sim.New(sim.Config{Hang: time.Minute, Webhook: sim.Webhook{
-		URL: s.url, Secret: secret, Pause: 5 * time.Millisecond, TriesMax: 100, Lead: time.Millisecond, Moment: 20 * time.Millisecond,
+		URL: s.url, Secret: secret, Pause: 5 * time.Millisecond, TriesMax: 100, Lead: time.Millisecond, Moment: moment,
 	}})
 	if err != nil {
 		t.Fatal(err)
