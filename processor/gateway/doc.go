@@ -1,7 +1,7 @@
 // Package gateway says what a payment gateway is to Tender, and puts the bounds around one that make it safe to call.
 //
-// It owns the [Gateway] interface, the [Guard] around every implementation (circuit breaker, bulkhead, timeout, quick
-// retries), the decline table, the [Set] of configured gateways and the [Router] that picks one. It imports messages only.
+// It owns the [Gateway] interface, the [Guard] around every implementation (rate limit, circuit breaker, bulkhead, timeout, quick
+// retries), the decline table and the [Set] of configured gateways. It imports messages only.
 // It records nothing, schedules nothing and decides nothing about a payment: waiting longer than a moment is a timer's work,
 // and what an outcome means for a payment is decided in processor/payment.
 //
@@ -9,6 +9,7 @@
 // the gateway, and reports everything that is not proven as [messages.OutcomeUnknown]. Every try of an operation, now or
 // after a crash, carries the same idempotency key: the operation's id.
 //
-// The packages below it: protocol (Tender's open gateway protocol), httpgw (its client), sim (a simulator with a ledger of
-// what it really did) and gatewaytest (the behaviour every gateway must show).
+// The packages below it: protocol (Tender's open gateway protocol), httpgw and natsgw (its clients over HTTP and NATS), connector
+// (the other end of natsgw), stripegw (Stripe), sim (a simulator with a ledger of what it really did), conformance and gatewaytest (the
+// behaviour every gateway must show) and status (where the guards stand, on the bus).
 package gateway
