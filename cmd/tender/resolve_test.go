@@ -40,17 +40,3 @@ func TestOperationInReview(t *testing.T) {
 		})
 	}
 }
-
-func TestInstanceName(t *testing.T) {
-	t.Parallel()
-	one, two := instanceName("host.example.com", 42), instanceName("host.example.com", 42)
-	if !strings.HasPrefix(one, "host-example-com-42-") {
-		t.Errorf("the name %q does not tell where the instance runs", one)
-	}
-	if one == two {
-		t.Errorf("two instances in one process are both named %s", one)
-	}
-	if long := instanceName(strings.Repeat("x", 300), 42); len(long) > 100 {
-		t.Errorf("the name has %d characters", len(long))
-	}
-}
