@@ -81,6 +81,7 @@ func newGateway() Gateway {
 			Lookup:    5 * time.Second,
 		},
 		ConcurrencyMax: 256,
+		QueueWait:      100 * time.Millisecond,
 		Rate:           Rate{Burst: 1},
 		Retry:          GatewayRetry{TriesMax: 3, Initial: 50 * time.Millisecond, Max: time.Second},
 		Breaker: Breaker{

@@ -10,6 +10,7 @@ type Gateway struct {
 	WebhookSecret  Secret // several, separated by commas
 	Timeouts       Timeouts
 	ConcurrencyMax int
+	QueueWait      time.Duration
 	Rate           Rate
 	Retry          GatewayRetry
 	Breaker        Breaker

@@ -42,6 +42,7 @@ func (c Config) validateGateway(f *findings, key string, g Gateway) {
 		f.add(key+".concurrency_max", "must be below worker.slots_max (%d), or this gateway alone could hold every slot; not %d", slots, g.ConcurrencyMax)
 	}
 
+	f.positive(key+".queue_wait", g.QueueWait)
 	if !(g.Rate.PerSecond >= 0) {
 		f.add(key+".rate.per_second", "must not be negative (0 is no limit), not %s", fmt.Sprint(g.Rate.PerSecond))
 	}

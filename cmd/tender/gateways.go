@@ -92,6 +92,7 @@ func guardSettings(cfg config.Gateway, log *zap.Logger, feed *status.Feed) gatew
 	return gateway.Settings{
 		Timeouts:       gateway.Timeouts{Authorize: t.Authorize, Capture: t.Capture, Void: t.Void, Refund: t.Refund, Lookup: t.Lookup},
 		ConcurrencyMax: cfg.ConcurrencyMax,
+		QueueWait:      cfg.QueueWait,
 		Rate:           gateway.Rate{PerSecond: cfg.Rate.PerSecond, Burst: cfg.Rate.Burst},
 		Retry:          gateway.Retry{TriesMax: r.TriesMax, Initial: r.Initial, Max: r.Max},
 		Breaker: gateway.Breaker{
