@@ -24,7 +24,7 @@ func (g *Guard) Status() Status {
 	s := Status{Gateway: g.name, InFlight: len(g.places), ConcurrencyMax: cap(g.places)}
 	s.State, s.Since, s.Tries, s.Failures = g.breaker.standing()
 	if until := g.limiter.until(); until.After(g.settings.Now()) {
-		s.RateLimitedUntil = until
+		s.RateLimitedUntil = until.UTC()
 	}
 	return s
 }

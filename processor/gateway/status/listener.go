@@ -13,7 +13,7 @@ import (
 const reportsPending = 65_536
 
 // quiet is how long nothing may be heard before Collect takes it that everybody has answered.
-const quiet = 250 * time.Millisecond
+const quiet = 400 * time.Millisecond
 
 // answerTimeout bounds how long the server may take to confirm a subscription.
 const answerTimeout = 10 * time.Second

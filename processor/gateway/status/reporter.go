@@ -127,7 +127,7 @@ func (r *Reporter) reportChange(c change) {
 		return
 	}
 	s := g.Status()
-	s.State, s.Since = c.to, c.at
+	s.State, s.Since = c.to, c.at.UTC()
 	r.publish(s)
 }
 
