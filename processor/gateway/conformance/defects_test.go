@@ -98,7 +98,7 @@ func (p *pairs) meet(about string) int {
 func twiceAtOnce() defect {
 	together := newPairs()
 	return defect{asked: func(s *said) {
-		if s.op != nil && s.kind() == "capture" && s.op["amount_minor"] == float64(600) && together.meet(s.id) == 2 {
+		if s.op != nil && s.kind() == "capture" && s.op["amount_minor"] == float64(400) && together.meet(s.id) == 2 {
 			s.op["operation_id"] = s.id + "-again"
 		}
 	}, told: func(s *said) {

@@ -44,7 +44,7 @@ func again(op messages.Operation) messages.Operation {
 func replayConcurrent(ctx context.Context, t *trial) {
 	for range rounds {
 		p := t.authorized(ctx, 1000)
-		capture := p.Capture(600)
+		capture := p.Capture(400)
 		var all sync.WaitGroup
 		answers := make([]messages.Outcome, atOnce)
 		for i := range answers {
@@ -55,8 +55,8 @@ func replayConcurrent(ctx context.Context, t *trial) {
 			t.succeeded(capture, o)
 			t.same(capture, "a request at the same time", answers[0], o)
 		}
-		t.decline(ctx, p.Capture(401))
-		t.succeed(ctx, p.Capture(400))
+		t.decline(ctx, p.Capture(601))
+		t.succeed(ctx, p.Capture(600))
 	}
 }
 

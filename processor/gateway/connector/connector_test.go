@@ -80,6 +80,14 @@ func client(t *testing.T, server *harness.NATSServer) *natsgw.Gateway {
 	return g
 }
 
+// within bounds a call that should be answered at once, so that a defect fails the test rather than hanging it.
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func want(t *testing.T, o messages.Outcome, kind messages.OutcomeKind) {
 	t.Helper()
 	if o.Kind != kind {
@@ -146,7 +154,7 @@ func TestWhatIsProvenTravels(t *testing.T) {
 		{Kind: messages.OutcomeUnknown, Detail: "the bank hung up", RetryAfter: 2 * time.Second},
 	} {
 		running := start(t, server, connector.Config{Gateway: says(o)})
-		got := client(t, server).Do(t.Context(), authorization())
+		got := client(t, server).Do(within(t), authorization())
 		if got.Kind != o.Kind || got.RetryAfter != o.RetryAfter || !strings.Contains(got.Detail, o.Detail) {
 			t.Errorf("%+v arrives as %+v", o, got)
 		}
@@ -164,8 +172,8 @@ func TestShowsUpAsAService(t *testing.T) {
 		Metadata: map[string]string{"region": "eu"},
 	})
 	g, nc := client(t, server), server.Connect(t)
-	want(t, g.Do(t.Context(), authorization()), messages.OutcomeSucceeded)
-	want(t, g.Lookup(t.Context(), authorization()), messages.OutcomeUnknown)
+	want(t, g.Do(within(t), authorization()), messages.OutcomeSucceeded)
+	want(t, g.Lookup(within(t), authorization()), messages.OutcomeUnknown)
 	if _, err := nc.RequestWithContext(t.Context(), "payments.gateway.bank.refund", []byte("<refund/>")); err != nil {
 		t.Fatal(err)
 	}
@@ -285,9 +293,9 @@ func TestWhatHasNoPlaceIsNotDone(t *testing.T) {
 	}}})
 	g := client(t, server)
 	var first sync.WaitGroup
-	first.Go(func() { want(t, g.Do(t.Context(), authorization()), messages.OutcomeSucceeded) })
+	first.Go(func() { want(t, g.Do(within(t), authorization()), messages.OutcomeSucceeded) })
 	<-begun
-	if o := g.Do(t.Context(), authorization()); o.Kind != messages.OutcomeNotSent || o.RetryAfter == 0 {
+	if o := g.Do(within(t), authorization()); o.Kind != messages.OutcomeNotSent || o.RetryAfter == 0 {
 		t.Errorf("it is %s (%s) with a rest of %s, want not_sent and a rest", o.Kind, o.Detail, o.RetryAfter)
 	}
 	close(release)
@@ -309,7 +317,7 @@ func TestAPanicCostsOneAnswer(t *testing.T) {
 		}},
 	})
 	g := client(t, server)
-	o := g.Do(t.Context(), authorization())
+	o := g.Do(within(t), authorization())
 	want(t, o, messages.OutcomeUnknown)
 	if strings.Contains(o.Detail, "secret") {
 		t.Errorf("the panic is told: %s", o.Detail)
@@ -317,7 +325,7 @@ func TestAPanicCostsOneAnswer(t *testing.T) {
 	if value := <-panics; value != "secret" {
 		t.Errorf("OnPanic hears of %v", value)
 	}
-	want(t, g.Do(t.Context(), authorization()), messages.OutcomeSucceeded)
+	want(t, g.Do(within(t), authorization()), messages.OutcomeSucceeded)
 }
 
 func TestInstancesShareTheWork(t *testing.T) {
@@ -333,7 +341,7 @@ func TestInstancesShareTheWork(t *testing.T) {
 	g := client(t, server)
 	const operations = 300
 	for range operations {
-		want(t, g.Do(t.Context(), authorization()), messages.OutcomeSucceeded)
+		want(t, g.Do(within(t), authorization()), messages.OutcomeSucceeded)
 	}
 	total := int64(0)
 	for i := range did {
@@ -359,16 +367,17 @@ func TestStopFinishesWhatWasBegun(t *testing.T) {
 	}}})
 	g := client(t, server)
 	var first sync.WaitGroup
-	first.Go(func() { want(t, g.Do(t.Context(), authorization()), messages.OutcomeSucceeded) })
+	first.Go(func() { want(t, g.Do(within(t), authorization()), messages.OutcomeSucceeded) })
 	<-begun
 	stopped := make(chan error, 1)
 	go func() { stopped <- running.Stop(t.Context()) }()
 	observer := server.Connect(t)
 	harness.Eventually(t, "no new request is taken", func() bool { return nobodyListens(t, observer) })
-	want(t, g.Do(t.Context(), authorization()), messages.OutcomeNotSent)
+	want(t, g.Do(within(t), authorization()), messages.OutcomeNotSent)
 	select {
 	case err := <-stopped:
 		t.Errorf("stopped with a call under way: %v", err)
+		stopped <- err
 	default:
 	}
 	close(release)
@@ -390,7 +399,7 @@ func TestStopEndsWhatTakesTooLong(t *testing.T) {
 	var first sync.WaitGroup
 	g := client(t, server)
 	first.Go(func() {
-		o := g.Do(t.Context(), authorization())
+		o := g.Do(within(t), authorization())
 		if o.Kind != messages.OutcomeUnknown || !strings.Contains(o.Detail, "canceled") {
 			t.Errorf("it is %s (%s), want unknown, as the gateway says", o.Kind, o.Detail)
 		}

@@ -129,13 +129,13 @@ func TestConnectorKilledInACall(t *testing.T) {
 			observer := server.Connect(t)
 			harness.Eventually(t, "the service is gone", func() bool { return nobodyListens(t, observer) })
 			// What is not sent now says nothing of the call that is still waiting.
-			want(t, g.Do(t.Context(), op), messages.OutcomeNotSent)
+			want(t, g.Do(within(t), op), messages.OutcomeNotSent)
 			giveUp()
 			want(t, <-answered, messages.OutcomeUnknown)
 
 			instance(t, server, provider)
-			want(t, g.Do(t.Context(), op), messages.OutcomeSucceeded)
-			want(t, g.Lookup(t.Context(), op), messages.OutcomeSucceeded)
+			want(t, g.Do(within(t), op), messages.OutcomeSucceeded)
+			want(t, g.Lookup(within(t), op), messages.OutcomeSucceeded)
 			if count, _ := s.Snapshot().Operation(op.ID); count.Effects != 1 {
 				t.Errorf("the operation took effect %d times", count.Effects)
 			}

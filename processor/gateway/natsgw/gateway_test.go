@@ -35,6 +35,14 @@ func gatewayOf(t *testing.T, nc *nats.Conn) *natsgw.Gateway {
 	return g
 }
 
+// within bounds a call that should be answered at once, so that a defect fails the test rather than hanging it.
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func want(t *testing.T, o messages.Outcome, kind messages.OutcomeKind) {
 	t.Helper()
 	if o.Kind != kind {
@@ -94,8 +102,8 @@ func TestNobodyListeningIsNotSent(t *testing.T) {
 	t.Parallel()
 	nc := harness.NATS(t).Connect(t)
 	g := gatewayOf(t, nc)
-	want(t, g.Do(t.Context(), authorization()), messages.OutcomeNotSent)
-	want(t, g.Lookup(t.Context(), authorization()), messages.OutcomeUnknown)
+	want(t, g.Do(within(t), authorization()), messages.OutcomeNotSent)
+	want(t, g.Lookup(within(t), authorization()), messages.OutcomeUnknown)
 }
 
 func TestNobodyListeningBehindAnObserverIsUnknown(t *testing.T) {
@@ -148,11 +156,11 @@ func TestNothingIsPublishedWithoutNeed(t *testing.T) {
 	for _, kind := range []messages.OperationKind{"", "cancel", "lookup.>", "*", "a b"} {
 		op := authorization()
 		op.Kind = kind
-		want(t, g.Do(t.Context(), op), messages.OutcomeNotSent)
+		want(t, g.Do(within(t), op), messages.OutcomeNotSent)
 	}
 	huge := authorization()
 	huge.MerchantReference = strings.Repeat("x", 2<<20) // more than the server takes
-	want(t, g.Do(t.Context(), huge), messages.OutcomeNotSent)
+	want(t, g.Do(within(t), huge), messages.OutcomeNotSent)
 	if subjects := seen.until(t, nc); len(subjects) != 0 {
 		t.Errorf("published on %v", subjects)
 	}
@@ -168,8 +176,8 @@ func TestReconnectingIsNotSentAndStaysSo(t *testing.T) {
 	g := gatewayOf(t, nc)
 	server.Down()
 	<-lost
-	want(t, g.Do(t.Context(), authorization()), messages.OutcomeNotSent)
-	want(t, g.Lookup(t.Context(), authorization()), messages.OutcomeUnknown)
+	want(t, g.Do(within(t), authorization()), messages.OutcomeNotSent)
+	want(t, g.Lookup(within(t), authorization()), messages.OutcomeUnknown)
 	if err := server.Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +218,7 @@ func TestClosedOrDrainingConnectionIsNotSent(t *testing.T) {
 	listen(t, server.Connect(t), func(m *nats.Msg) { t.Errorf("asked on %s", m.Subject) })
 	closed := server.Connect(t)
 	closed.Close()
-	want(t, gatewayOf(t, closed).Do(t.Context(), authorization()), messages.OutcomeNotSent)
+	want(t, gatewayOf(t, closed).Do(within(t), authorization()), messages.OutcomeNotSent)
 
 	draining := server.Connect(t)
 	busy, release := make(chan struct{}), make(chan struct{})
@@ -224,7 +232,7 @@ func TestClosedOrDrainingConnectionIsNotSent(t *testing.T) {
 	if err := draining.Drain(); err != nil {
 		t.Fatal(err)
 	}
-	want(t, gatewayOf(t, draining).Do(t.Context(), authorization()), messages.OutcomeNotSent)
+	want(t, gatewayOf(t, draining).Do(within(t), authorization()), messages.OutcomeNotSent)
 	close(release)
 	harness.Eventually(t, "the connection is closed", draining.IsClosed)
 }
@@ -279,10 +287,10 @@ func TestRepliesProveWhatTheySay(t *testing.T) {
 		"an outcome of no kind": {answers(`"outcome":"not_sent"`), messages.OutcomeUnknown, messages.OutcomeUnknown},
 	} {
 		reply = c.reply
-		if o := g.Do(t.Context(), authorization()); o.Kind != c.done {
+		if o := g.Do(within(t), authorization()); o.Kind != c.done {
 			t.Errorf("%s: Do is %s (%s), want %s", name, o.Kind, o.Detail, c.done)
 		}
-		if o := g.Lookup(t.Context(), authorization()); o.Kind != c.lookup {
+		if o := g.Lookup(within(t), authorization()); o.Kind != c.lookup {
 			t.Errorf("%s: Lookup is %s (%s), want %s", name, o.Kind, o.Detail, c.lookup)
 		}
 	}
@@ -291,7 +299,7 @@ func TestRepliesProveWhatTheySay(t *testing.T) {
 		m.Header = nats.Header{protocol.HeaderRetryAfter: {"7"}}
 		return m
 	}
-	if o := g.Do(t.Context(), authorization()); o.Kind != messages.OutcomeUnknown || o.RetryAfter != 7*time.Second {
+	if o := g.Do(within(t), authorization()); o.Kind != messages.OutcomeUnknown || o.RetryAfter != 7*time.Second {
 		t.Errorf("%s with a rest of %s, want unknown with 7s", o.Kind, o.RetryAfter)
 	}
 }
@@ -307,8 +315,8 @@ func TestAStreamOnTheSubjectsIsNoConnector(t *testing.T) {
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "GREEDY", Subjects: []string{"payments.gateway.>"}}); err != nil {
 		t.Fatal(err)
 	}
-	want(t, gatewayOf(t, nc).Do(t.Context(), authorization()), messages.OutcomeUnknown)
-	want(t, gatewayOf(t, nc).Lookup(t.Context(), authorization()), messages.OutcomeUnknown)
+	want(t, gatewayOf(t, nc).Do(within(t), authorization()), messages.OutcomeUnknown)
+	want(t, gatewayOf(t, nc).Lookup(within(t), authorization()), messages.OutcomeUnknown)
 }
 
 func TestNewRefuses(t *testing.T) {
