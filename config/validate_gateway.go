@@ -8,6 +8,9 @@ import (
 // gatewayName is what a gateway may be called: the name is part of keys, of variables and of recorded payments.
 var gatewayName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 
+// rateMin is the lowest rate there is, in calls a second: one in a quarter of an hour.
+const rateMin = 0.001
+
 func (c Config) validateGateways(f *findings) {
 	if len(c.Gateways) == 0 {
 		f.add("gateways", "must name at least one gateway")
@@ -43,8 +46,8 @@ func (c Config) validateGateway(f *findings, key string, g Gateway) {
 	}
 
 	f.positive(key+".queue_wait", g.QueueWait)
-	if !(g.Rate.PerSecond >= 0) {
-		f.add(key+".rate.per_second", "must not be negative (0 is no limit), not %s", fmt.Sprint(g.Rate.PerSecond))
+	if calls := g.Rate.PerSecond; !(calls == 0 || calls >= rateMin) {
+		f.add(key+".rate.per_second", "must be at least %v, or 0 for no limit, not %s", rateMin, fmt.Sprint(calls))
 	}
 	f.within(key+".rate.burst", g.Rate.Burst, 1, 1_000_000)
 

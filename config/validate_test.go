@@ -132,6 +132,7 @@ func TestMistakes(t *testing.T) {
 		{one(", retry: {initial: 2s}"), "gateways.a.retry.max"},
 		{one(", queue_wait: 0"), "gateways.a.queue_wait"},
 		{one(", rate: {per_second: -1}"), "gateways.a.rate.per_second"},
+		{one(", rate: {per_second: 1e-9}"), "gateways.a.rate.per_second"},
 		{one(", rate: {per_second: .nan}"), "gateways.a.rate.per_second"},
 		{one(", rate: {per_second: many}"), "gateways.a.rate.per_second"},
 		{one(", rate: {per_second: 0.5}"), ""},

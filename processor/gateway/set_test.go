@@ -49,6 +49,7 @@ func TestNewGuardRefuses(t *testing.T) {
 		"a negative window":               func(s *gateway.Settings) { s.Breaker.Window = -1 },
 		"a negative time for quick tries": func(s *gateway.Settings) { s.Retry.Total = -1 },
 		"a negative rate":                 func(s *gateway.Settings) { s.Rate.PerSecond = -1 },
+		"a rate of next to nothing":       func(s *gateway.Settings) { s.Rate.PerSecond = 1e-9 },
 		"a rate that is no number":        func(s *gateway.Settings) { s.Rate.PerSecond = math.NaN() },
 		"an endless rate":                 func(s *gateway.Settings) { s.Rate.PerSecond = math.Inf(1) },
 		"a negative burst":                func(s *gateway.Settings) { s.Rate = gateway.Rate{PerSecond: 1, Burst: -1} },

@@ -39,6 +39,9 @@ type Timeouts struct {
 	Lookup    time.Duration
 }
 
+// RateMin is the lowest rate there is, in calls a second: one in a quarter of an hour.
+const RateMin = 0.001
+
 // Rate is how often the gateway may be called through one Guard. Every try counts, and every lookup. The zero value is no limit.
 type Rate struct {
 	// PerSecond is how many calls are made in a second on average, such as 25, or 0.5 for one every other second.
@@ -154,8 +157,8 @@ func (s Settings) validate() error {
 	if ratio := s.Breaker.FailureRatio; !(ratio > 0 && ratio <= 1) {
 		errs = append(errs, fmt.Errorf("breaker's failure ratio must be over 0 and at most 1, is %v", ratio))
 	}
-	if calls := s.Rate.PerSecond; !(calls >= 0) || math.IsInf(calls, 0) {
-		errs = append(errs, fmt.Errorf("rate must be a number of calls a second, 0 for no limit, is %v", calls))
+	if calls := s.Rate.PerSecond; !(calls == 0 || calls >= RateMin) || math.IsInf(calls, 0) {
+		errs = append(errs, fmt.Errorf("rate must be at least %v calls a second, or 0 for no limit, is %v", RateMin, calls))
 	}
 	return errors.Join(errs...)
 }
