@@ -143,7 +143,7 @@ func (p *process) run(ctx context.Context) error {
 		start(&first, ctx, config.RoleWebhook, p.serveWebhooks)
 	}
 	if p.plays(config.RoleWorker) {
-		first.Go(func() { _ = p.gateways.router.Watch(ctx, p.js) }) // it has no error but the end of ctx
+		first.Go(func() { p.gateways.router.Watch(ctx, p.js) })
 		p.awaitRouting(ctx)
 		worker := processor.NewWorker(p.parts(), workerConfig(p.cfg))
 		start(&first, ctx, config.RoleWorker, worker.Run)

@@ -12,11 +12,13 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
+// Bucket is the key-value bucket on NATS that holds the rules for all processes, under Key.
 const (
-	// Bucket is the key-value bucket that holds the rules for all processes, under Key.
 	Bucket = "tender_routing"
 	Key    = "rules"
+)
 
+const (
 	bucketStream      = "KV_" + Bucket
 	bucketDescription = "Tender: the routing rules in force, over those of the configuration"
 	// revisionsKept is how many sets the bucket remembers, for a person to look back at.

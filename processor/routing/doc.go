@@ -40,5 +40,15 @@
 // from the configuration, and over it from a NATS key-value bucket that every process watches ([Live]). A set in the bucket
 // that is refused changes nothing: the last good one stays in force.
 //
+// On a server with permissions, a process that follows the bucket needs to publish to
+//
+//	$JS.API.STREAM.INFO.KV_tender_routing
+//	$JS.API.CONSUMER.CREATE.KV_tender_routing.>
+//	$JS.API.CONSUMER.DELETE.KV_tender_routing.*
+//	$JS.API.DIRECT.GET.KV_tender_routing.$KV.tender_routing.rules
+//	$JS.FC.KV_tender_routing.>
+//
+// and whoever sets rules to $KV.tender_routing.> as well. A test holds the first list to be enough.
+//
 // The package must not call a gateway, and knows nothing of its health.
 package routing

@@ -45,9 +45,7 @@ func start(t *testing.T, js jetstream.JetStream, interval time.Duration) instanc
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := live.Watch(ctx, js); err != nil {
-			t.Errorf("watch: %v", err)
-		}
+		live.Watch(ctx, js)
 	}()
 	stop := sync.OnceFunc(func() {
 		cancel()
@@ -164,14 +162,10 @@ func TestABadSetIsRefusedAndTheLastGoodOneStays(t *testing.T) {
 		t.Fatalf("%+v", now)
 	}
 	live.await(t, good, "backup")
-	// It is looked at again and again, and said once.
 	replaced := replace(t, js, single("candidate"), bad)
 	live.await(t, replaced, "candidate")
 	if now := live.InForce(); now.Refused != 0 || now.Reason != nil {
 		t.Fatalf("%+v", now)
-	}
-	if n := live.logs.FilterMessageSnippet("refused").Len(); n != 1 {
-		t.Errorf("the refusal is logged %d times", n)
 	}
 
 	// One that starts with nothing but a bad set goes by its configuration.
@@ -217,12 +211,20 @@ func TestTheWatchOutlivesTheServer(t *testing.T) {
 	live := start(t, js, 50*time.Millisecond)
 	first := replace(t, js, single("backup"), 0)
 	live.await(t, first, "backup")
-	server.Restart(t)
+	bad := replace(t, js, single("nowhere"), first)
+	harness.Eventually(t, "the bad set is refused", func() bool { return live.InForce().Refused == bad })
+	server.Down()
+	harness.Eventually(t, "the outage is noticed", func() bool { return live.logs.FilterMessageSnippet("cannot be watched").Len() > 0 })
+	live.await(t, first, "backup")
+	if err := server.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the bucket is watched again", func() bool { return live.logs.FilterMessageSnippet("watched again").Len() > 0 })
 	live.await(t, first, "backup")
 	var second uint64
 	harness.Eventually(t, "the server takes rules again", func() (stored bool) {
 		var err error
-		second, err = routing.Replace(t.Context(), js, []byte(single("candidate")), first)
+		second, err = routing.Replace(t.Context(), js, []byte(single("candidate")), bad)
 		if errors.Is(err, routing.ErrRevision) {
 			// An attempt whose acknowledgement was lost has stored them.
 			now, readErr := routing.Read(t.Context(), js)
@@ -231,6 +233,10 @@ func TestTheWatchOutlivesTheServer(t *testing.T) {
 		return err == nil
 	})
 	live.await(t, second, "candidate")
+	// The bad set was shown once more, and said once.
+	if n := live.logs.FilterMessageSnippet("are refused").Len(); n != 1 {
+		t.Errorf("the refusal is logged %d times", n)
+	}
 }
 
 // TestASilentWatchIsNoticed takes the watch's consumer away on the server, so that it never says anything again.

@@ -17,15 +17,14 @@ const watchTimeout = 10 * time.Second
 // errBehind says that the bucket holds something that the watch has not shown.
 var errBehind = errors.New("the watch has missed a change")
 
-// Watch follows the bucket until ctx ends; it always returns nil. NATS may be away when it begins and at any time later, and
-// the bucket may be missing: the rules in force stay as they are. A bucket that comes back empty means the configured rules.
-// It may run once.
-func (l *Live) Watch(ctx context.Context, kv jetstream.KeyValueManager) error {
+// Watch follows the bucket until ctx ends. NATS may be away when it begins and at any time later, and the bucket may be missing:
+// the rules in force stay as they are. A bucket that comes back empty means the configured rules. It runs once for a Live.
+func (l *Live) Watch(ctx context.Context, kv jetstream.KeyValueManager) {
 	pause := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(l.cfg.CheckInterval), backoff.WithMaxElapsedTime(0),
 	)
 	var failing, missing bool
-	for ctx.Err() == nil {
+	for {
 		err := l.follow(ctx, kv, func() {
 			if failing {
 				l.cfg.Log.Info("the routing rules are watched again")
@@ -33,10 +32,11 @@ func (l *Live) Watch(ctx context.Context, kv jetstream.KeyValueManager) error {
 			pause.Reset()
 			failing, missing = false, false
 		})
+		if ctx.Err() != nil {
+			return
+		}
 		wait := l.cfg.CheckInterval
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case errors.Is(err, ErrNoBucket):
 			l.noteMissing(missing)
 			missing = true
@@ -52,7 +52,6 @@ func (l *Live) Watch(ctx context.Context, kv jetstream.KeyValueManager) error {
 		}
 		idle(ctx, wait)
 	}
-	return nil
 }
 
 // noteMissing settles that there is no bucket: whatever is in force stays.
