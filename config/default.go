@@ -96,7 +96,7 @@ func newGateway() Gateway {
 
 func roles() []Role { return []Role{RoleWorker, RoleRelay, RoleScheduler, RoleWebhook} }
 
-func gatewayKinds() []GatewayKind { return []GatewayKind{GatewayHTTP, GatewaySim} }
+func gatewayKinds() []GatewayKind { return []GatewayKind{GatewayHTTP, GatewayNATS, GatewaySim} }
 
 func logLevels() []LogLevel { return []LogLevel{LogDebug, LogInfo, LogWarn, LogError} }
 

@@ -5,7 +5,8 @@ import "time"
 // Gateway is one named way to a payment provider, with the bounds that are put around it.
 type Gateway struct {
 	Kind           GatewayKind
-	URL            URL // used by the kind http
+	URL            URL    // used by the kind http
+	Connector      string // used by the kind nats; "" is the gateway's own name
 	APIKey         Secret
 	WebhookSecret  Secret // several, separated by commas
 	Timeouts       Timeouts
@@ -22,6 +23,7 @@ type GatewayKind string
 // The kinds.
 const (
 	GatewayHTTP GatewayKind = "http" // Tender's own gateway protocol over HTTP, as `tender simulator` speaks it
+	GatewayNATS GatewayKind = "nats" // a connector that answers over NATS
 	GatewaySim  GatewayKind = "sim"  // the simulator inside the process: no network, nothing kept over a restart
 )
 

@@ -4,8 +4,9 @@ package config
 // one behind an underscore: the name before it would be ambiguous in a variable (a test holds this).
 func gatewaySettings(prefix string, g *Gateway) []setting {
 	all := []setting{
-		{"kind", "What speaks to it: http (Tender's gateway protocol, as `tender simulator` speaks it) or sim (the simulator inside this process). Required.", oneOf(&g.Kind, gatewayKinds())},
+		{"kind", "What speaks to it: http (Tender's gateway protocol, as `tender simulator` speaks it), nats (a connector that answers over NATS) or sim (the simulator inside this process). Required.", oneOf(&g.Kind, gatewayKinds())},
 		{"url", "Base address, http:// or https://. Required for the kind http.", location(&g.URL)},
+		{"connector", "Name under which the connector answers, for the kind nats; empty: the gateway's own.", text(&g.Connector, "text")},
 		{"api_key", "Key sent with every call; empty for none.", secret(&g.APIKey)},
 		{"webhook_secret", "Secret that its webhooks are signed with; empty: it has none. Two, separated by a comma, while one replaces the other.", secret(&g.WebhookSecret)},
 		{"timeouts.authorize", "Longest wait for the answer to one authorization, connecting included.", duration(&g.Timeouts.Authorize)},

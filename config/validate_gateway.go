@@ -8,6 +8,9 @@ import (
 // gatewayName is what a gateway may be called: the name is part of keys, of variables and of recorded payments.
 var gatewayName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 
+// connectorName is what a connector may be called: the name is part of subjects (processor/gateway/protocol holds the same).
+var connectorName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+
 // rateMin is the lowest rate there is, in calls a second: one in a quarter of an hour.
 const rateMin = 0.001
 
@@ -33,6 +36,9 @@ func (c Config) validateGateway(f *findings, key string, g Gateway) {
 	among(f, key+".kind", g.Kind, gatewayKinds())
 	if g.Kind == GatewayHTTP {
 		f.address(key+".url", string(g.URL), "https://gateway.example.com", httpSchemes())
+	}
+	if g.Connector != "" && !connectorName.MatchString(g.Connector) {
+		f.add(key+".connector", "must be named with a-z, 0-9, - and _, beginning with a letter or digit, 64 characters at most, not %s", quoted(g.Connector))
 	}
 	f.positive(key+".timeouts.authorize", g.Timeouts.Authorize)
 	f.positive(key+".timeouts.capture", g.Timeouts.Capture)

@@ -45,10 +45,6 @@ type openOptions struct {
 // *unavailableError that names the service and its address, with what is not prepared, or when ctx ends.
 func open(ctx context.Context, cfg config.Config, log *zap.Logger, o openOptions) (*process, error) {
 	p := &process{cfg: cfg, log: log, ncClosed: make(chan struct{})}
-	var err error
-	if p.gateways, err = openGateways(cfg, log, o.wrapGateway); err != nil {
-		return nil, err
-	}
 	attempt := once
 	if o.wait {
 		attempt = p.persist
@@ -67,6 +63,12 @@ func open(ctx context.Context, cfg config.Config, log *zap.Logger, o openOptions
 		return nil, err
 	}
 	p.store = store.New(p.pool, storeConfig(cfg), log.Named("store"))
+	var err error
+	//nolint:contextcheck // a gateway lives until it is closed
+	if p.gateways, err = openGateways(cfg, p.nc, log, o.wrapGateway); err != nil {
+		p.close()
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -204,7 +206,9 @@ func (p *process) close() {
 	if p.store != nil {
 		p.store.Close()
 	}
-	p.gateways.close()
+	if p.gateways != nil {
+		p.gateways.close()
+	}
 	if p.pool != nil {
 		p.pool.Close()
 	}

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
+	"github.com/seed-384b1f8a/tender/processor/gateway/natsgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/gateway/status"
 	"github.com/seed-384b1f8a/tender/processor/routing"
@@ -25,14 +28,16 @@ type gateways struct {
 	closes []func()
 }
 
-// openGateways makes the gateways; it connects to none of them yet. wrap, if not nil, may put something between a gateway and
-// its guard.
-func openGateways(cfg config.Config, log *zap.Logger, wrap func(name string, g gateway.Gateway) gateway.Gateway) (*gateways, error) {
+// openGateways makes the gateways; it calls none of them yet. Connectors are asked over nc. wrap, if not nil, may put something
+// between a gateway and its guard.
+func openGateways(
+	cfg config.Config, nc *nats.Conn, log *zap.Logger, wrap func(name string, g gateway.Gateway) gateway.Gateway,
+) (*gateways, error) {
 	all := &gateways{feed: status.NewFeed(time.Now)}
 	guards := make([]*gateway.Guard, 0, len(cfg.Gateways))
 	for _, name := range slices.Sorted(maps.Keys(cfg.Gateways)) {
 		settings := cfg.Gateways[name]
-		g, err := all.open(settings)
+		g, err := all.open(name, settings, nc)
 		if err != nil {
 			all.close()
 			return nil, fmt.Errorf("gateway %s: %w", name, err)
@@ -59,7 +64,7 @@ func openGateways(cfg config.Config, log *zap.Logger, wrap func(name string, g g
 }
 
 // open makes one gateway of its kind.
-func (all *gateways) open(cfg config.Gateway) (gateway.Gateway, error) {
+func (all *gateways) open(name string, cfg config.Gateway, nc *nats.Conn) (gateway.Gateway, error) {
 	switch cfg.Kind {
 	case config.GatewayHTTP:
 		g, err := httpgw.New(httpgw.Config{URL: cfg.URL.Reveal(), APIKey: cfg.APIKey.Reveal(), ConnectionsMax: cfg.ConcurrencyMax})
@@ -68,6 +73,8 @@ func (all *gateways) open(cfg config.Gateway) (gateway.Gateway, error) {
 		}
 		all.closes = append(all.closes, g.Close)
 		return g, nil
+	case config.GatewayNATS:
+		return natsgw.New(nc, cmp.Or(cfg.Connector, name))
 	case config.GatewaySim:
 		s, err := sim.New(sim.Config{})
 		if err != nil {
