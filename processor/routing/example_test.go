@@ -30,15 +30,15 @@ rules:
 		AmountMinor: 1999, Currency: "EUR", PaymentMethod: "pm_card_visa",
 	})
 	for _, rule := range e.Rules {
-		fmt.Println(rule.Rule, rule.Matched, rule.Reason)
+		fmt.Printf("%s: %t %q\n", rule.Rule, rule.Matched, rule.Reason)
 	}
 	fmt.Println(e.Route.Gateway, "then", e.Route.Fallbacks)
 
 	_, err = routing.Parse([]byte("version: 1\nrules:\n  - name: all\n    to: [{gateway: primray}]\n"), []string{"candidate", "primary"})
 	fmt.Println(err)
 	// Output:
-	// large-euro false amount is 1999, below 100000
-	// everything-else true
+	// large-euro: false "amount is 1999, below 100000"
+	// everything-else: true ""
 	// primary then [candidate]
 	// line 4, column 20: no gateway is named "primray", only candidate, primary
 }
