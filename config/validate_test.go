@@ -113,6 +113,8 @@ func TestMistakes(t *testing.T) {
 		{"gateways: {a: }", "gateways.a.kind routing.default"},
 		{"gateways: {a: 3}", "gateways.a gateways.a.kind routing.default"},
 		{"gateways: {a: {kind: sim}}", "routing.default"},
+		{"gateways: {a: {kind: sim}}\nrouting: {rules_file: r.yaml}", ""},
+		{"gateways: {a: {kind: sim}}\nrouting: {rules_file: r.yaml, default: b}", "routing.default"},
 		{one(""), ""},
 		{one(", kind: x"), "gateways.a.kind"},
 		{"gateways: {a: {kind: nats}}\nrouting: {default: a}\n", ""},
