@@ -6,9 +6,9 @@ import "github.com/seed-384b1f8a/tender/messages"
 // decline codes or of the refusals in package protocol; networkDecline and advice are the card network's own response and advice
 // codes, "" where the gateway does not pass them on. The codes are kept as they came.
 //
-// The most forbidding source wins: Mastercard's advice 03 (do not try again) and 21 (stop recurring) and the responses of Visa's
-// category 1 (the issuer will never approve) end it whatever the code says. Mastercard's advice 24 to 30 says when a soft decline may
-// be tried again.
+// A duplicate is looked up before anything else. Otherwise the most forbidding source wins: Mastercard's advice 03 (do not
+// try again) and 21 (stop recurring) and the responses of Visa's category 1 (the issuer will never approve) end it whatever
+// the code says. Mastercard's advice 24 to 30 says when a soft decline may be tried again.
 //
 // A code that is not in the table, and none at all (read as generic_decline), is soft without advice. That is the safe side: nothing
 // repeats a soft decline by itself, while the other classes each rule out something that may be right. [KnownDecline] tells a
@@ -23,6 +23,9 @@ func ClassifyDecline(code, networkDecline, advice string) messages.Decline {
 	}
 	d := messages.Decline{
 		Code: code, Class: class, NetworkDeclineCode: networkDecline, NetworkAdviceCode: advice, RecommendedAction: action,
+	}
+	if d.Class == messages.DeclineLookUpFirst {
+		return d // Whatever else is said of a duplicate, the first may have gone through.
 	}
 	if visaNeverApproves(networkDecline) && d.Class != messages.DeclineNeverRetry {
 		d.Class, d.RecommendedAction = messages.DeclineNeverRetry, visaAction(networkDecline)

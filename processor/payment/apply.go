@@ -137,7 +137,7 @@ func (p *Payment) startOperation(e messages.Event, op Operation, a messages.Atte
 		return "starts operation " + a.OperationID + " where " + p.nextOperationID() + " is next"
 	}
 	op.ID, op.Gateway, op.Attempt = a.OperationID, a.Gateway, a.Attempt
-	op.Status, op.SentAt = OperationSent, e.OccurredAt
+	op.Status, op.FirstSentAt, op.SentAt = OperationSent, e.OccurredAt, e.OccurredAt
 	if op.CausedBy == "" {
 		op.CausedBy = e.CausationID
 	}

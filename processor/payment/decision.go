@@ -11,6 +11,9 @@ import (
 type Policy struct {
 	// UnknownReplays are the ages of an unknown outcome at which the operation is sent again under its own key.
 	UnknownReplays []time.Duration
+	// ReplayWithin is how long after its first attempt an operation may be sent again under its own key. Gateways forget
+	// keys (Stripe after 24 hours), and a forgotten one charges anew; from then on the gateway is only asked.
+	ReplayWithin time.Duration
 	// UnknownLookups are the ages at which the gateway is asked instead; after the last one a person is.
 	UnknownLookups []time.Duration
 	// NotSentInitial doubles with each attempt up to NotSentMax, until NotSentGiveUp after the first.
@@ -34,6 +37,7 @@ type Policy struct {
 // DefaultPolicy returns the intervals of the design: replay after 5 s, 30 s, 2 min; look up after 5 min, 1 h, 6 h, 24 h.
 func DefaultPolicy() Policy {
 	return Policy{
+		ReplayWithin:   23 * time.Hour,
 		UnknownReplays: []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute},
 		UnknownLookups: []time.Duration{5 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour},
 		NotSentInitial: time.Second, NotSentMax: 5 * time.Minute, NotSentGiveUp: time.Hour,

@@ -57,7 +57,9 @@ type Operation struct {
 	CausedBy string `json:"caused_by"`
 	SentBy   string `json:"sent_by"`
 
-	SentAt time.Time `json:"sent_at"`
+	// FirstSentAt is when the first attempt was recorded, SentAt the latest.
+	FirstSentAt time.Time `json:"first_sent_at"`
+	SentAt      time.Time `json:"sent_at"`
 	// NotSentSince is when the first attempt was proven not to have been sent, those at other gateways included.
 	NotSentSince time.Time `json:"not_sent_since,omitzero"`
 	UnknownSince time.Time `json:"unknown_since,omitzero"`

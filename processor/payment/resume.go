@@ -12,7 +12,7 @@ import (
 func Continue(p *Payment, cmd messages.Command, operationID string, env Env) Decision {
 	d := newDraft(p, cmd, env)
 	if op := d.Payment.latest(operationID); op != nil && op.Status == OperationSent && !op.Pending {
-		d.attempt(op)
+		d.attemptAgain(op)
 	}
 	return d.Decision
 }
@@ -26,6 +26,19 @@ func (p *Payment) latest(id string) *Operation {
 		}
 	}
 	return op
+}
+
+// attemptAgain takes up an operation that may have reached the gateway: under its own key while the gateway is sure to
+// know it, and from then on by asking only.
+func (d *draft) attemptAgain(op *Operation) {
+	ask := !d.replayable(op)
+	d.attempt(op)
+	d.Call.Lookup = ask
+}
+
+func (d *draft) replayable(op *Operation) bool {
+	within := d.env.Policy.ReplayWithin
+	return within == 0 || d.env.Now.Sub(op.FirstSentAt) < within
 }
 
 // attempt records that the operation may be sent once more, under the same key, and asks for the call.
@@ -45,7 +58,7 @@ func (d *draft) resume() {
 		switch {
 		case op.Status == OperationSent && !op.Pending:
 			if op.SentBy == d.cmd.ID || now.Sub(op.SentAt) >= d.env.Policy.SentStale {
-				d.attempt(op)
+				d.attemptAgain(op)
 				return
 			}
 		case !op.NextCheckAt.IsZero() && !op.NextCheckAt.After(now):
@@ -68,7 +81,7 @@ func (d *draft) check(op *Operation) {
 	switch {
 	case op.Status == OperationNotSent:
 		d.attempt(op)
-	case op.Status == OperationUnknown && op.Checks < len(d.env.Policy.UnknownReplays):
+	case op.Status == OperationUnknown && op.Checks < len(d.env.Policy.UnknownReplays) && d.replayable(op):
 		// Unknown stays unknown until there is an answer, so that there is nothing to record before asking again.
 		d.call(op.ID)
 	case op.Status == OperationUnknown || op.Pending:

@@ -154,6 +154,26 @@ func TestUnknownClimbsTheLadderToAPerson(t *testing.T) {
 	}
 }
 
+// Everything was down for a day: by now the gateway has forgotten the key, and would charge anew under it.
+func TestAForgottenKeyIsNotReplayed(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusUnknown)
+	w.now = start.Add(w.policy.ReplayWithin)
+	if d := w.do(&messages.Resume{}); d.Call == nil || !d.Call.Lookup {
+		t.Fatalf("%+v", d.Call)
+	}
+
+	w = newWorld(t)
+	w.do(create(""))
+	w.pass(w.policy.ReplayWithin)
+	d := w.commit(payment.Continue(w.p, w.last, w.p.Operations[0].ID, w.env()))
+	if d.Call == nil || !d.Call.Lookup {
+		t.Fatalf("%+v", d.Call)
+	}
+	w.settle(d.Call, messages.Outcome{Kind: messages.OutcomeNotFound})
+	expectStatus(t, w, messages.StatusUnknown)
+}
+
 func TestUnknownIsResolvedByTheGateway(t *testing.T) {
 	t.Parallel()
 	w := reach(t, messages.StatusUnknown)
