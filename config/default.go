@@ -96,7 +96,9 @@ func newGateway() Gateway {
 
 func roles() []Role { return []Role{RoleWorker, RoleRelay, RoleScheduler, RoleWebhook} }
 
-func gatewayKinds() []GatewayKind { return []GatewayKind{GatewayHTTP, GatewayNATS, GatewaySim} }
+func gatewayKinds() []GatewayKind {
+	return []GatewayKind{GatewayHTTP, GatewayNATS, GatewaySim, GatewayStripe}
+}
 
 func logLevels() []LogLevel { return []LogLevel{LogDebug, LogInfo, LogWarn, LogError} }
 

@@ -8,6 +8,7 @@ type Gateway struct {
 	URL            URL    // used by the kind http
 	Connector      string // used by the kind nats; "" is the gateway's own name
 	APIKey         Secret
+	Stripe         Stripe // used by the kind stripe
 	WebhookSecret  Secret // several, separated by commas
 	Timeouts       Timeouts
 	ConcurrencyMax int
@@ -24,8 +25,17 @@ type GatewayKind string
 const (
 	GatewayHTTP GatewayKind = "http" // Tender's own gateway protocol over HTTP, as `tender simulator` speaks it
 	GatewayNATS GatewayKind = "nats" // a connector that answers over NATS
-	GatewaySim  GatewayKind = "sim"  // the simulator inside the process: no network, nothing kept over a restart
+	// GatewayStripe is Stripe itself.
+	GatewayStripe GatewayKind = "stripe"
+	GatewaySim    GatewayKind = "sim" // the simulator inside the process: no network, nothing kept over a restart
 )
+
+// Stripe is what only the kind stripe needs.
+type Stripe struct {
+	Account      string // acts for a connected account; "" for one's own
+	ReturnURL    string // where Stripe sends the customer back to
+	Multicapture bool   // the account may capture in several parts
+}
 
 // Timeouts bound one call at a gateway, connecting included.
 type Timeouts struct {

@@ -4,10 +4,13 @@ package config
 // one behind an underscore: the name before it would be ambiguous in a variable (a test holds this).
 func gatewaySettings(prefix string, g *Gateway) []setting {
 	all := []setting{
-		{"kind", "What speaks to it: http (Tender's gateway protocol, as `tender simulator` speaks it), nats (a connector that answers over NATS) or sim (the simulator inside this process). Required.", oneOf(&g.Kind, gatewayKinds())},
-		{"url", "Base address, http:// or https://. Required for the kind http.", location(&g.URL)},
+		{"kind", "What speaks to it: http (Tender's gateway protocol, as `tender simulator` speaks it), nats (a connector that answers over NATS), stripe or sim (the simulator inside this process). Required.", oneOf(&g.Kind, gatewayKinds())},
+		{"url", "Base address, http:// or https://. Required for the kind http; for stripe, empty is Stripe's own.", location(&g.URL)},
 		{"connector", "Name under which the connector answers, for the kind nats; empty: the gateway's own.", text(&g.Connector, "text")},
-		{"api_key", "Key sent with every call; empty for none.", secret(&g.APIKey)},
+		{"api_key", "Key sent with every call; empty for none. Required for the kind stripe.", secret(&g.APIKey)},
+		{"stripe.account", "Connected account to act for, acct_…; empty: one's own.", text(&g.Stripe.Account, "text")},
+		{"stripe.return_to", "Where Stripe sends the customer back to after an action.", text(&g.Stripe.ReturnURL, "URL")},
+		{"stripe.multicapture", "Whether the account may capture in several parts.", yesNo(&g.Stripe.Multicapture)},
 		{"webhook_secret", "Secret that its webhooks are signed with; empty: it has none. Two, separated by a comma, while one replaces the other.", secret(&g.WebhookSecret)},
 		{"timeouts.authorize", "Longest wait for the answer to one authorization, connecting included.", duration(&g.Timeouts.Authorize)},
 		{"timeouts.capture", "The same for a capture.", duration(&g.Timeouts.Capture)},

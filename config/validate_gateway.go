@@ -37,6 +37,15 @@ func (c Config) validateGateway(f *findings, key string, g Gateway) {
 	if g.Kind == GatewayHTTP {
 		f.address(key+".url", string(g.URL), "https://gateway.example.com", httpSchemes())
 	}
+	if g.Kind == GatewayStripe && g.APIKey == "" {
+		f.add(key+".api_key", "must be set: Stripe takes no call without one")
+	}
+	if g.Kind == GatewayStripe && g.URL != "" {
+		f.address(key+".url", string(g.URL), "https://api.stripe.com", httpSchemes())
+	}
+	if g.Kind == GatewayStripe && g.Stripe.ReturnURL != "" {
+		f.address(key+".stripe.return_to", g.Stripe.ReturnURL, "https://shop.example.com/return", httpSchemes())
+	}
 	if g.Connector != "" && !connectorName.MatchString(g.Connector) {
 		f.add(key+".connector", "must be named with a-z, 0-9, - and _, beginning with a letter or digit, 64 characters at most, not %s", quoted(g.Connector))
 	}

@@ -62,6 +62,26 @@ func whole[T int | int64](p *T, kind string) value {
 	}
 }
 
+func yesNo(p *bool) value {
+	return value{
+		kind: "true or false",
+		set: func(raw any) error {
+			switch given := raw.(type) {
+			case bool:
+				*p = given
+				return nil
+			case string:
+				if parsed, err := strconv.ParseBool(given); err == nil {
+					*p = parsed
+					return nil
+				}
+			}
+			return fmt.Errorf("must be true or false, not %s", quoted(raw))
+		},
+		get: func() any { return *p },
+	}
+}
+
 func ratio(p *float64) value {
 	return value{
 		kind: "ratio",

@@ -16,6 +16,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/natsgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/gateway/status"
+	"github.com/seed-384b1f8a/tender/processor/gateway/stripegw"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 )
 
@@ -75,6 +76,16 @@ func (all *gateways) open(name string, cfg config.Gateway, nc *nats.Conn) (gatew
 		return g, nil
 	case config.GatewayNATS:
 		return natsgw.New(nc, cmp.Or(cfg.Connector, name))
+	case config.GatewayStripe:
+		g, err := stripegw.New(stripegw.Config{
+			APIKey: cfg.APIKey.Reveal(), Account: cfg.Stripe.Account, ReturnURL: cfg.Stripe.ReturnURL,
+			Multicapture: cfg.Stripe.Multicapture, URL: cfg.URL.Reveal(), ConnectionsMax: cfg.ConcurrencyMax,
+		})
+		if err != nil {
+			return nil, err
+		}
+		all.closes = append(all.closes, g.Close)
+		return g, nil
 	case config.GatewaySim:
 		s, err := sim.New(sim.Config{})
 		if err != nil {
