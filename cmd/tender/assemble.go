@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +32,8 @@ type process struct {
 	pool     *pgxpool.Pool
 	store    *store.Store
 	gateways *gateways
+	// webhooks is where the role webhook listens; nil is the configured address.
+	webhooks net.Listener
 }
 
 // openOptions say how open goes about it. The zero value fails at once if something is missing.
@@ -39,12 +42,15 @@ type openOptions struct {
 	wait bool
 	// wrapGateway may put something between a gateway and its guard; nil puts nothing.
 	wrapGateway func(name string, g gateway.Gateway) gateway.Gateway
+	// webhooks is a listener for the role webhook that is there already; nil listens on the configured address. It is closed
+	// by the run.
+	webhooks net.Listener
 }
 
 // open connects to NATS and PostgreSQL and makes sure that the streams and the schema are there. It fails with an
 // *unavailableError that names the service and its address, with what is not prepared, or when ctx ends.
 func open(ctx context.Context, cfg config.Config, log *zap.Logger, o openOptions) (*process, error) {
-	p := &process{cfg: cfg, log: log, ncClosed: make(chan struct{})}
+	p := &process{cfg: cfg, log: log, ncClosed: make(chan struct{}), webhooks: o.webhooks}
 	attempt := once
 	if o.wait {
 		attempt = p.persist

@@ -16,14 +16,15 @@ func newDemo(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use:   "demo",
 		Short: "Run scripted payments through the real thing, show them, check the books",
-		Long: `Demo boots everything on free ports of this machine: NATS with JetStream, PostgreSQL, the simulator as the payment gateway
+		Long: `Demo boots everything on free ports of this machine: NATS with JetStream, PostgreSQL, three simulators as payment gateways
 behind HTTP, and two instances of every role. It publishes real commands, watches the events on the bus, and shows for each payment
-what was asked and what came of it. Then it compares what the gateway says it did with the event store, and checks
-the invariants as tender verify does. Nothing is left behind.
+what was asked and what came of it. In the middle a gateway goes down and comes back: its circuit breaker opens, new payments fail
+over to the second gateway, and what only the first can do is parked until it is back. In the end demo compares what the gateways
+say they did with the event store, and checks the invariants as tender verify does. Nothing is left behind.
 
 Exit code 1 if anything is not as expected; the output says what.`,
 		Example: `  tender demo
-  tender demo --json | jq '.payments[] | {name, status}'`,
+  tender demo --json | jq '.payments[] | {name, status, gateway}'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.refuseServers("demo"); err != nil {

@@ -29,18 +29,19 @@ func soundStory() (*story, evidence) {
 		},
 	}
 	var bus []messages.Event
-	for i, data := range []messages.EventData{&messages.PaymentCreated{}, &messages.PaymentRouted{}, &messages.PaymentCaptured{}} {
+	for i, data := range []messages.EventData{&messages.PaymentCreated{}, &messages.PaymentRouted{}, &messages.PaymentCaptured{Attempt: messages.Attempt{Tries: 1}}} {
 		bus = append(bus, messages.Event{PaymentID: id, Version: int64(i) + 1, CausationID: "c1", Data: data})
 	}
 	unpublished := messages.Event{PaymentID: id, Version: 4, CausationID: "c1", Data: &messages.OperationChecked{}}
 	return told, evidence{
 		payment: &payment.Payment{
 			ID: id, Status: messages.StatusCaptured, Currency: "USD", Exponent: 2, AuthorizedMinor: 1000, CapturedMinor: 1000,
+			Gateway: demoFirst,
 		},
 		history: append(slices.Clone(bus), unpublished),
 		bus:     bus,
 		letters: map[uint64]buried{},
-		moved:   sim.PaymentTotals{PaymentID: id, AuthorizedMinor: 1000, CapturedMinor: 1000, Effects: 1},
+		moved:   map[string]sim.PaymentTotals{demoFirst: {PaymentID: id, AuthorizedMinor: 1000, CapturedMinor: 1000, Effects: 1}},
 		operations: []sim.OperationCount{
 			{OperationID: "o1", PaymentID: id, Requests: 2, Lookups: 1, Effects: 1},
 		},
@@ -84,12 +85,32 @@ func TestExamineFindsWhatIsWrong(t *testing.T) {
 			},
 			"1 events on the bus were caused by none of the commands",
 		},
-		"no answer":          {func(s *story, _ *evidence) { s.played[0].unanswered = true }, "no answer within"},
-		"not a duplicate":    {func(s *story, _ *evidence) { s.played[1].duplicate = false }, "a duplicate: false, expected true"},
-		"a duplicate":        {func(s *story, _ *evidence) { s.played[0].duplicate = true }, "a duplicate: true, expected false"},
-		"charged twice":      {func(_ *story, e *evidence) { e.operations[0].Effects = 2 }, "operation o1 took effect 2 times"},
-		"charged once more":  {func(_ *story, e *evidence) { e.moved.Effects = 2 }, "the gateway acted 2 times, expected 1"},
-		"another amount":     {func(_ *story, e *evidence) { e.moved.CapturedMinor = 999 }, "in the gateway's ledger"},
+		"no answer":         {func(s *story, _ *evidence) { s.played[0].unanswered = true }, "no answer within"},
+		"not a duplicate":   {func(s *story, _ *evidence) { s.played[1].duplicate = false }, "a duplicate: false, expected true"},
+		"a duplicate":       {func(s *story, _ *evidence) { s.played[0].duplicate = true }, "a duplicate: true, expected false"},
+		"charged twice":     {func(_ *story, e *evidence) { e.operations[0].Effects = 2 }, "operation o1 took effect 2 times"},
+		"charged once more": {func(_ *story, e *evidence) { e.moved[demoFirst] = sim.PaymentTotals{Effects: 2} }, "the gateway acted 2 times, expected 1"},
+		"another amount":    {func(_ *story, e *evidence) { e.moved[demoFirst] = sim.PaymentTotals{CapturedMinor: 999} }, "in the gateway's ledger"},
+		"charged elsewhere": {
+			func(_ *story, e *evidence) { e.moved = map[string]sim.PaymentTotals{demoSecond: e.moved[demoFirst]} },
+			"the gateway second acted 1 times, expected that simulator does it all",
+		},
+		"charged here and elsewhere": {
+			func(_ *story, e *evidence) { e.moved[demoSecond] = e.moved[demoFirst] },
+			"the gateway acted 2 times, expected 1",
+		},
+		"routed elsewhere": {
+			func(_ *story, e *evidence) { e.payment.Gateway = demoSecond },
+			"the payment is recorded at the gateway second, expected simulator",
+		},
+		"failed over": {
+			func(_ *story, e *evidence) { e.bus[1].Data = &messages.PaymentRouted{Reason: messages.FailoverNotSent} },
+			"events are [created routed again: not_sent captured], expected [created routed captured]",
+		},
+		"told by webhook": {
+			func(_ *story, e *evidence) { e.bus[2].Data = &messages.PaymentCaptured{} },
+			"events are [created routed captured by webhook], expected [created routed captured]",
+		},
 		"released something": {func(_ *story, e *evidence) { e.payment.ReleasedMinor = 1 }, "released is 1 minor units, expected 0"},
 		"a dead letter": {
 			func(_ *story, e *evidence) { e.letters[1] = buried{reason: "invalid_json", detail: "body is not JSON"} },
@@ -122,21 +143,30 @@ func TestExamineFindsWhatIsWrong(t *testing.T) {
 func TestAuditGatewayFindsWhatNobodyAskedFor(t *testing.T) {
 	t.Parallel()
 	told, found := soundStory()
-	if books := auditGateway(sim.Snapshot{Operations: found.operations}, []*story{told}); !books.sound() || books.Calls != 3 {
-		t.Errorf("%+v", books)
+	books := func(stories ...*story) gatewayBooks {
+		return auditGateway(ledger{demoFirst, sim.Snapshot{Operations: found.operations}}, stories)
 	}
-	if books := auditGateway(sim.Snapshot{Operations: found.operations}, nil); books.sound() {
-		t.Errorf("a payment of somebody else: %+v", books)
+	if b := books(told); b.unsound() || b.Calls != 3 || b.Name != demoFirst {
+		t.Errorf("%+v", b)
+	}
+	if b := books(); !b.unsound() {
+		t.Errorf("a payment of somebody else: %+v", b)
 	}
 	found.operations[0].Effects = 2
-	if books := auditGateway(sim.Snapshot{Operations: found.operations}, []*story{told}); books.sound() || books.Twice != 1 {
-		t.Errorf("an operation that took effect twice: %+v", books)
+	if b := books(told); !b.unsound() || b.Twice != 1 {
+		t.Errorf("an operation that took effect twice: %+v", b)
 	}
 }
 
 func TestPrintPaymentsPutsAnswersNextToQuestions(t *testing.T) {
 	t.Parallel()
 	id := uuid.MustParse("0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10")
+	alike := paymentResult{
+		Name: "alike", Status: messages.StatusCaptured, GatewayCalls: 2,
+		Steps: []stepResult{{Asked: "pay", Events: emitted(messages.EventPaymentParked)}},
+	}
+	odd := alike
+	odd.Status, odd.Mismatches = messages.StatusFailed, []string{"x"}
 	var b strings.Builder
 	printPayments(&b, []paymentResult{
 		{
@@ -153,6 +183,7 @@ func TestPrintPaymentsPutsAnswersNextToQuestions(t *testing.T) {
 			Name: "rubbish", PaymentID: id, Status: messages.StatusNone, Mismatches: []string{"x"},
 			Steps: []stepResult{{Asked: "?", DeadLetter: "invalid_json"}},
 		},
+		alike, odd, alike,
 	}, "ok", "NO")
 	want := `
     PAYMENT      ASKED      STATUS, AMOUNTS      CALLS  EVENTS
@@ -163,6 +194,8 @@ ok  in doubt     create     captured                12  created, routed, outcome
                  refund                                 refused: nothing_to_refund
 NO  rubbish      ?          no payment               0  dead letter: invalid_json
     ...6c2a9b10
+NO  alike        pay        failed                   6  parked
+    3 payments
 `
 	if got := "\n" + b.String(); got != want {
 		t.Errorf("got%s\nwant%s", got, want)

@@ -4,35 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
-	"github.com/seed-384b1f8a/tender/config"
-	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
-
-// demoInstances is how many instances of every role share the work.
-const demoInstances = 2
-
-// tuneDemo shortens what a person would wait for: how long an answer may take, and how soon an unknown outcome is asked
-// about. It stays long enough that a busy machine is not taken for a broken gateway.
-func tuneDemo(cfg *config.Config) {
-	const timeout = 3 * time.Second
-	cfg.NATS.Name = "tender demo"
-	name := cfg.Routing.Default
-	simulated := cfg.Gateways[name]
-	simulated.Timeouts = config.Timeouts{Authorize: timeout, Capture: timeout, Void: timeout, Refund: timeout, Lookup: timeout}
-	cfg.Gateways[name] = simulated
-	cfg.Retry.UnknownReplays = []time.Duration{300 * time.Millisecond, time.Second, 3 * time.Second}
-	cfg.Retry.UnknownLookups = []time.Duration{5 * time.Second, 10 * time.Second}
-	cfg.Scheduler.PollInterval = 50 * time.Millisecond
-}
 
 // demoReport is the result of the demo.
 type demoReport struct {
@@ -40,15 +20,18 @@ type demoReport struct {
 	OK         bool            `json:"ok"`
 	DurationMS int64           `json:"duration_ms"`
 	Payments   []paymentResult `json:"payments"`
-	Gateway    gatewayBooks    `json:"gateway"`
+	Gateways   []gatewayBooks  `json:"gateways"`
+	// Outage is nil if no scenario was about one.
+	Outage *outageReport `json:"outage,omitempty"`
 	// Verify is what `tender verify` would say.
 	Verify store.Report `json:"verify"`
 }
 
-// gatewayBooks is what the gateway's own ledger says, over all payments.
+// gatewayBooks is what a gateway's own ledger says, over all payments.
 type gatewayBooks struct {
-	Calls   int `json:"calls"`
-	Effects int `json:"effects"`
+	Name    string `json:"name"`
+	Calls   int    `json:"calls"`
+	Effects int    `json:"effects"`
 	// Twice counts operations that took effect more than once.
 	Twice      int      `json:"operations_effected_twice"`
 	Mismatches []string `json:"mismatches"`
@@ -56,13 +39,16 @@ type gatewayBooks struct {
 
 // perform runs the scenarios in a sandbox, which is gone when it returns.
 func perform(ctx context.Context, scenarios []scenario, log *zap.Logger, p progress) (r demoReport, err error) {
-	box, err := openSandbox(ctx, sandboxOptions{tune: tuneDemo, step: p.done})
+	box, err := openSandbox(ctx, sandboxOptions{gateways: demoGateways(), tune: tuneDemo, step: p.done})
 	if err != nil {
 		return demoReport{}, err
 	}
 	defer func() { err = errors.Join(err, box.close()) }()
+	if err := box.setRules(ctx, demoRules); err != nil {
+		return demoReport{}, err
+	}
 	err = box.runInstances(ctx, demoInstances, log, func(ctx context.Context) error {
-		p.done("%d instances of worker, relay and scheduler", demoInstances)
+		p.done("%d instances of worker, relay and scheduler, one with webhook", demoInstances)
 		var err error
 		r, err = performOn(ctx, box, scenarios, p)
 		return err
@@ -74,55 +60,76 @@ func perform(ctx context.Context, scenarios []scenario, log *zap.Logger, p progr
 }
 
 // performOn plays the scenarios as a producer and a consumer of the bus, waits until all has come to rest, and looks.
-func performOn(ctx context.Context, box *sandbox, scenarios []scenario, p progress) (demoReport, error) {
+func performOn(ctx context.Context, box *sandbox, scenarios []scenario, p progress) (r demoReport, err error) {
 	nc, err := dialNATS(box.config.NATS)
 	if err != nil {
 		return demoReport{}, err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return demoReport{}, fmt.Errorf("use JetStream: %w", err)
-	}
-	client, err := messages.NewClient(nc, messages.ClientConfig{Tenant: demoTenant, Source: "tender-demo"})
+	on, err := newStage(ctx, nc)
 	if err != nil {
 		return demoReport{}, err
 	}
+	defer on.witness.stop()
 	pool, err := dialPool(ctx, box.config.Postgres, box.config.NATS.Name)
 	if err != nil {
 		return demoReport{}, err
 	}
 	defer pool.Close()
-	seen, err := newWitness(ctx, js)
+	stories, err := cast(scenarios)
 	if err != nil {
 		return demoReport{}, err
 	}
-	defer seen.stop()
-
-	on := &stage{js: js, client: client, witness: seen}
-	stories, err := on.playAll(ctx, scenarios, func(told *story) {
-		if told.unanswered() {
-			p.failed("%s: a command was not answered", told.name)
-			return
-		}
-		p.done("%s", told.name)
-	})
+	down, err := newOutage(ctx, nc, box.simulators[0], p)
 	if err != nil {
+		return demoReport{}, err
+	}
+	defer func() { err = errors.Join(err, down.close()) }()
+
+	if err := on.playActs(ctx, stories, down, p.follow(stories)); err != nil {
 		return demoReport{}, err
 	}
 	if err := on.settle(ctx, pool); err != nil {
 		return demoReport{}, err
 	}
-	return inspect(ctx, pool, seen, box.simulator.Snapshot(), stories)
+	if r, err = inspect(ctx, pool, on.witness, box.ledgers(), stories); err != nil {
+		return demoReport{}, err
+	}
+	if outside(stories) {
+		if err := down.catchUp(ctx); err != nil {
+			return demoReport{}, err
+		}
+		r.Outage = down.report(r.Payments)
+		r.OK = r.OK && r.Outage.sound()
+	}
+	return r, nil
+}
+
+// ledger is what one gateway says that it did.
+type ledger struct {
+	gateway string
+	sim.Snapshot
+}
+
+// ledgers asks the gateways themselves.
+func (s *sandbox) ledgers() []ledger {
+	var all []ledger
+	for _, simulator := range s.simulators {
+		all = append(all, ledger{simulator.name, simulator.Snapshot()})
+	}
+	return all
 }
 
 // inspect gathers what was left behind everywhere and compares it with what the scenarios expect.
-func inspect(ctx context.Context, pool *pgxpool.Pool, seen *witness, ledger sim.Snapshot, stories []*story) (demoReport, error) {
+func inspect(ctx context.Context, pool *pgxpool.Pool, seen *witness, ledgers []ledger, stories []*story) (demoReport, error) {
 	books := store.New(pool, store.Config{}, zap.NewNop())
 	defer books.Close()
-	r := demoReport{Gateway: auditGateway(ledger, stories)}
+	var r demoReport
+	for _, l := range ledgers {
+		r.Gateways = append(r.Gateways, auditGateway(l, stories))
+	}
 	for _, told := range stories {
-		found, err := gather(ctx, books, seen, ledger, told)
+		found, err := gather(ctx, books, seen, ledgers, told)
 		if err != nil {
 			return demoReport{}, err
 		}
@@ -132,7 +139,7 @@ func inspect(ctx context.Context, pool *pgxpool.Pool, seen *witness, ledger sim.
 	if r.Verify, err = store.CheckInvariants(ctx, pool, store.CheckOptions{}); err != nil {
 		return demoReport{}, err
 	}
-	r.OK = r.asExpected() == len(r.Payments) && r.Gateway.sound() && r.Verify.Clean()
+	r.OK = r.asExpected() == len(r.Payments) && !slices.ContainsFunc(r.Gateways, gatewayBooks.unsound) && r.Verify.Clean()
 	return r, nil
 }
 
@@ -148,8 +155,8 @@ func (r *demoReport) asExpected() int {
 }
 
 // gather collects what one payment left behind.
-func gather(ctx context.Context, books *store.Store, seen *witness, ledger sim.Snapshot, told *story) (evidence, error) {
-	found := evidence{bus: seen.of(told.paymentID), letters: map[uint64]buried{}}
+func gather(ctx context.Context, books *store.Store, seen *witness, ledgers []ledger, told *story) (evidence, error) {
+	found := evidence{bus: seen.of(told.paymentID), letters: map[uint64]buried{}, moved: map[string]sim.PaymentTotals{}}
 	var err error
 	if found.payment, err = books.Get(ctx, demoTenant, told.paymentID); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return evidence{}, err
@@ -162,23 +169,27 @@ func gather(ctx context.Context, books *store.Store, seen *witness, ledger sim.S
 			found.letters[p.sequence] = letter
 		}
 	}
-	found.moved, _ = ledger.Payment(told.paymentID)
-	for _, op := range ledger.Operations {
-		if op.PaymentID == told.paymentID {
-			found.operations = append(found.operations, op)
+	for _, l := range ledgers {
+		if totals, any := l.Payment(told.paymentID); any {
+			found.moved[l.gateway] = totals
+		}
+		for _, op := range l.Operations {
+			if op.PaymentID == told.paymentID {
+				found.operations = append(found.operations, op)
+			}
 		}
 	}
 	return found, nil
 }
 
-// auditGateway sums up the gateway's books, and finds what is in them that nobody asked for.
-func auditGateway(ledger sim.Snapshot, stories []*story) gatewayBooks {
-	books := gatewayBooks{Effects: len(ledger.Entries), Mismatches: []string{}}
+// auditGateway sums up a gateway's books, and finds what is in them that nobody asked for.
+func auditGateway(l ledger, stories []*story) gatewayBooks {
+	books := gatewayBooks{Name: l.gateway, Effects: len(l.Entries), Mismatches: []string{}}
 	known := make(map[uuid.UUID]bool, len(stories))
 	for _, told := range stories {
 		known[told.paymentID] = true
 	}
-	for _, op := range ledger.Operations {
+	for _, op := range l.Operations {
 		books.Calls += op.Requests + op.Lookups
 		if op.Effects > 1 {
 			books.Twice++
@@ -190,5 +201,5 @@ func auditGateway(ledger sim.Snapshot, stories []*story) gatewayBooks {
 	return books
 }
 
-// sound reports whether the gateway did nothing twice and nothing that nobody asked for.
-func (b gatewayBooks) sound() bool { return len(b.Mismatches) == 0 && b.Twice == 0 }
+// unsound reports whether the gateway did something twice, or something that nobody asked for.
+func (b gatewayBooks) unsound() bool { return len(b.Mismatches) > 0 || b.Twice > 0 }

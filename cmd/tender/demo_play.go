@@ -34,6 +34,23 @@ type stage struct {
 	witness *witness
 }
 
+// newStage enters the bus. Stop its witness when done.
+func newStage(ctx context.Context, nc *nats.Conn) (*stage, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("use JetStream: %w", err)
+	}
+	client, err := messages.NewClient(nc, messages.ClientConfig{Tenant: demoTenant, Source: "tender-demo"})
+	if err != nil {
+		return nil, err
+	}
+	seen, err := newWitness(ctx, js)
+	if err != nil {
+		return nil, err
+	}
+	return &stage{js: js, client: client, witness: seen}, nil
+}
+
 // played is a step that was taken.
 type played struct {
 	step
@@ -47,11 +64,27 @@ type played struct {
 	unanswered bool
 }
 
-// story is a scenario that was played.
+// story is a scenario as it is played.
 type story struct {
 	scenario
 	paymentID uuid.UUID
-	played    []played
+	// played are the steps that were taken so far.
+	played []played
+}
+
+// cast gives every scenario its payments.
+func cast(scenarios []scenario) ([]*story, error) {
+	var stories []*story
+	for _, sc := range scenarios {
+		for range max(sc.times, 1) {
+			id, err := uuid.NewV7()
+			if err != nil {
+				return nil, fmt.Errorf("make a payment id: %w", err)
+			}
+			stories = append(stories, &story{scenario: sc, paymentID: id})
+		}
+	}
+	return stories, nil
 }
 
 // unanswered reports whether a command had no answer in time.
@@ -59,63 +92,119 @@ func (told *story) unanswered() bool {
 	return slices.ContainsFunc(told.played, func(p played) bool { return p.unanswered })
 }
 
-// playAll plays the scenarios side by side, as payments come in life, and calls finished after each.
-func (s *stage) playAll(ctx context.Context, scenarios []scenario, finished func(*story)) ([]*story, error) {
+// over reports whether nothing more comes after an act.
+func (told *story) over(a act) bool {
+	return len(told.played) == len(told.steps) && !told.parked(a)
+}
+
+// parked reports whether the last step that was taken waits for the act after this one.
+func (told *story) parked(a act) bool {
+	last := len(told.played) - 1
+	return last >= 0 && told.played[last].parks && told.played[last].act == a
+}
+
+// in reports whether the story goes on in an act.
+func (told *story) in(a act) bool {
+	return told.parked(a-1) || len(told.played) < len(told.steps) && told.steps[len(told.played)].act == a
+}
+
+// outside reports whether a story goes beyond the first act.
+func outside(stories []*story) bool {
+	return slices.ContainsFunc(stories, func(told *story) bool {
+		return slices.ContainsFunc(told.steps, func(st step) bool { return st.act != actUp })
+	})
+}
+
+// playActs plays the acts one after the other; those of the outage only if a story is about it.
+func (s *stage) playActs(ctx context.Context, stories []*story, down *outage, finished func(*story)) error {
+	acts := []act{actUp}
+	if outside(stories) {
+		acts = append(acts, actDown, actBack, actAfter)
+	}
+	for _, a := range acts {
+		if err := down.enter(ctx, a); err != nil {
+			return err
+		}
+		if err := s.playAll(ctx, stories, a, finished); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// playAll plays an act of the stories side by side, as payments come in life, and calls finished after each that is over.
+func (s *stage) playAll(ctx context.Context, stories []*story, a act, finished func(*story)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stories := make([]*story, len(scenarios))
 	var playing sync.WaitGroup
 	var mu sync.Mutex
-	for i, sc := range scenarios {
+	for _, told := range stories {
+		if !told.in(a) {
+			continue
+		}
 		playing.Go(func() {
-			told, err := s.play(ctx, sc)
-			if err != nil {
-				cancel(fmt.Errorf("%s: %w", sc.name, err))
+			if err := s.play(ctx, told, a); err != nil {
+				cancel(fmt.Errorf("%s: %w", told.name, err))
 				return
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			stories[i] = told
-			finished(told)
+			if told.over(a) {
+				mu.Lock()
+				defer mu.Unlock()
+				finished(told)
+			}
 		})
 	}
 	playing.Wait()
-	return stories, context.Cause(ctx)
+	return context.Cause(ctx)
 }
 
-// play takes one step after the other, each when the one before has its answer.
-func (s *stage) play(ctx context.Context, sc scenario) (*story, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, fmt.Errorf("make a payment id: %w", err)
+// play takes the steps of an act one after the other, each when the one before has its answer.
+func (s *stage) play(ctx context.Context, told *story, a act) error {
+	if told.parked(a - 1) {
+		if err := s.await(ctx, &told.played[len(told.played)-1], s.witness.answered); err != nil {
+			return err
+		}
 	}
-	told := &story{scenario: sc, paymentID: id}
-	for i, st := range sc.steps {
+	for _, st := range told.steps[len(told.played):] {
+		if st.act != a {
+			break
+		}
 		p, err := s.take(ctx, told, st)
 		if err != nil {
-			return nil, fmt.Errorf("step %d, %s: %w", i+1, st.asked, err)
+			return fmt.Errorf("step %d, %s: %w", len(told.played)+1, st.asked, err)
 		}
 		told.played = append(told.played, p)
 	}
-	return told, nil
+	return nil
 }
 
 // take publishes one command and waits for its answer, if it is to have one.
 func (s *stage) take(ctx context.Context, told *story, st step) (played, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
 	p, err := s.publish(ctx, told, st)
 	if err != nil {
 		return played{}, err
 	}
-	if len(st.events) == 0 && st.letter == "" {
+	seen := s.witness.answered
+	switch {
+	case len(st.events) == 0 && st.letter == "":
 		return p, nil
+	case st.parks:
+		seen = s.witness.parked
 	}
-	err = s.witness.await(ctx, func() bool { return s.witness.answered(p) })
-	if errors.Is(err, context.DeadlineExceeded) {
-		p.unanswered, err = true, nil
-	}
+	err = s.await(ctx, &p, seen)
 	return p, err
+}
+
+// await waits until the witness has seen something of a command, and notes if that did not come in time.
+func (s *stage) await(ctx context.Context, p *played, seen func(played) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	err := s.witness.await(ctx, func() bool { return seen(*p) })
+	if errors.Is(err, context.DeadlineExceeded) {
+		p.unanswered = true
+		return nil
+	}
+	return err
 }
 
 func (s *stage) publish(ctx context.Context, told *story, st step) (played, error) {

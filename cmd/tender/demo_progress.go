@@ -50,6 +50,27 @@ func (p progress) failed(format string, args ...any) {
 	fmt.Fprintf(p.w, "%s  %s\n", p.no, fmt.Sprintf(format, args...))
 }
 
+// follow returns what is to be called with every story that is over: it tells of a scenario when the last of its payments is. It
+// must not be called concurrently.
+func (p progress) follow(stories []*story) func(*story) {
+	left := map[string]int{}
+	for _, told := range stories {
+		left[told.name]++
+	}
+	return func(told *story) {
+		left[told.name]--
+		switch {
+		case told.unanswered():
+			p.failed("%s: a command was not answered", told.name)
+		case left[told.name] > 0:
+		case told.times > 1:
+			p.done("%s: %d payments", told.name, told.times)
+		default:
+			p.done("%s", told.name)
+		}
+	}
+}
+
 // recentLines keeps the end of a log, for when something goes wrong. It may be written to concurrently.
 type recentLines struct {
 	mu    sync.Mutex

@@ -9,10 +9,26 @@ import (
 
 // scenario is the story of one payment: what is asked for, and what must come of it.
 type scenario struct {
-	name  string
+	name string
+	// times is how many payments have this story side by side; 0 is one.
+	times int
 	steps []step
 	want  expected
 }
+
+// act is a part of the demo: its steps are taken when the acts before it are over.
+type act int
+
+const (
+	// actUp has every gateway working.
+	actUp act = iota
+	// actDown begins when nobody listens any more where the first gateway did.
+	actDown
+	// actBack begins when it listens again, and ends when everything that was parked has its answer.
+	actBack
+	// actAfter begins when no breaker keeps payments from it any more.
+	actAfter
+)
 
 // step is one command and everything it must lead to.
 type step struct {
@@ -25,6 +41,10 @@ type step struct {
 	key string
 	// again publishes the message of the step before once more, as a producer does that saw no acknowledgement.
 	again bool
+	// act is when it is taken.
+	act act
+	// parks says that it is parked in its act, and has its answer in the next.
+	parks bool
 
 	// events are what is published because of it, in order.
 	events []happening
@@ -38,10 +58,15 @@ type rawCommand struct {
 	body string
 }
 
-// happening is an event by its type, and for a refusal by its code.
+// happening is an event by its type, and by what matters of it.
 type happening struct {
-	Type messages.EventType     `json:"type"`
+	Type messages.EventType `json:"type"`
+	// Code is that of a refusal.
 	Code messages.RejectionCode `json:"code,omitempty"`
+	// Reason is why a payment was routed again.
+	Reason string `json:"reason,omitempty"`
+	// Webhook says that a capture was recorded on the gateway's own word, with no answer from it.
+	Webhook bool `json:"by_webhook,omitempty"`
 }
 
 // expected is where a payment must stand in the end. Amounts are in minor units.
@@ -51,6 +76,8 @@ type expected struct {
 	authorized, captured, released, refunded int64
 	// effects are how often the gateway must have moved money or set it aside, over all operations of the payment.
 	effects int
+	// at is the gateway that must have done all that; "" is the first.
+	at string
 }
 
 func emitted(kinds ...messages.EventType) []happening {
@@ -62,24 +89,35 @@ func emitted(kinds ...messages.EventType) []happening {
 }
 
 func refusedWith(code messages.RejectionCode) []happening {
-	return []happening{{messages.EventCommandRejected, code}}
+	return []happening{{Type: messages.EventCommandRejected, Code: code}}
 }
 
 // happened returns what an event is to the script.
 func happened(e messages.Event) happening {
 	h := happening{Type: e.Type()}
-	if rejected, ok := e.Data.(*messages.CommandRejected); ok {
-		h.Code = rejected.Code
+	switch d := e.Data.(type) {
+	case *messages.CommandRejected:
+		h.Code = d.Code
+	case *messages.PaymentRouted:
+		h.Reason = d.Reason
+	case *messages.PaymentCaptured:
+		h.Webhook = d.Tries == 0
 	}
 	return h
 }
 
 // String says it for people, short where the object is the payment itself.
 func (h happening) String() string {
-	if h.Type == messages.EventCommandRejected {
+	switch {
+	case h.Type == messages.EventCommandRejected:
 		return "refused: " + string(h.Code)
+	case h.Reason != "":
+		return "routed again: " + h.Reason
+	case h.Webhook:
+		return "captured by webhook"
+	default:
+		return strings.TrimPrefix(string(h.Type), "payment.")
 	}
-	return strings.TrimPrefix(string(h.Type), "payment.")
 }
 
 // listed names several things in a sentence.

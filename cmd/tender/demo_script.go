@@ -13,7 +13,8 @@ func createdAnd(kinds ...messages.EventType) []happening {
 
 // demoScenarios is the script of `tender demo`. Payment methods are those of the simulator.
 func demoScenarios() []scenario {
-	return slices.Concat(ordinaryScenarios(), refusedScenarios(), repeatedScenarios(), faultyScenarios(), []scenario{rubbish()})
+	return slices.Concat(ordinaryScenarios(), refusedScenarios(), repeatedScenarios(), faultyScenarios(), []scenario{webhookFirst(), rubbish()},
+		outageScenarios())
 }
 
 func ordinaryScenarios() []scenario {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -17,17 +18,20 @@ const eventsWidth = 40
 // it led to.
 func printPayments(w io.Writer, payments []paymentResult, yes, no string) {
 	rows := [][6]string{{"", "PAYMENT", "ASKED", "STATUS, AMOUNTS", "CALLS", "EVENTS"}}
-	for _, p := range payments {
-		mark := yes
+	for _, g := range alike(payments) {
+		p, mark, calls := g.speaker(), yes, 0
 		if len(p.Mismatches) > 0 {
 			mark = no
 		}
+		for _, one := range g {
+			calls += one.GatewayCalls
+		}
 		asked, events := p.dialogue()
-		names, amounts := []string{p.Name, shortID(p)}, p.statusLines()
-		marks, calls := []string{mark}, []string{fmt.Sprintf("%5d", p.GatewayCalls)}
+		names, amounts := []string{p.Name, g.who()}, p.statusLines()
+		marks, counts := []string{mark}, []string{fmt.Sprintf("%5d", calls)}
 		for i := range max(len(names), len(amounts), len(asked)) {
 			rows = append(rows, [6]string{
-				line(marks, i), line(names, i), line(asked, i), line(amounts, i), line(calls, i), line(events, i),
+				line(marks, i), line(names, i), line(asked, i), line(amounts, i), line(counts, i), line(events, i),
 			})
 		}
 	}
@@ -45,6 +49,57 @@ func printPayments(w io.Writer, payments []paymentResult, yes, no string) {
 		}
 		fmt.Fprintln(w, strings.TrimRight(text, " "))
 	}
+}
+
+// group is the payments of one scenario.
+type group []paymentResult
+
+// alike groups neighbours of one scenario.
+func alike(payments []paymentResult) []group {
+	var groups []group
+	for _, p := range payments {
+		if last := len(groups) - 1; last >= 0 && groups[last][0].Name == p.Name {
+			groups[last] = append(groups[last], p)
+			continue
+		}
+		groups = append(groups, group{p})
+	}
+	return groups
+}
+
+// speaker is the payment that is shown for all: the first that is not as expected, if there is one.
+func (g group) speaker() paymentResult {
+	if i := slices.IndexFunc(g, func(p paymentResult) bool { return len(p.Mismatches) > 0 }); i >= 0 {
+		return g[i]
+	}
+	return g[0]
+}
+
+// who says which payments they are.
+func (g group) who() string {
+	if len(g) == 1 {
+		return shortID(g[0])
+	}
+	return fmt.Sprintf("%d payments", len(g))
+}
+
+// mismatches lists what is not as expected, and of how many payments if it is more than one.
+func (g group) mismatches() []string {
+	var all []string
+	times := map[string]int{}
+	for _, p := range g {
+		for _, mismatch := range p.Mismatches {
+			if times[mismatch]++; times[mismatch] == 1 {
+				all = append(all, mismatch)
+			}
+		}
+	}
+	for i, mismatch := range all {
+		if n := times[mismatch]; n > 1 {
+			all[i] = fmt.Sprintf("%s (%d of %d payments)", mismatch, n, len(g))
+		}
+	}
+	return all
 }
 
 func line(lines []string, i int) string {
@@ -120,13 +175,20 @@ func wrapped(items []string) []string {
 
 // printBooks shows what is not as expected, and what the gateway's books and the check of the event store say.
 func printBooks(w io.Writer, r demoReport, yes, no string) {
-	for _, p := range r.Payments {
-		for _, mismatch := range p.Mismatches {
-			fmt.Fprintf(w, "%s  %s: %s\n", no, p.Name, mismatch)
+	for _, g := range alike(r.Payments) {
+		for _, mismatch := range g.mismatches() {
+			fmt.Fprintf(w, "%s  %s: %s\n", no, g[0].Name, mismatch)
 		}
 	}
-	for _, mismatch := range r.Gateway.Mismatches {
-		fmt.Fprintf(w, "%s  the gateway's ledger: %s\n", no, mismatch)
+	for _, g := range r.Gateways {
+		for _, mismatch := range g.Mismatches {
+			fmt.Fprintf(w, "%s  the ledger of %s: %s\n", no, g.Name, mismatch)
+		}
+	}
+	if r.Outage != nil {
+		for _, mismatch := range r.Outage.Mismatches {
+			fmt.Fprintf(w, "%s  the outage of %s: %s\n", no, r.Outage.Gateway, mismatch)
+		}
 	}
 	for _, f := range r.Verify.Findings {
 		fmt.Fprintf(w, "%s  verify: %s: payment %s: %s\n", no, f.Invariant, f.PaymentID, f.Detail)
@@ -139,9 +201,13 @@ func printBooks(w io.Writer, r demoReport, yes, no string) {
 		fmt.Fprintf(w, "%s  %s\n", mark, fmt.Sprintf(format, args...))
 	}
 	all := len(r.Payments)
-	summary(r.asExpected() == all, "%d of %d are as expected, on the bus, in the event store and in the gateway's ledger", r.asExpected(), all)
-	summary(r.Gateway.sound(), "the gateway's ledger: %d calls, %d effects; operations that took effect twice: %d",
-		r.Gateway.Calls, r.Gateway.Effects, r.Gateway.Twice)
+	summary(r.asExpected() == all, "%d of %d are as expected, on the bus, in the event store and in the gateways' ledgers", r.asExpected(), all)
+	if o := r.Outage; o != nil {
+		summary(o.sound(), "%s was down: %d payments failed over, %d operations were parked; its breaker: %s", o.Gateway, o.FailedOver, o.Parked, o.states())
+	}
+	for _, g := range r.Gateways {
+		summary(!g.unsound(), "the ledger of %s: %d calls, %d effects; operations that took effect twice: %d", g.Name, g.Calls, g.Effects, g.Twice)
+	}
 	summary(r.Verify.Clean(), "verify: %d payments, %d events, %d invariants; violations: %d",
 		r.Verify.Payments, r.Verify.Events, len(r.Verify.Checked), violations(r.Verify))
 	fmt.Fprintf(w, "\nDone in %d.%d s.\n", r.DurationMS/1000, r.DurationMS%1000/100)

@@ -42,16 +42,31 @@ func TestDemo(t *testing.T) {
 	if err := json.Unmarshal(stdout.Bytes(), &report); err != nil {
 		t.Fatalf("%v\n%s", err, stdout)
 	}
-	scenarios := demoScenarios()
-	if !report.OK || len(report.Payments) != len(scenarios) || report.Gateway.Effects == 0 || report.Verify.Events == 0 {
-		t.Errorf("the report is %+v", report)
+	stories, err := cast(demoScenarios())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !report.OK || len(report.Payments) != len(stories) || report.Verify.Events == 0 || len(report.Gateways) != len(demoGateways()) {
+		t.Fatalf("the report is %+v", report)
 	}
 	for i, p := range report.Payments {
-		if p.Name != scenarios[i].name || len(p.Steps) != len(scenarios[i].steps) || p.Status != scenarios[i].want.status {
-			t.Errorf("scenario %s came out as %+v", scenarios[i].name, p)
+		if told := stories[i]; p.Name != told.name || len(p.Steps) != len(told.steps) || p.Status != told.want.status {
+			t.Errorf("scenario %s came out as %+v", told.name, p)
 		}
 	}
-	for _, said := range []string{"NATS with JetStream at nats://127.0.0.1:", "tender_serve:xxxxx@", "ok  timeout after charge\n", "ok  drained\n"} {
+	for _, books := range report.Gateways {
+		if books.Effects == 0 {
+			t.Errorf("nothing was done by the gateway %s", books.Name)
+		}
+	}
+	if o := report.Outage; o == nil || o.Gateway != demoFirst || o.FailedOver != 40 || o.Parked != 8 || len(o.Breakers) != demoInstances {
+		t.Errorf("the outage came out as %+v", o)
+	}
+	for _, said := range []string{
+		"NATS with JetStream at nats://127.0.0.1:", "tender_serve:xxxxx@", "ok  timeout after charge\n", "ok  webhook first\n",
+		"ok  the gateway simulator goes down: ", "ok  gateway down: 40 payments\n", "ok  the gateway simulator is back\n", "ok  gateway back\n",
+		"ok  drained\n",
+	} {
 		if !strings.Contains(stderr.String(), said) {
 			t.Errorf("nothing on standard error says %q:\n%s", said, stderr)
 		}

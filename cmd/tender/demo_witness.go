@@ -138,6 +138,13 @@ func (w *witness) answered(p played) bool {
 	})
 }
 
+// parked reports whether what the command asked for is put off until its gateway is back, or over all the same.
+func (w *witness) parked(p played) bool {
+	return w.answered(p) || slices.ContainsFunc(w.events[p.paymentID], func(e messages.Event) bool {
+		return e.CausationID == p.commandID && e.Type() == messages.EventPaymentParked
+	})
+}
+
 // of returns what came of one payment, in the order in which it came.
 func (w *witness) of(id uuid.UUID) []messages.Event {
 	w.mu.Lock()

@@ -15,10 +15,17 @@ import (
 )
 
 const (
-	// devNATSPort is where the nats command line looks by default, and devSimulatorPort where `tender simulator` listens.
+	// devNATSPort is where the nats command line looks by default, devSimulatorPort where `tender simulator` listens, and
+	// devWebhookPort where the role webhook does.
 	devNATSPort      = 4222
 	devSimulatorPort = 8585
+	devWebhookPort   = 8586
 )
+
+// devGateway is the gateway of `tender dev`.
+func devGateway() sandboxGateway {
+	return sandboxGateway{name: config.Default().Routing.Default, port: portChoice{number: devSimulatorPort}, tells: true}
+}
 
 // devFlags are those of dev.
 type devFlags struct {
@@ -33,7 +40,8 @@ func newDev(c *cli) *cobra.Command {
 		Use:   "dev",
 		Short: "Keep NATS, PostgreSQL, the simulator and all roles running, to play with",
 		Long: `Dev runs everything in one process until it is interrupted: NATS with JetStream, on port 4222 if that is free; a private
-PostgreSQL; the simulator as the payment gateway, on port 8585 if that is free; and all roles. It prints what to try.
+PostgreSQL; the simulator as the payment gateway, on port 8585 if that is free; and all roles, webhook among them. It prints
+what to try.
 
 While it runs, the other tender commands find it from the folder it was started in, by ` + devFile + `. Its data is kept for the
 next time; --clean begins anew. The first SIGINT (Ctrl-C) or SIGTERM drains and exits 0.`,
@@ -102,7 +110,8 @@ func (c *cli) dev(ctx context.Context, f devFlags) (err error) {
 		p.done("removed the data in %s", state.dir)
 	}
 	box, err := openSandbox(ctx, sandboxOptions{
-		dir: state.dir, nats: f.nats, simulator: portChoice{number: devSimulatorPort}, tune: tuneDev, step: p.done,
+		dir: state.dir, nats: f.nats, webhooks: portChoice{number: devWebhookPort}, gateways: []sandboxGateway{devGateway()},
+		tune: tuneDev, step: p.done,
 	})
 	if err != nil {
 		return err

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -17,6 +19,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/harness"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/webhook"
 )
 
 const (
@@ -26,26 +29,30 @@ const (
 	// What a sandbox keeps in its folder.
 	sandboxNATS     = "nats"
 	sandboxPostgres = "postgres"
-	sandboxLedger   = "simulator.jsonl"
 )
 
 // sandbox is everything around Tender that Tender needs, private to this process: a NATS server with JetStream, a
-// PostgreSQL server, and the simulator as the gateway, each on a real port of the loopback interface. The streams are
+// PostgreSQL server, and simulators as the gateways, each on a real port of the loopback interface. The streams are
 // provisioned, the schema is migrated, and config leads there as the role that serves.
 type sandbox struct {
-	config    config.Config
-	simulator *sandboxSimulator
-	nats      *harness.NATSServer
-	postgres  *harness.Postgres
+	config config.Config
+	// simulators are the gateways, in the order of the options.
+	simulators []*sandboxSimulator
+	// webhooks is where the first instance takes in what they tell.
+	webhooks net.Listener
+	nats     *harness.NATSServer
+	postgres *harness.Postgres
 }
 
 // sandboxOptions say where a sandbox lives and how fast its clocks go.
 type sandboxOptions struct {
 	// dir keeps the data for the next start; "" is a temporary one.
 	dir string
-	// nats and simulator are the ports; PostgreSQL takes a free one.
-	nats, simulator portChoice
-	// tune changes the configuration from its defaults; nil leaves them.
+	// nats and webhooks are the ports; PostgreSQL takes a free one.
+	nats, webhooks portChoice
+	// gateways are the simulators.
+	gateways []sandboxGateway
+	// tune changes the configuration from its defaults; nil leaves them. It runs before anything is started, and names every gateway.
 	tune func(*config.Config)
 	// step hears of everything that is ready.
 	step func(format string, args ...any)
@@ -78,7 +85,7 @@ func openSandbox(ctx context.Context, o sandboxOptions) (opened *sandbox, err er
 		o.tune(&s.config)
 	}
 	for _, start := range []func(context.Context, sandboxOptions) error{
-		s.startNATS, s.startPostgres, s.startSimulator, s.provision, s.migrate,
+		s.startNATS, s.startPostgres, s.startSimulators, s.provision, s.migrate,
 	} {
 		if err := start(ctx, o); err != nil {
 			if ctx.Err() != nil {
@@ -120,19 +127,47 @@ func (s *sandbox) startPostgres(ctx context.Context, o sandboxOptions) error {
 	return s.postgres.CreateDatabase(ctx, sandboxDatabase)
 }
 
-func (s *sandbox) startSimulator(ctx context.Context, o sandboxOptions) error {
-	err := o.simulator.orFree(func(port int) (err error) {
-		s.simulator, err = startSimulator(ctx, port, o.sub(sandboxLedger))
+// startSimulators starts the gateways, and before them the port that they tell what they did.
+func (s *sandbox) startSimulators(ctx context.Context, o sandboxOptions) error {
+	err := o.webhooks.orFree(func(port int) (err error) {
+		s.webhooks, err = listenLocally(ctx, port)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("listen for webhooks: %w", err)
+	}
+	s.config.Webhook.Listen = s.webhooks.Addr().String()
+	for _, g := range o.gateways {
+		if err := s.startSimulator(ctx, o, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sandbox) startSimulator(ctx context.Context, o sandboxOptions, g sandboxGateway) error {
+	settings, purpose := s.config.Gateways[g.name], "a payment gateway that moves no money"
+	c := sim.Config{Journal: o.sub(g.ledger())}
+	if g.tells {
+		c.Webhook = sim.Webhook{
+			URL: "http://" + s.config.Webhook.Listen + webhook.PathPrefix + g.name, Secret: rand.Text(), Lead: g.lead,
+		}
+		settings.WebhookSecret = config.Secret(c.Webhook.Secret)
+		purpose += " and tells of it with webhooks"
+	}
+	err := g.port.orFree(func(port int) error {
+		started, err := startSimulator(ctx, g.name, port, c)
+		if err == nil {
+			s.simulators = append(s.simulators, started)
+			settings.Kind, settings.URL = config.GatewayHTTP, config.URL(started.url)
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	name := s.config.Routing.Default
-	simulated := s.config.Gateways[name]
-	simulated.Kind, simulated.URL = config.GatewayHTTP, config.URL(s.simulator.url)
-	s.config.Gateways[name] = simulated
-	o.step("the simulator, a payment gateway that moves no money, at %s", s.simulator.url)
+	s.config.Gateways[g.name] = settings
+	o.step("the gateway %s, %s, at %s", g.name, purpose, settings.URL)
 	return nil
 }
 
@@ -198,8 +233,11 @@ func (o sandboxOptions) sub(name string) string {
 // close ends the servers. What uses them is to be ended before.
 func (s *sandbox) close() error {
 	var errs []error
-	if s.simulator != nil {
-		errs = append(errs, s.simulator.stop())
+	for _, simulator := range s.simulators {
+		errs = append(errs, simulator.stop())
+	}
+	if s.webhooks != nil {
+		_ = s.webhooks.Close() // An instance that served there has closed it.
 	}
 	if s.postgres != nil {
 		errs = append(errs, s.postgres.Stop())
@@ -211,7 +249,8 @@ func (s *sandbox) close() error {
 }
 
 // runInstances plays all roles in each of n processes' worth of parts, as n processes would that share one bus and one
-// database, for as long as during runs. Then they drain. If one of them fails, the context of during ends with its error.
+// database, for as long as during runs; the role webhook, of which there is one port, in the first. Then they drain. If one of
+// them fails, the context of during ends with its error.
 func (s *sandbox) runInstances(ctx context.Context, n int, log *zap.Logger, during func(context.Context) error) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -247,7 +286,11 @@ func (s *sandbox) openInstances(ctx context.Context, n int, log *zap.Logger) ([]
 			cfg.NATS.Name = fmt.Sprintf("%s %d", cfg.NATS.Name, i+1)
 			log = log.With(zap.Int("instance", i+1))
 		}
-		instance, err := open(ctx, cfg, log, openOptions{wrapGateway: simulateDialErrors})
+		o := openOptions{wrapGateway: simulateDialErrors}
+		if i == 0 {
+			cfg.Roles, o.webhooks = append(slices.Clone(cfg.Roles), config.RoleWebhook), s.webhooks
+		}
+		instance, err := open(ctx, cfg, log, o)
 		if err != nil {
 			for _, opened := range instances {
 				opened.close()

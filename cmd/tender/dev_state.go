@@ -45,7 +45,7 @@ func claimDevState(dir string) (*devState, error) {
 
 // clean removes what a sandbox keeps there, and nothing else: the folder may be anything that a person named.
 func (s *devState) clean() error {
-	for _, name := range []string{sandboxNATS, sandboxPostgres, sandboxLedger} {
+	for _, name := range []string{sandboxNATS, sandboxPostgres, devGateway().ledger()} {
 		if err := os.RemoveAll(filepath.Join(s.dir, name)); err != nil {
 			return fmt.Errorf("remove data: %w", err)
 		}
@@ -109,6 +109,9 @@ func renderDevFile(cfg config.Config) []byte {
 	fmt.Fprintf(&b, "nats:\n  url: %s\n", strconv.Quote(cfg.NATS.URL.Reveal()))
 	fmt.Fprintf(&b, "postgres:\n  url: %s\n", strconv.Quote(cfg.Postgres.URL.Reveal()))
 	fmt.Fprintf(&b, "gateways:\n  %s:\n    kind: %s\n    url: %s\n", name, simulated.Kind, strconv.Quote(simulated.URL.Reveal()))
+	if simulated.WebhookSecret != "" {
+		fmt.Fprintf(&b, "    webhook_secret: %s\n", strconv.Quote(simulated.WebhookSecret.Reveal()))
+	}
 	fmt.Fprintf(&b, "routing:\n  default: %s\n", name)
 	return []byte(b.String())
 }

@@ -33,6 +33,11 @@ More payments; {{.Tender}} simulator --help says what the payment methods do:
   {{.Tender}} pay create --amount 5000 --currency EUR --method pm_card_threeDSecure2Required --wait
   {{.Tender}} pay create --amount 7500 --currency USD --method sim_charge_then_timeout --wait
 
+A payment that is disputed half a second after it was captured, as the gateway's webhook tells:
+
+  {{.Tender}} pay create --id {{.DisputeID}} --amount 2000 --currency USD --method pm_card_createDispute --wait
+  {{.Tender}} history {{.DisputeID}}
+
 Rubbish, and where it goes:
 
   nats pub --jetstream payments.cmd.acme.create.{{.RubbishID}} 'one hundred dollars, please' -H Nats-Msg-Id:rubbish-1
@@ -52,14 +57,14 @@ The machinery:
 
 // suggest prints what to try next.
 func (c *cli) suggest(box *sandbox) error {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("make a payment id: %w", err)
+	var ids [3]uuid.UUID
+	for i := range ids {
+		var err error
+		if ids[i], err = uuid.NewV7(); err != nil {
+			return fmt.Errorf("make a payment id: %w", err)
+		}
 	}
-	rubbishID, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("make a payment id: %w", err)
-	}
+	id, rubbishID, disputeID := ids[0].String(), ids[1].String(), ids[2].String()
 	text, err := template.New("suggestions").Parse(strings.TrimPrefix(suggestions, "\n"))
 	if err != nil {
 		return fmt.Errorf("read the suggestions: %w", err)
@@ -69,8 +74,8 @@ func (c *cli) suggest(box *sandbox) error {
 		natsEnv = "export NATS_URL=" + url
 	}
 	err = text.Execute(c.stdout, map[string]string{
-		"NATSEnv": natsEnv, "ID": id.String(), "Key": "order-" + id.String()[24:], "RubbishID": rubbishID.String(),
-		"Tender": programName(os.Args), "Simulator": box.simulator.url, "Postgres": box.config.Postgres.URL.Reveal(),
+		"NATSEnv": natsEnv, "ID": id, "Key": "order-" + id[24:], "RubbishID": rubbishID, "DisputeID": disputeID,
+		"Tender": programName(os.Args), "Simulator": box.simulators[0].url, "Postgres": box.config.Postgres.URL.Reveal(),
 		"Commands": messages.StreamCommands, "DeadLetters": messages.StreamDeadLetters,
 	})
 	if err != nil {

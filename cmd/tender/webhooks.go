@@ -26,9 +26,11 @@ func (p *process) serveWebhooks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", p.cfg.Webhook.Listen)
-	if err != nil {
-		return fmt.Errorf("listen for webhooks on %s: %w", p.cfg.Webhook.Listen, err)
+	listener := p.webhooks
+	if listener == nil {
+		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", p.cfg.Webhook.Listen); err != nil {
+			return fmt.Errorf("listen for webhooks on %s: %w", p.cfg.Webhook.Listen, err)
+		}
 	}
 	for name := range decoders {
 		log.Info("listening for the events of a gateway", zap.String("gateway", name),
