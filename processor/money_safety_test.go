@@ -34,7 +34,7 @@ const payments = 2000
 //
 // Which commands are sent follows from the seed, which a failure prints: TENDER_MONEY_SEED replays it.
 func TestMoneyIsSafe(t *testing.T) {
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
+	seed := uint64(time.Now().UnixNano())
 	if given := os.Getenv("TENDER_MONEY_SEED"); given != "" {
 		var err error
 		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
@@ -83,7 +83,7 @@ func newMoneyTest(t *testing.T, seed uint64) *moneyTest {
 		s.cfg.Policy.NotSentGiveUp = time.Minute
 	})
 	m := &moneyTest{
-		system: s, random: rand.New(rand.NewPCG(seed, seed)), //nolint:gosec // a test that can be replayed
+		system: s, random: rand.New(rand.NewPCG(seed, seed)),
 		sims: map[string]*sim.Simulator{}, gateways: map[string]gateway.Gateway{},
 	}
 	for _, name := range []string{"primary", "second"} {
@@ -350,5 +350,5 @@ func (m *moneyTest) onBus(stream jetstream.Stream) int64 {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	return int64(info.State.Msgs) //nolint:gosec // far from the limit
+	return int64(info.State.Msgs)
 }

@@ -83,7 +83,7 @@ func (c *cli) simulate(ctx context.Context, f simulatorFlags) error {
 		return usageError("listen on %s: %w", f.listen, err)
 	}
 	f.config.URL = "http://" + listener.Addr().String()
-	simulator, err := sim.New(f.config)
+	simulator, err := sim.New(f.config) //nolint:contextcheck // what it tells others goes on until Close
 	if err != nil {
 		return errors.Join(fmt.Errorf("open the simulator: %w", err), listener.Close())
 	}
