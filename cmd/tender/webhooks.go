@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/processor/webhook"
+	"github.com/seed-384b1f8a/tender/processor/webhook/stripehook"
 )
 
 // webhookGrace bounds how long events that have begun to arrive may take when the process leaves.
@@ -22,6 +23,7 @@ func (p *process) serveWebhooks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer closeDecoders(decoders)
 	handler, err := webhook.NewHandler(p.js, decoders, webhook.Config{}, log)
 	if err != nil {
 		return err
@@ -50,12 +52,31 @@ func webhookDecoders(cfg config.Config) (map[string]webhook.Decoder, error) {
 		if secrets == nil {
 			continue
 		}
-		// What speaks the open protocol tells in its words too.
-		decoder, err := webhook.NewProtocol(secrets, cfg.Webhook.MaxAge, nil)
+		decoder, err := webhookDecoder(g, secrets, cfg.Webhook.MaxAge)
 		if err != nil {
 			return nil, fmt.Errorf("gateway %s: %w", name, err)
 		}
 		decoders[name] = decoder
 	}
 	return decoders, nil
+}
+
+// closeDecoders lets go of the connections that some decoders hold.
+func closeDecoders(decoders map[string]webhook.Decoder) {
+	for _, d := range decoders {
+		if holding, ok := d.(interface{ Close() }); ok {
+			holding.Close()
+		}
+	}
+}
+
+// webhookDecoder makes what reads the events of one gateway.
+func webhookDecoder(g config.Gateway, secrets []string, maxAge time.Duration) (webhook.Decoder, error) {
+	if g.Kind == config.GatewayStripe {
+		return stripehook.New(stripehook.Config{
+			Secrets: secrets, MaxAge: maxAge, APIKey: g.APIKey.Reveal(), Account: g.Stripe.Account, URL: g.URL.Reveal(),
+		})
+	}
+	// What speaks the open protocol tells in its words too.
+	return webhook.NewProtocol(secrets, maxAge, nil)
 }
