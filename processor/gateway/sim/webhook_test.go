@@ -164,7 +164,8 @@ func TestTheAnswerWaitsForItsEvent(t *testing.T) {
 	<-arrived
 	select {
 	case o := <-answered:
-		t.Errorf("it answered %s before its event was taken", o.Kind)
+		close(release)
+		t.Fatalf("it answered %s before its event was taken", o.Kind)
 	default:
 	}
 	close(release)

@@ -55,7 +55,7 @@ var _ webhook.Decoder = (*Decoder)(nil)
 // New returns a decoder. It connects to nothing yet. Close it when it is no longer used.
 func New(c Config) (*Decoder, error) {
 	if len(c.Secrets) == 0 || slices.Contains(c.Secrets, "") {
-		return nil, errors.New("Stripe's webhooks need a secret that is not empty")
+		return nil, errors.New("webhooks of Stripe need a secret that is not empty")
 	}
 	if c.MaxAge < 0 {
 		return nil, fmt.Errorf("the age of a signature can't be limited to %s", c.MaxAge)
