@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -211,12 +212,13 @@ func TestRefunds(t *testing.T) {
 
 func TestDisputes(t *testing.T) {
 	t.Parallel()
-	var answer http.HandlerFunc
+	var answer atomic.Pointer[http.HandlerFunc]
+	answerWith := func(h http.HandlerFunc) { answer.Store(&h) }
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v1/payment_intents/pi_1" || r.Header.Get("Authorization") != "Bearer "+apiKey {
 			t.Errorf("%s with %q", r.URL.Path, r.Header.Get("Authorization"))
 		}
-		answer(w, r)
+		(*answer.Load())(w, r)
 	}))
 	defer server.Close()
 	config := stripehook.Config{Secrets: []string{secret}, APIKey: apiKey, URL: server.URL}
@@ -224,9 +226,9 @@ func TestDisputes(t *testing.T) {
 		return event("charge.dispute.updated", fmt.Sprintf(`{"id":"dp_1","object":"dispute","amount":5000,"currency":"isk","reason":"fraudulent",`+
 			`"status":%q,"charge":"ch_1","payment_intent":"pi_1","evidence_details":{"due_by":1800600000}}`, status))
 	}
-	answer = func(w http.ResponseWriter, _ *http.Request) {
+	answerWith(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprint(w, `{"id":"pi_1","object":"payment_intent","metadata":{`+ours+`}}`)
-	}
+	})
 	for status, want := range map[string]string{
 		"needs_response": "opened", "warning_needs_response": "opened", "under_review": "challenged", "warning_under_review": "challenged",
 		"won": "won", "lost": "lost", "warning_closed": "canceled", "prevented": "canceled",
@@ -256,7 +258,7 @@ func TestDisputes(t *testing.T) {
 		"the answer is of another":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"id":"pi_2"}`) }, http.StatusServiceUnavailable},
 		"the connection was dropped": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, http.StatusServiceUnavailable},
 	} {
-		answer = c.answer
+		answerWith(c.answer)
 		body := dispute("lost")
 		if code, got := post(t, config, body, signed(body, time.Now(), secret)); code != c.status || got != nil {
 			t.Errorf("%s: %d with %v, want %d", name, code, got, c.status)
