@@ -13,8 +13,8 @@ import (
 func TestOutageReportSaysWhatBreakersDidNotDo(t *testing.T) {
 	t.Parallel()
 	quiet := []gateway.State{gateway.StateClosed}
-	open := []gateway.State{gateway.StateClosed, gateway.StateOpen}
-	probing := append(slices.Clone(open), gateway.StateHalfOpen)
+	opened := []gateway.State{gateway.StateClosed, gateway.StateOpen}
+	probing := append(slices.Clone(opened), gateway.StateHalfOpen)
 	closedAgain := append(slices.Clone(probing), gateway.StateClosed)
 	for name, tt := range map[string]struct {
 		breakers [][]gateway.State
@@ -24,7 +24,7 @@ func TestOutageReportSaysWhatBreakersDidNotDo(t *testing.T) {
 		"one never heard of it":            {[][]gateway.State{quiet, closedAgain}, ""},
 		"one has had nothing to try since": {[][]gateway.State{probing, closedAgain}, ""},
 		"none opened":                      {[][]gateway.State{quiet, quiet}, "no breaker opened: instance 1 closed; instance 2 closed"},
-		"one is still open":                {[][]gateway.State{open, closedAgain}, "a breaker did not close again: instance 1 closed, open; "},
+		"one is still open":                {[][]gateway.State{opened, closedAgain}, "a breaker did not close again: instance 1 closed, open; "},
 		"none closed again":                {[][]gateway.State{probing, quiet}, "a breaker did not close again"},
 		"one is silent":                    {[][]gateway.State{closedAgain}, "1 instances told of their breakers, expected 2"},
 	} {

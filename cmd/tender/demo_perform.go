@@ -170,7 +170,7 @@ func gather(ctx context.Context, books *store.Store, seen *witness, ledgers []le
 		}
 	}
 	for _, l := range ledgers {
-		if totals, any := l.Payment(told.paymentID); any {
+		if totals, knows := l.Payment(told.paymentID); knows {
 			found.moved[l.gateway] = totals
 		}
 		for _, op := range l.Operations {

@@ -44,7 +44,7 @@ func startSimulator(ctx context.Context, name string, port int, c sim.Config) (*
 	s := &sandboxSimulator{name: name, address: listener.Addr().String()}
 	s.url = "http://" + s.address
 	c.URL = s.url
-	if s.Simulator, err = sim.New(c); err != nil {
+	if s.Simulator, err = sim.New(c); err != nil { //nolint:contextcheck // what it tells others goes on until Close
 		return nil, errors.Join(err, listener.Close())
 	}
 	s.serve(ctx, listener)

@@ -113,11 +113,14 @@ func (d *runningDev) follow() uuid.UUID {
 	d.t.Helper()
 	text := d.output.String()
 	line := regexp.MustCompile(`nats pub --jetstream (payments\.cmd\.acme\.create\.(\S+)) \\\n\s+'(.*)' -H Nats-Msg-Id:(\S+)\n`).FindStringSubmatch(text)
-	server := regexp.MustCompile(`export NATS_URL=(\S+)\n`).FindStringSubmatch(text)
-	if line == nil || server == nil {
+	if line == nil {
 		d.t.Fatalf("it suggests nothing to publish:\n%s", text)
 	}
-	nc, err := nats.Connect(server[1])
+	server := nats.DefaultURL // which it has if whoever had the port gave it up meanwhile
+	if named := regexp.MustCompile(`export NATS_URL=(\S+)\n`).FindStringSubmatch(text); named != nil {
+		server = named[1]
+	}
+	nc, err := nats.Connect(server)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -131,6 +134,21 @@ func (d *runningDev) follow() uuid.UUID {
 		d.t.Fatal(err)
 	}
 	return uuid.MustParse(line[2])
+}
+
+// dispute runs the lines about a dispute that dev suggests, until the gateway has told of it.
+func (d *runningDev) dispute() {
+	d.t.Helper()
+	line := regexp.MustCompile(`tender (pay create --id (\S+) .*pm_card_createDispute --wait)\n`).FindStringSubmatch(d.output.String())
+	if line == nil {
+		d.t.Fatalf("it suggests no dispute:\n%s", d.output.String())
+	}
+	if out := d.tender(strings.Fields(line[1])...); !strings.Contains(out, "captured") {
+		d.t.Errorf("the suggested payment came out as:\n%s", out)
+	}
+	harness.Eventually(d.t, "the gateway tells of the dispute", func() bool {
+		return strings.Contains(d.tender("history", line[2]), string(messages.EventDisputeOpened))
+	})
 }
 
 // takePorts makes sure that the usual ports are taken, by this test or by whoever has them.
@@ -149,7 +167,7 @@ func takePorts(t *testing.T, ports ...string) {
 }
 
 func TestDevKeepsItsPayments(t *testing.T) {
-	takePorts(t, "4222", "8585", "5432")
+	takePorts(t, "4222", "8585", "8586", "5432")
 	dir := passableDir(t)
 	first := startDev(t, dir)
 	id := first.follow()
@@ -159,6 +177,7 @@ func TestDevKeepsItsPayments(t *testing.T) {
 	if out := first.tender("pay", "create", "--amount", "700", "--currency", "EUR", "--method", "pm_card_visa", "--wait"); !strings.Contains(out, "captured") {
 		t.Errorf("a payment beside it came out as:\n%s", out)
 	}
+	first.dispute()
 	if out, err := tenderIn(t.Context(), dir, "dev", "--data", filepath.Join(dir, "data")).CombinedOutput(); err == nil || !strings.Contains(string(out), "another tender dev uses it") {
 		t.Errorf("a second one on the same data: %v\n%s", err, out)
 	}
@@ -204,6 +223,7 @@ func TestDevFileIsAConfiguration(t *testing.T) {
 	want.Postgres.URL = `postgres://tender_serve:p%20a%22ss@127.0.0.1:15432/tender?sslmode=disable`
 	gateway := want.Gateways[want.Routing.Default]
 	gateway.URL = "http://127.0.0.1:18585"
+	gateway.WebhookSecret = `a "secret"`
 	want.Gateways[want.Routing.Default] = gateway
 
 	path := filepath.Join(t.TempDir(), "folder", "dev.yaml")
@@ -219,6 +239,9 @@ func TestDevFileIsAConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := want.Routing.Default
+	if got.Gateways[name].WebhookSecret.Reveal() != want.Gateways[name].WebhookSecret.Reveal() {
+		t.Error("it holds another secret")
+	}
 	if got.NATS.URL != want.NATS.URL || got.Postgres.URL != want.Postgres.URL || got.Gateways[name].URL != want.Gateways[name].URL {
 		t.Errorf("it leads to %s, %s and %s", got.NATS.URL, got.Postgres.URL, got.Gateways[name].URL)
 	}
