@@ -16,8 +16,12 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/status"
 )
 
-// breakerPoll is how long no report may come before all instances are asked for one.
-const breakerPoll = 100 * time.Millisecond
+const (
+	// breakerTimeout bounds the wait for breakers to do what they are for.
+	breakerTimeout = 10 * time.Second
+	// breakerPoll is how long no report may come before all instances are asked for one.
+	breakerPoll = 100 * time.Millisecond
+)
 
 // outage takes a gateway away in the middle of the demo and gives it back, and hears on the bus what the breakers in front of
 // it do meanwhile. It is used by one goroutine.
@@ -78,7 +82,7 @@ func (o *outage) enter(ctx context.Context, a act) error {
 
 // await hears reports until seen finds in them what it looks for. What does not come in time is for the report to say.
 func (o *outage) await(ctx context.Context, seen func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, breakerTimeout)
 	defer cancel()
 	for !seen() {
 		err := o.hear(ctx)

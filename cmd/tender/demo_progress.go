@@ -53,16 +53,21 @@ func (p progress) failed(format string, args ...any) {
 // follow returns what is to be called with every story that is over: it tells of a scenario when the last of its payments is. It
 // must not be called concurrently.
 func (p progress) follow(stories []*story) func(*story) {
-	left := map[string]int{}
+	left, unanswered := map[string]int{}, map[string]int{}
 	for _, told := range stories {
 		left[told.name]++
 	}
 	return func(told *story) {
 		left[told.name]--
-		switch {
-		case told.unanswered():
-			p.failed("%s: a command was not answered", told.name)
+		if told.unanswered() {
+			unanswered[told.name]++
+		}
+		switch silent := unanswered[told.name]; {
 		case left[told.name] > 0:
+		case silent > 0 && told.times > 1:
+			p.failed("%s: %d of %d payments were not answered", told.name, silent, told.times)
+		case silent > 0:
+			p.failed("%s: a command was not answered", told.name)
 		case told.times > 1:
 			p.done("%s: %d payments", told.name, told.times)
 		default:
