@@ -167,7 +167,7 @@ func lapsed(pi *stripe.PaymentIntent) bool {
 // be old: its state is to be read afresh.
 func (r *request) search(ctx context.Context) (string, error) {
 	params := &stripe.PaymentIntentSearchParams{}
-	params.Query = fmt.Sprintf("metadata['%s']:'%s'", metadataOperation, r.op.ID)
+	params.Query = fmt.Sprintf("metadata['%s']:'%s'", MetadataOperation, r.op.ID)
 	params.Limit, params.Single = stripe.Int64(2), true
 	list := r.client.V1PaymentIntents.Search(ctx, params)
 	if err := list.Err(); err != nil {

@@ -10,15 +10,15 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// metadataCapture, followed by the number of the operation, marks a PaymentIntent with the amount of each capture: Stripe knows
+// MetadataCapture followed by the number of the operation marks a PaymentIntent with the amount of each capture: Stripe knows
 // only the sum.
-const metadataCapture = "tender_capture_"
+const MetadataCapture = "tender_capture_"
 
 func (r *request) capture(ctx context.Context) messages.Outcome {
 	params := &stripe.PaymentIntentCaptureParams{
 		Params:          r.params(),
 		AmountToCapture: stripe.Int64(r.amount),
-		Metadata:        map[string]string{metadataCapture + r.number: strconv.FormatInt(r.amount, 10)},
+		Metadata:        map[string]string{MetadataCapture + r.number: strconv.FormatInt(r.amount, 10)},
 	}
 	if !r.op.Final {
 		// Only where multicapture is available; elsewhere Stripe refuses it, which is better than losing the rest.
@@ -44,7 +44,7 @@ func (r *request) capture(ctx context.Context) messages.Outcome {
 }
 
 func (r *request) marked(pi *stripe.PaymentIntent) bool {
-	_, found := pi.Metadata[metadataCapture+r.number]
+	_, found := pi.Metadata[MetadataCapture+r.number]
 	return found
 }
 
@@ -52,7 +52,7 @@ func (r *request) marked(pi *stripe.PaymentIntent) bool {
 // the only one.
 func (r *request) captured(pi *stripe.PaymentIntent) messages.Outcome {
 	for key := range pi.Metadata {
-		if strings.HasPrefix(key, metadataCapture) && key != metadataCapture+r.number {
+		if strings.HasPrefix(key, MetadataCapture) && key != MetadataCapture+r.number {
 			return r.succeeded(pi.ID, 0)
 		}
 	}
@@ -64,7 +64,7 @@ func (r *request) captured(pi *stripe.PaymentIntent) messages.Outcome {
 func (r *request) foundCapture(pi *stripe.PaymentIntent) messages.Outcome {
 	var sum int64
 	for key, value := range pi.Metadata {
-		if !strings.HasPrefix(key, metadataCapture) {
+		if !strings.HasPrefix(key, MetadataCapture) {
 			continue
 		}
 		amount, err := strconv.ParseInt(value, 10, 64)

@@ -52,8 +52,9 @@ func toStripe(amountMinor int64, currency string) (int64, *refusal) {
 	return amountMinor / u.over * u.times, nil
 }
 
-// fromStripe converts an amount in Stripe's unit to ISO's minor units, false if that is not possible exactly.
-func fromStripe(amount int64, currency string) (int64, bool) {
+// FromStripe converts an amount in Stripe's unit to ISO 4217 minor units, false if that is not possible exactly or Stripe's
+// unit of the currency is not known. The currency is in upper case.
+func FromStripe(amount int64, currency string) (int64, bool) {
 	u, known := unitOf(currency)
 	if !known || amount < 0 || amount > amountMax || amount%u.times != 0 {
 		return 0, false

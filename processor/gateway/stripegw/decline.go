@@ -9,9 +9,9 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 )
 
-// declineFacts are what Stripe says of a decline, in an error or as a PaymentIntent's last error. stripe-go's own type lacks the network's
+// DeclineFacts are what Stripe says of a decline, in an error, as a PaymentIntent's last error or in a webhook. stripe-go's own type lacks the network's
 // codes and Stripe's advice.
-type declineFacts struct {
+type DeclineFacts struct {
 	Code               string `json:"code"`
 	DeclineCode        string `json:"decline_code"`
 	AdviceCode         string `json:"advice_code"`
@@ -19,9 +19,9 @@ type declineFacts struct {
 	NetworkAdviceCode  string `json:"network_advice_code"`
 }
 
-// decline classifies the facts. The issuer's reason says most; where there is none it is the code, which is then one of the card's data, such
+// Decline classifies the facts. The issuer's reason says most; where there is none it is the code, which is then one of the card's data, such
 // as expired_card.
-func (f declineFacts) decline() messages.Decline {
+func (f DeclineFacts) Decline() messages.Decline {
 	code := f.DeclineCode
 	if code == "" && f.Code != string(stripe.ErrorCodeCardDeclined) {
 		code = f.Code
@@ -37,7 +37,7 @@ func (f declineFacts) decline() messages.Decline {
 
 // advise applies Stripe's own advice, where it forbids more or says more than the rest
 // (https://docs.stripe.com/declines/codes).
-func (f declineFacts) advise(d *messages.Decline) {
+func (f DeclineFacts) advise(d *messages.Decline) {
 	switch f.AdviceCode {
 	case "do_not_try_again":
 		if d.Class != messages.DeclineLookUpFirst && d.Class != messages.DeclineNeverRetry {
@@ -57,12 +57,12 @@ func (f declineFacts) advise(d *messages.Decline) {
 // declinedCard is the outcome of a decline that came as an error.
 func declinedCard(e *stripe.Error) messages.Outcome {
 	var body struct {
-		Error declineFacts `json:"error"`
+		Error DeclineFacts `json:"error"`
 	}
 	if e.LastResponse == nil || json.Unmarshal(e.LastResponse.RawJSON, &body) != nil {
 		return unknown("Stripe's decline cannot be read")
 	}
-	d := body.Error.decline()
+	d := body.Error.Decline()
 	o := messages.Outcome{Kind: messages.OutcomeDeclined, Decline: &d}
 	if e.PaymentIntent != nil {
 		o.GatewayReference = e.PaymentIntent.ID
@@ -74,12 +74,12 @@ func declinedCard(e *stripe.Error) messages.Outcome {
 // has not been tried, which is no decline.
 func declinedIntent(pi *stripe.PaymentIntent) messages.Outcome {
 	var body struct {
-		LastPaymentError *declineFacts `json:"last_payment_error"`
+		LastPaymentError *DeclineFacts `json:"last_payment_error"`
 	}
 	if pi.LastResponse == nil || json.Unmarshal(pi.LastResponse.RawJSON, &body) != nil || body.LastPaymentError == nil {
 		return unknown("the PaymentIntent waits for a payment method and does not say why")
 	}
-	d := body.LastPaymentError.decline()
+	d := body.LastPaymentError.Decline()
 	return messages.Outcome{Kind: messages.OutcomeDeclined, GatewayReference: pi.ID, Decline: &d}
 }
 

@@ -46,8 +46,8 @@ func (r *request) refund(ctx context.Context) messages.Outcome {
 // refunded says what the state of a refund means. One that succeeded may still fail days later, when the bank sends it back.
 func (r *request) refunded(refund *stripe.Refund) messages.Outcome {
 	switch {
-	case refund.ID == "", refund.Metadata[metadataOperation] != r.op.ID:
-		return unknown("Stripe answered about operation %q", refund.Metadata[metadataOperation])
+	case refund.ID == "", refund.Metadata[MetadataOperation] != r.op.ID:
+		return unknown("Stripe answered about operation %q", refund.Metadata[MetadataOperation])
 	case refund.PaymentIntent == nil || refund.PaymentIntent.ID != r.op.GatewayReference:
 		return unknown("Stripe answered about a refund of another PaymentIntent")
 	case !strings.EqualFold(string(refund.Currency), r.op.Currency):
@@ -84,7 +84,7 @@ func (r *request) findRefund(ctx context.Context) (messages.Outcome, error) {
 		if seen++; seen > refundsMax {
 			return messages.Outcome{}, fmt.Errorf("list refunds: more than %d", refundsMax)
 		}
-		if refund.Metadata[metadataOperation] != r.op.ID {
+		if refund.Metadata[MetadataOperation] != r.op.ID {
 			continue
 		}
 		if found != nil {

@@ -13,9 +13,9 @@ import (
 
 // The metadata of every PaymentIntent and refund; webhooks map back by it.
 const (
-	metadataPayment   = "tender_payment_id"
-	metadataOperation = "tender_operation_id"
-	metadataTenant    = "tender_tenant"
+	MetadataPayment   = "tender_payment_id"
+	MetadataOperation = "tender_operation_id"
+	MetadataTenant    = "tender_tenant"
 )
 
 // request is one operation on its way to Stripe.
@@ -126,7 +126,7 @@ func (r *request) params() stripe.Params {
 // metadata must not hold what changes between attempts: Stripe refuses a key with other parameters.
 func (r *request) metadata() map[string]string {
 	return map[string]string{
-		metadataPayment: r.op.PaymentID.String(), metadataOperation: r.op.ID, metadataTenant: r.op.Tenant,
+		MetadataPayment: r.op.PaymentID.String(), MetadataOperation: r.op.ID, MetadataTenant: r.op.Tenant,
 	}
 }
 
@@ -147,12 +147,12 @@ func (r *request) foreign(pi *stripe.PaymentIntent) (messages.Outcome, bool) {
 	switch {
 	case pi.ID == "":
 		return unknown("Stripe answered with a PaymentIntent without an id"), true
-	case r.op.Kind == messages.OperationAuthorize && pi.Metadata[metadataOperation] != r.op.ID:
-		return unknown("Stripe answered about operation %q", pi.Metadata[metadataOperation]), true
+	case r.op.Kind == messages.OperationAuthorize && pi.Metadata[MetadataOperation] != r.op.ID:
+		return unknown("Stripe answered about operation %q", pi.Metadata[MetadataOperation]), true
 	case r.op.Kind != messages.OperationAuthorize && pi.ID != r.op.GatewayReference:
 		return unknown("Stripe answered about PaymentIntent %q", pi.ID), true
-	case pi.Metadata[metadataPayment] != r.op.PaymentID.String():
-		return unknown("Stripe answered about payment %q", pi.Metadata[metadataPayment]), true
+	case pi.Metadata[MetadataPayment] != r.op.PaymentID.String():
+		return unknown("Stripe answered about payment %q", pi.Metadata[MetadataPayment]), true
 	case !strings.EqualFold(string(pi.Currency), r.op.Currency):
 		return unknown("Stripe answered about an amount in %q", pi.Currency), true
 	default:
@@ -162,7 +162,7 @@ func (r *request) foreign(pi *stripe.PaymentIntent) (messages.Outcome, bool) {
 
 // succeeded says that an amount in Stripe's unit was moved; 0 if it is not known.
 func (r *request) succeeded(reference string, amount int64) messages.Outcome {
-	minor, exact := fromStripe(amount, r.op.Currency)
+	minor, exact := FromStripe(amount, r.op.Currency)
 	if !exact {
 		return unknown("Stripe answered with an amount of %d %s, which is none", amount, r.op.Currency)
 	}

@@ -15,19 +15,12 @@ import (
 	stripewebhook "github.com/stripe/stripe-go/v85/webhook"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway/stripegw"
 	"github.com/seed-384b1f8a/tender/processor/webhook"
 )
 
 // headerSignature is where Stripe puts its signature.
 const headerSignature = "Stripe-Signature"
-
-// The metadata that package stripegw puts on every PaymentIntent and refund.
-const (
-	metadataPayment   = "tender_payment_id"
-	metadataOperation = "tender_operation_id"
-	metadataTenant    = "tender_tenant"
-	metadataCapture   = "tender_capture_"
-)
 
 // Config says whose events are taken.
 type Config struct {
@@ -154,14 +147,14 @@ type owner struct {
 
 // ownerOf reads the metadata. It returns false for an object that is not Tender's.
 func ownerOf(metadata map[string]string) (owner, bool, error) {
-	if metadata[metadataPayment] == "" {
+	if metadata[stripegw.MetadataPayment] == "" {
 		return owner{}, false, nil
 	}
-	id, err := messages.ParsePaymentID(metadata[metadataPayment])
+	id, err := messages.ParsePaymentID(metadata[stripegw.MetadataPayment])
 	if err != nil {
 		return owner{}, false, err
 	}
-	o := owner{tenant: metadata[metadataTenant], paymentID: id, operationID: metadata[metadataOperation]}
+	o := owner{tenant: metadata[stripegw.MetadataTenant], paymentID: id, operationID: metadata[stripegw.MetadataOperation]}
 	if !strings.HasPrefix(o.operationID, id.String()+"-") {
 		return owner{}, false, errors.New("the operation in the metadata is not one of the payment's")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
+	"github.com/seed-384b1f8a/tender/processor/gateway/stripegw"
 )
 
 // paymentIntent is what is used of a stripe.PaymentIntent.
@@ -22,37 +23,12 @@ type paymentIntent struct {
 	CaptureMethod      stripe.PaymentIntentCaptureMethod      `json:"capture_method"`
 	CancellationReason stripe.PaymentIntentCancellationReason `json:"cancellation_reason"`
 	Metadata           map[string]string                      `json:"metadata"`
-	LastPaymentError   *paymentError                          `json:"last_payment_error"`
+	LastPaymentError   *stripegw.DeclineFacts                 `json:"last_payment_error"`
 	NextAction         *struct {
 		RedirectToURL *struct {
 			URL string `json:"url"`
 		} `json:"redirect_to_url"`
 	} `json:"next_action"`
-}
-
-// paymentError is why a payment failed.
-type paymentError struct {
-	Code               string `json:"code"`
-	DeclineCode        string `json:"decline_code"`
-	AdviceCode         string `json:"advice_code"`
-	NetworkDeclineCode string `json:"network_decline_code"`
-	NetworkAdviceCode  string `json:"network_advice_code"`
-}
-
-// decline classifies the error as package stripegw does that of an answer.
-func (p paymentError) decline() messages.Decline {
-	code := p.DeclineCode
-	if code == "" && p.Code != string(stripe.ErrorCodeCardDeclined) {
-		code = p.Code
-	}
-	d := gateway.ClassifyDecline(code, p.NetworkDeclineCode, p.NetworkAdviceCode)
-	switch {
-	case p.AdviceCode == "do_not_try_again" && d.Class != messages.DeclineLookUpFirst:
-		d.Class = messages.DeclineNeverRetry
-	case code == string(stripe.ErrorCodePaymentIntentAuthenticationFailure):
-		d.Class = messages.DeclineFixData
-	}
-	return d
 }
 
 // intent says what an event about a PaymentIntent means. The object shows it as it was when the event was made.
@@ -96,7 +72,7 @@ func (pi paymentIntent) describe(n *messages.Notify, kind stripe.EventType, o ow
 		if pi.LastPaymentError == nil {
 			return false, errors.New("the PaymentIntent has failed and does not say why")
 		}
-		d := pi.LastPaymentError.decline()
+		d := pi.LastPaymentError.Decline()
 		n.Outcome, n.DeclineCode, n.DeclineClass = messages.OutcomeDeclined, d.Code, d.Class
 		return true, nil
 	case stripe.EventTypePaymentIntentCanceled:
@@ -150,14 +126,14 @@ const markMax = 1e15
 // lastCapture finds the mark of the latest capture: its event is this one, or came before.
 func (pi paymentIntent) lastCapture() (last capture, found bool, err error) {
 	for key, value := range pi.Metadata {
-		digits, marked := strings.CutPrefix(key, metadataCapture)
+		digits, marked := strings.CutPrefix(key, stripegw.MetadataCapture)
 		if !marked {
 			continue
 		}
 		number, err := strconv.ParseInt(digits, 10, 32)
 		amount, amountErr := strconv.ParseInt(value, 10, 64)
 		if err != nil || amountErr != nil || number < 1 || amount < 1 || amount > markMax {
-			return capture{}, false, fmt.Errorf("the PaymentIntent's metadata holds no capture under %s", metadataCapture)
+			return capture{}, false, fmt.Errorf("the PaymentIntent's metadata holds no capture under %s", stripegw.MetadataCapture)
 		}
 		last.sum += amount
 		if number > last.number {
