@@ -47,7 +47,7 @@ While it runs, the other tender commands find it from the folder it was started 
 next time; --clean begins anew. The first SIGINT (Ctrl-C) or SIGTERM drains and exits 0.`,
 		Example: `  tender dev
   tender dev --clean
-  tender dev --nats-port 14222 --data /var/tmp/tender`,
+  tender dev --nats-port 14222 --data ../tender-data`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.refuseServers("dev"); err != nil {
