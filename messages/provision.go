@@ -29,7 +29,7 @@ const (
 
 // Change is what Provision did to one stream or consumer, or with CheckOnly would do.
 type Change struct {
-	// Kind is "stream" or "consumer".
+	// Kind is "stream", "consumer" or "bucket".
 	Kind    string        `json:"kind"`
 	Name    string        `json:"name"`
 	Action  Action        `json:"action"`
