@@ -17,6 +17,14 @@ type Attempt struct {
 	LatencyMS int64 `json:"latency_ms,omitempty"`
 }
 
+// Effort says what the answer took that an event reports, for events that may come about without asking a gateway. Its
+// numbers are those of Attempt; all are absent where nobody was asked.
+type Effort struct {
+	Attempt   int   `json:"attempt,omitempty"`
+	Tries     int   `json:"tries,omitempty"`
+	LatencyMS int64 `json:"latency_ms,omitempty"`
+}
+
 // PaymentCreated opens a payment.
 type PaymentCreated struct {
 	AmountMinor       int64             `json:"amount_minor"`
@@ -157,8 +165,9 @@ type PaymentCaptureReversed struct {
 // PaymentVoided releases what was authorized and not captured.
 // Operation and gateway are absent where nothing had to be said to a gateway.
 type PaymentVoided struct {
-	OperationID         string `json:"operation_id,omitempty"`
-	Gateway             string `json:"gateway,omitempty"`
+	OperationID string `json:"operation_id,omitempty"`
+	Gateway     string `json:"gateway,omitempty"`
+	Effort
 	AmountReleasedMinor int64  `json:"amount_released_minor"`
 	Reason              string `json:"reason,omitempty"`
 }
@@ -187,8 +196,10 @@ const (
 // PaymentExpired says that an authorization lapsed, or that the customer's action never came.
 type PaymentExpired struct {
 	// OperationID is the void by which it was ended at the gateway.
-	OperationID         string `json:"operation_id,omitempty"`
-	AmountReleasedMinor int64  `json:"amount_released_minor"`
+	OperationID string `json:"operation_id,omitempty"`
+	Gateway     string `json:"gateway,omitempty"`
+	Effort
+	AmountReleasedMinor int64 `json:"amount_released_minor"`
 	// Expired is "authorization" or "action".
 	Expired string `json:"expired"`
 }
@@ -197,6 +208,7 @@ type PaymentExpired struct {
 type PaymentFailed struct {
 	OperationID string `json:"operation_id,omitempty"`
 	Gateway     string `json:"gateway,omitempty"`
+	Effort
 	Failure
 }
 

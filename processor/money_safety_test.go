@@ -29,7 +29,8 @@ import (
 const payments = 2000
 
 // TestMoneyIsSafe sends payments with every fault of the simulators mixed in, commands doubled, out of order and at
-// once, to three workers of which two are killed and replaced, over two gateways with failover. Then the simulators'
+// once, to three workers of which two are cut short in the middle of their calls and replaced, over two gateways with
+// failover and webhooks. Then the simulators'
 // own books are held against Tender's: nothing charged twice, nothing charged without a record, nothing recorded that
 // was not charged, and the invariants clean.
 //

@@ -147,19 +147,19 @@ func (p *Payment) startOperation(e messages.Event, op Operation, a messages.Atte
 }
 
 func (p *Payment) applyExpired(d *messages.PaymentExpired) string {
-	problem := p.settleIfAny(d.OperationID, OperationSucceeded)
+	problem := p.settleIfAny(d.OperationID, d.Tries, OperationSucceeded)
 	p.release(d.AmountReleasedMinor, messages.StatusExpired)
 	return problem
 }
 
 func (p *Payment) applyVoided(d *messages.PaymentVoided) string {
-	problem := p.settleIfAny(d.OperationID, OperationSucceeded)
+	problem := p.settleIfAny(d.OperationID, d.Tries, OperationSucceeded)
 	p.release(d.AmountReleasedMinor, messages.StatusVoided)
 	return problem
 }
 
-// settleIfAny settles the operation that an event names, if it names one.
-func (p *Payment) settleIfAny(operationID string, to OperationStatus) (problem string) {
+// settleIfAny settles the operation that an event names, if it names one, after so many tries.
+func (p *Payment) settleIfAny(operationID string, tries int, to OperationStatus) (problem string) {
 	if operationID == "" {
 		return ""
 	}
@@ -170,6 +170,7 @@ func (p *Payment) settleIfAny(operationID string, to OperationStatus) (problem s
 	case op.settled():
 		return "is about operation " + operationID + ", which has already " + string(op.Status)
 	default:
+		op.Tries = max(op.Tries, tries)
 		op.settle(to)
 		return ""
 	}
@@ -185,7 +186,7 @@ func (p *Payment) release(amountMinor int64, closed messages.Status) {
 }
 
 func (p *Payment) applyFailed(d *messages.PaymentFailed) string {
-	problem := p.settleIfAny(d.OperationID, OperationFailed)
+	problem := p.settleIfAny(d.OperationID, d.Tries, OperationFailed)
 	p.endAction(OperationFailed)
 	p.Closed, p.FailureCode = messages.StatusFailed, d.Code
 	return problem

@@ -68,6 +68,12 @@ type Operation struct {
 	NextCheckAt time.Time `json:"next_check_at,omitzero"`
 }
 
+// effort is attempt for the events that may come about without asking a gateway.
+func (o *Operation) effort(answer messages.Outcome) messages.Effort {
+	a := o.attempt(answer)
+	return messages.Effort{Attempt: a.Attempt, Tries: a.Tries, LatencyMS: a.LatencyMS}
+}
+
 // Open reports whether the operation may still move money, so that its amount stays reserved.
 func (o *Operation) Open() bool {
 	switch o.Status {

@@ -150,7 +150,7 @@ func (d *draft) succeed(op *Operation, outcome messages.Outcome) {
 	case messages.OperationCapture:
 		d.captured(op, attempt, reference)
 	case messages.OperationVoid:
-		d.voided(op)
+		d.voided(op, outcome)
 	case messages.OperationRefund:
 		d.about(op, &messages.RefundSucceeded{
 			Attempt: attempt, AmountMinor: op.AmountMinor, AmountRefundedMinor: p.RefundedMinor + op.AmountMinor,
@@ -181,19 +181,21 @@ func (d *draft) reservedBy(op *Operation) int64 {
 	return 0
 }
 
-func (d *draft) voided(op *Operation) {
+func (d *draft) voided(op *Operation, answer messages.Outcome) {
 	if op.Expires == messages.ExpiredAction && d.Payment.CapturedMinor > 0 {
-		d.openReview(op, messages.Outcome{}, "contradiction", "voided as never confirmed, and yet captured")
+		d.openReview(op, answer, "contradiction", "voided as never confirmed, and yet captured")
 		return
 	}
 	if op.Expires != "" {
 		d.about(op, &messages.PaymentExpired{
-			OperationID: op.ID, AmountReleasedMinor: d.releasedBy(op), Expired: op.Expires,
+			OperationID: op.ID, Gateway: op.Gateway, Effort: op.effort(answer),
+			AmountReleasedMinor: d.releasedBy(op), Expired: op.Expires,
 		})
 		return
 	}
 	d.about(op, &messages.PaymentVoided{
-		OperationID: op.ID, Gateway: op.Gateway, AmountReleasedMinor: d.releasedBy(op), Reason: op.Reason,
+		OperationID: op.ID, Gateway: op.Gateway, Effort: op.effort(answer),
+		AmountReleasedMinor: d.releasedBy(op), Reason: op.Reason,
 	})
 }
 
@@ -217,12 +219,14 @@ func (d *draft) fail(op *Operation, answer messages.Outcome, failure messages.Fa
 	attempt := op.attempt(answer)
 	switch op.Kind {
 	case messages.OperationAuthorize, messages.OperationConfirm:
-		d.about(op, &messages.PaymentFailed{OperationID: op.ID, Gateway: op.Gateway, Failure: failure})
+		d.about(op, &messages.PaymentFailed{
+			OperationID: op.ID, Gateway: op.Gateway, Effort: op.effort(answer), Failure: failure,
+		})
 	case messages.OperationCapture:
 		d.about(op, &messages.PaymentCaptureFailed{Attempt: attempt, Failure: failure, AmountMinor: op.AmountMinor})
 	case messages.OperationVoid:
 		if d.lapsed(op, failure) {
-			d.voided(op)
+			d.voided(op, answer)
 			return
 		}
 		d.about(op, &messages.PaymentVoidFailed{Attempt: attempt, Failure: failure})

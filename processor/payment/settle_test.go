@@ -89,6 +89,30 @@ func TestTwoOpenCapturesAreWithinTheAuthorization(t *testing.T) {
 	}
 }
 
+func TestEveryAnswerIsInTheHistoryWithItsEffort(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusAuthorized)
+	o := succeeded()
+	o.Latency = 42 * time.Millisecond
+	voided := w.settle(w.do(&messages.Void{}).Call, o).Events[0].Data.(*messages.PaymentVoided)
+	if voided.Attempt != 1 || voided.Tries != 1 || voided.LatencyMS != 42 || w.p.Operations[1].Tries != 1 {
+		t.Errorf("voided: %+v, %+v", voided, w.p.Operations[1])
+	}
+
+	w = reach(t, messages.StatusRequiresPaymentMethod)
+	w.do(&messages.Void{})
+	if local := w.history[len(w.history)-1].Data.(*messages.PaymentVoided); local.Attempt != 0 || local.Gateway != "" {
+		t.Errorf("nobody was asked: %+v", local)
+	}
+
+	w = reach(t, messages.StatusAuthorized)
+	w.now = w.p.DueAt()
+	expired := w.settle(w.do(&messages.Resume{}).Call, o).Events[0].Data.(*messages.PaymentExpired)
+	if expired.Gateway != "primary" || expired.Attempt != 1 || expired.LatencyMS != 42 {
+		t.Errorf("expired: %+v", expired)
+	}
+}
+
 func TestVoidReleasesWhatIsLeftOfAPartialCapture(t *testing.T) {
 	t.Parallel()
 	w := reach(t, messages.StatusPartiallyCaptured)
