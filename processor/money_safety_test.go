@@ -30,9 +30,8 @@ const payments = 2000
 
 // TestMoneyIsSafe sends payments with every fault of the simulators mixed in, commands doubled, out of order and at
 // once, to three workers of which two are cut short in the middle of their calls and replaced, over two gateways with
-// failover and webhooks. Then the simulators'
-// own books are held against Tender's: nothing charged twice, nothing charged without a record, nothing recorded that
-// was not charged, and the invariants clean.
+// failover and webhooks. Then the simulators' own books are held against Tender's: nothing charged twice, nothing charged
+// without a record, nothing recorded that was not charged, and the invariants clean.
 //
 // Which commands are sent follows from the seed, which a failure prints: TENDER_MONEY_SEED replays it.
 func TestMoneyIsSafe(t *testing.T) {
