@@ -11,6 +11,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == nodeArgument {
+		os.Exit(node(os.Args[2]))
+	}
 	if os.Getenv(childVariable) != "" {
 		os.Exit(child())
 	}

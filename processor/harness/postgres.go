@@ -326,27 +326,3 @@ func tail(path string) string {
 	}
 	return string(bytes.TrimSpace(log[max(0, len(log)-logTail):]))
 }
-
-// freePort asks the kernel for a loopback port that nobody has.
-func freePort(ctx context.Context) (int, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(loopback, "0"))
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	address, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		panic(fmt.Sprintf("a TCP listener on %v", listener.Addr()))
-	}
-	if err := listener.Close(); err != nil {
-		return 0, fmt.Errorf("give the free port back: %w", err)
-	}
-	return address.Port, nil
-}
-
-func portFree(ctx context.Context, port int) bool {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
-	if err != nil {
-		return false
-	}
-	return listener.Close() == nil
-}

@@ -58,6 +58,14 @@ func (p *process) running() bool {
 	}
 }
 
+// signal sends a signal; a program that has ended is no error.
+func (p *process) signal(signal syscall.Signal) error {
+	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("send %s to %s: %w", signal, p.cmd.Path, err)
+	}
+	return nil
+}
+
 // stop ends a PostgreSQL server: fast shutdown (clients are cut off, everything is written), then an immediate one,
 // then the hard way. It returns an error when the first was not enough, or when the server had failed before.
 func (p *process) stop() error {
@@ -66,8 +74,8 @@ func (p *process) stop() error {
 		wait   time.Duration
 	}{{syscall.SIGINT, stopWait}, {syscall.SIGQUIT, quitWait}, {syscall.SIGKILL, quitWait}}
 	for i, step := range steps {
-		if err := p.cmd.Process.Signal(step.signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return fmt.Errorf("send %s to %s: %w", step.signal, p.cmd.Path, err)
+		if err := p.signal(step.signal); err != nil {
+			return err
 		}
 		if !p.ended(step.wait) {
 			continue
@@ -92,4 +100,31 @@ func (p *process) ended(within time.Duration) bool {
 	case <-timeout.C:
 		return false
 	}
+}
+
+// freeze holds a process still and returns when it is.
+func freeze(pid int) error {
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("send %s to process %d: %w", syscall.SIGSTOP, pid, err)
+	}
+	limit := time.NewTimer(quitWait)
+	defer limit.Stop()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for !stopped(pid) {
+		select {
+		case <-look.C:
+		case <-limit.C:
+			return fmt.Errorf("hold process %d still: it goes on", pid)
+		}
+	}
+	return nil
+}
+
+// thaw lets a frozen process go on.
+func thaw(pid int) error {
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("send %s to process %d: %w", syscall.SIGCONT, pid, err)
+	}
+	return nil
 }
