@@ -91,10 +91,14 @@ func (c *Cluster) elected(ctx context.Context, named func(*server.JSInfo) string
 func (c *Cluster) AwaitReady(ctx context.Context) error {
 	poll := time.NewTicker(clusterPoll)
 	defer poll.Stop()
+	var missing error
 	for {
 		err := c.ready(ctx)
 		if err == nil {
 			return nil
+		}
+		if missing == nil || ctx.Err() == nil { // later the answers are only that time is up
+			missing = err
 		}
 		for _, n := range c.nodes {
 			if !n.Running() {
@@ -103,7 +107,7 @@ func (c *Cluster) AwaitReady(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the cluster: %w (last: %w)", ctx.Err(), err)
+			return fmt.Errorf("wait for the cluster: %w (last: %w)", ctx.Err(), missing)
 		case <-poll.C:
 		}
 	}

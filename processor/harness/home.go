@@ -105,8 +105,9 @@ func (h *home) password() (string, error) {
 func (h *home) release() error {
 	var err error
 	if h.temporary {
+		err = unmountDisk(h.data())
 		if removeErr := os.RemoveAll(h.dir); removeErr != nil {
-			err = fmt.Errorf("remove home: %w", removeErr)
+			err = errors.Join(err, fmt.Errorf("remove home: %w", removeErr))
 		}
 	}
 	return errors.Join(err, h.held.release())
@@ -169,7 +170,9 @@ func copyHome(from, to string, as account) error {
 			}
 			target := filepath.Join(to, relative)
 			if entry.IsDir() {
-				err = os.Mkdir(target, 0o700)
+				if err = os.Mkdir(target, 0o700); errors.Is(err, os.ErrExist) {
+					err = nil // a file system was mounted there
+				}
 			} else {
 				err = copyFile(path, target)
 			}

@@ -41,15 +41,26 @@ type PostgresOptions struct {
 	Durable        bool              // a commit survives a power failure; false: it may not
 	MaxConnections int               // 0: 200
 	Settings       map[string]string // further server settings by name, over the ones chosen here
+	// DiskMB puts the data of a temporary server on a file system of its own of that many MiB, for [Postgres.FillDisk]; 0: the
+	// data is where the folder is. An empty server takes some 40. It takes root on Linux: elsewhere the start fails with [ErrNoSmallDisk].
+	DiskMB int
 }
 
-// Postgres is a running private PostgreSQL server. Its methods may be called from several goroutines.
+// Postgres is a private PostgreSQL server. Its methods may be called from several goroutines.
 type Postgres struct {
-	home     *home
-	server   *process
-	port     int
-	password string
-	stop     func() error
+	options   PostgresOptions
+	installed programs
+	as        account
+	home      *home
+	port      int
+	password  string
+	stop      func() error
+
+	mu     sync.Mutex
+	server *process // the latest one
+	lives  *os.File // at its end when all processes of the server have ended
+	down   bool     // ended on purpose
+	paused []int    // the processes that are held still
 }
 
 // StartPostgres starts a server and returns when it accepts connections. It fails with [ErrPostgresMissing] when the machine has no
@@ -64,7 +75,7 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := prepareHome(ctx, o.Dir, installed, as)
+	h, err := prepareHome(ctx, o, installed, as)
 	if err != nil {
 		return nil, fmt.Errorf("prepare PostgreSQL: %w", err)
 	}
@@ -76,8 +87,8 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 }
 
 // prepareHome returns a home with a database cluster in it.
-func prepareHome(ctx context.Context, dir string, installed programs, as account) (*home, error) {
-	if dir == "" {
+func prepareHome(ctx context.Context, o PostgresOptions, installed programs, as account) (*home, error) {
+	if o.Dir == "" {
 		shop, err := openWorkshop()
 		if err != nil {
 			return nil, err
@@ -87,10 +98,18 @@ func prepareHome(ctx context.Context, dir string, installed programs, as account
 			if err != nil {
 				return err
 			}
+			if o.DiskMB > 0 {
+				if err := mountDisk(filepath.Join(dir, dataName), o.DiskMB); err != nil {
+					return err
+				}
+			}
 			return copyHome(template, dir, as)
 		})
 	}
-	h, err := openHome(dir, as)
+	if o.DiskMB > 0 {
+		return nil, fmt.Errorf("%w: it goes with its server, and %s is to be kept", ErrNoSmallDisk, o.Dir)
+	}
+	h, err := openHome(o.Dir, as)
 	if err != nil {
 		return nil, err
 	}
@@ -141,53 +160,69 @@ func start(ctx context.Context, o PostgresOptions, h *home, installed programs, 
 		return nil, err
 	}
 	awaitPredecessor(ctx, h)
+	pg := &Postgres{options: o, installed: installed, as: as, home: h, password: password, port: o.Port}
+	pg.stop = sync.OnceValue(pg.end)
 	for try := 1; ; try++ {
-		port := o.Port
-		if port == 0 {
-			if port, err = freePort(ctx); err != nil {
+		if o.Port == 0 {
+			if pg.port, err = freePort(ctx); err != nil {
 				return nil, err
 			}
-		} else if !portFree(ctx, port) {
-			return nil, fmt.Errorf("port %d is taken by another program", port)
+		} else if !portFree(ctx, o.Port) {
+			return nil, fmt.Errorf("port %d is taken by another program", o.Port)
 		}
-		server, err := launchServer(o, h, installed, as, port)
-		if err != nil {
-			return nil, err
-		}
-		pg := &Postgres{home: h, server: server, port: port, password: password}
-		pg.stop = sync.OnceValue(pg.end)
-		err = pg.awaitReady(ctx)
+		err := pg.run(ctx)
 		if err == nil {
 			return pg, nil
 		}
-		if server.running() {
-			return nil, errors.Join(err, server.stop())
-		}
-		if o.Port != 0 || try == portTries || portFree(ctx, port) {
+		if o.Port != 0 || try == portTries || portFree(ctx, pg.port) {
 			return nil, err
 		}
 	}
 }
 
-// launchServer runs the server program with its settings on the command line, so that the same data can be served
+// run starts the server and waits until it answers. One that does not is ended.
+func (pg *Postgres) run(ctx context.Context) error {
+	if err := pg.launch(); err != nil {
+		return err
+	}
+	err := pg.awaitReady(ctx)
+	if err != nil && pg.server.running() {
+		err = errors.Join(err, pg.server.stop())
+	}
+	return err
+}
+
+// launch runs the server program with its settings on the command line, so that the same data can be served
 // with others the next time.
-func launchServer(o PostgresOptions, h *home, installed programs, as account, port int) (*process, error) {
-	arguments := []string{"-D", h.data()}
-	settings := o.settings(port)
+func (pg *Postgres) launch() error {
+	arguments := []string{"-D", pg.home.data()}
+	settings := pg.options.settings(pg.port)
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		arguments = append(arguments, "-c", name+"="+settings[name])
 	}
-	log, err := os.OpenFile(h.log(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(pg.home.log(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
+		return fmt.Errorf("open log: %w", err)
 	}
-	cmd := exec.Command(installed.postgres, arguments...) //nolint:gosec,noctx // G204: a program that findPrograms chose; Stop ends it, in order
-	cmd.Dir, cmd.Env = h.data(), serverEnvironment()
+	lives, held, err := os.Pipe() // every process of the server inherits the end that is held
+	if err != nil {
+		return errors.Join(fmt.Errorf("make a pipe: %w", err), log.Close())
+	}
+	cmd := exec.Command(pg.installed.postgres, arguments...) //nolint:gosec,noctx // G204: a program that findPrograms chose; Stop ends it, in order
+	cmd.Dir, cmd.Env = pg.home.data(), serverEnvironment()
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = as.attributes()
+	cmd.ExtraFiles = []*os.File{held}
+	cmd.SysProcAttr = pg.as.attributes()
 	dieWithParent(cmd.SysProcAttr, syscall.SIGINT)
 	server, err := launch(cmd)
-	return server, errors.Join(err, log.Close()) // the child has its own copy of the descriptor
+	if err := errors.Join(err, log.Close(), held.Close()); err != nil { // the child has its own copies of the descriptors
+		return errors.Join(err, lives.Close())
+	}
+	if pg.lives != nil {
+		err = pg.lives.Close()
+	}
+	pg.server, pg.lives, pg.down, pg.paused = server, lives, false, nil
+	return err
 }
 
 func (o PostgresOptions) settings(port int) map[string]string {
@@ -211,6 +246,9 @@ func (o PostgresOptions) settings(port int) map[string]string {
 		for _, name := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
 			settings[name] = "off"
 		}
+	}
+	if o.DiskMB > 0 { // two segments, the least
+		settings["min_wal_size"], settings["max_wal_size"] = "32MB", "32MB"
 	}
 	maps.Copy(settings, o.Settings)
 	return settings
@@ -311,9 +349,9 @@ func (pg *Postgres) administer(ctx context.Context, do func(*pgx.Conn) error) er
 func (pg *Postgres) Stop() error { return pg.stop() }
 
 func (pg *Postgres) end() error {
-	err := pg.server.stop()
-	if err != nil {
-		err = fmt.Errorf("%w; its log says:\n%s", err, tail(pg.home.log()))
+	err := pg.Down(FastShutdown)
+	if pg.lives != nil {
+		err = errors.Join(err, pg.lives.Close())
 	}
 	return errors.Join(err, pg.home.release())
 }

@@ -119,7 +119,7 @@ func (w workshop) sweep() error {
 			return err
 		}
 		// A server that is still going down may write between listing and removing; the next sweep finishes the work.
-		removeErr := os.RemoveAll(dir)
+		removeErr := errors.Join(unmountDisk(filepath.Join(dir, dataName)), os.RemoveAll(dir))
 		if err := held.release(); err != nil {
 			return errors.Join(err, removeErr)
 		}
