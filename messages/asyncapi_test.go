@@ -119,6 +119,12 @@ func TestAsyncAPIDescribesEveryMessage(t *testing.T) {
 	if dead := messages.DeadLetterSubject(subjectOf(messages.CommandCreate)); filled != dead {
 		t.Errorf("dead letters: the channel says %s, the code %s", filled, dead)
 	}
+
+	header, _ := messages.EncodeCheckpoint(sampleCheckpoint())
+	checkChannel(t, document, "audit", map[string]string{header[messages.HeaderCEType]: "./schemas/audit.checkpoint.json"})
+	if address := at(t, document, "channels", "audit", "address"); address != messages.SubjectCheckpoint {
+		t.Errorf("checkpoints: the channel says %s, the code %s", address, messages.SubjectCheckpoint)
+	}
 }
 
 // checkChannel compares a channel's messages, by their CloudEvents type, with the schemas they must have.

@@ -98,6 +98,9 @@ type Event struct {
 	CorrelationID string
 	// CausationID is the id of the command that led to this event.
 	CausationID string
+	// PreviousHash is the EventHash of the event before this one in the payment's history, published or not. None for
+	// version 1, and for what was recorded before there was a chain.
+	PreviousHash Hash
 	// Traceparent travels in the headers only.
 	Traceparent string
 	Data        EventData

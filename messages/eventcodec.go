@@ -23,6 +23,7 @@ type eventMeta struct {
 	OccurredAt    eventTime `json:"occurred_at"`
 	CorrelationID string    `json:"correlation_id"`
 	CausationID   string    `json:"causation_id"`
+	PreviousHash  Hash      `json:"previous_hash,omitzero"`
 }
 
 // eventTime is written in UTC with microseconds, always six digits, so that equal times have equal bytes.
@@ -79,6 +80,7 @@ func EncodeEventBody(e Event) ([]byte, error) {
 		OccurredAt:    eventTime{e.OccurredAt},
 		CorrelationID: e.CorrelationID,
 		CausationID:   e.CausationID,
+		PreviousHash:  e.PreviousHash,
 	}
 	var b bytes.Buffer
 	b.Grow(768)
@@ -153,6 +155,7 @@ func DecodeEventBody(body []byte) (Event, error) {
 		Status:        meta.Status,
 		CorrelationID: meta.CorrelationID,
 		CausationID:   meta.CausationID,
+		PreviousHash:  meta.PreviousHash,
 	}
 	data := newEventData(meta.Type)
 	if data == nil {

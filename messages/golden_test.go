@@ -87,11 +87,23 @@ func recode(t *testing.T, g golden) golden {
 		}
 		return encodeCommand(t, g.name, c, messages.Origin{Source: g.header[messages.HeaderCESource], Time: at})
 	}
+	if strings.HasPrefix(g.name, "audit.") {
+		c, err := messages.DecodeCheckpoint(g.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return encodeCheckpoint(c)
+	}
 	e, err := messages.DecodeEvent(toHeader(g.header), g.body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return encodeEvent(t, e)
+}
+
+func encodeCheckpoint(c messages.Checkpoint) golden {
+	header, body := messages.EncodeCheckpoint(c)
+	return golden{name: "audit.checkpoint", subject: messages.SubjectCheckpoint, header: header, body: body}
 }
 
 func encodeCommand(t *testing.T, name string, c messages.Command, origin messages.Origin) golden {
@@ -125,7 +137,7 @@ func TestSamplesSurviveTheBus(t *testing.T) {
 			t.Errorf("%s: -sent +received:\n%s", c.Name(), diff)
 		}
 	}
-	for _, e := range sampleEvents() {
+	for _, e := range append(sampleEvents(), chainedEvent()) {
 		g := encodeEvent(t, e)
 		got, err := messages.DecodeEvent(toHeader(g.header), g.body)
 		if err != nil {
@@ -224,6 +236,10 @@ func appendGoldens(t *testing.T) {
 	for _, e := range sampleEvents() {
 		appendGolden(t, encodeEvent(t, e))
 	}
+	chained := encodeEvent(t, chainedEvent())
+	chained.name += "+chained"
+	appendGolden(t, chained)
+	appendGolden(t, encodeCheckpoint(sampleCheckpoint()))
 	pinSums(t)
 }
 

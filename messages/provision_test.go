@@ -51,19 +51,19 @@ func TestProvision(t *testing.T) {
 	}{
 		{"check finds nothing", messages.StreamOptions{}, check, []string{
 			"stream PAYMENTS_CMD: missing", "stream PAYMENTS_EVT: missing", "stream PAYMENTS_DLQ: missing",
-			"stream PAYMENTS_ADV: missing", "consumer workers: missing",
+			"stream PAYMENTS_ADV: missing", "stream PAYMENTS_AUDIT: missing", "consumer workers: missing",
 		}},
 		{"it makes everything, as the check changed nothing", messages.StreamOptions{}, messages.ProvisionOptions{}, []string{
 			"stream PAYMENTS_CMD: created", "stream PAYMENTS_EVT: created", "stream PAYMENTS_DLQ: created",
-			"stream PAYMENTS_ADV: created", "consumer workers: created",
+			"stream PAYMENTS_ADV: created", "stream PAYMENTS_AUDIT: created", "consumer workers: created",
 		}},
 		{"again changes nothing", messages.StreamOptions{}, messages.ProvisionOptions{}, []string{
 			"stream PAYMENTS_CMD: unchanged", "stream PAYMENTS_EVT: unchanged", "stream PAYMENTS_DLQ: unchanged",
-			"stream PAYMENTS_ADV: unchanged", "consumer workers: unchanged",
+			"stream PAYMENTS_ADV: unchanged", "stream PAYMENTS_AUDIT: unchanged", "consumer workers: unchanged",
 		}},
 		{"check compares", messages.StreamOptions{CommandMaxAge: 24 * time.Hour, AckWait: time.Minute}, check, []string{
 			"stream PAYMENTS_CMD: differs in max_age 168h0m0s -> 24h0m0s", "stream PAYMENTS_EVT: unchanged",
-			"stream PAYMENTS_DLQ: unchanged", "stream PAYMENTS_ADV: unchanged", "consumer workers: differs in ack_wait 30s -> 1m0s",
+			"stream PAYMENTS_DLQ: unchanged", "stream PAYMENTS_ADV: unchanged", "stream PAYMENTS_AUDIT: unchanged", "consumer workers: differs in ack_wait 30s -> 1m0s",
 		}},
 		{"it updates", messages.StreamOptions{
 			CommandMaxAge: 24 * time.Hour, CommandMaxBytes: 1 << 30, AckWait: time.Minute, AckPendingMax: 7, DeliveriesMax: 9,
@@ -73,6 +73,7 @@ func TestProvision(t *testing.T) {
 			"stream PAYMENTS_EVT: updated max_age unlimited -> 1h0m0s, duplicate_window 2m0s -> 1m0s",
 			"stream PAYMENTS_DLQ: updated max_age 720h0m0s -> 1h0m0s, duplicate_window 2m0s -> 1m0s",
 			"stream PAYMENTS_ADV: updated max_age 720h0m0s -> 1h0m0s, duplicate_window 2m0s -> 1m0s",
+			"stream PAYMENTS_AUDIT: updated duplicate_window 2m0s -> 1m0s",
 			"consumer workers: updated ack_wait 30s -> 1m0s, max_deliver 20 -> 9, max_ack_pending 10000 -> 7",
 		}},
 	}
@@ -173,16 +174,18 @@ func TestProvisionRefusesNonsense(t *testing.T) {
 	}
 }
 
-func TestEventsCannotBeDeleted(t *testing.T) {
+func TestEventsAndCheckpointsCannotBeDeleted(t *testing.T) {
 	t.Parallel()
 	js := bus(t)
 	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
-	stream, err := js.Stream(t.Context(), messages.StreamEvents)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.Purge(t.Context()); err == nil {
-		t.Error("events can be purged")
+	for _, name := range []string{messages.StreamEvents, messages.StreamAudit} {
+		stream, err := js.Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Purge(t.Context()); err == nil {
+			t.Errorf("%s can be purged", name)
+		}
 	}
 }
 

@@ -72,6 +72,22 @@ func sampleEvents() []messages.Event {
 	return events
 }
 
+// chainedEvent is an event that follows another one.
+func chainedEvent() messages.Event {
+	events := sampleEvents()
+	e := events[8]
+	e.PreviousHash = messages.EventHash(events[7].Traceparent, []byte(`{"version":8}`))
+	return e
+}
+
+func sampleCheckpoint() messages.Checkpoint {
+	return messages.Checkpoint{
+		Number: 2, FromPosition: 1500, ToPosition: 1523, Events: 23, Payments: 4,
+		Root: messages.EventHash("", []byte("root")), PreviousHash: messages.EventHash("", []byte("previous")),
+		CreatedAt: sampleTime(),
+	}
+}
+
 func sampleAttempt() messages.Attempt {
 	return messages.Attempt{OperationID: paymentIDText + "-1", Gateway: "primary", Attempt: 2, Tries: 3}
 }

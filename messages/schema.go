@@ -13,7 +13,7 @@ import (
 var contract embed.FS
 
 // SchemaNames returns the names of the JSON Schemas, sorted: "command.<command>" and "event.<object>.<event>" for every message,
-// and "common" and "event", which these refer to.
+// "audit.checkpoint", and "common" and "event", which these refer to.
 func SchemaNames() []string {
 	entries, err := contract.ReadDir("schemas")
 	if err != nil {

@@ -69,7 +69,7 @@ func eventSchema(t messages.EventType) string { return "event." + string(t) }
 
 func TestEveryMessageHasASchema(t *testing.T) {
 	t.Parallel()
-	want := []string{"common", "event"}
+	want := []string{"audit.checkpoint", "common", "event"}
 	for _, name := range messages.CommandNames() {
 		want = append(want, commandSchema(name))
 	}
@@ -116,6 +116,7 @@ func TestSchemasMatchTheStructs(t *testing.T) {
 			}
 			want[meta] = property{Type: kind, Required: true}
 		}
+		want["previous_hash"] = property{Type: "string"}
 		got := schemaProperties(compiled["event"])
 		for field, p := range schemaProperties(compiled[name]) {
 			if field != "type" {
@@ -313,7 +314,7 @@ func TestBadVariants(t *testing.T) {
 			}
 		})
 	}
-	for _, e := range sampleEvents() {
+	for _, e := range append(sampleEvents(), chainedEvent()) {
 		t.Run(eventSchema(e.Type()), func(t *testing.T) {
 			t.Parallel()
 			for _, v := range eventVariants(t, e) {
@@ -368,7 +369,8 @@ func eventVariants(t *testing.T, e messages.Event) []variant {
 		variants = append(variants, without(t, body, field))
 	}
 	return append(variants, with(t, body, "version", 0), with(t, body, "version", "1"), with(t, body, "tenant", "A.B"),
-		with(t, body, "payment_id", "order-42"), with(t, body, "occurred_at", "today"))
+		with(t, body, "payment_id", "order-42"), with(t, body, "occurred_at", "today"),
+		with(t, body, "previous_hash", "ABC"))
 }
 
 func fields(t *testing.T, body []byte) map[string]any {

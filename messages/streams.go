@@ -17,6 +17,8 @@ const (
 	StreamDeadLetters = "PAYMENTS_DLQ"
 	// StreamAdvisories holds what the server itself says about commands that no worker settled.
 	StreamAdvisories = "PAYMENTS_ADV"
+	// StreamAudit holds the checkpoints of the event store.
+	StreamAudit = "PAYMENTS_AUDIT"
 	// ConsumerWorkers is the durable consumer on StreamCommands that all workers share.
 	ConsumerWorkers = "workers"
 )
@@ -67,7 +69,7 @@ func orDefault[T int | int64 | time.Duration](value, byDefault T) T {
 // Streams returns the configuration of the streams, in the order in which they are made.
 func Streams(o StreamOptions) []jetstream.StreamConfig {
 	o = o.withDefaults()
-	return []jetstream.StreamConfig{commandStream(o), eventStream(o), deadLetterStream(o), advisoryStream(o)}
+	return []jetstream.StreamConfig{commandStream(o), eventStream(o), deadLetterStream(o), advisoryStream(o), auditStream(o)}
 }
 
 // commandStream keeps handled commands until they age. A work queue would delete them on acknowledgement and with
@@ -149,6 +151,28 @@ func advisoryStream(o StreamOptions) jetstream.StreamConfig {
 		Replicas:    o.Replicas,
 		AllowDirect: true,
 		Metadata:    contractMetadata(),
+	}
+}
+
+// auditStream is what the history in the database is held against, so it is kept for ever and nothing in it can be deleted
+// or purged.
+func auditStream(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               StreamAudit,
+		Description:        "Checkpoints of the event store, out of reach of whoever writes to the database.",
+		Subjects:           []string{auditSubjectPrefix + ">"},
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardNew,
+		Storage:            jetstream.FileStorage,
+		MaxBytes:           -1,
+		MaxMsgs:            -1,
+		Duplicates:         o.DuplicatesWindow,
+		Replicas:           o.Replicas,
+		DenyDelete:         true,
+		DenyPurge:          true,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		Metadata:           contractMetadata(),
 	}
 }
 

@@ -11,6 +11,7 @@ const (
 	commandSubjectPrefix    = "payments.cmd."
 	eventSubjectPrefix      = "payments.evt."
 	deadLetterSubjectPrefix = "payments.dlq."
+	auditSubjectPrefix      = "payments.audit."
 
 	tenantLengthMax = 64
 	// unreadable stands in a dead letter's subject for a token that cannot be read. No tenant or command is named so.
