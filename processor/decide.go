@@ -131,7 +131,8 @@ func (h *handling) commit(ctx context.Context, before *payment.Payment, d paymen
 		return nil
 	}
 	err := h.Store.Commit(ctx, store.Change{
-		Payment: d.Payment, ExpectedVersion: before.Version, Events: d.Events, Claim: claim, PreviousDueAt: before.DueAt(),
+		Payment: d.Payment, ExpectedVersion: before.Version, Events: d.Events, Claim: claim,
+		PreviousDueAt: before.DueAt(), PreviousHash: before.LastHash,
 	})
 	if err != nil {
 		return fmt.Errorf("commit payment %s at version %d: %w", d.Payment.ID, d.Payment.Version, err)

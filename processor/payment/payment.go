@@ -62,6 +62,9 @@ type Payment struct {
 	Disputes   []Dispute   `json:"disputes,omitempty"`
 	CreatedAt  time.Time   `json:"created_at,omitzero"`
 	UpdatedAt  time.Time   `json:"updated_at,omitzero"`
+
+	// LastHash is the hash of the event of Version, which the store sees to: nothing here decides by it or changes it.
+	LastHash messages.Hash `json:"last_hash,omitzero"`
 }
 
 // Dispute is a customer's bank taking a captured payment back, or trying to.

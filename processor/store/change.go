@@ -42,16 +42,19 @@ func ConflictHash(payloadHash [sha256.Size]byte, paymentID uuid.UUID) []byte {
 
 // Change is what follows from one decision, to be written together or not at all.
 type Change struct {
-	// Payment is the state after Events.
+	// Payment is the state after Events. Commit sets its LastHash.
 	Payment *payment.Payment
 	// ExpectedVersion is the version that was decided on: the payment's version before Events, 0 for a new payment.
 	ExpectedVersion int64
-	// Events are at least one.
+	// Events are at least one. They are written with the hash of the one before each, and left as they are.
 	Events []messages.Event
 	// Claim is the command's use of its key; nil if the change answers no command, or one that was answered before.
 	Claim *Claim
 	// PreviousDueAt is what DueAt of the payment was before Events: a timer that stays as it was costs nothing.
 	PreviousDueAt time.Time
+	// PreviousHash is LastHash of the payment before Events, which makes a change the same however often it is committed.
+	// None is looked up.
+	PreviousHash messages.Hash
 }
 
 // check finds changes that contradict themselves, which are bugs of the caller.
@@ -80,6 +83,7 @@ type entry struct {
 	row      paymentRow
 	claim    *claimRow
 	events   []eventRow
+	lastHash messages.Hash // of the last event
 	messages []outbox.Message
 	dueAt    time.Time // zero: none
 	timer    timerChange
@@ -124,19 +128,22 @@ func newEntry(c *Change) (*entry, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	e := &entry{keyNames: []string{string(c.Payment.ID[:])}, done: make(chan error, 1)}
+	if err := e.setEvents(c.Events, c.PreviousHash); err != nil {
+		return nil, err
+	}
+	c.Payment.LastHash = e.lastHash
 	state, err := json.Marshal(c.Payment)
 	if err != nil {
 		return nil, fmt.Errorf("encode state: %w", err)
 	}
-	e := &entry{
-		row: newPaymentRow(c.Payment, c.ExpectedVersion, state), bytes: len(state),
-		keyNames: []string{string(c.Payment.ID[:])}, done: make(chan error, 1),
-	}
+	e.row = newPaymentRow(c.Payment, c.ExpectedVersion, state)
+	e.bytes += len(state)
 	e.setTimer(c.Payment.DueAt(), c.PreviousDueAt)
 	if c.Claim != nil {
 		e.setClaim(c.Claim)
 	}
-	return e, e.setEvents(c.Events)
+	return e, nil
 }
 
 func (e *entry) setTimer(dueAt, previous time.Time) {
@@ -168,10 +175,12 @@ func (c *claimRow) name() string {
 	return "claim\x00" + c.tenant + "\x00" + c.command + "\x00" + c.key + "\x00" + string(c.conflictHash)
 }
 
-// setEvents encodes the events once: the same bytes go into the history and onto the bus.
-func (e *entry) setEvents(events []messages.Event) error {
+// setEvents encodes the events once, each with the hash of the one before it: the same bytes go into the history and onto
+// the bus.
+func (e *entry) setEvents(events []messages.Event, previous messages.Hash) error {
 	e.events = make([]eventRow, len(events))
 	for i, event := range events {
+		event.PreviousHash = previous
 		subject, header, body, err := messages.EncodeEvent(event)
 		if err != nil {
 			return fmt.Errorf("encode event %d: %w", event.Version, err)
@@ -180,6 +189,7 @@ func (e *entry) setEvents(events []messages.Event) error {
 			paymentID: event.PaymentID, version: event.Version, occurredAt: event.OccurredAt,
 			eventType: string(event.Type()), traceparent: event.Traceparent, data: body,
 		}
+		previous = messages.EventHash(event.Traceparent, body)
 		e.bytes += len(body)
 		if !event.Type().Published() {
 			continue
@@ -190,6 +200,7 @@ func (e *entry) setEvents(events []messages.Event) error {
 			Header: header, Payload: body,
 		})
 	}
+	e.lastHash = previous
 	return nil
 }
 

@@ -61,6 +61,9 @@ func CheckInvariants(ctx context.Context, pool *pgxpool.Pool, o CheckOptions) (R
 		if err = c.takeSnapshot(ctx, tx); err == nil {
 			err = c.run(ctx, tx)
 		}
+		if err == nil {
+			err = c.checkCheckpoints(ctx, tx)
+		}
 		report = c.ledger.report
 		return err
 	})

@@ -25,8 +25,13 @@ type examined struct {
 	folded  *payment.Payment
 	version int64 // of the latest event read
 	broken  bool  // the history can't be folded any further
-	due     *timer
-	stale   *timer
+
+	latest   int64         // version of the latest event read, folded or not
+	lastHash messages.Hash // of that event
+	chained  bool          // that event carries the hash of the one before it
+
+	due   *timer
+	stale *timer
 }
 
 // checkChunk checks the payments with ids in a range, with their events and timers.
@@ -88,7 +93,7 @@ func foldEvents(ctx context.Context, tx pgx.Tx, r chunk, payments map[uuid.UUID]
 	var occurred pgtype.Timestamptz
 	orphan := uuid.Nil
 	_, err = pgx.ForEachRow(rows, []any{
-		(*[16]byte)(&e.paymentID), &e.version, &occurred, &e.eventType, &e.data,
+		(*[16]byte)(&e.paymentID), &e.version, &occurred, &e.eventType, &e.traceparent, &e.data,
 	}, func() error {
 		t.events++
 		e.occurredAt = occurred.Time
@@ -105,8 +110,11 @@ func foldEvents(ctx context.Context, tx pgx.Tx, r chunk, payments map[uuid.UUID]
 	return err
 }
 
-// fold applies the next event, unless one before it was broken: what follows would only repeat that.
+// fold applies the next event, unless one before it was broken: what follows would only repeat that. The chain is followed
+// in any case.
 func (e *examined) fold(row *eventRow, t *tally) {
+	event, err := messages.DecodeEventBody(row.data)
+	e.link(row, event.PreviousHash, t)
 	if e.broken {
 		return
 	}
@@ -117,14 +125,13 @@ func (e *examined) fold(row *eventRow, t *tally) {
 	t.check(VersionsContiguous, row.paymentID, problem)
 	e.version = row.version
 	if problem == "" {
-		problem = e.apply(row)
+		problem = e.apply(row, event, err)
 		t.check(HistoryReadable, row.paymentID, problem)
 	}
 	e.broken = problem != ""
 }
 
-func (e *examined) apply(row *eventRow) (problem string) {
-	event, err := messages.DecodeEventBody(row.data)
+func (e *examined) apply(row *eventRow, event messages.Event, err error) (problem string) {
 	if err != nil {
 		return fmt.Sprintf("event %d: %v", row.version, err)
 	}
@@ -179,12 +186,14 @@ func (c *checker) checkPayment(paymentID uuid.UUID, e *examined, t *tally) {
 	if e.stored == nil {
 		return
 	}
+	t.check(HashChain, paymentID, e.wrongEnd())
 	if !e.broken {
 		problem := ""
 		if e.version != e.row.version {
 			problem = fmt.Sprintf("the payment is at version %d, its history ends at %d", e.row.version, e.version)
 		}
 		t.check(VersionsContiguous, paymentID, problem)
+		e.folded.LastHash = e.stored.LastHash // is the chain's to check
 		t.check(StateMatchesHistory, paymentID, differingFields(e.stored, e.folded))
 	}
 	t.check(ColumnsMatchState, paymentID, e.row.differingColumns(newPaymentRow(e.stored, e.row.previousVersion, nil)))

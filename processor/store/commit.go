@@ -28,14 +28,22 @@ const (
 // A change whose ctx is done before its turn came is dropped. One that was taken goes on without its caller, who is
 // then told ErrOutcomeUnknown together with the error of ctx.
 func (s *Store) Commit(ctx context.Context, c Change) error {
-	e, err := newEntry(&c)
-	if err == nil {
-		err = s.await(ctx, e)
-	}
+	err := s.commit(ctx, &c)
 	if err != nil && c.Payment != nil {
 		return fmt.Errorf("commit payment %s: %w", c.Payment.ID, err)
 	}
 	return err
+}
+
+func (s *Store) commit(ctx context.Context, c *Change) (err error) {
+	if c.PreviousHash, err = s.startOfChain(ctx, c); err != nil {
+		return err
+	}
+	e, err := newEntry(c)
+	if err != nil {
+		return err
+	}
+	return s.await(ctx, e)
 }
 
 func (s *Store) await(ctx context.Context, e *entry) error {

@@ -37,7 +37,7 @@ func TestWhatIsCommittedIsLoaded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(c.Events, history); diff != "" {
+	if diff := cmp.Diff(chained(c.Events), history); diff != "" {
 		t.Errorf("events (-committed +read):\n%s", diff)
 	}
 	if published := b.count(`SELECT count(*) FROM outbox o JOIN payment_events e

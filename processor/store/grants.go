@@ -7,17 +7,20 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ServingRights are the rights, by table, that the serving role needs and the only ones it gets. Nobody who serves can
-// rewrite history: of payment_events there is no update or delete, and nothing is ever truncated.
+// ServingRights are the rights, by table or sequence, that the serving role needs and the only ones it gets. Nobody who
+// serves can rewrite history: of payment_events and checkpoints there is no update or delete, and nothing is ever truncated. There are none
+// on the partitions themselves: those on the table they belong to do.
 func ServingRights() map[string]string {
 	return map[string]string{
-		"payments":         "SELECT, INSERT, UPDATE",
-		"payment_events":   "SELECT, INSERT",
-		"commands":         "SELECT, INSERT",
-		"timers":           "SELECT, INSERT, UPDATE, DELETE",
-		"outbox":           "SELECT, INSERT, UPDATE, DELETE",
-		"outbox_partition": "SELECT, UPDATE",
-		migrationsTable:    "SELECT",
+		"payments":                "SELECT, INSERT, UPDATE",
+		"payment_events":          "SELECT, INSERT",
+		"payment_events_position": "SELECT, USAGE",
+		"checkpoints":             "SELECT, INSERT",
+		"commands":                "SELECT, INSERT",
+		"timers":                  "SELECT, INSERT, UPDATE, DELETE",
+		"outbox":                  "SELECT, INSERT, UPDATE, DELETE",
+		"outbox_partition":        "SELECT, UPDATE",
+		migrationsTable:           "SELECT",
 	}
 }
 

@@ -37,7 +37,7 @@ type Applied struct {
 }
 
 // Migrate brings the schema up to what this build needs, one transaction for each migration, and returns what it did:
-// nothing if the schema is up to date or newer. It is forward only. Several instances may call it at once; they take
+// nothing if the schema is up to date or newer. Each time it also makes the partitions that events will soon need. It is forward only. Several instances may call it at once; they take
 // turns. progress is called after each migration and may be nil. The pool's role has to own the schema, and the pool has
 // to allow two connections.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, progress func(Applied)) (applied []Applied, err error) {
@@ -55,7 +55,8 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, progress func(Applied)) (a
 	for {
 		result, err := provider.UpByOne(ctx)
 		if errors.Is(err, goose.ErrNoNextVersion) {
-			return applied, nil
+			_, err = EnsurePartitions(ctx, pool, time.Time{})
+			return applied, err
 		}
 		if err != nil {
 			return applied, fmt.Errorf("migrate: %w", err)

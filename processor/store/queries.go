@@ -34,6 +34,9 @@ var getSQL string
 //go:embed queries/history.sql
 var historySQL string
 
+//go:embed queries/event_hash.sql
+var eventHashSQL string
+
 //go:embed queries/list.sql
 var listSQL string
 
@@ -54,6 +57,9 @@ var schemaExistsSQL string
 
 //go:embed queries/schema_version.sql
 var schemaVersionSQL string
+
+//go:embed queries/ensure_partitions.sql
+var ensurePartitionsSQL string
 
 //go:embed queries/current_schema.sql
 var currentSchemaSQL string
@@ -90,3 +96,33 @@ var checkCountsSQL string
 
 //go:embed queries/check_outbox.sql
 var checkOutboxSQL string
+
+//go:embed queries/checkpoint_mark.sql
+var checkpointMarkSQL string
+
+//go:embed queries/checkpoint_boundary.sql
+var checkpointBoundarySQL string
+
+//go:embed queries/checkpoint_settled.sql
+var checkpointSettledSQL string
+
+//go:embed queries/checkpoint_lock.sql
+var checkpointLockSQL string
+
+//go:embed queries/checkpoint_settings.sql
+var checkpointSettingsSQL string
+
+//go:embed queries/checkpoint_last.sql
+var checkpointLastSQL string
+
+//go:embed queries/checkpoint_list.sql
+var checkpointListSQL string
+
+//go:embed queries/checkpoint_leaves.sql
+var checkpointLeavesSQL string
+
+//go:embed queries/write_checkpoint.sql
+var writeCheckpointSQL string
+
+//go:embed queries/check_leaves.sql
+var checkLeavesSQL string

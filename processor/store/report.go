@@ -18,6 +18,14 @@ const (
 	HistoryReadable Invariant = "history_readable"
 	// StateMatchesHistory: folding a payment's events gives its state exactly.
 	StateMatchesHistory Invariant = "state_matches_history"
+	// HashChain: every event carries the hash of the one before it, and the state that of the last.
+	HashChain Invariant = "hash_chain"
+	// CheckpointsMatchHistory: the checkpoints follow each other without a gap, and the history they cover is what it was
+	// when they were taken.
+	CheckpointsMatchHistory Invariant = "checkpoints"
+	// CheckpointsPublished: the checkpoints on the bus are those in the database. Whoever knows the bus checks that, see
+	// package checkpoint.
+	CheckpointsPublished Invariant = "checkpoints_published"
 	// ColumnsMatchState: the columns of the read model are those that follow from the state.
 	ColumnsMatchState Invariant = "columns_match_state"
 	// WithinLimits: captured, capturing and released stay within authorized; refunded and refunding within captured.
@@ -49,11 +57,12 @@ type Finding struct {
 type Report struct {
 	// At is the moment that the ages were taken at.
 	At time.Time `json:"at"`
-	// Payments, Events, Claims and OutboxRows are how many were checked.
-	Payments   int64 `json:"payments"`
-	Events     int64 `json:"events"`
-	Claims     int64 `json:"claims"`
-	OutboxRows int64 `json:"outbox_rows"`
+	// Payments, Events, Claims, OutboxRows and Checkpoints are how many were checked.
+	Payments    int64 `json:"payments"`
+	Events      int64 `json:"events"`
+	Claims      int64 `json:"claims"`
+	OutboxRows  int64 `json:"outbox_rows"`
+	Checkpoints int64 `json:"checkpoints"`
 	// Checked is how often each invariant was checked, Violated how often it did not hold.
 	Checked  map[Invariant]int64 `json:"checked"`
 	Violated map[Invariant]int64 `json:"violated"`
@@ -63,6 +72,15 @@ type Report struct {
 
 // Clean reports whether every invariant held.
 func (r *Report) Clean() bool { return len(r.Violated) == 0 }
+
+// Add counts checks of an invariant that were made elsewhere, and what they found.
+func (r *Report) Add(invariant Invariant, checked int64, findings ...Finding) {
+	r.Checked[invariant] += checked
+	for _, f := range findings {
+		r.Violated[f.Invariant]++
+		r.Findings = append(r.Findings, f)
+	}
+}
 
 // ledger collects a report from several workers.
 type ledger struct {
@@ -86,6 +104,7 @@ func (l *ledger) add(t *tally) int64 {
 	l.report.Events += t.events
 	l.report.Claims += t.claims
 	l.report.OutboxRows += t.outboxRows
+	l.report.Checkpoints += t.checkpoints
 	for invariant, n := range t.checked {
 		l.report.Checked[invariant] += n
 	}
@@ -100,9 +119,10 @@ func (l *ledger) add(t *tally) int64 {
 
 // tally is what one worker finds in one piece of work.
 type tally struct {
-	payments, events, claims, outboxRows int64
-	checked                              map[Invariant]int64
-	findings                             []Finding
+	payments, events, claims, outboxRows, checkpoints int64
+
+	checked  map[Invariant]int64
+	findings []Finding
 }
 
 func newTally() *tally { return &tally{checked: map[Invariant]int64{}} }

@@ -137,6 +137,9 @@ func TestServingRoleCannotRewriteHistory(t *testing.T) {
 		`UPDATE commands SET outcome = outcome`,
 		`DELETE FROM commands`,
 		`ALTER TABLE payment_events DISABLE TRIGGER append_only`,
+		`INSERT INTO payment_events_default SELECT * FROM payment_events`,
+		`DELETE FROM payment_events_default`,
+		`SELECT setval('payment_events_position', 1)`,
 		`DROP TABLE payment_events`,
 		`CREATE TABLE mine (x int)`,
 		`UPDATE schema_migrations SET is_applied = false`,
@@ -149,9 +152,14 @@ func TestServingRoleCannotRewriteHistory(t *testing.T) {
 func TestNobodyRewritesHistoryByMistake(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.commit(first(create(newID(), "k1", "")))
+	c := first(create(newID(), "k1", ""))
+	b.commit(c)
+	partition := b.partitionOf(c.Payment.ID)
 	for _, sql := range []string{
-		`UPDATE payment_events SET type = type`, `DELETE FROM payment_events WHERE version = 99`, `TRUNCATE payment_events`,
+		`UPDATE payment_events SET type = type`, `DELETE FROM payment_events WHERE version = 1`, `TRUNCATE payment_events`,
+		// By the name of a partition, too.
+		`UPDATE ` + partition + ` SET type = type`, `DELETE FROM ` + partition, `TRUNCATE ` + partition,
+		`TRUNCATE payment_events_default`, `TRUNCATE payment_events_early`, `TRUNCATE payment_events_random_3`,
 	} {
 		_, err := b.pool.Exec(t.Context(), sql)
 		wantCode(t, sql, err, "23001") // restrict_violation

@@ -146,7 +146,8 @@ func claimOf(cmd messages.Command, d payment.Decision) *store.Claim {
 // change is what a decision about p comes to.
 func change(p *payment.Payment, d payment.Decision, claim *store.Claim) store.Change {
 	return store.Change{
-		Payment: d.Payment, ExpectedVersion: p.Version, Events: d.Events, Claim: claim, PreviousDueAt: p.DueAt(),
+		Payment: d.Payment, ExpectedVersion: p.Version, Events: d.Events, Claim: claim,
+		PreviousDueAt: p.DueAt(), PreviousHash: p.LastHash,
 	}
 }
 
