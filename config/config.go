@@ -6,20 +6,21 @@ import "time"
 // value to be read: it may be copied and shared freely as long as nobody changes its lists and its map of gateways. What
 // each key means, with its unit, is in [Reference].
 type Config struct {
-	NATS      NATS
-	Streams   Streams
-	Postgres  Postgres
-	Roles     []Role
-	Worker    Worker
-	Store     Store
-	Outbox    Outbox
-	Scheduler Scheduler
-	Gateways  map[string]Gateway // by name, as routes and payments know them
-	Routing   Routing
-	Webhook   Webhook
-	Retry     Retry
-	Shutdown  Shutdown
-	Log       Log
+	NATS       NATS
+	Streams    Streams
+	Postgres   Postgres
+	Roles      []Role
+	Worker     Worker
+	Store      Store
+	Outbox     Outbox
+	Scheduler  Scheduler
+	Checkpoint Checkpoint
+	Gateways   map[string]Gateway // by name, as routes and payments know them
+	Routing    Routing
+	Webhook    Webhook
+	Retry      Retry
+	Shutdown   Shutdown
+	Log        Log
 
 	origins map[string]Origin // of every key that is not at its default
 }
@@ -101,6 +102,11 @@ type Scheduler struct {
 	PollInterval time.Duration
 	BatchMax     int
 	Lease        time.Duration
+}
+
+// Checkpoint says how often what the event store holds is put on record.
+type Checkpoint struct {
+	Interval time.Duration // 0 is never
 }
 
 // Routing says which gateway a payment goes to.

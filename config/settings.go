@@ -26,6 +26,7 @@ func sections() []section {
 		{"store", "Group commit: changes that wait at the same time are written in one transaction."},
 		{"outbox", "The relay that publishes committed events."},
 		{"scheduler", "The firing of due timers."},
+		{"checkpoint", "Proof of what the history held, on a stream from which nothing can be deleted; taken by the role scheduler."},
 		{"gateways", "Gateways by name: a-z, 0-9 and _, beginning with a letter. Naming one here replaces the default entry, so name every one you use."},
 		{"routing", "Which gateway a payment goes to."},
 		{"webhook", "The endpoint for what gateways say of their own accord, POST /webhooks/<gateway>; served by the role webhook."},
@@ -47,6 +48,7 @@ func bind(c *Config, gateways map[string]*Gateway) []setting {
 		storeSettings(&c.Store),
 		outboxSettings(&c.Outbox),
 		schedulerSettings(&c.Scheduler),
+		[]setting{{"checkpoint.interval", "How often to take a checkpoint of what was recorded since the last: what is newer can still be rewritten without a trace. 0: never.", duration(&c.Checkpoint.Interval)}},
 	)
 	for _, name := range slices.Sorted(maps.Keys(gateways)) {
 		all = append(all, gatewaySettings("gateways."+name+".", gateways[name])...)

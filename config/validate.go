@@ -117,6 +117,7 @@ func (c Config) validateWork(f *findings) {
 	f.positive("outbox.poll_interval", c.Outbox.PollInterval)
 	f.positive("scheduler.poll_interval", c.Scheduler.PollInterval)
 	f.within("scheduler.batch_max", c.Scheduler.BatchMax, 1, 10_000)
+	f.atLeast("checkpoint.interval", c.Checkpoint.Interval, 0)
 	if c.Scheduler.Lease <= c.Scheduler.PollInterval {
 		f.add("scheduler.lease", "must be longer than scheduler.poll_interval (%s), not %s",
 			formatDuration(c.Scheduler.PollInterval), formatDuration(c.Scheduler.Lease))

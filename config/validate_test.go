@@ -108,6 +108,8 @@ func TestMistakes(t *testing.T) {
 		{"outbox: {poll_interval: 0}", "outbox.poll_interval"},
 		{"scheduler: {batch_max: 0, poll_interval: 0}", "scheduler.batch_max scheduler.poll_interval"},
 		{"scheduler: {lease: 250ms}", "scheduler.lease"},
+		{"checkpoint: {interval: -1s}", "checkpoint.interval"},
+		{"checkpoint: {interval: 0}", ""},
 		{"gateways: {}", "gateways routing.default"},
 		{"gateways: 3", "gateways"},
 		{"gateways: {a: }", "gateways.a.kind routing.default"},

@@ -17,6 +17,7 @@ import (
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor"
+	"github.com/seed-384b1f8a/tender/processor/checkpoint"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
@@ -146,6 +147,10 @@ func (p *process) run(ctx context.Context) error {
 	if p.plays(config.RoleScheduler) {
 		scheduler := processor.NewScheduler(p.store, schedulerConfig(p.cfg), p.log.Named("scheduler"), time.Now)
 		start(&second, after, config.RoleScheduler, scheduler.Run)
+		if every := p.cfg.Checkpoint.Interval; every > 0 {
+			taker := checkpoint.NewTaker(p.store, every, p.log.Named("checkpoint"), time.Now)
+			start(&second, after, config.RoleScheduler, taker.Run)
+		}
 	}
 	if p.plays(config.RoleWebhook) {
 		start(&first, ctx, config.RoleWebhook, p.serveWebhooks)

@@ -131,7 +131,7 @@ func notReady(service string, address config.URL, err error) error {
 func checkProvisioned(ctx context.Context, js jetstream.JetStream) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	for _, name := range []string{messages.StreamCommands, messages.StreamEvents, messages.StreamDeadLetters} {
+	for _, name := range []string{messages.StreamCommands, messages.StreamEvents, messages.StreamDeadLetters, messages.StreamAudit} {
 		if _, err := js.Stream(ctx, name); err != nil {
 			return missing("stream "+name, err)
 		}

@@ -59,6 +59,7 @@ func (c *cli) verify(ctx context.Context, pool *pgxpool.Pool, o store.CheckOptio
 	if err != nil {
 		return err
 	}
+	c.compareCheckpoints(ctx, pool, &report)
 	if c.json {
 		err = c.printJSON(verdict{report.Clean(), report})
 	} else {

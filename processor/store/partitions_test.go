@@ -31,7 +31,9 @@ func (b *bundle) partitionOf(paymentID uuid.UUID) (name string) {
 	return name
 }
 
-func utc(year int, month time.Month) time.Time { return time.Date(year, month, 1, 0, 0, 0, 0, time.UTC) }
+func utc(year int, month time.Month) time.Time {
+	return time.Date(year, month, 1, 0, 0, 0, 0, time.UTC)
+}
 
 // No id is refused for want of a partition.
 func TestEveryEventHasAPartition(t *testing.T) {

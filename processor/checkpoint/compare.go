@@ -1,0 +1,158 @@
+package checkpoint
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+// Comparison is what Compare came to.
+type Comparison struct {
+	// Compared is how many checkpoints are both in the database and on the bus.
+	Compared int64
+	// Findings are those that differ, or that are missing on one side, under store.CheckpointsPublished.
+	Findings []store.Finding
+}
+
+const (
+	fetchMax  = 500
+	fetchWait = 10 * time.Second
+)
+
+// Compare holds the checkpoints in the database against those on the stream PAYMENTS_AUDIT. Checkpoints may be taken
+// meanwhile. One that waits in the outbox need not be on the bus yet; those before the first on the stream are not compared,
+// since a stream that was lost begins anew. It needs some fifty bytes of memory for each checkpoint. An error means that
+// the comparison could not be completed.
+func Compare(ctx context.Context, js jetstream.JetStream, db store.DB) (Comparison, error) {
+	c := comparison{recorded: map[int64]*recorded{}}
+	// The database first: what is recorded by now and no longer in the outbox is on the bus.
+	if err := c.readDatabase(ctx, db); err != nil {
+		return Comparison{}, fmt.Errorf("compare checkpoints: %w", err)
+	}
+	published, err := readBus(ctx, js)
+	if err != nil {
+		return Comparison{}, fmt.Errorf("compare checkpoints: read stream %s: %w", messages.StreamAudit, err)
+	}
+	// And again, for what was recorded and published meanwhile.
+	if err := c.readDatabase(ctx, db); err != nil {
+		return Comparison{}, fmt.Errorf("compare checkpoints: %w", err)
+	}
+	for _, p := range published {
+		c.hold(p)
+	}
+	c.lookForMissing(published)
+	return c.Comparison, nil
+}
+
+// comparison is one on its way.
+type comparison struct {
+	Comparison
+	recorded map[int64]*recorded
+	last     int64
+}
+
+// recorded is what the database has under a number.
+type recorded struct {
+	hash messages.Hash
+	// due says that it has to be on the bus, seen that it is.
+	due, seen bool
+}
+
+// published is a checkpoint on the bus, or a message that is none.
+type published struct {
+	sequence uint64
+	number   int64
+	hash     messages.Hash
+	problem  error
+}
+
+// readDatabase reads what has been added since it was called before; only what the first call finds has to be on the bus.
+func (c *comparison) readDatabase(ctx context.Context, db store.DB) error {
+	first := c.last == 0
+	return store.Checkpoints(ctx, db, c.last, func(r store.RecordedCheckpoint) error {
+		c.recorded[r.Number] = &recorded{hash: r.Hash(), due: first && !r.Waiting}
+		c.last = max(c.last, r.Number)
+		return nil
+	})
+}
+
+func readBus(ctx context.Context, js jetstream.JetStream) ([]published, error) {
+	stream, err := js.Stream(ctx, messages.StreamAudit)
+	if err != nil {
+		return nil, err
+	}
+	pending := stream.CachedInfo().State.Msgs
+	if pending == 0 {
+		return nil, nil
+	}
+	consumer, err := js.OrderedConsumer(ctx, messages.StreamAudit, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		return nil, err
+	}
+	var all []published
+	for pending > 0 && ctx.Err() == nil {
+		batch, err := consumer.Fetch(int(min(pending, fetchMax)), jetstream.FetchMaxWait(fetchWait)) //nolint:gosec // G115: at most fetchMax
+		if err != nil {
+			return nil, err
+		}
+		before := len(all)
+		for msg := range batch.Messages() {
+			meta, err := msg.Metadata()
+			if err != nil {
+				return nil, err
+			}
+			pending = meta.NumPending
+			checkpoint, err := messages.DecodeCheckpoint(msg.Data())
+			all = append(all, published{meta.Sequence.Stream, checkpoint.Number, checkpoint.Hash(), err})
+		}
+		if err := batch.Error(); err != nil {
+			return nil, err
+		}
+		if len(all) == before {
+			return nil, fmt.Errorf("%d messages are there and don't come", pending)
+		}
+	}
+	return all, ctx.Err()
+}
+
+// hold compares one message.
+func (c *comparison) hold(p published) {
+	r := c.recorded[p.number]
+	switch {
+	case p.problem != nil:
+		c.find("message %d of %s: %v", p.sequence, messages.StreamAudit, p.problem)
+	case r == nil:
+		c.find("checkpoint %d is on the bus and not in the database", p.number)
+	default:
+		if !r.seen {
+			c.Compared++
+		}
+		r.seen = true
+		if r.hash != p.hash {
+			c.find("checkpoint %d in the database is not the one on the bus, message %d of %s", p.number, p.sequence, messages.StreamAudit)
+		}
+	}
+}
+
+func (c *comparison) lookForMissing(all []published) {
+	i := slices.IndexFunc(all, func(p published) bool { return p.problem == nil })
+	if i < 0 {
+		return
+	}
+	for _, number := range slices.Sorted(maps.Keys(c.recorded)) {
+		if r := c.recorded[number]; number > all[i].number && r.due && !r.seen {
+			c.find("checkpoint %d is in the database, and neither on the bus nor on its way there", number)
+		}
+	}
+}
+
+func (c *comparison) find(format string, args ...any) {
+	c.Findings = append(c.Findings, store.Finding{Invariant: store.CheckpointsPublished, Detail: fmt.Sprintf(format, args...)})
+}

@@ -1,0 +1,134 @@
+package checkpoint_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/outbox"
+	"github.com/seed-384b1f8a/tender/processor/checkpoint"
+	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/payment"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+
+// books is a database and a bus, with a relay between them once it is started.
+type books struct {
+	*testing.T
+	pool  *pgxpool.Pool
+	store *store.Store
+	js    jetstream.JetStream
+}
+
+func open(t *testing.T) *books {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), harness.Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	if _, err := store.Migrate(t.Context(), pool, nil); err != nil {
+		t.Fatal(err)
+	}
+	b := &books{T: t, pool: pool, store: store.New(pool, store.Config{}, zaptest.NewLogger(t))}
+	t.Cleanup(b.store.Close)
+	if b.js, err = jetstream.New(harness.NATS(t).Connect(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := messages.Provision(t.Context(), b.js, messages.StreamOptions{}, messages.ProvisionOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// run plays a role until it is stopped, or the test ends.
+func (b *books) run(role func(context.Context) error) (stop func()) {
+	b.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(b.Context()))
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := role(ctx); err != nil {
+			b.Error(err)
+		}
+	})
+	stop = sync.OnceFunc(func() {
+		cancel()
+		running.Wait()
+	})
+	b.Cleanup(stop)
+	return stop
+}
+
+func (b *books) relay() (stop func()) {
+	b.Helper()
+	relay, err := outbox.NewRelay(b.pool, b.js, outbox.RelayConfig{PollInterval: 10 * time.Millisecond}, zaptest.NewLogger(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return b.run(relay.Run)
+}
+
+func (b *books) taker() (stop func()) {
+	b.Helper()
+	return b.run(checkpoint.NewTaker(b.store, 10*time.Millisecond, zaptest.NewLogger(b), time.Now).Run)
+}
+
+// covered waits until the checkpoints cover everything and all of them are published.
+func (b *books) covered() {
+	b.Helper()
+	harness.Eventually(b, "everything is covered and published", func() bool {
+		return b.count(`SELECT count(*) FROM outbox`) == 0 &&
+			b.count(`SELECT count(*) FROM payment_events WHERE position > (SELECT COALESCE(max(to_position), 0) FROM checkpoints)`) == 0
+	})
+}
+
+// pay records a payment.
+func (b *books) pay() {
+	b.Helper()
+	id := uuid.Must(uuid.NewV7())
+	cmd := messages.Command{
+		ID: id.String(), Tenant: "acme", PaymentID: id, IdempotencyKey: id.String(), PayloadHash: sha256.Sum256(id[:]),
+		Body: &messages.Create{AmountMinor: 1999, Currency: "USD", PaymentMethod: "pm_card_visa"},
+	}
+	d := payment.Decide(&payment.Payment{}, cmd, payment.Env{
+		Now: time.Now(), Policy: payment.DefaultPolicy(), Route: payment.Route{Gateway: "sim", Rule: "default"},
+	})
+	if err := b.store.Commit(b.Context(), store.Change{Payment: d.Payment, Events: d.Events}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *books) exec(sql string) {
+	b.Helper()
+	if _, err := b.pool.Exec(b.Context(), sql); err != nil {
+		b.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func (b *books) count(sql string) (n int) {
+	b.Helper()
+	if err := b.pool.QueryRow(b.Context(), sql).Scan(&n); err != nil {
+		b.Fatalf("%s: %v", sql, err)
+	}
+	return n
+}
+
+func (b *books) compare() checkpoint.Comparison {
+	b.Helper()
+	c, err := checkpoint.Compare(b.Context(), b.js, b.pool)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return c
+}

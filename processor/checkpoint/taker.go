@@ -1,0 +1,90 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+const (
+	// settlePause is how often to look whether the transactions that a checkpoint waits for have ended.
+	settlePause = 100 * time.Millisecond
+	// markAgeMax is when to give a mark up: a transaction open for so long is left to those who watch the database, and
+	// the server may be another by now, where the mark means nothing.
+	markAgeMax = 10 * time.Minute
+)
+
+// Taker takes checkpoints at an interval. Any number may run: what one has covered the others don't.
+type Taker struct {
+	store    *store.Store
+	interval time.Duration
+	log      *zap.Logger
+	now      func() time.Time
+	down     bool
+}
+
+// NewTaker returns a taker that has not begun. The interval must be positive.
+func NewTaker(s *store.Store, interval time.Duration, log *zap.Logger, now func() time.Time) *Taker {
+	return &Taker{store: s, interval: interval, log: log, now: now}
+}
+
+// Run takes checkpoints until ctx is done; it always returns nil. PostgreSQL may be away at any time: what was recorded
+// meanwhile is covered later.
+func (t *Taker) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		t.report(ctx, t.takeAll(ctx))
+		wait(ctx, t.interval)
+	}
+	return nil
+}
+
+// takeAll covers everything that was recorded until now.
+func (t *Taker) takeAll(ctx context.Context) error {
+	mark, err := t.store.MarkCheckpoint(ctx)
+	if err != nil || mark.IsZero() {
+		return err
+	}
+	marked := t.now()
+	for {
+		c, err := t.store.TakeCheckpoint(ctx, mark, t.now())
+		switch {
+		case errors.Is(err, store.ErrTooEarly) && t.now().Sub(marked) < markAgeMax && wait(ctx, settlePause):
+		case err != nil:
+			return err
+		case c.Number == 0:
+			return nil
+		default:
+			t.log.Debug("took a checkpoint", zap.Int64("number", c.Number), zap.Int64("events", c.Events),
+				zap.Int64("payments", c.Payments), zap.Stringer("root", c.Root))
+		}
+	}
+}
+
+// report logs an outage when it begins and when it ends.
+func (t *Taker) report(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !t.down:
+		t.down = true
+		t.log.Warn("checkpoints can't be taken: trying again until they can", zap.Error(err))
+	case err == nil && t.down:
+		t.down = false
+		t.log.Info("checkpoints are taken again")
+	}
+}
+
+// wait reports whether the time has passed before ctx was done.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
