@@ -50,8 +50,7 @@ func (e *examined) link(row *eventRow, previousHash messages.Hash, t *tally) {
 
 // wrongEnd compares the end of the chain with the state. The state of a payment that was last written by a version
 // without chains has no hash, and its last event no link.
-func (e *examined) wrongEnd() string {
-	last := e.stored.LastHash
+func (e *examined) wrongEnd(last messages.Hash) string {
 	switch {
 	case last == e.lastHash || last.IsZero() && !e.chained:
 		return ""

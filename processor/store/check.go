@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"runtime"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -20,51 +18,75 @@ type CheckOptions struct {
 	// StaleAfter is the age from which an unanswered call, a timer or a row of the outbox counts as stuck; 0 means 15 min.
 	// It has to be longer than the pipeline takes to notice and to repair: the age given to SweepStale, and a lease.
 	StaleAfter time.Duration
-	// Workers is how many connections read at once, beside one that keeps the snapshot; 0 means 2.
+	// Workers is how many connections read at once, beside one that keeps the snapshot; 0 means one for each CPU, two at
+	// least and no more than the pool allows.
 	Workers int
 	// FindingsMax bounds Report.Findings; 0 means 100. All violations are counted whatever it is.
 	FindingsMax int
-	// Progress is called now and then, by one goroutine at a time, with the payments done and in all. May be nil.
-	Progress func(done, total int64)
+	// Progress is called after each piece of work, by one goroutine at a time. May be nil.
+	Progress func(CheckProgress)
+	// Resume is what an interrupted check saved, to go on from there; nil begins anew.
+	Resume *CheckState
+	// Save is called after each piece of work, by one goroutine at a time, with what Resume needs. An error ends the check.
+	// The state is only valid until Save returns. May be nil.
+	Save func(*CheckState) error
 }
 
-func (o CheckOptions) withDefaults() CheckOptions {
+// CheckProgress says how far one part of a check is.
+type CheckProgress struct {
+	// Pass names the part, Unit what it counts: payments, keys or rows.
+	Pass, Unit string
+	// Done of Total are checked; Resumed of Done were by the checks that this one continues.
+	Done, Total, Resumed int64
+}
+
+// workersMin keeps PostgreSQL and the check busy at the same time on one CPU.
+const workersMin = 2
+
+func (o CheckOptions) withDefaults(pool *pgxpool.Pool) CheckOptions {
 	if o.StaleAfter == 0 {
 		o.StaleAfter = 15 * time.Minute
 	}
 	if o.Workers == 0 {
-		o.Workers = 2
+		o.Workers = defaultWorkers(pool)
 	}
 	if o.FindingsMax == 0 {
 		o.FindingsMax = 100
 	}
 	if o.Progress == nil {
-		o.Progress = func(int64, int64) {}
+		o.Progress = func(CheckProgress) {}
+	}
+	if o.Save == nil {
+		o.Save = func(*CheckState) error { return nil }
 	}
 	return o
 }
 
-// checkChunk is how many payments a worker takes at a time.
-const checkChunk = 500
+// defaultWorkers leaves one connection of the pool to whoever hands out the work.
+func defaultWorkers(pool *pgxpool.Pool) int {
+	workers := max(runtime.GOMAXPROCS(0), workersMin)
+	return max(1, min(workers, int(pool.Config().MaxConns)-1))
+}
 
 // CheckInvariants reads everything that is stored and reports what must hold and does not. It may run while payments
 // are being processed: all of it is read as of one moment. Its memory does not grow with the number of payments; its
 // snapshot keeps PostgreSQL from vacuuming for as long as it runs. The pool must allow Workers+1 connections.
 //
-// An error means that the check could not be completed, not that something is wrong with the data.
+// A check that was cut short goes on with CheckOptions.Resume, as of another moment: Report.Snapshots then holds more than
+// one, and what has changed in between in the part that was done before is not looked at again.
+//
+// An error means that the check could not be completed, not that something is wrong with the data. ErrOtherCheck says that
+// Resume belongs to another database or to a check with other options.
 func CheckInvariants(ctx context.Context, pool *pgxpool.Pool, o CheckOptions) (Report, error) {
-	o = o.withDefaults()
+	o = o.withDefaults(pool)
 	var report Report
 	err := pgx.BeginTxFunc(ctx, pool, snapshotOptions(), func(tx pgx.Tx) error {
-		c := &checker{pool: pool, options: o, ledger: newLedger(o.FindingsMax)}
-		var err error
-		if err = c.takeSnapshot(ctx, tx); err == nil {
-			err = c.run(ctx, tx)
-		}
+		c := &checker{pool: pool, options: o, ledger: newLedger(o)}
+		passes, err := c.takeSnapshot(ctx, tx)
 		if err == nil {
-			err = c.checkCheckpoints(ctx, tx)
+			err = c.run(ctx, tx, passes)
 		}
-		report = c.ledger.report
+		report = c.ledger.state.Report
 		return err
 	})
 	if err != nil {
@@ -82,118 +104,45 @@ type checker struct {
 	options  CheckOptions
 	ledger   *ledger
 	snapshot string
-	total    int64
-
-	progress sync.Mutex
+	// trace is told of each event of the history and what was found at it. May be nil.
+	trace func(*eventRow, []Finding)
 }
 
-// takeSnapshot fixes the moment for this transaction and lends it to others.
-func (c *checker) takeSnapshot(ctx context.Context, tx pgx.Tx) error {
+// takeSnapshot fixes the moment for this transaction, to be lent to others, and says what there is to do.
+func (c *checker) takeSnapshot(ctx context.Context, tx pgx.Tx) ([]*pass, error) {
 	var now time.Time
-	if err := tx.QueryRow(ctx, checkSnapshotSQL).Scan(&c.snapshot, &now, &c.total); err != nil {
-		return fmt.Errorf("take snapshot: %w", err)
+	var payments, claims, outboxRows, checkpoints int64
+	var database string
+	err := tx.QueryRow(ctx, checkSnapshotSQL).Scan(&c.snapshot, &now, &payments, &claims, &outboxRows, &checkpoints, &database)
+	if err != nil {
+		return nil, fmt.Errorf("take snapshot: %w", err)
 	}
 	if c.options.Now.IsZero() {
 		c.options.Now = now
 	}
-	c.ledger.report.At = c.options.Now
+	if err := c.ledger.begin(database, c.options); err != nil {
+		return nil, err
+	}
+	return []*pass{
+		{name: "payments", unit: "payments", total: payments, cut: cutPayments, check: c.checkPayments},
+		{name: "claims", unit: "keys", total: claims, cut: cutClaims, check: c.checkClaims},
+		{name: "operations", unit: "keys", total: claims, cut: whole, check: c.checkOperations},
+		{name: "outbox", unit: "rows", total: outboxRows, cut: whole, check: c.checkOutbox},
+		{name: "checkpoints", unit: "checkpoints", total: checkpoints, cut: cutCheckpoints, check: checkCheckpoints},
+	}, nil
+}
+
+// share takes the moment of the check over for another transaction.
+func (c *checker) share(ctx context.Context, tx pgx.Tx) error {
+	// The id comes from pg_export_snapshot; the statement takes no arguments.
+	if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+c.snapshot+"'"); err != nil {
+		return fmt.Errorf("share snapshot: %w", err)
+	}
 	return nil
 }
 
 // staleBefore is the moment before which what is unfinished counts as stuck.
 func (c *checker) staleBefore() time.Time { return c.options.Now.Add(-c.options.StaleAfter) }
 
-// chunk is a range of payment ids, both ends included.
-type chunk struct{ from, to uuid.UUID }
-
-// run hands out chunks to the workers and checks the rest itself.
-func (c *checker) run(ctx context.Context, tx pgx.Tx) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	chunks := make(chan chunk)
-	var working sync.WaitGroup
-	for range c.options.Workers {
-		working.Go(func() {
-			if err := c.work(ctx, chunks); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	err := c.cut(ctx, tx, chunks)
-	close(chunks)
-	if err == nil {
-		err = c.checkRest(ctx, tx)
-	}
-	if err != nil {
-		cancel(err)
-	}
-	working.Wait()
-	return context.Cause(ctx)
-}
-
-// cut cuts the range of all ids into chunks with about as many payments each. The ends meet, so that events and timers
-// of payments that don't exist fall into some chunk, too.
-func (c *checker) cut(ctx context.Context, tx pgx.Tx, chunks chan<- chunk) error {
-	next := chunk{to: uuid.Max}
-	for {
-		var bound pgtype.UUID
-		err := tx.QueryRow(ctx, checkBoundSQL, id(next.from), checkChunk-1).Scan(&bound)
-		last := errors.Is(err, pgx.ErrNoRows)
-		if err != nil && !last {
-			return fmt.Errorf("cut into chunks: %w", err)
-		}
-		next.to = uuid.Max
-		if !last {
-			next.to = bound.Bytes
-		}
-		select {
-		case chunks <- next:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if next.to == uuid.Max {
-			return nil
-		}
-		next.from = successor(next.to)
-	}
-}
-
-// successor is the next id in the order of PostgreSQL, which is that of the bytes.
-func successor(u uuid.UUID) uuid.UUID {
-	for i := len(u) - 1; i >= 0; i-- {
-		u[i]++
-		if u[i] != 0 {
-			break
-		}
-	}
-	return u
-}
-
-// work checks chunks on a connection of its own, as of the common snapshot.
-func (c *checker) work(ctx context.Context, chunks <-chan chunk) error {
-	return pgx.BeginTxFunc(ctx, c.pool, snapshotOptions(), func(tx pgx.Tx) error {
-		// The id comes from pg_export_snapshot; the statement takes no arguments.
-		if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+c.snapshot+"'"); err != nil {
-			return fmt.Errorf("share snapshot: %w", err)
-		}
-		for {
-			select {
-			case next, more := <-chunks:
-				if !more {
-					return nil
-				}
-				if err := c.checkChunk(ctx, tx, next); err != nil {
-					return err
-				}
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-	})
-}
-
-func (c *checker) done(t *tally) {
-	c.progress.Lock()
-	defer c.progress.Unlock()
-	c.options.Progress(c.ledger.add(t), c.total)
-}
+// ErrOtherCheck says that CheckOptions.Resume does not belong to this check.
+var ErrOtherCheck = errors.New("the saved progress is that of another check")

@@ -150,7 +150,11 @@ func TestCheckWhileTrafficRuns(t *testing.T) {
 	for round := range 10 {
 		var done, total int64
 		report, err := store.CheckInvariants(ctx, b.serving, store.CheckOptions{
-			Now: start(), Workers: 1 + round%3, Progress: func(d, of int64) { done, total = d, of },
+			Now: start(), Workers: 1 + round%3, Progress: func(p store.CheckProgress) {
+				if p.Pass == "payments" {
+					done, total = p.Done, p.Total
+				}
+			},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -187,7 +191,7 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 	b := setup(t)
 	b.commitMany(600)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := store.CheckInvariants(ctx, b.pool, store.CheckOptions{Progress: func(int64, int64) { cancel() }})
+	_, err := store.CheckInvariants(ctx, b.pool, store.CheckOptions{Progress: func(store.CheckProgress) { cancel() }})
 	if err == nil {
 		t.Error("a canceled check says that it was completed")
 	}

@@ -3,8 +3,9 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"sync"
+	"strconv"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -15,64 +16,88 @@ import (
 // checkSeriesMax bounds how many checkpoints are read at once; their positions are bounded as those of one are.
 const checkSeriesMax = 500
 
-// checkCheckpoints holds the checkpoints against each other and against the history, as of the common snapshot. A range of
-// positions may lie anywhere, so they are read by several workers after the payments.
-func (c *checker) checkCheckpoints(ctx context.Context, tx pgx.Tx) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	series := make(chan []messages.Checkpoint)
-	var working sync.WaitGroup
-	for range c.options.Workers {
-		working.Go(func() {
-			if err := c.followSeries(ctx, series); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	err := c.walkCheckpoints(ctx, tx, series)
-	close(series)
+// cutCheckpoints cuts the series of checkpoints into pieces whose events are as many as one checkpoint may cover. The places
+// are the checkpoints' numbers.
+func cutCheckpoints(ctx context.Context, tx pgx.Tx, after string, yield func(piece) error) error {
+	done, err := parseNumber(after)
 	if err != nil {
-		cancel(err)
+		return err
 	}
-	working.Wait()
-	if cause := context.Cause(ctx); cause != nil {
-		return fmt.Errorf("check checkpoints: %w", cause)
+	next := piece{after: after}
+	var from int64 // position
+	count := 0
+	err = Checkpoints(ctx, tx, done, func(c RecordedCheckpoint) error {
+		if count == checkSeriesMax || count > 0 && c.ToPosition-from > checkpointSpan {
+			if err := yield(next); err != nil {
+				return err
+			}
+			next, count = piece{after: next.to}, 0
+		}
+		if count == 0 {
+			from = c.FromPosition
+		}
+		next.to = strconv.FormatInt(c.Number, 10)
+		count++
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	next.last = true
+	return yield(next)
+}
+
+// parseNumber reads the place of a piece; before the first checkpoint it is "".
+func parseNumber(text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	number, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("position %q: %w", text, err)
+	}
+	return number, nil
+}
+
+// checkCheckpoints holds checkpoints against the one before each, their leaves, and the history.
+func checkCheckpoints(ctx context.Context, tx pgx.Tx, p piece, t *tally) error {
+	after, err := parseNumber(p.after)
+	if err != nil {
+		return err
+	}
+	to, err := parseNumber(p.to)
+	if err != nil {
+		return err
+	}
+	var last messages.Checkpoint
+	var some []messages.Checkpoint
+	err = Checkpoints(ctx, tx, max(0, after-1), func(next RecordedCheckpoint) error {
+		switch {
+		case next.Number > to:
+			return errEnough
+		case next.Number > after:
+			t.checkpoints++
+			t.check(CheckpointsMatchHistory, uuid.Nil, misplaced(last, next.Checkpoint))
+			some = append(some, next.Checkpoint)
+		}
+		last = next.Checkpoint
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) || len(some) == 0 {
+		return err
+	}
+	t.done = t.checkpoints
+	if _, err := tx.Exec(ctx, checkpointSettingsSQL); err != nil {
+		return err
+	}
+	if err := checkSeries(ctx, tx, some, t); err != nil {
+		return fmt.Errorf("from checkpoint %d: %w", some[0].Number, err)
 	}
 	return nil
 }
 
-// walkCheckpoints checks that the checkpoints follow each other, and hands them out.
-func (c *checker) walkCheckpoints(ctx context.Context, tx pgx.Tx, series chan<- []messages.Checkpoint) error {
-	t := newTally()
-	var last messages.Checkpoint
-	var some []messages.Checkpoint
-	send := func() error {
-		select {
-		case series <- some:
-			some = nil
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	err := Checkpoints(ctx, tx, 0, func(next RecordedCheckpoint) error {
-		t.checkpoints++
-		t.check(CheckpointsMatchHistory, uuid.Nil, misplaced(last, next.Checkpoint))
-		last = next.Checkpoint
-		if n := len(some); n == checkSeriesMax || n > 0 && last.ToPosition-some[0].FromPosition > checkpointSpan {
-			if err := send(); err != nil {
-				return err
-			}
-		}
-		some = append(some, last)
-		return nil
-	})
-	if err == nil && len(some) > 0 {
-		err = send()
-	}
-	c.done(t)
-	return err
-}
+// errEnough ends the reading of a series.
+var errEnough = errors.New("enough")
 
 // misplaced says what is wrong with the place of a checkpoint after the one before it; the first follows the zero one.
 func misplaced(last, next messages.Checkpoint) string {
@@ -90,26 +115,6 @@ func misplaced(last, next messages.Checkpoint) string {
 	default:
 		return ""
 	}
-}
-
-// followSeries checks what it is handed on a connection of its own.
-func (c *checker) followSeries(ctx context.Context, series <-chan []messages.Checkpoint) error {
-	return pgx.BeginTxFunc(ctx, c.pool, snapshotOptions(), func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+c.snapshot+"'"); err != nil {
-			return fmt.Errorf("share snapshot: %w", err)
-		}
-		if _, err := tx.Exec(ctx, checkpointSettingsSQL); err != nil {
-			return err
-		}
-		for some := range series {
-			t := newTally()
-			if err := checkSeries(ctx, tx, some, t); err != nil {
-				return fmt.Errorf("from checkpoint %d: %w", some[0].Number, err)
-			}
-			c.done(t)
-		}
-		return nil
-	})
 }
 
 // checkSeries compares checkpoints that follow each other with their leaves, and those with the history.

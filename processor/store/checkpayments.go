@@ -21,7 +21,7 @@ import (
 // examined is a payment of a chunk while its rows come in.
 type examined struct {
 	row     paymentRow
-	stored  *payment.Payment // nil if the state can't be read
+	missing bool // there is no row, only a history
 	folded  *payment.Payment
 	version int64 // of the latest event read
 	broken  bool  // the history can't be folded any further
@@ -34,14 +34,77 @@ type examined struct {
 	stale *timer
 }
 
-// checkChunk checks the payments with ids in a range, with their events and timers.
-func (c *checker) checkChunk(ctx context.Context, tx pgx.Tx, r chunk) error {
-	t := newTally()
-	payments, err := readPayments(ctx, tx, r, t)
+// chunk is a range of payment ids, both ends included.
+type chunk struct{ from, to uuid.UUID }
+
+// checkChunk is how many payments a worker takes at a time.
+const checkChunk = 500
+
+// cutPayments cuts the range of all ids into chunks with about as many payments each. The ends meet, so that events and
+// timers of payments that don't exist fall into some chunk, too.
+func cutPayments(ctx context.Context, tx pgx.Tx, after string, yield func(piece) error) error {
+	for {
+		from, err := idAfter(after)
+		if err != nil {
+			return err
+		}
+		next := piece{after: after, to: uuid.Max.String()}
+		var bound pgtype.UUID
+		err = tx.QueryRow(ctx, checkBoundSQL, id(from), checkChunk-1).Scan(&bound)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			next.last = true
+		case err != nil:
+			return err
+		default:
+			next.to = uuid.UUID(bound.Bytes).String()
+		}
+		if err := yield(next); err != nil || next.last {
+			return err
+		}
+		after = next.to
+	}
+}
+
+// idAfter is the next id in the order of PostgreSQL, which is that of the bytes; after "" comes the first.
+func idAfter(after string) (uuid.UUID, error) {
+	if after == "" {
+		return uuid.Nil, nil
+	}
+	u, err := uuid.Parse(after)
+	if err != nil {
+		return u, fmt.Errorf("position %q: %w", after, err)
+	}
+	for i := len(u) - 1; i >= 0; i-- {
+		u[i]++
+		if u[i] != 0 {
+			break
+		}
+	}
+	return u, nil
+}
+
+// checkPayments checks the payments with ids in a range, with their events and timers.
+func (c *checker) checkPayments(ctx context.Context, tx pgx.Tx, p piece, t *tally) error {
+	from, err := idAfter(p.after)
+	if err != nil {
+		return err
+	}
+	to, err := uuid.Parse(p.to)
+	if err != nil {
+		return err
+	}
+	return c.checkChunk(ctx, tx, chunk{from, to}, t)
+}
+
+func (c *checker) checkChunk(ctx context.Context, tx pgx.Tx, r chunk, t *tally) error {
+	payments, err := readPayments(ctx, tx, r)
 	if err != nil {
 		return fmt.Errorf("read payments: %w", err)
 	}
-	if err := foldEvents(ctx, tx, r, payments, t); err != nil {
+	t.payments = int64(len(payments))
+	t.done = t.payments
+	if err := c.foldEvents(ctx, tx, r, payments, t); err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
 	if err := c.readTimers(ctx, tx, r, payments, t); err != nil {
@@ -50,12 +113,10 @@ func (c *checker) checkChunk(ctx context.Context, tx pgx.Tx, r chunk) error {
 	for paymentID, e := range payments {
 		c.checkPayment(paymentID, e, t)
 	}
-	t.payments = int64(len(payments))
-	c.done(t)
 	return nil
 }
 
-func readPayments(ctx context.Context, tx pgx.Tx, r chunk, t *tally) (map[uuid.UUID]*examined, error) {
+func readPayments(ctx context.Context, tx pgx.Tx, r chunk) (map[uuid.UUID]*examined, error) {
 	rows, err := tx.Query(ctx, checkPaymentsSQL, id(r.from), id(r.to))
 	if err != nil {
 		return nil, err
@@ -73,41 +134,48 @@ func readPayments(ctx context.Context, tx pgx.Tx, r chunk, t *tally) (map[uuid.U
 		row.createdAt, row.updatedAt, row.awaitingSince = created.Time, updated.Time, awaiting.Time
 		e := &examined{row: row, folded: &payment.Payment{}}
 		e.row.state = bytes.Clone(row.state)
-		if e.stored, err = decodeState(row.state); err != nil {
-			e.stored = nil
-			t.report(StateMatchesHistory, row.id, err.Error())
-		}
 		payments[row.id] = e
 		return nil
 	})
 	return payments, err
 }
 
-// foldEvents reads the events one after the other, however many a payment has.
-func foldEvents(ctx context.Context, tx pgx.Tx, r chunk, payments map[uuid.UUID]*examined, t *tally) error {
+// foldEvents reads the events one after the other, however many a payment has. Of histories without a payment only the one
+// at hand is kept, however many there are.
+func (c *checker) foldEvents(ctx context.Context, tx pgx.Tx, r chunk, payments map[uuid.UUID]*examined, t *tally) error {
 	rows, err := tx.Query(ctx, checkEventsSQL, id(r.from), id(r.to))
 	if err != nil {
 		return err
 	}
-	var e eventRow
+	var row eventRow
 	var occurred pgtype.Timestamptz
-	orphan := uuid.Nil
+	var orphan *examined
 	_, err = pgx.ForEachRow(rows, []any{
-		(*[16]byte)(&e.paymentID), &e.version, &occurred, &e.eventType, &e.traceparent, &e.data,
+		(*[16]byte)(&row.paymentID), &row.version, &occurred, &row.eventType, &row.traceparent, &row.data,
 	}, func() error {
 		t.events++
-		e.occurredAt = occurred.Time
-		p := payments[e.paymentID]
-		switch {
-		case p != nil:
-			p.fold(&e, t)
-		case e.paymentID != orphan:
-			orphan = e.paymentID
-			t.report(StateMatchesHistory, e.paymentID, "there are events of the payment, but no payment")
+		row.occurredAt = occurred.Time
+		e := payments[row.paymentID]
+		if e == nil {
+			if orphan == nil || orphan.row.id != row.paymentID {
+				orphan = newOrphan(row.paymentID)
+				t.report(StateMatchesHistory, row.paymentID, "there are events of the payment, but no payment")
+			}
+			e = orphan
+		}
+		found := len(t.findings)
+		e.fold(&row, t)
+		if c.trace != nil {
+			c.trace(&row, t.findings[found:])
 		}
 		return nil
 	})
 	return err
+}
+
+// newOrphan is a payment that has events and no row.
+func newOrphan(paymentID uuid.UUID) *examined {
+	return &examined{row: paymentRow{id: paymentID}, missing: true, folded: &payment.Payment{}}
 }
 
 // fold applies the next event, unless one before it was broken: what follows would only repeat that. The chain is followed
@@ -183,24 +251,47 @@ func (c *checker) stuckTimer(t *timer) string {
 
 // checkPayment checks a payment of which everything has been read.
 func (c *checker) checkPayment(paymentID uuid.UUID, e *examined, t *tally) {
-	if e.stored == nil {
-		return
-	}
-	t.check(HashChain, paymentID, e.wrongEnd())
 	if !e.broken {
 		problem := ""
 		if e.version != e.row.version {
 			problem = fmt.Sprintf("the payment is at version %d, its history ends at %d", e.row.version, e.version)
 		}
 		t.check(VersionsContiguous, paymentID, problem)
-		e.folded.LastHash = e.stored.LastHash // is the chain's to check
-		t.check(StateMatchesHistory, paymentID, differingFields(e.stored, e.folded))
 	}
-	t.check(ColumnsMatchState, paymentID, e.row.differingColumns(newPaymentRow(e.stored, e.row.previousVersion, nil)))
-	t.check(WithinLimits, paymentID, brokenLimit(e.stored))
-	t.check(OperationsUnique, paymentID, repeatedOperation(e.stored))
-	t.check(TimersMatchState, paymentID, wrongTimer(e.stored, e.due))
-	t.check(NothingStuck, paymentID, c.stuckCall(e))
+	stored, problem := e.stored()
+	if !e.broken || problem != "" {
+		t.check(StateMatchesHistory, paymentID, problem)
+	}
+	if stored == nil {
+		return
+	}
+	t.check(HashChain, paymentID, e.wrongEnd(stored.LastHash))
+	t.check(ColumnsMatchState, paymentID, e.row.differingColumns(newPaymentRow(stored, e.row.previousVersion, nil)))
+	t.check(WithinLimits, paymentID, brokenLimit(stored))
+	t.check(OperationsUnique, paymentID, repeatedOperation(stored))
+	t.check(TimersMatchState, paymentID, wrongTimer(stored, e.due))
+	t.check(NothingStuck, paymentID, c.stuckCall(e, stored))
+}
+
+// stored is the payment as its state has it, nil if that can't be read, and how it differs from the history as far as that
+// could be folded. A state of the very bytes that the folded payment is written as is that payment: nearly all are, and
+// decoding is most of the work.
+func (e *examined) stored() (p *payment.Payment, problem string) {
+	if !e.broken {
+		e.folded.LastHash = e.lastHash
+		if text, err := json.Marshal(e.folded); err == nil && bytes.Equal(text, e.row.state) {
+			return e.folded, ""
+		}
+	}
+	p, err := decodeState(e.row.state)
+	if err != nil {
+		return nil, err.Error()
+	}
+	if !e.broken {
+		e.folded.LastHash = p.LastHash // is the chain's to check
+		problem = differingFields(p, e.folded)
+	}
+	return p, problem
 }
 
 // differingFields names the fields of the state in which two payments differ, as they would be stored.
@@ -256,13 +347,10 @@ func brokenLimit(p *payment.Payment) string {
 }
 
 func repeatedOperation(p *payment.Payment) string {
-	seen := make(map[string]struct{}, len(p.Operations))
 	for i := range p.Operations {
-		operationID := p.Operations[i].ID
-		if _, twice := seen[operationID]; twice {
+		if operationID := p.Operations[i].ID; p.Operation(operationID) != &p.Operations[i] {
 			return "operation " + operationID + " is there twice"
 		}
-		seen[operationID] = struct{}{}
 	}
 	return ""
 }
@@ -288,8 +376,8 @@ func wrongTimer(p *payment.Payment, found *timer) string {
 }
 
 // stuckCall looks for a call whose answer nobody is waiting for any more and that no sweep has found.
-func (c *checker) stuckCall(e *examined) string {
-	since := awaitingSince(e.stored)
+func (c *checker) stuckCall(e *examined, stored *payment.Payment) string {
+	since := awaitingSince(stored)
 	if since.IsZero() || e.stale != nil || !since.Before(c.staleBefore()) {
 		return ""
 	}

@@ -91,8 +91,14 @@ var checkClaimsSQL string
 //go:embed queries/check_operations.sql
 var checkOperationsSQL string
 
-//go:embed queries/check_counts.sql
-var checkCountsSQL string
+//go:embed queries/check_claims_bound.sql
+var checkClaimsBoundSQL string
+
+//go:embed queries/check_claims_count.sql
+var checkClaimsCountSQL string
+
+//go:embed queries/check_outbox_count.sql
+var checkOutboxCountSQL string
 
 //go:embed queries/check_outbox.sql
 var checkOutboxSQL string

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,6 +56,9 @@ type Finding struct {
 type Report struct {
 	// At is the moment that the ages were taken at.
 	At time.Time `json:"at"`
+	// Snapshots are the moments that the data was read as of: more than one if the check was interrupted and resumed, so that
+	// what changed between them may have been missed.
+	Snapshots []time.Time `json:"snapshots"`
 	// Payments, Events, Claims, OutboxRows and Checkpoints are how many were checked.
 	Payments    int64 `json:"payments"`
 	Events      int64 `json:"events"`
@@ -82,43 +84,28 @@ func (r *Report) Add(invariant Invariant, checked int64, findings ...Finding) {
 	}
 }
 
-// ledger collects a report from several workers.
-type ledger struct {
-	findingsMax int
-
-	mu     sync.Mutex
-	report Report
-}
-
-func newLedger(findingsMax int) *ledger {
-	return &ledger{findingsMax: findingsMax, report: Report{
-		Checked: map[Invariant]int64{}, Violated: map[Invariant]int64{}, Findings: []Finding{},
-	}}
-}
-
-// add takes over what one worker found in one piece of work, and returns how many payments are done.
-func (l *ledger) add(t *tally) int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.report.Payments += t.payments
-	l.report.Events += t.events
-	l.report.Claims += t.claims
-	l.report.OutboxRows += t.outboxRows
-	l.report.Checkpoints += t.checkpoints
+// add takes over what one worker found in one piece of work.
+func (r *Report) add(t *tally, findingsMax int) {
+	r.Payments += t.payments
+	r.Events += t.events
+	r.Claims += t.claims
+	r.OutboxRows += t.outboxRows
+	r.Checkpoints += t.checkpoints
 	for invariant, n := range t.checked {
-		l.report.Checked[invariant] += n
+		r.Checked[invariant] += n
 	}
 	for _, f := range t.findings {
-		l.report.Violated[f.Invariant]++
-		if len(l.report.Findings) < l.findingsMax {
-			l.report.Findings = append(l.report.Findings, f)
+		r.Violated[f.Invariant]++
+		if len(r.Findings) < findingsMax {
+			r.Findings = append(r.Findings, f)
 		}
 	}
-	return l.report.Payments
 }
 
 // tally is what one worker finds in one piece of work.
 type tally struct {
+	// done is what the piece adds to the progress of its pass.
+	done                                              int64
 	payments, events, claims, outboxRows, checkpoints int64
 
 	checked  map[Invariant]int64

@@ -1,8 +1,20 @@
--- Claims with something wrong about them, and what.
+-- The claims with something wrong about them, and what, among the next 2000 after one, or among those of one payment. The
+-- lookups are limited to one row each so that the planner can't turn them into joins over whole tables.
 SELECT c.payment_id, c.command, c.idempotency_key, w.problem
-FROM commands c
-LEFT JOIN payments p ON p.payment_id = c.payment_id
-LEFT JOIN payment_events e ON e.payment_id = c.payment_id AND e.version = c.version
+FROM (
+    SELECT q.tenant, q.command, q.idempotency_key, q.conflict_hash, q.payment_id, q.version, q.operation_id, q.outcome
+    FROM commands q
+    WHERE (q.tenant, q.command, q.idempotency_key, q.conflict_hash) > ($1::text, $2::text, $3::text, $4::bytea)
+      AND ($5::uuid IS NULL OR q.payment_id = $5)
+    ORDER BY q.tenant, q.command, q.idempotency_key, q.conflict_hash
+    LIMIT 2000
+) c
+LEFT JOIN LATERAL (
+    SELECT q.payment_id, q.tenant, q.state FROM payments q WHERE q.payment_id = c.payment_id LIMIT 1
+) p ON true
+LEFT JOIN LATERAL (
+    SELECT q.version, q.type FROM payment_events q WHERE q.payment_id = c.payment_id AND q.version = c.version LIMIT 1
+) e ON true
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN p.payment_id IS NULL THEN 'its payment does not exist'

@@ -1,0 +1,1 @@
+SELECT count(*) FROM outbox o WHERE $1::text = '' OR o.ordering_key = $1
