@@ -10,8 +10,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
+	"go.uber.org/zap/zaptest"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor"
+	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/status"
 	"github.com/seed-384b1f8a/tender/processor/harness"
@@ -123,6 +126,8 @@ func TestNATSPermissions(t *testing.T) {
 		{"acme", publish, "$JS.API.CONSUMER.MSG.NEXT.PAYMENTS_CMD.workers", false},
 		{"acme", publish, "$JS.ACK.PAYMENTS_CMD.workers.1.1.1.1.1", false},
 		{"acme", publish, "$JS.API.CONSUMER.CREATE.PAYMENTS_EVT.mine.payments.evt.acme.>", false},
+		{"acme", publish, "$JS.API.CONSUMER.MSG.NEXT.PAYMENTS_ADV.collector", false},
+		{"acme", publish, "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.PAYMENTS_CMD.workers", false},
 		{"acme", publish, "payments.ops.gateway.status", false},
 		{"acme", publish, "payments.ops.gateway.primary.one", false},
 		{"acme", subscribe, "payments.ops.>", false},
@@ -145,6 +150,12 @@ func TestNATSPermissions(t *testing.T) {
 		{"serve", publish, "payments.cmd.acme.create." + id, false},
 		{"serve", publish, "payments.cmd.acme.resolve." + id, false},
 		{"serve", publish, "$JS.API.CONSUMER.MSG.NEXT.PAYMENTS_CMD.workers", true},
+		{"serve", publish, "$JS.API.CONSUMER.MSG.NEXT.PAYMENTS_ADV.collector", true},
+		{"serve", publish, "$JS.ACK.PAYMENTS_ADV.collector.1.1.1.1.1", true},
+		{"serve", publish, "$JS.API.STREAM.MSG.GET.PAYMENTS_EVT", false},
+		{"serve", publish, "$JS.API.STREAM.MSG.DELETE.PAYMENTS_DLQ", false},
+		{"serve", publish, "$JS.API.STREAM.MSG.DELETE.PAYMENTS_ADV", false},
+		{"serve", publish, "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.PAYMENTS_CMD.workers", false},
 		{"serve", publish, "$JS.API.STREAM.DELETE.PAYMENTS_EVT", false},
 		{"serve", publish, "payments.audit.checkpoint", true},
 		{"serve", publish, "$JS.API.STREAM.DELETE.PAYMENTS_AUDIT", false},
@@ -161,6 +172,9 @@ func TestNATSPermissions(t *testing.T) {
 
 		{"operator", publish, "payments.cmd.acme.resolve." + id, true},
 		{"operator", publish, "$JS.API.STREAM.NAMES", true},
+		{"operator", publish, "$JS.API.DIRECT.GET.PAYMENTS_DLQ", true},
+		{"operator", publish, "$JS.API.STREAM.MSG.DELETE.PAYMENTS_DLQ", true},
+		{"operator", publish, "$JS.API.DIRECT.GET.PAYMENTS_EVT", true},
 		{"operator", publish, "payments.evt.acme.payment.captured." + id, false},
 		{"operator", publish, "payments.ops.gateway.status", true},
 		{"operator", publish, "$SRV.PING", true},
@@ -248,6 +262,47 @@ func TestNATSCarriesACommand(t *testing.T) {
 	}
 	if got.Subject != event {
 		t.Errorf("acme saw %s, want %s", got.Subject, event)
+	}
+}
+
+// TestNATSCarriesACommandThatTheServerGaveUp collects and redrives with nothing but the shipped permissions.
+func TestNATSCarriesACommandThatTheServerGaveUp(t *testing.T) {
+	bus := startBus(t)
+	operator := streams(t, connectAs(t, bus, "operator"))
+	if _, err := messages.Provision(t.Context(), operator, messages.StreamOptions{}, messages.ProvisionOptions{}); err != nil {
+		t.Fatalf("operator provisions: %v", err)
+	}
+	client, err := messages.NewClient(connectAs(t, bus, "acme"), messages.ClientConfig{Tenant: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	create := messages.Create{AmountMinor: 1999, Currency: "USD", PaymentMethod: "pm_card_visa"}
+	if _, err := client.Publish(t.Context(), messages.Command{IdempotencyKey: "order-42", Body: &create}); err != nil {
+		t.Fatalf("acme gives a command: %v", err)
+	}
+	serve := streams(t, connectAs(t, bus, "serve"))
+	consumer, err := serve.Consumer(t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := consumer.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := msg.TermWithReason("by hand"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- processor.NewCollector(serve, zaptest.NewLogger(t)).Run(ctx) }()
+	harness.Eventually(t, "the command becomes a dead letter", func() bool {
+		_, err := deadletter.Get(t.Context(), operator, 1)
+		return err == nil
+	})
+	cancel()
+	<-ended
+	if l, err := deadletter.Redrive(t.Context(), operator, 1); err != nil || l.Reason != deadletter.ReasonTerminated {
+		t.Errorf("operator redrives: %v, %+v", err, l)
 	}
 }
 

@@ -81,7 +81,7 @@ func (e *RefusedChangeError) Error() string {
 	return fmt.Sprintf("%s %s: %s %s -> %s: %s", e.Kind, e.Name, e.Field, e.Old, e.New, e.Reason)
 }
 
-// Provision brings the streams and the workers' consumer to what Streams and WorkerConsumer say and returns what it
+// Provision brings the streams and the consumers to what Streams, WorkerConsumer and CollectorConsumer say and returns what it
 // changed, one Change for each, in order. It may be repeated, and run by several instances at once. Settings that Tender
 // doesn't define, such as placement or compression, stay as they are.
 //
@@ -124,11 +124,17 @@ func plan(ctx context.Context, js jetstream.JetStream, o StreamOptions) ([]step,
 		}
 		steps, refused = append(steps, s), append(refused, err)
 	}
-	s, err := planConsumer(ctx, js, WorkerConsumer(o))
-	if err != nil && !isRefusedChange(err) {
-		return nil, err
+	for _, c := range []consumerPlan{
+		{js, StreamCommands, WorkerConsumer(o)},
+		{js, StreamAdvisories, CollectorConsumer()},
+	} {
+		s, err := c.plan(ctx)
+		if err != nil && !isRefusedChange(err) {
+			return nil, err
+		}
+		steps, refused = append(steps, s), append(refused, err)
 	}
-	return append(steps, s), errors.Join(append(refused, err)...)
+	return steps, errors.Join(refused...)
 }
 
 func isRefusedChange(err error) bool {
@@ -200,18 +206,26 @@ func refuseStreamChange(info *jetstream.StreamInfo, want jetstream.StreamConfig,
 	return errors.Join(refused...)
 }
 
-func planConsumer(ctx context.Context, js jetstream.JetStream, want jetstream.ConsumerConfig) (step, error) {
+// consumerPlan is a consumer that should be there.
+type consumerPlan struct {
+	js     jetstream.JetStream
+	stream string
+	want   jetstream.ConsumerConfig
+}
+
+func (p consumerPlan) plan(ctx context.Context) (step, error) {
+	want := p.want
 	change := Change{Kind: "consumer", Name: want.Durable, Action: ActionUnchanged}
-	consumer, err := js.Consumer(ctx, StreamCommands, want.Durable)
+	consumer, err := p.js.Consumer(ctx, p.stream, want.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 		change.Action = ActionCreate
 		return step{change, func(ctx context.Context) error {
-			_, err := js.CreateConsumer(ctx, StreamCommands, want)
+			_, err := p.js.CreateConsumer(ctx, p.stream, want)
 			return err
 		}}, nil
 	}
 	if err != nil {
-		return step{}, fmt.Errorf("look at consumer %s of stream %s: %w", want.Durable, StreamCommands, err)
+		return step{}, fmt.Errorf("look at consumer %s of stream %s: %w", want.Durable, p.stream, err)
 	}
 	have := consumer.CachedInfo().Config
 	change.Fields = differences(consumerSettings(have, want), consumerSettings(want, want))
@@ -226,15 +240,20 @@ func planConsumer(ctx context.Context, js jetstream.JetStream, want jetstream.Co
 			}
 		}
 	}
-	next := have
-	next.Description, next.FilterSubject, next.FilterSubjects = want.Description, want.FilterSubject, nil
-	next.AckWait, next.MaxDeliver, next.MaxAckPending = want.AckWait, want.MaxDeliver, want.MaxAckPending
-	next.BackOff = nil
-	next.Metadata = adoptMetadata(have.Metadata, want.Metadata)
+	next := adoptConsumer(have, want)
 	return step{change, func(ctx context.Context) error {
-		_, err := js.UpdateConsumer(ctx, StreamCommands, next)
+		_, err := p.js.UpdateConsumer(ctx, p.stream, next)
 		return err
 	}}, nil
+}
+
+// adoptConsumer lays what Tender defines over what is there.
+func adoptConsumer(have, want jetstream.ConsumerConfig) jetstream.ConsumerConfig {
+	have.Description, have.FilterSubject, have.FilterSubjects = want.Description, want.FilterSubject, want.FilterSubjects
+	have.AckWait, have.MaxDeliver, have.MaxAckPending = want.AckWait, want.MaxDeliver, want.MaxAckPending
+	have.BackOff = nil
+	have.Metadata = adoptMetadata(have.Metadata, want.Metadata)
+	return have
 }
 
 // setting is one defined setting as text. The lists for what is there and for what is wanted run side by side.
@@ -261,7 +280,7 @@ func streamSettings(c, want jetstream.StreamConfig) []setting {
 	}
 }
 
-// consumerSettings lists what Tender defines of the workers' consumer. A back-off would replace AckWait, so it must be none.
+// consumerSettings lists what Tender defines of a consumer. A back-off would replace AckWait, so it must be none.
 func consumerSettings(c, want jetstream.ConsumerConfig) []setting {
 	return []setting{
 		{"description", c.Description},
@@ -271,9 +290,16 @@ func consumerSettings(c, want jetstream.ConsumerConfig) []setting {
 		{"backoff", fmt.Sprint(c.BackOff)},
 		{"max_deliver", fmt.Sprint(c.MaxDeliver)},
 		{"max_ack_pending", fmt.Sprint(c.MaxAckPending)},
-		{"filter_subjects", strings.Join(append(slices.Clone(c.FilterSubjects), c.FilterSubject), " ")},
+		{"filter_subjects", filterText(c)},
 		{"metadata", metadataText(c.Metadata, want.Metadata)},
 	}
+}
+
+func filterText(c jetstream.ConsumerConfig) string {
+	if len(c.FilterSubjects) == 0 {
+		return c.FilterSubject
+	}
+	return strings.Join(c.FilterSubjects, " ")
 }
 
 func differences(have, want []setting) []FieldChange {

@@ -51,19 +51,20 @@ func TestProvision(t *testing.T) {
 	}{
 		{"check finds nothing", messages.StreamOptions{}, check, []string{
 			"stream PAYMENTS_CMD: missing", "stream PAYMENTS_EVT: missing", "stream PAYMENTS_DLQ: missing",
-			"stream PAYMENTS_ADV: missing", "stream PAYMENTS_AUDIT: missing", "consumer workers: missing",
+			"stream PAYMENTS_ADV: missing", "stream PAYMENTS_AUDIT: missing", "consumer workers: missing", "consumer collector: missing",
 		}},
 		{"it makes everything, as the check changed nothing", messages.StreamOptions{}, messages.ProvisionOptions{}, []string{
 			"stream PAYMENTS_CMD: created", "stream PAYMENTS_EVT: created", "stream PAYMENTS_DLQ: created",
-			"stream PAYMENTS_ADV: created", "stream PAYMENTS_AUDIT: created", "consumer workers: created",
+			"stream PAYMENTS_ADV: created", "stream PAYMENTS_AUDIT: created", "consumer workers: created", "consumer collector: created",
 		}},
 		{"again changes nothing", messages.StreamOptions{}, messages.ProvisionOptions{}, []string{
 			"stream PAYMENTS_CMD: unchanged", "stream PAYMENTS_EVT: unchanged", "stream PAYMENTS_DLQ: unchanged",
-			"stream PAYMENTS_ADV: unchanged", "stream PAYMENTS_AUDIT: unchanged", "consumer workers: unchanged",
+			"stream PAYMENTS_ADV: unchanged", "stream PAYMENTS_AUDIT: unchanged", "consumer workers: unchanged", "consumer collector: unchanged",
 		}},
 		{"check compares", messages.StreamOptions{CommandMaxAge: 24 * time.Hour, AckWait: time.Minute}, check, []string{
 			"stream PAYMENTS_CMD: differs in max_age 168h0m0s -> 24h0m0s", "stream PAYMENTS_EVT: unchanged",
 			"stream PAYMENTS_DLQ: unchanged", "stream PAYMENTS_ADV: unchanged", "stream PAYMENTS_AUDIT: unchanged", "consumer workers: differs in ack_wait 30s -> 1m0s",
+			"consumer collector: unchanged",
 		}},
 		{"it updates", messages.StreamOptions{
 			CommandMaxAge: 24 * time.Hour, CommandMaxBytes: 1 << 30, AckWait: time.Minute, AckPendingMax: 7, DeliveriesMax: 9,
@@ -75,6 +76,7 @@ func TestProvision(t *testing.T) {
 			"stream PAYMENTS_ADV: updated max_age 720h0m0s -> 1h0m0s, duplicate_window 2m0s -> 1m0s",
 			"stream PAYMENTS_AUDIT: updated duplicate_window 2m0s -> 1m0s",
 			"consumer workers: updated ack_wait 30s -> 1m0s, max_deliver 20 -> 9, max_ack_pending 10000 -> 7",
+			"consumer collector: unchanged",
 		}},
 	}
 	for _, s := range steps {

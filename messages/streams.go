@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The streams and the consumer. Everything that Tender keeps on the bus is in them.
+// The streams and the consumers. Everything that Tender keeps on the bus is in them.
 const (
 	// StreamCommands holds payments.cmd.>.
 	StreamCommands = "PAYMENTS_CMD"
@@ -21,6 +21,15 @@ const (
 	StreamAudit = "PAYMENTS_AUDIT"
 	// ConsumerWorkers is the durable consumer on StreamCommands that all workers share.
 	ConsumerWorkers = "workers"
+	// ConsumerCollector is the durable consumer on StreamAdvisories that all workers share: what the server says about
+	// commands of ConsumerWorkers.
+	ConsumerCollector = "collector"
+)
+
+// The kinds of advisories that StreamAdvisories keeps; stream and consumer follow.
+const (
+	AdvisoryMaxDeliveries = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES."
+	AdvisoryTerminated    = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED."
 )
 
 // StreamOptions size the streams and the workers' consumer. The zero value of each field means its default.
@@ -136,11 +145,10 @@ func deadLetterStream(o StreamOptions) jetstream.StreamConfig {
 
 // advisoryStream keeps what the server says once and never again: that it gave up on a command.
 func advisoryStream(o StreamOptions) jetstream.StreamConfig {
-	const advisory = "$JS.EVENT.ADVISORY.CONSUMER."
 	return jetstream.StreamConfig{
 		Name:        StreamAdvisories,
 		Description: "The server's advisories about commands that no worker settled.",
-		Subjects:    []string{advisory + "MAX_DELIVERIES." + StreamCommands + ".>", advisory + "MSG_TERMINATED." + StreamCommands + ".>"},
+		Subjects:    []string{AdvisoryMaxDeliveries + StreamCommands + ".>", AdvisoryTerminated + StreamCommands + ".>"},
 		Retention:   jetstream.LimitsPolicy,
 		Discard:     jetstream.DiscardOld,
 		Storage:     jetstream.FileStorage,
@@ -189,6 +197,26 @@ func WorkerConsumer(o StreamOptions) jetstream.ConsumerConfig {
 		MaxAckPending: o.AckPendingMax,
 		FilterSubject: commandSubjectPrefix + ">",
 		Metadata:      contractMetadata(),
+	}
+}
+
+// CollectorConsumer returns the configuration of the durable pull consumer on StreamAdvisories. It delivers an advisory
+// until it is acknowledged, however often, and leaves out what is said of consumers of somebody else's.
+func CollectorConsumer() jetstream.ConsumerConfig {
+	const ackWait, ackPendingMax = 30*time.Second, 1000
+	return jetstream.ConsumerConfig{
+		Durable:       ConsumerCollector,
+		Description:   "Tender's collector of commands that no worker settled.",
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       ackWait,
+		MaxDeliver:    -1,
+		MaxAckPending: ackPendingMax,
+		FilterSubjects: []string{
+			AdvisoryMaxDeliveries + StreamCommands + "." + ConsumerWorkers,
+			AdvisoryTerminated + StreamCommands + "." + ConsumerWorkers,
+		},
+		Metadata: contractMetadata(),
 	}
 }
 

@@ -144,16 +144,40 @@ func PaymentEventFilter(tenant string, paymentID uuid.UUID) (string, error) {
 }
 
 // DeadLetterFilter returns the subject that matches every dead letter of a tenant, or of all tenants if it is "".
-func DeadLetterFilter(tenant string) (string, error) {
-	if tenant == "" {
-		return deadLetterSubjectPrefix + ">", nil
-	}
-	if tenant != unreadable {
-		if err := ValidateTenant(tenant); err != nil {
+func DeadLetterFilter(tenant string) (string, error) { return DeadLetterMatch{Tenant: tenant}.Filter() }
+
+// DeadLetterMatch picks dead letters by their subject. An empty field matches anything, "_" what could not be read.
+type DeadLetterMatch struct{ Tenant, Command, PaymentID string }
+
+// Filter returns the subject that matches them. It fails with a *DecodeError for what stands in no dead letter's subject.
+func (m DeadLetterMatch) Filter() (string, error) {
+	if m.Tenant != "" && m.Tenant != unreadable {
+		if err := ValidateTenant(m.Tenant); err != nil {
 			return "", err
 		}
 	}
-	return deadLetterSubjectPrefix + tenant + ".>", nil
+	if m.Command != "" && m.Command != unreadable && ValidateTenant(m.Command) != nil {
+		return "", refuse(CodeUnknownCommand, "command", "%s is no name of a command", quote(m.Command))
+	}
+	paymentID := m.PaymentID
+	if paymentID != "" && paymentID != unreadable {
+		id, err := ParsePaymentID(paymentID)
+		if err != nil {
+			return "", err
+		}
+		paymentID = id.String()
+	}
+	if m.Command == "" && paymentID == "" {
+		return deadLetterSubjectPrefix + strings.TrimPrefix(orAny(m.Tenant)+".>", "*."), nil
+	}
+	return deadLetterSubjectPrefix + orAny(m.Tenant) + "." + orAny(m.Command) + "." + orAny(paymentID), nil
+}
+
+func orAny(token string) string {
+	if token == "" {
+		return "*"
+	}
+	return token
 }
 
 func cutSubject(subject, prefix string, tokens int, shape string) ([]string, error) {

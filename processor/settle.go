@@ -3,14 +3,12 @@ package processor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
-	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
@@ -78,25 +76,10 @@ func (w *Worker) bury(ctx context.Context, msg jetstream.Msg, v verdict) error {
 	}
 	w.Log.Warn("a command became a dead letter", zap.String("subject", letter.OriginalSubject),
 		zap.String("reason", v.reason), zap.String("detail", v.detail))
-	if v.reason == string(messages.CodeCardNumberPresent) || letter.OriginalSubject != msg.Subject() {
-		if err := w.erase(ctx, letter); err != nil {
-			return errors.Join(err, msg.NakWithDelay(redeliveryDelay(msg)))
-		}
+	if err := deadletter.EraseOriginal(ctx, w.JetStream, letter); err != nil {
+		return errors.Join(err, msg.NakWithDelay(redeliveryDelay(msg)))
 	}
-	return msg.TermWithReason(v.reason)
-}
-
-// erase overwrites a command that holds what looks like a card number, which the stream would keep in clear until it
-// ages. Its dead letter has it masked.
-func (w *Worker) erase(ctx context.Context, l deadletter.Letter) error {
-	stream, err := w.JetStream.Stream(ctx, l.Stream)
-	if err == nil {
-		err = stream.SecureDeleteMsg(ctx, l.StreamSequence)
-	}
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-		return fmt.Errorf("erase command %d, which holds a card number: %w", l.StreamSequence, err)
-	}
-	return nil
+	return msg.TermWithReason(deadletter.TerminationReason(v.reason))
 }
 
 // returnNow hands back a delivery that was never begun, for another worker to take up at once.

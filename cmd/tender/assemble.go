@@ -160,6 +160,7 @@ func (p *process) run(ctx context.Context) error {
 		p.awaitRouting(ctx)
 		worker := processor.NewWorker(p.parts(), workerConfig(p.cfg))
 		start(&first, ctx, config.RoleWorker, worker.Run)
+		start(&first, ctx, config.RoleWorker, processor.NewCollector(p.js, p.log.Named("collector")).Run)
 		start(&second, after, config.RoleWorker, reporter.Run)
 	}
 	p.log.Info("ready", zap.Any("roles", p.cfg.Roles), zap.Stringer("nats", p.cfg.NATS.URL), zap.Stringer("postgres", p.cfg.Postgres.URL))

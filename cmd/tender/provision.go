@@ -19,9 +19,9 @@ func newProvision(c *cli) *cobra.Command {
 	var check bool
 	cmd := &cobra.Command{
 		Use:   "provision",
-		Short: "Make the streams, the consumer and the bucket on NATS, or bring them up to the configuration",
-		Long: `Provision brings the streams PAYMENTS_CMD, PAYMENTS_EVT, PAYMENTS_DLQ, PAYMENTS_ADV and PAYMENTS_AUDIT, the workers' consumer
-and the bucket of the routing rules to what the configuration says (streams, worker), and prints what it changed. It may be repeated. It
+		Short: "Make the streams, the consumers and the bucket on NATS, or bring them up to the configuration",
+		Long: `Provision brings the streams PAYMENTS_CMD, PAYMENTS_EVT, PAYMENTS_DLQ, PAYMENTS_ADV and PAYMENTS_AUDIT, the consumers of the
+workers and the collector, and the bucket of the routing rules to what the configuration says (streams, worker), and prints what it changed. It may be repeated. It
 deletes no stream and no message, and refuses what would.`,
 		Example: `  tender provision
   tender provision --check      # only compare; exit code 1 if something differs`,

@@ -6,6 +6,7 @@
 package deadletter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,22 @@ import (
 const (
 	ReasonDeliveriesExhausted = "deliveries_exhausted"
 	ReasonPaymentNotFound     = "payment_not_found"
+	// ReasonTerminated is that of a command which somebody gave up without a dead letter: a person, or the server when the
+	// message was deleted under a worker's hands.
+	ReasonTerminated = "terminated"
 )
+
+// terminationPrefix begins the reason with which an original is terminated once its dead letter is stored.
+const terminationPrefix = "tender dead letter: "
+
+// TerminationReason is what to terminate an original with once its dead letter is stored. The server repeats it in its
+// advisory, where Buried recognises it.
+func TerminationReason(reason string) string { return terminationPrefix + reason }
+
+// Buried reports whether the reason of a termination says that a dead letter was stored before it.
+func Buried(terminationReason string) bool {
+	return strings.HasPrefix(terminationReason, terminationPrefix)
+}
 
 // The headers of a dead letter, beside those of its original. Headers of the original that mean something to NATS stand
 // behind HeaderOriginalPrefix, so that they don't mean it again.
@@ -36,6 +52,7 @@ const (
 	HeaderDeliveries      = "Tender-Deliveries"
 	HeaderDeadAt          = "Tender-Dead-At"
 	HeaderBodySize        = "Tender-Body-Size"
+	HeaderMasked          = "Tender-Masked"
 	HeaderOriginalPrefix  = "Tender-Original-"
 	// HeaderRedrivenFrom stands on a command that was sent again: the sequence of its dead letter.
 	HeaderRedrivenFrom = "Tender-Redriven-From"
@@ -51,7 +68,8 @@ type Letter struct {
 	Subject  string `json:"subject"`
 	Reason   string `json:"reason"`
 	Detail   string `json:"detail"`
-	// OriginalSubject, Stream and StreamSequence say where the command was; Deliveries how often it was tried.
+	// OriginalSubject, Stream and StreamSequence say where the command was; Deliveries how often it was tried. Without a
+	// subject the original was gone from its stream: then nothing is known of it but these numbers.
 	OriginalSubject string    `json:"original_subject"`
 	Stream          string    `json:"stream"`
 	StreamSequence  uint64    `json:"stream_sequence"`
@@ -59,6 +77,8 @@ type Letter struct {
 	DeadAt          time.Time `json:"dead_at"`
 	// BodySize is the size of the original's body, of which Body may be only the beginning.
 	BodySize int `json:"body_size"`
+	// Masked says that what looked like a card number was masked. Such a command is refused by whoever reads it.
+	Masked bool `json:"masked,omitempty"`
 	// Headers are the original's, by their original names.
 	Headers nats.Header `json:"headers"`
 	Body    []byte      `json:"body"`
@@ -70,26 +90,49 @@ type Cause struct {
 	At             time.Time
 }
 
+// Original is a command as its stream holds it, with how often it was delivered. One that is gone has no subject.
+type Original struct {
+	Subject              string
+	Header               nats.Header
+	Body                 []byte
+	Stream               string
+	Sequence, Deliveries uint64
+}
+
 // From makes the dead letter of a delivery. Card numbers in its subject, headers and body are masked.
 func From(msg jetstream.Msg, cause Cause) (Letter, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return Letter{}, fmt.Errorf("read metadata of %s: %w", mask(msg.Subject()), err)
 	}
-	body := msg.Data()
+	return Of(Original{
+		Subject: msg.Subject(), Header: msg.Headers(), Body: msg.Data(),
+		Stream: meta.Stream, Sequence: meta.Sequence.Stream, Deliveries: meta.NumDelivered,
+	}, cause), nil
+}
+
+// Of makes the dead letter of a command. Card numbers in its subject, headers and body are masked.
+func Of(o Original, cause Cause) Letter {
 	l := Letter{
-		Subject: messages.DeadLetterSubject(msg.Subject()), Reason: cause.Reason, Detail: cause.Detail,
-		OriginalSubject: mask(msg.Subject()), Stream: meta.Stream, StreamSequence: meta.Sequence.Stream,
-		Deliveries: meta.NumDelivered, DeadAt: cause.At.UTC(), BodySize: len(body), Headers: nats.Header{},
-		Body: messages.MaskCardNumbers(body),
+		Subject: messages.DeadLetterSubject(o.Subject), Reason: cause.Reason, Detail: cause.Detail,
+		OriginalSubject: mask(o.Subject), Stream: o.Stream, StreamSequence: o.Sequence,
+		Deliveries: o.Deliveries, DeadAt: cause.At.UTC(), BodySize: len(o.Body), Headers: nats.Header{},
+		Body: messages.MaskCardNumbers(o.Body),
 	}
+	l.Masked = l.OriginalSubject != o.Subject || !bytes.Equal(l.Body, o.Body)
 	l.Body = l.Body[:min(len(l.Body), bodySizeMax)]
-	for name, values := range msg.Headers() {
+	for name, values := range o.Header {
 		for _, v := range values {
 			l.Headers[mask(name)] = append(l.Headers[mask(name)], mask(v))
+			l.Masked = l.Masked || mask(v) != v && !isTrace(name)
 		}
 	}
-	return l, nil
+	return l
+}
+
+// isTrace reports whether a header carries a trace, in which digits mean nothing: no command is refused for them.
+func isTrace(name string) bool {
+	return strings.EqualFold(name, messages.HeaderTraceparent) || strings.EqualFold(name, messages.HeaderTracestate)
 }
 
 func mask(s string) string { return string(messages.MaskCardNumbers([]byte(s))) }
@@ -120,6 +163,9 @@ func (l Letter) header() nats.Header {
 	h.Set(HeaderDeliveries, strconv.FormatUint(l.Deliveries, 10))
 	h.Set(HeaderDeadAt, l.DeadAt.Format(time.RFC3339Nano))
 	h.Set(HeaderBodySize, strconv.Itoa(l.BodySize))
+	if l.Masked {
+		h.Set(HeaderMasked, "true")
+	}
 	return h
 }
 
@@ -141,6 +187,7 @@ func parse(msg *jetstream.RawStreamMsg) Letter {
 	l.StreamSequence, _ = strconv.ParseUint(msg.Header.Get(HeaderSequence), 10, 64)
 	l.Deliveries, _ = strconv.ParseUint(msg.Header.Get(HeaderDeliveries), 10, 64)
 	l.BodySize, _ = strconv.Atoi(msg.Header.Get(HeaderBodySize))
+	l.Masked = msg.Header.Get(HeaderMasked) == "true"
 	l.DeadAt, _ = time.Parse(time.RFC3339Nano, msg.Header.Get(HeaderDeadAt))
 	if l.DeadAt.IsZero() {
 		l.DeadAt = msg.Time.UTC()

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
@@ -16,40 +13,40 @@ import (
 
 // Filter narrows a listing. Its zero value lets everything through.
 type Filter struct {
-	// Tenant is "_" for letters whose tenant could not be read.
-	Tenant string
-	Reason string
-	// Since leaves out what was given up before.
-	Since time.Time
+	// Tenant, Command and PaymentID are "_" for letters in which they could not be read.
+	Tenant, Command, PaymentID string
+	Reason                     string
+	// Since leaves out what was given up before, Until what was given up then or later.
+	Since, Until time.Time
 }
 
-// List calls yield for every dead letter that passes the filter, oldest first, until it returns false or none is left.
+func (f Filter) passes(l Letter) bool {
+	return (f.Reason == "" || l.Reason == f.Reason) && !l.DeadAt.Before(f.Since) && (f.Until.IsZero() || l.DeadAt.Before(f.Until))
+}
+
+// List calls yield for every dead letter that passes the filter, oldest first, until it returns false or none is left. It
+// reads many at once; errors are those of messages.Scan, and *messages.DecodeError for a filter that nothing could match.
 func List(ctx context.Context, js jetstream.JetStream, f Filter, yield func(Letter) bool) error {
-	filter, err := messages.DeadLetterFilter(f.Tenant)
+	return listFrom(ctx, js, 0, f, yield)
+}
+
+func listFrom(ctx context.Context, js jetstream.JetStream, sequence uint64, f Filter, yield func(Letter) bool) error {
+	subject, err := messages.DeadLetterMatch{Tenant: f.Tenant, Command: f.Command, PaymentID: f.PaymentID}.Filter()
 	if err != nil {
 		return fmt.Errorf("list dead letters: %w", err)
 	}
-	stream, err := js.Stream(ctx, messages.StreamDeadLetters)
-	if err != nil {
+	if _, err := js.Stream(ctx, messages.StreamDeadLetters); err != nil {
 		return fmt.Errorf("open stream %s: %w", messages.StreamDeadLetters, err)
 	}
-	for next := uint64(1); ; {
-		msg, err := stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(filter))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read dead letter %d or later: %w", next, err)
-		}
-		next = msg.Sequence + 1
+	from := messages.ScanFrom{Stream: messages.StreamDeadLetters, Subject: subject, Sequence: sequence}
+	err = messages.Scan(ctx, js, from, func(msg *jetstream.RawStreamMsg) bool {
 		l := parse(msg)
-		if f.Reason != "" && l.Reason != f.Reason || l.DeadAt.Before(f.Since) {
-			continue
-		}
-		if !yield(l) {
-			return nil
-		}
+		return !f.passes(l) || yield(l)
+	})
+	if err != nil {
+		return fmt.Errorf("list dead letters: %w", err)
 	}
+	return nil
 }
 
 // Get returns one dead letter. It fails with ErrNotFound if there is none with that sequence.
@@ -68,53 +65,52 @@ func Get(ctx context.Context, js jetstream.JetStream, sequence uint64) (Letter, 
 	return parse(msg), nil
 }
 
-// ErrNotRedrivable is returned for a letter whose original can't be sent again as it was: part of it was masked or cut.
-var ErrNotRedrivable = errors.New("the original can't be sent again: part of it was masked or cut")
-
-// Redrive publishes a dead letter's original once more and removes the letter. Whatever interrupts it, redriving again
-// does nothing twice: the command keeps its idempotency key.
-func Redrive(ctx context.Context, js jetstream.JetStream, sequence uint64) (Letter, error) {
+// Remove discards a dead letter for good and returns it as it was: what it held is nowhere else any more. It fails with
+// ErrNotFound if there is none with that sequence.
+func Remove(ctx context.Context, js jetstream.JetStream, sequence uint64) (Letter, error) {
 	l, err := Get(ctx, js, sequence)
 	if err != nil {
 		return Letter{}, err
 	}
-	if l.Reason == string(messages.CodeCardNumberPresent) || l.BodySize > len(l.Body) {
-		return l, fmt.Errorf("dead letter %d: %w", sequence, ErrNotRedrivable)
-	}
-	msg := &nats.Msg{Subject: l.OriginalSubject, Header: l.redriven(), Data: l.Body}
-	if _, err := js.PublishMsg(ctx, msg, jetstream.WithExpectStream(messages.StreamCommands)); err != nil {
-		return l, fmt.Errorf("publish %s again: %w", l.OriginalSubject, err)
-	}
-	stream, err := js.Stream(ctx, messages.StreamDeadLetters)
-	if err != nil {
-		return l, fmt.Errorf("open stream %s: %w", messages.StreamDeadLetters, err)
-	}
-	if err := stream.DeleteMsg(ctx, sequence); err != nil && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-		return l, fmt.Errorf("remove dead letter %d, whose original was published again: %w", sequence, err)
+	if err := remove(ctx, js, sequence); err != nil {
+		return l, fmt.Errorf("remove dead letter %d: %w", sequence, err)
 	}
 	return l, nil
 }
 
-// redriven returns the original's headers for another life: a message id of its own, since JetStream may still remember
-// the first one, and with it the idempotency key and the id that the first one stood for.
-func (l Letter) redriven() nats.Header {
-	h := maps.Clone(l.Headers)
-	first := h.Get(messages.HeaderMessageID)
-	// The names in the casing that Get finds; readers take any.
-	for _, name := range []string{messages.HeaderIdempotencyKey, messages.HeaderCEID} {
-		if h.Get(name) == "" && first != "" {
-			h.Set(name, first)
-		}
+// remove takes a letter out of the stream. That somebody else has done so is no error.
+func remove(ctx context.Context, js jetstream.JetStream, sequence uint64) error {
+	stream, err := js.Stream(ctx, messages.StreamDeadLetters)
+	if err != nil {
+		return fmt.Errorf("open stream %s: %w", messages.StreamDeadLetters, err)
 	}
-	for name := range h {
-		if isNATSHeader(name) {
-			delete(h, name)
-		}
+	return unlessGone(ctx, js, stored{messages.StreamDeadLetters, sequence}, stream.DeleteMsg(ctx, sequence))
+}
+
+// unlessGone forgives the error of a deletion if the message isn't there: the server gives the same one for a message that
+// somebody else has deleted and for one that it will not delete.
+func unlessGone(ctx context.Context, js jetstream.JetStream, at stored, err error) error {
+	if !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		return err
 	}
-	if h.Get(messages.HeaderCEID) != "" && h.Get(messages.HeaderCESpecVersion) == "" {
-		h.Set(messages.HeaderCESpecVersion, "1.0")
+	if _, looked := at.fetch(ctx, js); errors.Is(looked, jetstream.ErrMsgNotFound) {
+		return nil
 	}
-	h.Set(messages.HeaderMessageID, "redrive:"+strconv.FormatUint(l.Sequence, 10))
-	h.Set(HeaderRedrivenFrom, strconv.FormatUint(l.Sequence, 10))
-	return h
+	return err
+}
+
+// EraseOriginal overwrites the original of a letter that was masked, which its stream would keep in clear until it ages. It
+// does nothing for any other letter, and nothing the second time.
+func EraseOriginal(ctx context.Context, js jetstream.JetStream, l Letter) error {
+	if !l.Masked {
+		return nil
+	}
+	stream, err := js.Stream(ctx, l.Stream)
+	if err == nil {
+		err = unlessGone(ctx, js, stored{l.Stream, l.StreamSequence}, stream.SecureDeleteMsg(ctx, l.StreamSequence))
+	}
+	if err != nil {
+		return fmt.Errorf("erase command %d, which holds a card number: %w", l.StreamSequence, err)
+	}
+	return nil
 }

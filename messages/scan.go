@@ -1,0 +1,80 @@
+package messages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+)
+
+const (
+	// scanBatch and scanBytes bound one request of Scan.
+	scanBatch = 500
+	scanBytes = 4 << 20
+	// scanTimeout bounds the wait for the answers to one request.
+	scanTimeout = 10 * time.Second
+)
+
+// ScanFrom says what Scan reads. Subject may hold wildcards, Sequence 0 is the beginning.
+type ScanFrom struct {
+	Stream, Subject string
+	Sequence        uint64
+}
+
+// Scan calls yield for each message that a stream holds under a subject, in the order of the stream, until it returns false
+// or none is left; for none it is not called. It asks for many at once, so that ten thousand are a matter of a second, and
+// keeps a few megabytes at most. The stream must allow direct gets. An error means that it is not known whether there are
+// more: one that wraps context.DeadlineExceeded, if the answers stopped.
+//
+// Beside its own headers a message has those by which the server names stream, subject, sequence and time.
+func Scan(ctx context.Context, js jetstream.JetStream, from ScanFrom, yield func(*jetstream.RawStreamMsg) bool) error {
+	for next := max(from.Sequence, 1); ; {
+		page := scanPage{next: next}
+		err := page.read(ctx, js, from, yield)
+		if errors.Is(err, jetstreamext.ErrNoMessages) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read stream %s from %d: %w", from.Stream, page.next, err)
+		}
+		if page.stopped || page.count < scanBatch && page.pending == "0" {
+			return nil
+		}
+		next = page.next
+	}
+}
+
+// scanPage is one request of a scan. pending is what the server says is left behind its last message.
+type scanPage struct {
+	next    uint64
+	count   int
+	pending string
+	stopped bool
+}
+
+func (p *scanPage) read(ctx context.Context, js jetstream.JetStream, from ScanFrom, yield func(*jetstream.RawStreamMsg) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
+	defer cancel()
+	found, err := jetstreamext.GetBatch(ctx, js, from.Stream, scanBatch, jetstreamext.GetBatchSeq(p.next),
+		jetstreamext.GetBatchSubject(from.Subject), jetstreamext.GetBatchMaxBytes(scanBytes))
+	if err != nil {
+		return err
+	}
+	for msg, err := range found {
+		if err != nil {
+			return err
+		}
+		p.next = msg.Sequence + 1
+		p.count++
+		p.pending = msg.Header.Get("Nats-Num-Pending")
+		if !yield(msg) {
+			p.stopped = true
+			return nil
+		}
+	}
+	// The answers end without an error when their time is up.
+	return ctx.Err()
+}

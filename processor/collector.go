@@ -1,0 +1,122 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/deadletter"
+)
+
+const (
+	// advisoriesMax is how many advisories are taken at once; they are few.
+	advisoriesMax = 100
+	// collectTimeout bounds the work on one advisory. It is less than the consumer's AckWait.
+	collectTimeout = 20 * time.Second
+	// collectAgain is when an advisory comes back whose dead letter could not be stored.
+	collectAgain = 2 * time.Second
+)
+
+// Collector makes dead letters of commands that the server gave up on: those that were delivered as often as the consumer
+// allows while workers died or hung, and those that somebody terminated by hand. Any number may run; they share the server's
+// advisories between them. An advisory is acknowledged once the dead letter is stored.
+//
+// What the server does not say can't be collected: it raises an advisory once, and one that it raises as it stops is lost with it.
+type Collector struct {
+	js      jetstream.JetStream
+	log     *zap.Logger
+	letters *deadletter.Collection
+	failing bool
+}
+
+// NewCollector returns a collector that has not begun.
+func NewCollector(js jetstream.JetStream, log *zap.Logger) *Collector {
+	return &Collector{js: js, log: log, letters: deadletter.NewCollection(js)}
+}
+
+// Run collects until ctx is done; it always returns nil. NATS may be away when it starts and at any time later.
+func (c *Collector) Run(ctx context.Context) error {
+	pause := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0),
+	)
+	var consumer jetstream.Consumer
+	for ctx.Err() == nil {
+		err := c.round(ctx, &consumer)
+		c.report(ctx, err)
+		if err == nil {
+			pause.Reset()
+			continue
+		}
+		consumer = nil
+		wait(ctx, pause.NextBackOff())
+	}
+	return nil
+}
+
+// round takes what advisories there are, or waits a moment for some.
+func (c *Collector) round(ctx context.Context, consumer *jetstream.Consumer) error {
+	if *consumer == nil {
+		found, err := c.js.Consumer(ctx, messages.StreamAdvisories, messages.ConsumerCollector)
+		if err != nil {
+			return fmt.Errorf("find consumer %s of stream %s (has `tender provision` been run?): %w",
+				messages.ConsumerCollector, messages.StreamAdvisories, err)
+		}
+		*consumer = found
+	}
+	batch, err := (*consumer).Fetch(advisoriesMax, jetstream.FetchMaxWait(fetchWait))
+	if err != nil {
+		return fmt.Errorf("fetch advisories: %w", err)
+	}
+	var failed error
+	for msg := range batch.Messages() {
+		if err := c.take(ctx, msg); err != nil {
+			failed = err
+		}
+	}
+	if err := batch.Error(); err != nil && !errors.Is(err, context.Canceled) {
+		return errors.Join(failed, fmt.Errorf("fetch advisories: %w", err))
+	}
+	return failed
+}
+
+// take brings one advisory to its dead letter, or hands it back.
+func (c *Collector) take(ctx context.Context, msg jetstream.Msg) error {
+	if ctx.Err() != nil {
+		return msg.NakWithDelay(10 * time.Millisecond)
+	}
+	advisory, err := deadletter.ParseAdvisory(msg.Subject(), msg.Data())
+	if err != nil {
+		c.log.Error("an advisory can't be read: leaving it out", zap.Error(err))
+		return msg.TermWithReason("unreadable")
+	}
+	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
+	defer cancel()
+	letter, stored, err := c.letters.Collect(ctx, advisory)
+	if err != nil {
+		return errors.Join(fmt.Errorf("collect command %d: %w", advisory.Sequence, err), msg.NakWithDelay(collectAgain))
+	}
+	if stored {
+		c.log.Warn("a command that no worker settled became a dead letter", zap.String("subject", letter.OriginalSubject),
+			zap.Uint64("sequence", letter.StreamSequence), zap.String("reason", letter.Reason), zap.String("detail", letter.Detail))
+	}
+	return msg.Ack()
+}
+
+// report logs an outage when it begins and when it ends.
+func (c *Collector) report(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !c.failing:
+		c.failing = true
+		c.log.Warn("advisories can't be collected: trying again until they can", zap.Error(err))
+	case err == nil && c.failing:
+		c.failing = false
+		c.log.Info("advisories are collected again")
+	}
+}
