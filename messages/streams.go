@@ -203,7 +203,7 @@ func WorkerConsumer(o StreamOptions) jetstream.ConsumerConfig {
 // CollectorConsumer returns the configuration of the durable pull consumer on StreamAdvisories. It delivers an advisory
 // until it is acknowledged, however often, and leaves out what is said of consumers of somebody else's.
 func CollectorConsumer() jetstream.ConsumerConfig {
-	const ackWait, ackPendingMax = 30*time.Second, 1000
+	const ackWait, ackPendingMax = 10 * time.Second, 1000
 	return jetstream.ConsumerConfig{
 		Durable:       ConsumerCollector,
 		Description:   "Tender's collector of commands that no worker settled.",

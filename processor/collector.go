@@ -16,9 +16,9 @@ import (
 
 const (
 	// advisoriesMax is how many advisories are taken at once; they are few.
-	advisoriesMax = 100
+	advisoriesMax = 50
 	// collectTimeout bounds the work on one advisory. It is less than the consumer's AckWait.
-	collectTimeout = 20 * time.Second
+	collectTimeout = 8 * time.Second
 	// collectAgain is when an advisory comes back whose dead letter could not be stored.
 	collectAgain = 2 * time.Second
 )

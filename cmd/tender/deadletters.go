@@ -7,47 +7,99 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
+	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 )
 
 // letterFlags select dead letters.
 type letterFlags struct {
-	filter deadletter.Filter
-	since  string
-	limit  int
+	filter       deadletter.Filter
+	since, until string
+	limit        int
 }
+
+// letterFilters names the flags that narrow a selection.
+const letterFilters = "--tenant, --command, --payment, --reason, --since and --until"
 
 func (f *letterFlags) bind(c *cli, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	bindTenantFilter(cmd, &f.filter.Tenant)
+	flags.StringVar(&f.filter.Command, "command", "", "only letters of this `command`, such as create")
+	flags.StringVar(&f.filter.PaymentID, "payment", "", "only letters of this payment `id`")
 	flags.StringVar(&f.filter.Reason, "reason", "", "only letters with this `reason`, such as invalid_json")
 	flags.StringVar(&f.since, "since", "", "only letters since this `time`: RFC 3339, a date, or how long ago (24h)")
+	flags.StringVar(&f.until, "until", "", "only letters before this `time`")
+	flags.IntVar(&f.limit, "limit", 0, "at most so many, the oldest (default: all)")
 	before := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-		var err error
-		if f.filter.Since, err = parseMoment("since", f.since, c.now()); err != nil || before == nil {
+		if err := f.complete(c.now()); err != nil || before == nil {
 			return err
 		}
 		return before(cmd, args)
 	}
 }
 
+func (f *letterFlags) complete(now time.Time) error {
+	if f.limit < 0 {
+		return usageError("--limit must not be negative")
+	}
+	_, err := messages.DeadLetterMatch{Command: f.filter.Command, PaymentID: f.filter.PaymentID}.Filter()
+	if err != nil {
+		return err
+	}
+	if f.filter.Since, err = parseMoment("since", f.since, now); err != nil {
+		return err
+	}
+	f.filter.Until, err = parseMoment("until", f.until, now)
+	return err
+}
+
+// each calls do for the letters that the flags select, until it fails.
+func (f *letterFlags) each(ctx context.Context, b *bus, do func(deadletter.Letter) error) error {
+	var failed error
+	left := f.limit
+	err := deadletter.List(ctx, b.js, f.filter, func(l deadletter.Letter) bool {
+		failed = do(l)
+		left--
+		return failed == nil && left != 0
+	})
+	return errors.Join(err, failed)
+}
+
+// lettersNamed reads the sequences of the command line, or makes sure that --all stands in their place.
+func lettersNamed(args []string, all bool) ([]uint64, error) {
+	if all != (len(args) == 0) {
+		return nil, usageError("name dead letters by their sequence, or give --all, narrowed by %s", letterFilters)
+	}
+	sequences := make([]uint64, 0, len(args))
+	for _, arg := range args {
+		sequence, err := parseSequence(arg)
+		if err != nil {
+			return nil, err
+		}
+		sequences = append(sequences, sequence)
+	}
+	return sequences, nil
+}
+
 func newDeadLetters(c *cli) *cobra.Command {
 	dlq := &cobra.Command{
 		Use:   "dlq",
-		Short: "Look at dead letters and send them again",
+		Short: "Look at dead letters, send them again, or discard them",
 		Long: `Dead letters are commands that nothing could be made of: not JSON, an unknown field, a card number, a payment of another
-tenant, or too many failed deliveries. They are kept in PAYMENTS_DLQ with the reason; card numbers in them are masked.`,
-		Example: "  tender dlq ls\n  tender dlq show 7\n  tender dlq redrive 7",
+tenant, or too many failed deliveries, also where the server alone saw those. They are kept in PAYMENTS_DLQ with the reason;
+card numbers in them are masked.`,
+		Example: "  tender dlq ls\n  tender dlq show 7\n  tender dlq redrive 7\n  tender dlq rm 8 --dry-run",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	dlq.AddCommand(newLettersList(c), newLettersShow(c), newLettersRedrive(c))
+	dlq.AddCommand(newLettersList(c), newLettersShow(c), newLettersRedrive(c), newLettersRemove(c))
 	return dlq
 }
 
@@ -75,14 +127,15 @@ func newLettersList(c *cli) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List dead letters, oldest first",
-		Example: "  tender dlq ls\n  tender dlq ls --tenant acme --reason unknown_field --since 24h",
-		Args:    cobra.NoArgs,
+		Example: `  tender dlq ls
+  tender dlq ls --tenant acme --reason unknown_field --since 24h
+  tender dlq ls --payment 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 --json`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withBus(func(b *bus) error { return c.listLetters(cmd.Context(), b, f) })
 		},
 	}
 	f.bind(c, cmd)
-	cmd.Flags().IntVar(&f.limit, "limit", 0, "at most so many (default: all)")
 	return cmd
 }
 
@@ -91,22 +144,15 @@ func (c *cli) listLetters(ctx context.Context, b *bus, f letterFlags) error {
 	if !c.json {
 		t = newTable(c.stdout, "SEQUENCE", "TIME", "REASON", "SUBJECT", "DELIVERIES", "DETAIL")
 	}
-	var failed error
-	shown := 0
-	err := deadletter.List(ctx, b.js, f.filter, func(l deadletter.Letter) bool {
+	err := f.each(ctx, b, func(l deadletter.Letter) error {
 		if c.json {
-			failed = c.printJSON(newLetterView(l))
-		} else {
-			t.row(fmt.Sprint(l.Sequence), moment(l.DeadAt), l.Reason, l.OriginalSubject, fmt.Sprint(l.Deliveries), l.Detail)
+			return c.printJSON(newLetterView(l))
 		}
-		shown++
-		return failed == nil && shown != f.limit
-	})
-	if err := errors.Join(err, failed); err != nil {
-		return err
-	}
-	if c.json {
+		t.row(fmt.Sprint(l.Sequence), moment(l.DeadAt), l.Reason, l.OriginalSubject, fmt.Sprint(l.Deliveries), l.Detail)
 		return nil
+	})
+	if err != nil || c.json {
+		return err
 	}
 	return t.flush()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
@@ -23,27 +24,20 @@ func newLettersRedrive(c *cli) *cobra.Command {
 		Short: "Send the originals of dead letters again and remove the letters",
 		Long: `Redrive publishes the original command once more, under its own idempotency key, and removes the letter. What made it a dead
 letter should have been put right before, or it will become one again. A letter whose original was masked or cut can't be sent
-again; it is reported and kept (exit code 1).`,
+again; it is reported and kept (exit code 1). Redriving a letter twice, at once or after an interruption, has no second effect.`,
 		Example: `  tender dlq redrive 7 9
   tender dlq redrive --all --reason deliveries_exhausted --since 2h --dry-run
   tender dlq redrive --all --reason deliveries_exhausted --since 2h`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.all != (len(args) == 0) {
-				return usageError("name dead letters by their sequence, or give --all, narrowed by --tenant, --reason and --since")
-			}
-			sequences := make([]uint64, 0, len(args))
-			for _, arg := range args {
-				sequence, err := parseSequence(arg)
-				if err != nil {
-					return err
-				}
-				sequences = append(sequences, sequence)
+			sequences, err := lettersNamed(args, f.all)
+			if err != nil {
+				return err
 			}
 			return c.withBus(func(b *bus) error { return c.redrive(cmd.Context(), b, f, sequences) })
 		},
 	}
 	f.bind(c, cmd)
-	cmd.Flags().BoolVar(&f.all, "all", false, "every dead letter that --tenant, --reason and --since let through")
+	cmd.Flags().BoolVar(&f.all, "all", false, "every dead letter that "+letterFilters+" let through")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only say which")
 	return cmd
 }
@@ -51,9 +45,9 @@ again; it is reported and kept (exit code 1).`,
 func (c *cli) redrive(ctx context.Context, b *bus, f redriveFlags, sequences []uint64) error {
 	if f.all {
 		// Listed before the first one is sent: one that fails again becomes a new letter, which is not to be sent in turn.
-		err := deadletter.List(ctx, b.js, f.filter, func(l deadletter.Letter) bool {
+		err := f.each(ctx, b, func(l deadletter.Letter) error {
 			sequences = append(sequences, l.Sequence)
-			return true
+			return nil
 		})
 		if err != nil {
 			return err
@@ -94,7 +88,7 @@ type redriven struct {
 func (c *cli) redriveOne(ctx context.Context, b *bus, f redriveFlags, sequence uint64) (redriven, error) {
 	act := deadletter.Redrive
 	if f.dryRun {
-		act = deadletter.Get
+		act = wouldRedrive
 	}
 	l, err := act(ctx, b.js, sequence)
 	result := redriven{Sequence: sequence, Subject: l.OriginalSubject, Reason: l.Reason, Redriven: err == nil && !f.dryRun}
@@ -103,6 +97,15 @@ func (c *cli) redriveOne(ctx context.Context, b *bus, f redriveFlags, sequence u
 		return result, nil
 	}
 	return result, err
+}
+
+// wouldRedrive is deadletter.Redrive without consequences.
+func wouldRedrive(ctx context.Context, js jetstream.JetStream, sequence uint64) (deadletter.Letter, error) {
+	l, err := deadletter.Get(ctx, js, sequence)
+	if err != nil {
+		return l, err
+	}
+	return l, l.Redrivable()
 }
 
 func (c *cli) showRedriven(r redriven) error {

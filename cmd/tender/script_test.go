@@ -36,6 +36,8 @@ import (
 //	end NAME SIGNAL CODE             signals a background program and wants this exit code
 //	newid VARIABLE                   sets a variable to a new payment id
 //	publish SUBJECT KEY BODY         publishes as any producer might; @FILE is a body in a file
+//	advise KIND SEQUENCE REASON      publishes what the server says of a command that it will not deliver again
+//	forget STREAM                    deletes a stream, as somebody might by mistake
 //	signal NAME SIGNAL               signals a background program
 //	sql STATEMENT                    does to the database what only its superuser can
 //	as ROLE                          connects the script's further programs as a role that has the password "secret"
@@ -49,7 +51,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "eventually": cmdEventually, "start": cmdStart, "until": cmdUntil, "end": cmdEnd,
 			"newid": cmdNewID, "publish": cmdPublish, "capture": cmdCapture, "sql": cmdSQL,
-			"as": cmdAs, "signal": cmdSignal,
+			"as": cmdAs, "signal": cmdSignal, "advise": cmdAdvise, "forget": cmdForget,
 		},
 	})
 }
@@ -286,4 +288,24 @@ func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s matches nothing in:\n%s", args[1], ts.ReadFile("stdout"))
 	}
 	ts.Setenv(args[0], groups[1])
+}
+
+func cmdAdvise(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 3, "advise KIND SEQUENCE REASON")
+	subject := "$JS.EVENT.ADVISORY.CONSUMER." + args[0] + "." + messages.StreamCommands + "." + messages.ConsumerWorkers
+	body := fmt.Sprintf(`{"timestamp":%q,"stream":%q,"consumer":%q,"stream_seq":%s,"deliveries":3,"reason":%q}`,
+		time.Now().UTC().Format(time.RFC3339Nano), messages.StreamCommands, messages.ConsumerWorkers, args[1], args[2])
+	cmdPublish(ts, false, []string{subject, "", body})
+}
+
+func cmdForget(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1, "forget STREAM")
+	nc, err := nats.Connect(ts.Getenv(config.EnvName("nats.url")))
+	ts.Check(err)
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	ts.Check(js.DeleteStream(ctx, args[0]))
 }
