@@ -126,3 +126,24 @@ func Unpark(ctx context.Context, db DBTX, orderingKey string) (int64, error) {
 	}
 	return n, nil
 }
+
+const unparkAllSQL = `
+WITH unparked AS (
+    UPDATE outbox SET parked_at = NULL, parked_reason = NULL
+    WHERE parked_at IS NOT NULL AND strpos(parked_reason, $1) > 0
+    RETURNING id
+)
+SELECT count(*), pg_notify('` + channel + `', '') FROM unparked`
+
+// UnparkAll is Unpark for every key that is parked for a reason with a text in it; "" is any reason.
+func UnparkAll(ctx context.Context, db DBTX, reason string) (int64, error) {
+	rows, err := db.Query(ctx, unparkAllSQL, reason)
+	if err != nil {
+		return 0, fmt.Errorf("unpark outbox rows: %w", err)
+	}
+	var n int64
+	if _, err = pgx.ForEachRow(rows, []any{&n, nil}, func() error { return nil }); err != nil {
+		return 0, fmt.Errorf("unpark outbox rows: %w", err)
+	}
+	return n, nil
+}

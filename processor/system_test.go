@@ -42,9 +42,13 @@ type system struct {
 	gateway gateway.Gateway
 	cfg     processor.WorkerConfig
 	streams messages.StreamOptions
-	log     *zap.Logger
-	logs    *observer.ObservedLogs
-	now     func() time.Time
+	// busDir is the folder of the bus; empty is one of its own.
+	busDir string
+	// stopRelay stops the relay that setup started.
+	stopRelay func()
+	log       *zap.Logger
+	logs      *observer.ObservedLogs
+	now       func() time.Time
 }
 
 // setup makes everything but the workers, which tests start with the configuration they want.
@@ -61,7 +65,7 @@ func setup(t *testing.T, options ...func(*system)) *system {
 	s.openStore()
 	s.openBus()
 	s.openSimulator()
-	s.run("relay", s.relay().Run)
+	s.stopRelay = s.run("relay", s.relay().Run)
 	s.run("scheduler", processor.NewScheduler(s.store, processor.SchedulerConfig{
 		PollInterval: 20 * time.Millisecond, Lease: 2 * time.Second,
 		SweepInterval: 100 * time.Millisecond, SweepAge: s.cfg.Policy.SentStale,
@@ -97,7 +101,11 @@ func (s *system) openStore() {
 
 func (s *system) openBus() {
 	s.t.Helper()
-	s.bus = harness.NATS(s.t)
+	s.bus = harness.NATS(s.t, func(o *harness.NATSOptions) {
+		if s.busDir != "" {
+			o.Dir = s.busDir
+		}
+	})
 	s.nc = s.bus.Connect(s.t, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	js, err := jetstream.New(s.nc)
 	if err != nil {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -17,54 +19,97 @@ func newOutbox(c *cli) *cobra.Command {
 		Short: "Look at events on their way from the database to the bus",
 		Long: `The outbox holds what was committed and is not on the bus yet: events, and the commands of timers. A relay publishes it in
 order; normally it is empty within milliseconds.`,
-		Example: "  tender outbox status\n  tender outbox unpark 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: `  tender outbox status
+  tender outbox unpark 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10
+  tender outbox republish --dry-run`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newOutboxStatus(c), newOutboxUnpark(c))
+	cmd.AddCommand(newOutboxStatus(c), newOutboxUnpark(c), newOutboxRepublish(c))
 	return cmd
 }
 
-// parkedShown is how many parked rows are listed.
-const parkedShown = 20
-
 func newOutboxStatus(c *cli) *cobra.Command {
-	return &cobra.Command{
+	var limit int
+	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "How much waits, since when, who publishes, and what is parked",
 		Long: `Status counts the messages that wait to be published. A message that cannot be published is parked, and what comes after it of
-the same payment waits behind it; other payments go on. tender outbox unpark lets a payment's messages go again.`,
-		Example: "  tender outbox status\n  tender outbox status --json | jq .waiting",
+the same payment waits behind it; other payments go on. tender outbox unpark lets a payment's messages go again.
+
+Who publishes is a session of PostgreSQL. Its name and address are shown to the role that it belongs to, and to members of
+pg_read_all_stats; others see the number of the backend.`,
+		Example: "  tender outbox status\n  tender outbox status --limit 0 --json | jq .parked_rows",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withDatabase(cmd.Context(), func(pool *pgxpool.Pool) error { return c.outboxStatus(cmd.Context(), pool) })
+			if limit < 0 {
+				return usageError("--limit must not be negative")
+			}
+			return c.withDatabase(cmd.Context(), func(pool *pgxpool.Pool) error { return c.outboxStatus(cmd.Context(), pool, limit) })
 		},
 	}
+	cmd.Flags().IntVar(&limit, "limit", 20, "parked messages to list at most, the oldest; 0 lists all")
+	return cmd
+}
+
+// unparkFlags say what to unpark beside a key.
+type unparkFlags struct {
+	all    bool
+	reason string
 }
 
 func newOutboxUnpark(c *cli) *cobra.Command {
-	return &cobra.Command{
-		Use:     "unpark KEY",
-		Short:   "Let the parked messages of a payment be published again",
-		Example: "  tender outbox unpark 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10",
-		Args:    cobra.ExactArgs(1),
+	var f unparkFlags
+	cmd := &cobra.Command{
+		Use:   "unpark {KEY | --all}",
+		Short: "Let the parked messages of a payment be published again",
+		Long: `Unpark lets parked messages be published again, and what waits behind them. What was in their way should have been put right
+before: a message that still cannot be published is parked again.`,
+		Example: `  tender outbox unpark 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10
+  tender outbox unpark --all --reason "maximum payload"`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.all != (len(args) == 0) || f.reason != "" && !f.all {
+				return usageError("name the key of a payment, or give --all, narrowed by --reason")
+			}
 			return c.withDatabase(cmd.Context(), func(pool *pgxpool.Pool) error {
-				n, err := outbox.Unpark(cmd.Context(), pool, args[0])
-				if err != nil {
-					return err
+				if f.all {
+					return c.unparkAll(cmd.Context(), pool, f.reason)
 				}
-				if n == 0 {
-					return noSuch("nothing is parked under %q", args[0])
-				}
-				if c.json {
-					return c.printJSON(map[string]any{"key": args[0], "unparked": n})
-				}
-				fmt.Fprintf(c.stdout, "unparked %d under %s\n", n, args[0])
-				return nil
+				return c.unpark(cmd.Context(), pool, args[0])
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&f.all, "all", false, "everything that is parked")
+	cmd.Flags().StringVar(&f.reason, "reason", "", "with --all: only what is parked for a reason with this `text` in it")
+	return cmd
+}
+
+func (c *cli) unpark(ctx context.Context, pool *pgxpool.Pool, key string) error {
+	n, err := outbox.Unpark(ctx, pool, key)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return noSuch("nothing is parked under %q", key)
+	}
+	if c.json {
+		return c.printJSON(map[string]any{"key": key, "unparked": n})
+	}
+	_, err = fmt.Fprintf(c.stdout, "unparked %d under %s\n", n, key)
+	return err
+}
+
+func (c *cli) unparkAll(ctx context.Context, pool *pgxpool.Pool, reason string) error {
+	n, err := outbox.UnparkAll(ctx, pool, reason)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return c.printJSON(map[string]any{"unparked": n})
+	}
+	_, err = fmt.Fprintf(c.stdout, "unparked %d\n", n)
+	return err
 }
 
 // outboxView shows the outbox to programs.
@@ -111,12 +156,12 @@ func newOutboxView(s outbox.Status, rows []outbox.ParkedRow) outboxView {
 	return v
 }
 
-func (c *cli) outboxStatus(ctx context.Context, pool *pgxpool.Pool) error {
+func (c *cli) outboxStatus(ctx context.Context, pool *pgxpool.Pool, limit int) error {
 	status, err := outbox.Inspect(ctx, pool)
 	if err != nil {
 		return err
 	}
-	parked, err := outbox.Parked(ctx, pool, 0, parkedShown)
+	parked, err := outbox.Parked(ctx, pool, 0, cmp.Or(limit, math.MaxInt32))
 	if err != nil {
 		return err
 	}
@@ -139,7 +184,13 @@ func (c *cli) outboxStatus(ctx context.Context, pool *pgxpool.Pool) error {
 	for _, r := range parked {
 		t.row(r.OrderingKey, r.Subject, moment(r.ParkedAt), fmt.Sprint(r.Behind), r.Reason)
 	}
-	return t.flush()
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if more := status.Parked - int64(len(parked)); more > 0 {
+		c.remark("%d more are parked: --limit 0 lists all", more)
+	}
+	return nil
 }
 
 // publishers names who owns the partitions.
@@ -161,6 +212,9 @@ func publishers(owners []outbox.Owner) string {
 			text += "; "
 		}
 		text += fmt.Sprintf("%s (%d of %d partitions)", name, partitions[name], outbox.Partitions)
+	}
+	if alone := outbox.Partitions - len(owners); alone > 0 {
+		text += fmt.Sprintf("; nobody (%d of %d partitions)", alone, outbox.Partitions)
 	}
 	return text
 }

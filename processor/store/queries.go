@@ -132,3 +132,12 @@ var writeCheckpointSQL string
 
 //go:embed queries/check_leaves.sql
 var checkLeavesSQL string
+
+//go:embed queries/republish_page.sql
+var republishPageSQL string
+
+//go:embed queries/republish_events.sql
+var republishEventsSQL string
+
+//go:embed queries/republish_lock.sql
+var republishLockSQL string

@@ -1,0 +1,248 @@
+package republish
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/outbox"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+const (
+	// pageSize is how many payments are in memory at once, with their histories.
+	pageSize = 200
+	// looksMax is how many payments are looked up on the bus at once.
+	looksMax = 16
+	// backlogMax is how many rows may wait in the outbox before more are added, so that live events don't wait for long.
+	backlogMax = 10_000
+	// backlogPoll is how often to look whether there is room.
+	backlogPoll = 100 * time.Millisecond
+	// leftMax is how many of the payments that were left are named.
+	leftMax = 100
+)
+
+// Parts are what Run works with. All are required.
+type Parts struct {
+	Store     *store.Store
+	JetStream jetstream.JetStream
+	// Outbox reads the state of the outbox.
+	Outbox func(context.Context) (outbox.Status, error)
+}
+
+// Options say what to publish again. The zero value publishes whatever the bus lacks.
+type Options struct {
+	store.PublishedRange
+	// All sends again what the bus holds, too.
+	All bool
+	// DryRun only counts.
+	DryRun bool
+	// Progress hears of every few hundred payments; nil if nobody listens.
+	Progress func(Report)
+}
+
+// Report is what a run did.
+type Report struct {
+	// Payments were looked at; Behind of them lack events on the bus, or have them in the wrong order.
+	Payments int64 `json:"payments"`
+	Behind   int64 `json:"payments_behind"`
+	// Missing are the events that were neither on the bus nor on their way.
+	Missing int64 `json:"events_missing"`
+	// Queued are the events that were put into the outbox; in a dry run those that would be.
+	Queued int64 `json:"events_queued"`
+	// NotInStore are messages on the bus that the history does not hold, or not with this body.
+	NotInStore int64 `json:"messages_not_in_store"`
+	// Left are the payments that were left for later, by reason; LeftPayments names some of them.
+	Left         map[Reason]int64 `json:"payments_left"`
+	LeftPayments []Left           `json:"left,omitempty"`
+}
+
+// Run compares the payments of a range with the bus, a page at a time, and puts what is missing into the outbox. It may be
+// interrupted and repeated, and run beside everything else. The report counts what was done also when it fails.
+func Run(ctx context.Context, parts Parts, o Options) (Report, error) {
+	r := &run{Parts: parts, Options: o, report: Report{Left: map[Reason]int64{}}}
+	if err := r.begin(ctx); err != nil {
+		return r.report, err
+	}
+	for after := uuid.Nil; ; {
+		page, err := r.Store.PublishedPage(ctx, r.PublishedRange, after, pageSize)
+		if err != nil || len(page) == 0 {
+			return r.report, err
+		}
+		if err := r.work(ctx, page); err != nil {
+			return r.report, err
+		}
+		if r.Progress != nil {
+			r.Progress(r.report)
+		}
+		after = page[len(page)-1].PaymentID
+	}
+}
+
+type run struct {
+	Parts
+	Options
+	window time.Duration
+	report Report
+}
+
+// begin learns from the stream how far back it reaches: what has aged is not missing.
+func (r *run) begin(ctx context.Context) error {
+	info, err := r.stream(ctx)
+	if err != nil {
+		return err
+	}
+	// A little more than the window, since the server clears what it remembers now and then.
+	r.window = info.Config.Duplicates + info.Config.Duplicates/10
+	if oldest := info.TimeStamp.Add(-info.Config.MaxAge); info.Config.MaxAge > 0 && r.Since.Before(oldest) {
+		r.Since = oldest
+	}
+	return nil
+}
+
+func (r *run) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
+	stream, err := r.JetStream.Stream(ctx, messages.StreamEvents)
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", messages.StreamEvents, err)
+	}
+	return stream.CachedInfo(), nil
+}
+
+// work takes one page of payments from the look at the bus to the outbox.
+func (r *run) work(ctx context.Context, page []store.Published) error {
+	found, err := r.look(ctx, page)
+	if err != nil {
+		return err
+	}
+	r.report.Payments += int64(len(page))
+	choice := choice{since: r.Since, until: r.Until, all: r.All}
+	var resends []store.Resend
+	again := map[uuid.UUID]int64{}
+	for i, p := range page {
+		r.report.NotInStore += foreign(p, found[i])
+		d := choice.decide(p, found[i])
+		r.report.Missing += d.missing
+		if d.from != 0 {
+			r.report.Behind++
+		}
+		switch {
+		case d.reason != "":
+			r.leave(p.PaymentID, d.reason)
+		case d.from != 0:
+			resends = append(resends, store.Resend{Published: p, From: d.from})
+			again[p.PaymentID] = d.again
+		}
+	}
+	return r.send(ctx, resends, again)
+}
+
+// send puts events into the outbox once there is room.
+func (r *run) send(ctx context.Context, resends []store.Resend, again map[uuid.UUID]int64) error {
+	if len(resends) == 0 {
+		return nil
+	}
+	var refused map[uuid.UUID]store.Refused
+	if !r.DryRun {
+		if err := r.awaitRoom(ctx); err != nil {
+			return err
+		}
+		var err error
+		if refused, err = r.Store.Republish(ctx, resends); err != nil {
+			return err
+		}
+	}
+	for paymentID, events := range again {
+		if reason, left := refused[paymentID]; left {
+			r.leave(paymentID, Reason(reason))
+			continue
+		}
+		r.report.Queued += events
+	}
+	return nil
+}
+
+func (r *run) leave(paymentID uuid.UUID, reason Reason) {
+	r.report.Left[reason]++
+	if len(r.report.LeftPayments) < leftMax {
+		r.report.LeftPayments = append(r.report.LeftPayments, Left{paymentID, reason})
+	}
+}
+
+// awaitRoom waits while a relay has enough to do. Without a relay nothing would make room, and nobody is kept waiting.
+func (r *run) awaitRoom(ctx context.Context) error {
+	for {
+		status, err := r.Outbox(ctx)
+		if err != nil || len(status.Owners) == 0 || status.Waiting < backlogMax {
+			return err
+		}
+		timer := time.NewTimer(backlogPoll)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// look reads what the bus holds of each payment, several at a time.
+func (r *run) look(ctx context.Context, page []store.Published) ([][]onBus, error) {
+	info, err := r.stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, errs := make([][]onBus, len(page)), make([]error, len(page))
+	var looking sync.WaitGroup
+	free := make(chan struct{}, looksMax)
+	for i := range page {
+		free <- struct{}{}
+		looking.Go(func() {
+			defer func() { <-free }()
+			found[i], errs[i] = r.lookAt(ctx, page[i], info.TimeStamp.Add(-r.window))
+		})
+	}
+	looking.Wait()
+	return found, errors.Join(errs...)
+}
+
+func (r *run) lookAt(ctx context.Context, p store.Published, recentFrom time.Time) ([]onBus, error) {
+	filter, err := messages.PaymentEventFilter(p.Tenant, p.PaymentID)
+	if err != nil {
+		return nil, fmt.Errorf("look for payment %s on the bus: %w", p.PaymentID, err)
+	}
+	var found []onBus
+	from := messages.ScanFrom{Stream: messages.StreamEvents, Subject: filter}
+	err = messages.Scan(ctx, r.JetStream, from, func(msg *jetstream.RawStreamMsg) bool {
+		found = append(found, onBus{
+			id: msg.Header.Get(messages.HeaderMessageID), recent: msg.Time.After(recentFrom), body: msg.Data,
+		})
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for payment %s on the bus: %w", p.PaymentID, err)
+	}
+	return found, nil
+}
+
+// foreign counts messages that are not the payment's events. One that the history did not hold a moment ago may just have been
+// committed, if it is new on the bus, too.
+func foreign(p store.Published, found []onBus) (n int64) {
+	events := make(map[string]*store.PublishedEvent, len(p.Events))
+	for i := range p.Events {
+		events[p.Events[i].Message.ID] = &p.Events[i]
+	}
+	for _, m := range found {
+		e, known := events[m.id]
+		if known && !bytes.Equal(e.Message.Payload, m.body) || !known && !m.recent && p.Unreadable == nil {
+			n++
+		}
+	}
+	return n
+}
