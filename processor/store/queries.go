@@ -8,6 +8,10 @@ const (
 	beginSQL    = "begin"
 	commitSQL   = "commit"
 	rollbackSQL = "rollback"
+	// oneMomentSQL comes first in a transaction that is to see one moment only.
+	oneMomentSQL = "set transaction isolation level repeatable read read only"
+	// unhurriedSQL is for statements that read whole tables, and for a transaction that waits for something else meanwhile.
+	unhurriedSQL = "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0"
 )
 
 //go:embed queries/settings.sql
@@ -141,3 +145,20 @@ var republishEventsSQL string
 
 //go:embed queries/republish_lock.sql
 var republishLockSQL string
+//go:embed queries/audit_match.sql
+var auditMatchSQL string
+
+//go:embed queries/audit_waiting.sql
+var auditWaitingSQL string
+
+//go:embed queries/audit_committed.sql
+var auditCommittedSQL string
+
+//go:embed queries/audit_states.sql
+var auditStatesSQL string
+
+//go:embed queries/audit_claims.sql
+var auditClaimsSQL string
+
+//go:embed queries/audit_unfinished.sql
+var auditUnfinishedSQL string

@@ -1,0 +1,293 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+// BusOptions tunes Bus. Zero values mean the defaults.
+type BusOptions struct {
+	// Workers is how many lookups in the database run at once; 0 means 2. Each takes a connection.
+	Workers int
+	// FindingsMax bounds Report.Findings; 0 means 100. All violations are counted whatever it is.
+	FindingsMax int
+	// Progress is called now and then, by one goroutine at a time, with the messages read and in all. May be nil.
+	Progress func(done, total int64)
+}
+
+// BusReport is the result of Bus.
+type BusReport struct {
+	Report
+	// Messages is how many messages were read, Repeated how many of them were there before, which is allowed.
+	Messages int64 `json:"messages"`
+	Repeated int64 `json:"repeated"`
+	// Committed is how many events belong on the bus, Waiting how many events were in the outbox.
+	Committed int64 `json:"committed"`
+	Waiting   int64 `json:"waiting"`
+	// Since is the time from which events are held against the bus; zero means all. What is older may have aged there.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// Bus holds the stream of events against the history: what is on the bus is in the history, byte for byte and under the right
+// subject, headers and id; what is committed is on the bus or waits in the outbox; and the events of a payment came in order.
+// An event that comes again is counted; if it comes with another body, that is a violation.
+//
+// It may run while payments are processed. Its memory is about forty bytes for each payment, and sixteen for each
+// event that waits in the outbox. The pool must allow Workers+1 connections.
+//
+// An error means that the comparison could not be completed, not that something is wrong.
+func Bus(ctx context.Context, db store.DB, js jetstream.JetStream, o BusOptions) (BusReport, error) {
+	if o.Workers == 0 {
+		o.Workers = 2
+	}
+	if o.Progress == nil {
+		o.Progress = func(int64, int64) {}
+	}
+	a := &busAudit{
+		db: db, options: o, tally: newTally(o.FindingsMax), seen: newSightings(), batches: make(chan []message, o.Workers),
+	}
+	err := a.run(ctx, js)
+	a.report.Report = a.tally.result()
+	if err != nil {
+		return a.report, fmt.Errorf("compare the bus with the history: %w", err)
+	}
+	return a.report, nil
+}
+
+// busAudit is one run of Bus.
+type busAudit struct {
+	db      store.DB
+	options BusOptions
+	tally   *tally
+	report  BusReport
+	stream  jetstream.Stream
+	seen    *sightings
+	batch   []message
+	batches chan []message
+}
+
+// batchMax is how many messages are looked up in one statement.
+const batchMax = 4096
+
+func (a *busAudit) run(ctx context.Context, js jetstream.JetStream) error {
+	var err error
+	if a.stream, err = js.Stream(ctx, messages.StreamEvents); err != nil {
+		return fmt.Errorf("open stream %s: %w", messages.StreamEvents, err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var working sync.WaitGroup
+	for range a.options.Workers {
+		working.Go(func() {
+			if err := a.matchBatches(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	err = a.compare(ctx)
+	close(a.batches)
+	working.Wait()
+	return firstCause(ctx, err)
+}
+
+// firstCause is why things ended: what ended the context, if something did, rather than what that led to.
+func firstCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// compare reads the stream to its end, then looks at the database, then reads what has come since. So an event that was
+// committed and no longer in the outbox at that moment must be among what was read, and the database is held to one
+// moment for no longer than the last part takes.
+func (a *busAudit) compare(ctx context.Context) error {
+	info, err := a.stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("look at stream %s: %w", messages.StreamEvents, err)
+	}
+	a.report.Since = agedBefore(info)
+	reading, err := openReading(ctx, a.stream)
+	if err != nil {
+		return err
+	}
+	defer reading.stop()
+	if err := a.readTo(ctx, reading, info.State); err != nil {
+		return err
+	}
+	waiting := map[eventKey]struct{}{}
+	return store.AtOneMoment(ctx, a.db, func(now *store.Moment) error {
+		if err := now.Waiting(ctx, func(paymentID uuid.UUID, version int64) {
+			waiting[eventKey{paymentID, version}] = struct{}{}
+		}); err != nil {
+			return err
+		}
+		a.report.Waiting = int64(len(waiting))
+		info, err := a.stream.Info(ctx)
+		if err != nil {
+			return fmt.Errorf("look at stream %s: %w", messages.StreamEvents, err)
+		}
+		if err := a.readTo(ctx, reading, info.State); err != nil {
+			return err
+		}
+		return a.findMissing(ctx, now, waiting)
+	})
+}
+
+func (a *busAudit) findMissing(ctx context.Context, now *store.Moment, waiting map[eventKey]struct{}) error {
+	err := now.Committed(ctx, a.report.Since, func(paymentID uuid.UUID, version int64) {
+		a.report.Committed++
+		if a.seen.has(paymentID, version) {
+			return
+		}
+		if _, waits := waiting[eventKey{paymentID, version}]; !waits {
+			a.tally.found(Published, paymentID, "event %d is neither on the bus nor in the outbox", version)
+		}
+	})
+	a.tally.checked(Published, a.report.Committed)
+	return err
+}
+
+// clockSkewMax is how far the clocks of workers and of the NATS servers may be apart.
+const clockSkewMax = time.Minute
+
+// agedBefore is the time from which everything that happened must still be on the bus; zero if nothing has aged there.
+// An event is published after it occurred, so what occurred after the oldest message was stored came later.
+func agedBefore(info *jetstream.StreamInfo) time.Time {
+	state := info.State
+	switch {
+	case info.Config.MaxAge == 0 || state.FirstSeq <= 1:
+		return time.Time{}
+	case state.Msgs == 0:
+		return info.TimeStamp
+	default:
+		return state.FirstTime.Add(clockSkewMax)
+	}
+}
+
+// readTo reads on until all that the stream held at that state has been read.
+func (a *busAudit) readTo(ctx context.Context, r *reading, state jetstream.StreamState) error {
+	total := max(a.report.Messages, int64(state.Msgs)) //nolint:gosec // G115: a count of messages
+	for state.Msgs > 0 && r.sequence < state.LastSeq {
+		m, err := r.next()
+		if errors.Is(err, errSilent) {
+			if state, err = a.left(ctx, state); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return firstCause(ctx, err)
+		}
+		a.take(m)
+		if len(a.batch) == batchMax {
+			if err := a.handOver(ctx); err != nil {
+				return err
+			}
+			a.options.Progress(a.report.Messages, total)
+		}
+	}
+	if err := a.handOver(ctx); err != nil {
+		return err
+	}
+	a.options.Progress(a.report.Messages, total)
+	return nil
+}
+
+// left is what is left to read of a state when nothing comes: nothing, if the last of it has aged since.
+func (a *busAudit) left(ctx context.Context, state jetstream.StreamState) (jetstream.StreamState, error) {
+	info, err := a.stream.Info(ctx)
+	if err != nil {
+		return state, fmt.Errorf("look at stream %s: %w", messages.StreamEvents, err)
+	}
+	if info.State.FirstSeq > state.LastSeq {
+		state.Msgs = 0
+	}
+	return state, nil
+}
+
+// take notes what has to be noted in the order of the stream.
+func (a *busAudit) take(m message) {
+	a.report.Messages++
+	a.batch = append(a.batch, m)
+	if m.problem != "" {
+		return
+	}
+	first, after := a.seen.see(m.paymentID, m.version)
+	if !first {
+		a.report.Repeated++
+		return
+	}
+	a.tally.checked(BusOrder, 1)
+	if after > 0 && a.report.Since.IsZero() { // Else an earlier one may have aged, and this be its repetition.
+		a.tally.found(BusOrder, m.paymentID, "event %d came after event %d, at %d in the stream", m.version, after, m.sequence)
+	}
+}
+
+func (a *busAudit) handOver(ctx context.Context) error {
+	if len(a.batch) == 0 {
+		return nil
+	}
+	select {
+	case a.batches <- a.batch:
+		a.batch = make([]message, 0, batchMax)
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// matchBatches looks batches up until there are no more.
+func (a *busAudit) matchBatches(ctx context.Context) error {
+	for batch := range a.batches {
+		if err := a.match(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *busAudit) match(ctx context.Context, batch []message) error {
+	a.tally.checked(BusMatchesHistory, int64(len(batch)))
+	refs := make([]store.EventRef, 0, len(batch))
+	asked := make([]*message, 0, len(batch))
+	for i := range batch {
+		m := &batch[i]
+		if m.problem == "" {
+			refs, asked = append(refs, m.ref()), append(asked, m)
+			m.problem = m.misfit()
+		}
+		if m.problem != "" {
+			a.tally.found(BusMatchesHistory, m.paymentID, "message %d: %s", m.sequence, m.problem)
+		}
+	}
+	mismatches, err := store.MatchEvents(ctx, a.db, refs)
+	if err != nil {
+		return err
+	}
+	for _, mismatch := range mismatches {
+		m := asked[mismatch.Index]
+		a.tally.found(BusMatchesHistory, m.paymentID, "message %d, event %d: %s", m.sequence, m.version, explain(mismatch))
+	}
+	return nil
+}
+
+func explain(m store.EventMismatch) string {
+	switch {
+	case !m.Found:
+		return "the history has no such event"
+	case !m.SameBody:
+		return "its body is not that of the event"
+	default:
+		return "its traceparent is not that of the event"
+	}
+}

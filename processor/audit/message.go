@@ -1,0 +1,139 @@
+package audit
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+// reading reads a stream from its first message, in order.
+type reading struct {
+	iterator jetstream.MessagesContext
+	// sequence is that of the message read last.
+	sequence uint64
+	// release ends the watch over the context.
+	release func() bool
+}
+
+// openReading begins to read; the reading ends with its context.
+func openReading(ctx context.Context, stream jetstream.Stream) (*reading, error) {
+	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		return nil, fmt.Errorf("read stream %s: %w", messages.StreamEvents, err)
+	}
+	iterator, err := consumer.Messages(jetstream.PullMaxMessages(batchMax))
+	if err != nil {
+		return nil, fmt.Errorf("read stream %s: %w", messages.StreamEvents, err)
+	}
+	return &reading{iterator: iterator, release: context.AfterFunc(ctx, iterator.Stop)}, nil
+}
+
+func (r *reading) stop() {
+	r.release()
+	r.iterator.Stop()
+}
+
+// errSilent says that no message came for a while.
+var errSilent = errors.New("no message came")
+
+// silenceMax is how long to wait for the next message before looking whether there is one.
+const silenceMax = 5 * time.Second
+
+func (r *reading) next() (message, error) {
+	msg, err := r.iterator.Next(jetstream.NextMaxWait(silenceMax))
+	if errors.Is(err, nats.ErrTimeout) {
+		return message{}, errSilent
+	}
+	if err != nil {
+		return message{}, fmt.Errorf("read stream %s after message %d: %w", messages.StreamEvents, r.sequence, err)
+	}
+	meta, err := msg.Metadata()
+	if err != nil {
+		return message{}, fmt.Errorf("read stream %s after message %d: %w", messages.StreamEvents, r.sequence, err)
+	}
+	r.sequence = meta.Sequence.Stream
+	return newMessage(r.sequence, msg), nil
+}
+
+// message is one message of the stream of events.
+type message struct {
+	sequence uint64
+	subject  string
+	header   nats.Header
+	body     []byte
+	// paymentID and version are those of its message id.
+	paymentID uuid.UUID
+	version   int64
+	// problem is what is wrong with it, "" if nothing was found yet.
+	problem string
+}
+
+func newMessage(sequence uint64, msg jetstream.Msg) message {
+	m := message{sequence: sequence, subject: msg.Subject(), header: msg.Headers(), body: msg.Data()}
+	paymentID, version, ok := strings.Cut(m.header.Get(messages.HeaderMessageID), ":")
+	var errID, errVersion error
+	m.paymentID, errID = uuid.Parse(paymentID)
+	m.version, errVersion = strconv.ParseInt(version, 10, 64)
+	if !ok || errID != nil || errVersion != nil || m.version < 1 {
+		m.problem = "its message id is not that of an event"
+	}
+	return m
+}
+
+func (m *message) ref() store.EventRef {
+	return store.EventRef{
+		PaymentID: m.paymentID, Version: m.version, BodyHash: sha256.Sum256(m.body),
+		Traceparent: m.header.Get(messages.HeaderTraceparent),
+	}
+}
+
+// common is what the body of every event says; see messages.EncodeEventBody.
+type common struct {
+	PaymentID  uuid.UUID          `json:"payment_id"`
+	Tenant     string             `json:"tenant"`
+	Version    int64              `json:"version"`
+	Type       messages.EventType `json:"type"`
+	OccurredAt string             `json:"occurred_at"`
+}
+
+// misfit says what of the subject and the headers does not fit the body, "" if all does.
+func (m *message) misfit() string {
+	var body common
+	if err := json.Unmarshal(m.body, &body); err != nil {
+		return "its body is not an event's"
+	}
+	messageID := body.PaymentID.String() + ":" + strconv.FormatInt(body.Version, 10)
+	if !body.Type.Published() {
+		return "events of type " + string(body.Type) + " are not published"
+	}
+	tenant, eventType, paymentID, err := messages.ParseEventSubject(m.subject)
+	if err != nil || tenant != body.Tenant || eventType != body.Type || paymentID != body.PaymentID {
+		return "its subject " + m.subject + " is not that of its event"
+	}
+	for _, h := range [...]struct{ name, want string }{
+		{messages.HeaderMessageID, messageID},
+		{messages.HeaderCESpecVersion, "1.0"},
+		{messages.HeaderCEID, messageID},
+		{messages.HeaderCEType, "tender." + string(body.Type) + ".v1"},
+		{messages.HeaderCESubject, body.PaymentID.String()},
+		{messages.HeaderCETime, body.OccurredAt},
+		{messages.HeaderContentType, "application/json"},
+	} {
+		if m.header.Get(h.name) != h.want {
+			return "its header " + h.name + " is not that of its event"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,1 @@
+SELECT p.payment_id, p.state FROM payments p
