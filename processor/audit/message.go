@@ -88,6 +88,7 @@ func newMessage(sequence uint64, msg jetstream.Msg) message {
 	m.version, errVersion = strconv.ParseInt(version, 10, 64)
 	if !ok || errID != nil || errVersion != nil || m.version < 1 {
 		m.problem = "its message id is not that of an event"
+		_, _, m.paymentID, _ = messages.ParseEventSubject(m.subject) // As far as it says; the finding is about the id.
 	}
 	return m
 }

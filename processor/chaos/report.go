@@ -1,0 +1,137 @@
+package chaos
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Injection is something that was broken, and what came of breaking it.
+type Injection struct {
+	At      time.Time `json:"at"`
+	Name    string    `json:"name"`
+	Detail  string    `json:"detail,omitempty"`
+	Outcome string    `json:"outcome,omitempty"`
+}
+
+// Report is everything about one run, for a person and for programs.
+type Report struct {
+	Seed    uint64    `json:"seed"`
+	Tenants []string  `json:"tenants"`
+	Began   time.Time `json:"began"`
+	Ended   time.Time `json:"ended"`
+	// Command is what to run for the same run again.
+	Command string `json:"command"`
+	// Record is where the client's record is.
+	Record     string      `json:"record,omitempty"`
+	Injections []Injection `json:"injections"`
+	Drain      *Drain      `json:"drain,omitempty"`
+	Verdict    Verdict     `json:"verdict"`
+}
+
+// JSON writes the report as one JSON object.
+func (r *Report) JSON(to io.Writer) error {
+	if err := json.NewEncoder(to).Encode(r); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// Text writes the report for a person: what was broken, what was checked, how much there was, and the verdict last.
+func (r *Report) Text(to io.Writer) error {
+	var text strings.Builder
+	r.injections(&text)
+	r.checks(&text)
+	r.figures(&text)
+	r.verdict(&text)
+	if _, err := io.WriteString(to, text.String()); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// table writes rows whose columns line up.
+func table(text *strings.Builder, rows ...[]string) {
+	w := tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	_ = w.Flush() // A strings.Builder takes everything.
+}
+
+func (r *Report) injections(text *strings.Builder) {
+	fmt.Fprintf(text, "What was broken, in %s\n\n", r.Ended.Sub(r.Began).Round(time.Second))
+	rows := [][]string{{"AT", "WHAT", "DETAIL", "OUTCOME"}}
+	for _, i := range r.Injections {
+		rows = append(rows, []string{"+" + i.At.Sub(r.Began).Round(100*time.Millisecond).String(), i.Name, i.Detail, i.Outcome})
+	}
+	if len(r.Injections) == 0 {
+		text.WriteString("nothing\n")
+		return
+	}
+	table(text, rows...)
+}
+
+func (r *Report) checks(text *strings.Builder) {
+	text.WriteString("\nWhat was checked\n\n")
+	rows := [][]string{{"ITEM", "CHECKED", "VIOLATED"}}
+	for _, item := range r.Verdict.Items {
+		rows = append(rows, []string{string(item.Name), fmt.Sprint(item.Checked), fmt.Sprint(item.Violated)})
+	}
+	table(text, rows...)
+	for _, item := range r.Verdict.Items {
+		for _, f := range item.Findings {
+			fmt.Fprintf(text, "\n%s (%s), payment %s:\n  %s\n", item.Name, f.Invariant, f.PaymentID, f.Detail)
+		}
+		if hidden := item.Violated - int64(len(item.Findings)); hidden > 0 && len(item.Findings) > 0 {
+			fmt.Fprintf(text, "\n%s: and %d more\n", item.Name, hidden)
+		}
+	}
+}
+
+func (r *Report) figures(text *strings.Builder) {
+	f := &r.Verdict.Figures
+	text.WriteString("\nFigures\n\n")
+	count := func(n int64) string { return fmt.Sprint(n) }
+	table(text,
+		[]string{"messages published", count(f.Published), fmt.Sprintf("%d acknowledged, %d published again for want of it", f.Acknowledged, f.Retries)},
+		[]string{"duplicates", count(f.DuplicatesOnBus + f.DuplicatesAbsorbed), fmt.Sprintf("%d known to JetStream, %d to Tender", f.DuplicatesOnBus, f.DuplicatesAbsorbed)},
+		[]string{"commands decided", count(f.Accepted + f.Rejected), fmt.Sprintf("%d accepted, %d rejected", f.Accepted, f.Rejected)},
+		[]string{"dead letters", count(f.DeadLetters), ""},
+		[]string{"redeliveries", count(f.Redeliveries), ""},
+		[]string{"payments", count(f.Payments), fmt.Sprintf("%d wait for a person", f.InReview)},
+		[]string{"events", count(f.Events), fmt.Sprintf("%d messages on the bus, %d repeated; %d seen by the client", f.EventsOnBus, f.EventsRepeated, f.EventsSeen)},
+		[]string{"operations", count(f.Operations), fmt.Sprintf("%d calls to gateways, %d effects", f.GatewayCalls, f.GatewayEffects)},
+	)
+	if r.Drain != nil {
+		word := "at rest after"
+		if !r.Drain.Done {
+			word = "not at rest after"
+		}
+		fmt.Fprintf(text, "\n%s %s\n", word, r.Drain.Took.Round(time.Millisecond))
+	}
+}
+
+func (r *Report) verdict(text *strings.Builder) {
+	fmt.Fprintf(text, "\nseed %d", r.Seed)
+	if r.Command != "" {
+		fmt.Fprintf(text, "; the same again: %s", r.Command)
+	}
+	if r.Record != "" {
+		fmt.Fprintf(text, "\nthe client's record is in %s", r.Record)
+	}
+	var broken []string
+	for _, item := range r.Verdict.Items {
+		if item.Violated > 0 {
+			broken = append(broken, fmt.Sprintf("%s (%d)", item.Name, item.Violated))
+		}
+	}
+	if r.Verdict.OK {
+		text.WriteString("\neverything holds\n")
+		return
+	}
+	fmt.Fprintf(text, "\nVIOLATED: %s\n", strings.Join(broken, ", "))
+}
