@@ -41,7 +41,7 @@ type BusReport struct {
 // subject, headers and id; what is committed is on the bus or waits in the outbox; and the events of a payment came in order.
 // An event that comes again is counted; if it comes with another body, that is a violation.
 //
-// It may run while payments are processed. Its memory is about forty bytes for each payment, and sixteen for each
+// It may run while payments are processed. Its memory is 30 to 60 bytes for each payment, and as much for each
 // event that waits in the outbox. The pool must allow Workers+1 connections.
 //
 // An error means that the comparison could not be completed, not that something is wrong.

@@ -9,7 +9,8 @@ import (
 // denseVersions is how many versions of a payment are kept as bits; hardly any payment has more.
 const denseVersions = 64
 
-// sightings are the events that were seen on the bus: for each payment a set of versions in 64 bits, about forty bytes in all.
+// sightings are the events that were seen on the bus: for each payment a set of versions in 64 bits. A payment takes 30 to
+// 60 bytes, as the map grows in steps.
 type sightings struct {
 	dense map[uuid.UUID]uint64
 	// sparse holds the versions beyond those, and latest the highest of each payment that has any.

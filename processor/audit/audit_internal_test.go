@@ -1,0 +1,196 @@
+package audit
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/payment"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+// The bits say the same as a plain set would.
+func TestSightings(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		seen, model, latest := newSightings(), map[eventKey]bool{}, map[uuid.UUID]int64{}
+		for range rapid.IntRange(1, 60).Draw(t, "events") {
+			paymentID := uuid.UUID{15: byte(rapid.IntRange(0, 2).Draw(t, "payment"))}
+			version := rapid.OneOf(rapid.Int64Range(1, 6), rapid.Int64Range(60, 70), rapid.Int64Range(1, 1<<62)).Draw(t, "version")
+			key := eventKey{paymentID, version}
+			first, after := seen.see(paymentID, version)
+			wantAfter := int64(0)
+			if !model[key] && latest[paymentID] > version {
+				wantAfter = latest[paymentID]
+			}
+			if first == model[key] || after != wantAfter || !seen.has(paymentID, version) {
+				t.Fatalf("event %d: first %t after %d, want first %t after %d", version, first, after, !model[key], wantAfter)
+			}
+			model[key], latest[paymentID] = true, max(latest[paymentID], version)
+		}
+	})
+}
+
+// books of one payment of 100, captured in two parts, with a refund; each row changes something.
+func TestGatewaysCompared(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		change func(*payment.Payment, map[string]sim.Snapshot)
+		want   store.Invariant
+		says   string
+	}{
+		"all agree": {func(*payment.Payment, map[string]sim.Snapshot) {}, "", ""},
+		"no record of an effect": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+			l["a"].Entries[2].OperationID = "stray"
+		}, GatewayRecorded, "stray took effect at a and is not recorded"},
+		"recorded elsewhere": {func(p *payment.Payment, _ map[string]sim.Snapshot) {
+			p.Operations[1].Gateway = "b"
+		}, GatewayRecorded, "took effect at a and is recorded at b"},
+		"another currency": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+			l["a"].Entries[0].Currency = "USD"
+		}, GatewayRecorded, "in USD of acme at a"},
+		"twice": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+			l["b"] = sim.Snapshot{Entries: []sim.Entry{l["a"].Entries[1]}}
+		}, GatewayOnce, "took effect 2 times"},
+		"authorized at two": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+			l["b"] = sim.Snapshot{Entries: []sim.Entry{l["a"].Entries[0]}}
+		}, GatewayOnce, "more than one gateway"},
+		"another amount": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+			l["a"].Entries[1].CapturedMinor = 59
+		}, LedgerComplete, "is recorded for 60 and is in the ledger for 59"},
+		"less than is said": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+			l["a"].Entries[1].CapturedMinor = 59
+		}, GatewaySums, "captured is recorded as 60 with 0 open, and is 59 in the ledgers"},
+		"more than is reserved": {func(p *payment.Payment, l map[string]sim.Snapshot) {
+			p.Operations[1].Status, p.CapturedMinor, p.Operations[1].AmountMinor = payment.OperationUnknown, 0, 30
+			l["a"].Entries[2].RefundedMinor, p.RefundedMinor = 25, 25
+		}, GatewaySums, "captured is recorded as 0 with 30 open, and is 60 in the ledgers"},
+		"unknown, and done": {func(p *payment.Payment, _ map[string]sim.Snapshot) {
+			p.Operations[1].Status, p.CapturedMinor = payment.OperationUnknown, 0
+		}, "", ""},
+		"unknown, and not done": {func(p *payment.Payment, l map[string]sim.Snapshot) {
+			p.Operations[1].Status, p.CapturedMinor, p.RefundedMinor = payment.OperationUnknown, 0, 0
+			p.Operations = p.Operations[:2]
+			l["a"] = sim.Snapshot{Entries: l["a"].Entries[:1]}
+		}, "", ""},
+		"contradicted": {func(p *payment.Payment, l map[string]sim.Snapshot) {
+			p.Operations[1].Contradicted = true
+			l["a"] = sim.Snapshot{Entries: append(l["a"].Entries, reversal(l["a"].Entries[1], 10))}
+		}, "", ""},
+		"failed, and done": {func(p *payment.Payment, _ map[string]sim.Snapshot) {
+			p.Operations[2].Status, p.RefundedMinor = payment.OperationFailed, 0
+		}, UnknownIsNotFailed, "is recorded as failed and moved 25 at a"},
+		"failed after all": {func(p *payment.Payment, l map[string]sim.Snapshot) {
+			p.Operations[2].Status, p.Operations[2].ReversedMinor, p.RefundedMinor = payment.OperationFailed, 25, 0
+			l["a"] = sim.Snapshot{Entries: append(l["a"].Entries, reversal(l["a"].Entries[2], 25))}
+		}, "", ""},
+		"reversal not recorded": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+			l["a"] = sim.Snapshot{Entries: append(l["a"].Entries, reversal(l["a"].Entries[1], 10))}
+		}, GatewaySums, "captured is recorded as 60 with 0 open, and is 50 in the ledgers"},
+		"reversal on its way": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+			late := reversal(l["a"].Entries[1], 10)
+			late.At = lately
+			l["a"] = sim.Snapshot{Entries: append(l["a"].Entries, late)}
+		}, "", ""},
+		"refunded too much": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+			l["a"].Entries[2].RefundedMinor = 61
+		}, GatewayLimits, "refunded 61 of the 60"},
+		"captured too much": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+			l["a"].Entries[1].CapturedMinor = 101
+		}, GatewayLimits, "captured 101"},
+		"authorized too much": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+			l["a"].Entries[0].AuthorizedMinor = 101
+		}, GatewayLimits, "authorized 101 of 100"},
+		"unknown elsewhere": {func(p *payment.Payment, _ map[string]sim.Snapshot) {
+			p.Operations[0].Status = payment.OperationUnknown
+			p.Operations = append(p.Operations, payment.Operation{
+				ID: "4", Kind: messages.OperationAuthorize, Gateway: "b", Status: payment.OperationSent, AmountMinor: 100,
+			})
+		}, UnknownIsNotFailed, "authorization 1 at a is unknown, and 4 was made at b"},
+		"challenged": {func(p *payment.Payment, l map[string]sim.Snapshot) {
+			p.Operations = append(p.Operations, payment.Operation{
+				ID: "4", Kind: messages.OperationConfirm, Gateway: "a", Status: payment.OperationSucceeded, AmountMinor: 100,
+			})
+			l["a"].Entries[0].OperationID, l["a"].Entries[0].Kind = "4", messages.OperationConfirm
+		}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, ledgers := sample()
+			row.change(p, ledgers)
+			a := &gatewayAudit{tally: newTally(0), books: merge(ledgers, ledgers, lately)}
+			a.compare(p, a.books[p.ID])
+			got := a.result()
+			if row.want == "" && !got.Clean() {
+				t.Errorf("found %+v, want nothing", got.Findings)
+			}
+			if row.want == "" {
+				return
+			}
+			for _, f := range got.Findings {
+				if f.Invariant == row.want && strings.Contains(f.Detail, row.says) {
+					return
+				}
+			}
+			t.Errorf("found %+v, want %s: …%s…", got.Findings, row.want, row.says)
+		})
+	}
+}
+
+// lately is the time from which a reversal may still be on its way.
+var lately = time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+
+func sample() (*payment.Payment, map[string]sim.Snapshot) {
+	id := uuid.UUID{15: 1}
+	p := &payment.Payment{
+		ID: id, Tenant: "acme", AmountMinor: 100, Currency: "EUR", CaptureMethod: messages.CaptureManualMultiple,
+		AuthorizedMinor: 100, CapturedMinor: 60, RefundedMinor: 25, Gateway: "a",
+		Operations: []payment.Operation{
+			{ID: "1", Kind: messages.OperationAuthorize, Gateway: "a", Status: payment.OperationSucceeded, AmountMinor: 100},
+			{ID: "2", Kind: messages.OperationCapture, Gateway: "a", Status: payment.OperationSucceeded, AmountMinor: 60},
+			{ID: "3", Kind: messages.OperationRefund, Gateway: "a", Status: payment.OperationSucceeded, AmountMinor: 25},
+		},
+	}
+	entry := sim.Entry{Tenant: "acme", PaymentID: id, Currency: "EUR", At: lately.Add(-time.Hour)}
+	authorized, captured, refunded := entry, entry, entry
+	authorized.OperationID, authorized.Kind, authorized.AuthorizedMinor = "1", messages.OperationAuthorize, 100
+	captured.OperationID, captured.Kind, captured.CapturedMinor = "2", messages.OperationCapture, 60
+	refunded.OperationID, refunded.Kind, refunded.RefundedMinor = "3", messages.OperationRefund, 25
+	return p, map[string]sim.Snapshot{"a": {Entries: []sim.Entry{authorized, captured, refunded}}}
+}
+
+func reversal(of sim.Entry, amount int64) sim.Entry {
+	of.Reversal = true
+	if of.Kind == messages.OperationRefund {
+		of.RefundedMinor = -amount
+		return of
+	}
+	of.CapturedMinor, of.ReleasedMinor = -amount, amount
+	return of
+}
+
+// BenchmarkSightings says how much memory a payment takes.
+func BenchmarkSightings(b *testing.B) {
+	const payments = 1_000_000
+	var before, after runtime.MemStats
+	for b.Loop() {
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		seen := newSightings()
+		for i := range payments {
+			paymentID := uuid.UUID{0: byte(i), 1: byte(i >> 8), 2: byte(i >> 16)}
+			seen.see(paymentID, 1)
+			seen.see(paymentID, 3)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		runtime.KeepAlive(seen)
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/payments, "B/payment")
+}
