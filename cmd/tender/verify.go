@@ -57,7 +57,7 @@ func (c *cli) verify(ctx context.Context, pool *pgxpool.Pool, o store.CheckOptio
 	}
 	onTerminal := !c.quiet && fancy(c.stderr, c.environ)
 	if onTerminal {
-		o.Progress = func(done, total int64) { fmt.Fprintf(c.stderr, "\r%d of %d payments checked\x1b[K", done, total) }
+		o.Progress = func(p store.CheckProgress) { fmt.Fprintf(c.stderr, "\r%d of %d %s checked\x1b[K", p.Done, p.Total, p.Unit) }
 	}
 	report, err := store.CheckInvariants(ctx, pool, o)
 	if err == nil {
