@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,11 +19,15 @@ import (
 // childVariable makes the test binary run child instead of the tests.
 const childVariable = "HARNESS_CHILD"
 
-// child starts both servers, tells where they are, and waits to be killed.
+// child starts servers of each kind, tells where they are, and waits to be killed.
 func child() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	pg, err := harness.StartPostgres(ctx, harness.PostgresOptions{})
+	o := harness.PostgresOptions{}
+	if runtime.GOOS == "linux" && os.Geteuid() == 0 {
+		o.DiskMB = 128
+	}
+	pg, err := harness.StartPostgres(ctx, o)
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -32,7 +37,18 @@ func child() int {
 		fmt.Println(err)
 		return 1
 	}
+	self, err := os.Executable()
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	cluster, err := harness.StartCluster(ctx, harness.ClusterOptions{Program: []string{self, nodeArgument}})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
 	fmt.Println(pg.URL("postgres"))
+	fmt.Println(cluster.ClientAddr(0))
 	fmt.Println(bus.URL())
 	<-ctx.Done()
 	return 0
@@ -81,8 +97,8 @@ func copyBinary(t *testing.T, dir string) string {
 	return binary
 }
 
-// startChild runs child and returns it with the addresses of its two servers.
-func startChild(t *testing.T) (cmd *exec.Cmd, postgres, nats string) {
+// startChild runs child and returns it with the addresses of its servers.
+func startChild(t *testing.T) (cmd *exec.Cmd, postgres, node, nats string) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -99,14 +115,14 @@ func startChild(t *testing.T) (cmd *exec.Cmd, postgres, nats string) {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
-	for _, address := range []*string{&postgres, &nats} {
+	for _, address := range []*string{&postgres, &node, &nats} {
 		if !lines.Scan() {
 			t.Fatalf("the child said nothing: %v, %v", lines.Err(), cmd.Wait())
 		}
 		*address = lines.Text()
 	}
 	if !strings.HasPrefix(nats, "nats://") {
-		t.Fatalf("the child failed: %s %s", postgres, nats)
+		t.Fatalf("the child failed: %s %s %s", postgres, node, nats)
 	}
-	return cmd, postgres, nats
+	return cmd, postgres, node, nats
 }

@@ -9,40 +9,49 @@ import (
 	"path/filepath"
 )
 
-// Snapshot stops all nodes in order, copies their stores to dir, which is created and must be empty or missing, and starts them again. It returns
+// Snapshot stops all nodes in order, copies their stores to dir, which must be missing, and starts them again. It returns
 // when the cluster is ready. Nodes that were down run afterwards, too.
 func (c *Cluster) Snapshot(ctx context.Context, dir string) error {
-	if err := c.each((*Node).Stop); err != nil {
-		return fmt.Errorf("take a snapshot: %w", err)
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("take a snapshot: %s is there (%w)", dir, err)
 	}
-	if err := c.SnapshotRunning(dir); err != nil {
-		return errors.Join(err, c.startAll(ctx))
-	}
-	if err := c.startAll(ctx); err != nil {
-		return fmt.Errorf("start after a snapshot: %w", err)
-	}
-	return c.AwaitReady(ctx)
+	return c.whileDown(ctx, "take a snapshot", func() error { return c.SnapshotRunning(dir) })
 }
 
-// SnapshotRunning copies the stores to dir as they are, without stopping anything: what a careless backup does. Files change and vanish
-// while they are copied, and every node is caught at another moment.
+// SnapshotRunning copies the stores to dir as they are, without stopping anything: what a careless backup does. Every
+// node is caught at another moment and its files at different ones, so a cluster from such a copy may never become ready and
+// may have lost what was acknowledged before.
 func (c *Cluster) SnapshotRunning(dir string) error {
 	return c.each(func(n *Node) error { return n.SaveStore(filepath.Join(dir, n.name)) })
 }
 
-// Restore stops all nodes in order, puts the stores of a snapshot in place of theirs and starts them. It returns when the cluster is ready.
-// What was written since the snapshot is gone. dir stays as it is.
+// Restore stops all nodes in order, puts the stores of a snapshot in place of theirs and starts them. It returns when
+// the cluster is ready. What was written since the snapshot is gone. dir stays as it is. All nodes go back together: a node
+// that kept more than a majority that was set back would go on with another history than theirs.
 func (c *Cluster) Restore(ctx context.Context, dir string) error {
-	if err := c.each((*Node).Stop); err != nil {
-		return fmt.Errorf("restore a snapshot: %w", err)
+	for _, n := range c.nodes {
+		if _, err := os.Stat(filepath.Join(dir, n.name)); err != nil {
+			return fmt.Errorf("restore a snapshot: %w", err)
+		}
 	}
-	if err := c.each(func(n *Node) error { return n.LoadStore(filepath.Join(dir, n.name)) }); err != nil {
-		return errors.Join(err, c.startAll(ctx))
+	return c.whileDown(ctx, "restore a snapshot", func() error {
+		return c.each(func(n *Node) error { return n.LoadStore(filepath.Join(dir, n.name)) })
+	})
+}
+
+// whileDown does something to the stores of nodes that are all down, and starts them again.
+func (c *Cluster) whileDown(ctx context.Context, what string, do func() error) error {
+	err := c.each((*Node).Stop)
+	if err == nil {
+		err = do()
 	}
-	if err := c.startAll(ctx); err != nil {
-		return fmt.Errorf("start from a snapshot: %w", err)
+	if err := errors.Join(err, c.startAll(ctx)); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	return c.AwaitReady(ctx)
+	if err := c.AwaitReady(ctx); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }
 
 // SaveStore copies the node's store to dir, which must be missing. The node may run; the copy is whole only when it does not.

@@ -1,8 +1,10 @@
 package harness
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -50,5 +52,21 @@ func TestClosedFolderIsNamed(t *testing.T) {
 	stranger := account{name: "stranger", uid: 1<<31 - 2, gid: 1<<31 - 2, other: true}
 	if err := stranger.reach(inside); err == nil {
 		t.Error("a stranger reaches into a closed folder")
+	}
+}
+
+func TestToolIsFoundBesideTheServersOrNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	beside := filepath.Join(dir, "pg_dump")
+	if err := os.WriteFile(beside, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	installed := programs{initdb: filepath.Join(dir, "initdb")}
+	if found, err := installed.tool("pg_dump"); err != nil || found != beside {
+		t.Errorf("found %s (%v), want %s", found, err, beside)
+	}
+	if _, err := installed.tool("pg_nothing"); !errors.Is(err, ErrToolMissing) || !strings.Contains(err.Error(), "pg_nothing") {
+		t.Errorf("a program that is not there: %v, want ErrToolMissing that names it", err)
 	}
 }
