@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/seed-384b1f8a/tender/processor/harness"
 )
 
@@ -24,6 +26,14 @@ func TestClusterGoesByItsRoutesAlone(t *testing.T) {
 	}
 	js := clusterStreams(t, c)
 	createStream(t, js)
+	conn, err := nats.Connect(c.URLs()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	if known := conn.Servers(); len(known) != 1 {
+		t.Errorf("a client of one node knows of %v, and would go around a proxy of its own", known)
+	}
 
 	links[[2]int{0, 1}].cut(true)
 	links[[2]int{1, 0}].cut(true)

@@ -2,6 +2,7 @@ package harness_test
 
 import (
 	"context"
+	"flag"
 	"os"
 	"testing"
 
@@ -16,6 +17,13 @@ func TestMain(m *testing.M) {
 	}
 	if os.Getenv(childVariable) != "" {
 		os.Exit(child())
+	}
+	flag.Parse()
+	// Most of these tests wait: for elections, timeouts and other programs. Several fit on one processor.
+	if atOnce := flag.Lookup("test.parallel"); atOnce.Value.String() == atOnce.DefValue {
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(harness.Main(m))
 }

@@ -99,7 +99,8 @@ func (pg *Postgres) copyTo(ctx context.Context, h *home, name string, o StandbyO
 	}
 	options := pg.options
 	options.Dir, options.Port, options.DiskMB = o.Dir, o.Port, 0
-	options.Settings = map[string]string{"wal_retrieve_retry_interval": "200ms"} // a link that was cut is soon tried again
+	// A link that was cut is soon tried again, one that was cut in silence is soon missed.
+	options.Settings = map[string]string{"wal_retrieve_retry_interval": "200ms", "wal_receiver_timeout": "5s"}
 	maps.Copy(options.Settings, pg.options.Settings)
 	return start(ctx, options, h, pg.installed, pg.as)
 }
@@ -133,9 +134,13 @@ func (pg *Postgres) backup(ctx context.Context, data, name, address string) erro
 
 // follow waits for the standby, and makes every commit wait for it.
 func (pg *Postgres) follow(ctx context.Context, name string, o StandbyOptions) error {
-	// What a standby that was away for a while has to catch up on.
-	if err := pg.alter(ctx, "wal_keep_size = '512MB'"); err != nil {
-		return err
+	for _, setting := range []string{
+		"wal_keep_size = '512MB'",   // for a standby that was away for a while
+		"wal_sender_timeout = '5s'", // a standby that hangs keeps the primary from ending for no longer
+	} {
+		if err := pg.alter(ctx, setting); err != nil {
+			return err
+		}
 	}
 	if o.Asynchronous {
 		return pg.awaitStandby(ctx, "SELECT count(*) FROM pg_stat_replication WHERE application_name = $1 AND state = 'streaming'", name)

@@ -19,6 +19,7 @@ func TestStandbyTakesOver(t *testing.T) {
 	t.Parallel()
 	primary := startPostgres(t, replicated())
 	execute(t, primary, "CREATE TABLE kept (n int)")
+	startStandby(t, primary, harness.StandbyOptions{}) // makes the primary one that waits, which the next copies
 	standby := startStandby(t, primary, harness.StandbyOptions{})
 	execute(t, primary, "INSERT INTO kept VALUES (1)")
 	if _, err := connect(t, standby.URL("postgres")).Exec(t.Context(), "INSERT INTO kept VALUES (2)"); err == nil {
@@ -76,6 +77,11 @@ func TestCommitsWaitForTheStandby(t *testing.T) {
 		t.Fatal(err)
 	}
 	execute(t, primary, "INSERT INTO kept VALUES (1)")
+
+	// One that hangs does not keep its primary from an orderly end.
+	if err := errors.Join(standby.Up(t.Context()), standby.Pause(), primary.Restart(t.Context(), harness.FastShutdown)); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestStandbyGoesByTheGivenAddress(t *testing.T) {
