@@ -20,8 +20,9 @@ type ClusterOptions struct {
 	SyncAlways bool   // an acknowledged message survives a power failure of all nodes; false: not within two minutes
 	MaxStore   int64  // bytes that JetStream may put on disk on each node; 0: as much as the disk has to give
 	// Route returns the address (host:port) at which node from reaches the cluster port of node to, so that a proxy can
-	// stand between them. It is called once for every ordered pair, before any node starts, with the port's own
-	// address; nil: that address. A pair of nodes has connections in either direction: to part it, cut both.
+	// stand between them. It is called for every ordered pair in turn, before any node starts (again should a port be
+	// lost to another program), with the port's own address; nil: that address. A pair of nodes has connections in
+	// either direction: to part it, cut both.
 	Route func(from, to int, address string) (string, error)
 }
 
@@ -104,12 +105,15 @@ func (c *Cluster) furnish(ctx context.Context) error {
 			name: name, dir: filepath.Join(c.home.dir, name), ports: mine, program: c.options.Program, held: c.home.held,
 		})
 	}
-	return c.each(func(n *Node) error {
+	for _, n := range c.nodes { // one after the other: Route need not stand several calls at once
 		if err := os.MkdirAll(n.dir, 0o700); err != nil {
 			return fmt.Errorf("create the folder of node %s: %w", n.name, err)
 		}
-		return c.configure(n)
-	})
+		if err := c.configure(n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // startAll starts the nodes side by side: none of them is of use alone.

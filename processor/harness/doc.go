@@ -1,5 +1,6 @@
 // Package harness runs the real parts that Tender needs, privately and for as long as one process wants them: a
-// PostgreSQL server of its own and a NATS server with JetStream inside the process.
+// PostgreSQL server of its own and a NATS server with JetStream inside the process. For faults there are also a NATS
+// cluster of processes, and a PostgreSQL server that is ended, held still, copied to a standby and short of disk.
 //
 // It owns where those servers live: their folders, ports, passwords, users and their end. It must not know anything of
 // payments, and production roles must not use it: tests do, and the demo and dev commands.
