@@ -84,8 +84,10 @@ func Check(ctx context.Context, s Sources, c CheckConfig) (Verdict, error) {
 type examination struct {
 	Sources
 	*judge
-	config  CheckConfig
-	letters map[uint64]string
+	config CheckConfig
+	// letters are the reasons of the dead letters, by the message ids of their originals. Sequences are no names: a stream that was
+	// lost counts anew.
+	letters map[string]string
 	// settledTo is the sequence up to which every command has been settled.
 	settledTo uint64
 }
@@ -140,10 +142,10 @@ func final(report *audit.GatewayReport) bool {
 }
 
 func (x *examination) readDeadLetters(ctx context.Context) error {
-	x.letters = map[uint64]string{}
+	x.letters = map[string]string{}
 	return deadletter.List(ctx, x.JetStream, deadletter.Filter{}, func(l deadletter.Letter) bool {
 		if l.Stream == messages.StreamCommands {
-			x.letters[l.StreamSequence] = l.Reason
+			x.letters[l.Headers.Get(messages.HeaderMessageID)] = l.Reason
 		}
 		return true
 	})

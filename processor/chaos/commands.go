@@ -162,7 +162,7 @@ func (x *examination) judgeSent(answers map[slot]answer) {
 
 // lost says how a message that was acknowledged came to nothing, "" if it has its outcome.
 func (x *examination) lost(s *Sent, answers map[slot]answer) string {
-	reason, buried := x.letters[s.Sequence]
+	reason, buried := x.letters[s.MessageID]
 	switch {
 	case s.DeadLetter != "" && !buried:
 		return "it can't be read, and is no dead letter"

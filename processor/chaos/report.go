@@ -15,6 +15,8 @@ type Injection struct {
 	Name    string    `json:"name"`
 	Detail  string    `json:"detail,omitempty"`
 	Outcome string    `json:"outcome,omitempty"`
+	// Failed says that it could not be brought about or put right.
+	Failed bool `json:"failed,omitempty"`
 }
 
 // Report is everything about one run, for a person and for programs.
@@ -28,8 +30,26 @@ type Report struct {
 	// Record is where the client's record is.
 	Record     string      `json:"record,omitempty"`
 	Injections []Injection `json:"injections"`
-	Drain      *Drain      `json:"drain,omitempty"`
-	Verdict    Verdict     `json:"verdict"`
+	// Surprises are what happened that nobody brought about, such as a process that ended by itself.
+	Surprises []string `json:"surprises,omitempty"`
+	Drain     *Drain   `json:"drain,omitempty"`
+	Verdict   Verdict  `json:"verdict"`
+}
+
+// OK reports whether everything that was to be broken was broken, nothing else was, and everything held.
+func (r *Report) OK() bool {
+	return r.Verdict.OK && r.failed() == 0 && len(r.Surprises) == 0
+}
+
+// failed counts the injections that did not come about.
+func (r *Report) failed() int {
+	failed := 0
+	for _, i := range r.Injections {
+		if i.Failed {
+			failed++
+		}
+	}
+	return failed
 }
 
 // JSON writes the report as one JSON object.
@@ -73,6 +93,9 @@ func (r *Report) injections(text *strings.Builder) {
 		return
 	}
 	table(text, rows...)
+	for _, s := range r.Surprises {
+		fmt.Fprintf(text, "\nunasked: %s\n", s)
+	}
 }
 
 func (r *Report) checks(text *strings.Builder) {
@@ -129,9 +152,13 @@ func (r *Report) verdict(text *strings.Builder) {
 			broken = append(broken, fmt.Sprintf("%s (%d)", item.Name, item.Violated))
 		}
 	}
-	if r.Verdict.OK {
+	switch {
+	case !r.Verdict.OK:
+		fmt.Fprintf(text, "\nVIOLATED: %s\n", strings.Join(broken, ", "))
+	case !r.OK():
+		fmt.Fprintf(text, "\neverything that was checked holds, but %d faults could not be brought about or put right, and %d things happened unasked\n",
+			r.failed(), len(r.Surprises))
+	default:
 		text.WriteString("\neverything holds\n")
-		return
 	}
-	fmt.Fprintf(text, "\nVIOLATED: %s\n", strings.Join(broken, ", "))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,24 +110,34 @@ func (w *Workload) Run(ctx context.Context) {
 		until, cancel = context.WithTimeout(ctx, w.config.Duration)
 		defer cancel()
 	}
-	w.publishAll(ctx, until, func(*Sent) choice { return chosen })
+	w.publishAll(ctx, until, w.config.Rate, func(*Sent) choice { return chosen })
 }
 
-// Replay publishes a share of what was acknowledged once more, from 0 to 1, under the message ids of the first time. After the
-// stream's window for duplicates has passed JetStream stores it again, and it is for Tender to know it. It may be called after Run.
-func (w *Workload) Replay(ctx context.Context, share float64) {
+// Replay publishes a share of what was acknowledged so far once more, from 0 to 1, under the message ids of the first time, and
+// returns how many messages that are. After the stream's window for duplicates has passed JetStream stores them again, and it is
+// for Tender to know them. It is also what a producer does when the bus has lost commands. It may be called while Run runs.
+func (w *Workload) Replay(ctx context.Context, share float64) int {
 	random := rand.New(rand.NewPCG(w.config.Seed, 0)) //nolint:gosec // G404: it has to be repeatable
-	w.publishAll(ctx, ctx, func(s *Sent) choice {
+	acknowledged, replayed := w.acknowledgedSoFar(), 0
+	w.publishAll(ctx, ctx, 0, func(s *Sent) choice {
 		s.Copy = CopyReplay
 		switch {
-		case s.Number >= len(w.acknowledged):
+		case s.Number >= len(acknowledged):
 			return atEnd
-		case random.Float64() < share && w.acknowledged[s.Number]:
+		case random.Float64() < share && acknowledged[s.Number]:
+			replayed++
 			return chosen
 		default:
 			return skipped
 		}
 	})
+	return replayed
+}
+
+func (w *Workload) acknowledgedSoFar() []bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.acknowledged)
 }
 
 // choice is what becomes of a message of the plan.
@@ -139,9 +150,10 @@ const (
 	atEnd
 )
 
-// publishAll publishes the messages of the plan that are chosen, at the given rate, and begins no more once until has ended.
-func (w *Workload) publishAll(ctx, until context.Context, choose func(*Sent) choice) {
-	pace := newPace(w.config.Rate)
+// publishAll publishes the messages of the plan that are chosen, at the given rate (0 is none), and begins no more
+// once until has ended.
+func (w *Workload) publishAll(ctx, until context.Context, rate int, choose func(*Sent) choice) {
+	pace := newPace(rate)
 	defer pace.stop()
 	slots := make(chan struct{}, w.config.InFlight)
 	var publishing sync.WaitGroup
