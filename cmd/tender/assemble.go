@@ -35,6 +35,8 @@ type process struct {
 	gateways *gateways
 	// webhooks is where the role webhook listens; nil is the configured address.
 	webhooks net.Listener
+	// now is the clock of the worker and the scheduler.
+	now func() time.Time
 }
 
 // openOptions say how open goes about it. The zero value fails at once if something is missing.
@@ -46,12 +48,17 @@ type openOptions struct {
 	// webhooks is a listener for the role webhook that is there already; nil listens on the configured address. It is closed
 	// by the run.
 	webhooks net.Listener
+	// now is the clock of the worker and the scheduler; nil is the machine's.
+	now func() time.Time
 }
 
 // open connects to NATS and PostgreSQL and makes sure that the streams and the schema are there. It fails with an
 // *unavailableError that names the service and its address, with what is not prepared, or when ctx ends.
 func open(ctx context.Context, cfg config.Config, log *zap.Logger, o openOptions) (*process, error) {
-	p := &process{cfg: cfg, log: log, ncClosed: make(chan struct{}), webhooks: o.webhooks}
+	p := &process{cfg: cfg, log: log, ncClosed: make(chan struct{}), webhooks: o.webhooks, now: o.now}
+	if p.now == nil {
+		p.now = time.Now
+	}
 	attempt := once
 	if o.wait {
 		attempt = p.persist
@@ -145,7 +152,7 @@ func (p *process) run(ctx context.Context) error {
 		start(&second, after, config.RoleRelay, relay.Run)
 	}
 	if p.plays(config.RoleScheduler) {
-		scheduler := processor.NewScheduler(p.store, schedulerConfig(p.cfg), p.log.Named("scheduler"), time.Now)
+		scheduler := processor.NewScheduler(p.store, schedulerConfig(p.cfg), p.log.Named("scheduler"), p.now)
 		start(&second, after, config.RoleScheduler, scheduler.Run)
 		if every := p.cfg.Checkpoint.Interval; every > 0 {
 			taker := checkpoint.NewTaker(p.store, every, p.log.Named("checkpoint"), time.Now)
@@ -180,7 +187,7 @@ func (p *process) run(ctx context.Context) error {
 func (p *process) parts() processor.Parts {
 	return processor.Parts{
 		JetStream: p.js, Store: p.store, Gateways: p.gateways.set, Router: p.gateways.router,
-		Log: p.log.Named("worker"), Now: time.Now,
+		Log: p.log.Named("worker"), Now: p.now,
 	}
 }
 

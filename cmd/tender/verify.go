@@ -57,7 +57,9 @@ func (c *cli) verify(ctx context.Context, pool *pgxpool.Pool, o store.CheckOptio
 	}
 	onTerminal := !c.quiet && fancy(c.stderr, c.environ)
 	if onTerminal {
-		o.Progress = func(p store.CheckProgress) { fmt.Fprintf(c.stderr, "\r%d of %d %s checked\x1b[K", p.Done, p.Total, p.Unit) }
+		o.Progress = func(p store.CheckProgress) {
+			fmt.Fprintf(c.stderr, "\r%d of %d %s checked\x1b[K", p.Done, p.Total, p.Unit)
+		}
 	}
 	report, err := store.CheckInvariants(ctx, pool, o)
 	if err == nil {

@@ -145,6 +145,7 @@ var republishEventsSQL string
 
 //go:embed queries/republish_lock.sql
 var republishLockSQL string
+
 //go:embed queries/audit_match.sql
 var auditMatchSQL string
 

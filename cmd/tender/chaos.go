@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-384b1f8a/tender/processor/chaos/lab"
+)
+
+// chaosFlags are those of chaos.
+type chaosFlags struct {
+	seeds   []uint64
+	count   int
+	only    []string
+	mixed   int
+	rate    int
+	dir     string
+	short   bool
+	list    bool
+	keep    bool
+	drain   time.Duration
+	copyAge time.Duration
+}
+
+// chaosShort are the faults of a short run: one of each kind, and what is quickly put right.
+func chaosShort() []string {
+	return []string{
+		"kill-after-commit-1", "kill-at-answer", "kill-before-ack", "kill-relay-after-publish", "postgres-crash", "cut-after-commit",
+		"nats-connections-reset", "gateway-resets",
+	}
+}
+
+func newChaos(c *cli) *cobra.Command {
+	var f chaosFlags
+	cmd := &cobra.Command{
+		Use:   "chaos",
+		Short: "Break everything on purpose, and prove that no payment is charged twice or lost",
+		Long: `Chaos runs Tender as it runs for real, every process its own — several workers, two relays and schedulers, a webhook endpoint, a
+cluster of three NATS servers with replicated streams, PostgreSQL, two simulators as gateways with their ledgers on disk — and sends it
+payments. Meanwhile it lets faults happen: first each alone, then several at once, in an order that follows from the seed. It kills
+workers at each step of a command, seen on the wire, lets them stand still, cuts and partitions, restarts and restores servers,
+fills streams and disks, and breaks gateways. Nothing in the processes helps with that.
+
+Then the faults stop, the backlog drains within a bounded time, and four sources are held against each other: what the producers
+recorded, the event store, the stream of events, and the gateways' own ledgers. The report says what was done when, what was checked,
+and what was found; exit code 1 if anything was. The evidence of a failed run stays in its folder, and its seed replays it.
+
+Everything listens on loopback and ends with the command.`,
+		Example: `  tender chaos --short
+  tender chaos --seeds 3 --dir faults
+  tender chaos --seed 42 --only kill-after-commit-1,failover
+  tender chaos --list`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.refuseServers("chaos"); err != nil {
+				return err
+			}
+			if f.list {
+				return c.listFaults()
+			}
+			return c.chaos(cmd.Context(), f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.Var((*seedList)(&f.seeds), "seed", "`seed` to run, or several separated by commas (default: chosen by chance, and printed)")
+	flags.IntVar(&f.count, "seeds", 1, "how many seeds to run, one after the other")
+	flags.StringSliceVar(&f.only, "only", nil, "only these faults: `list` of names from --list")
+	flags.IntVar(&f.mixed, "mixed", 6, "rounds in which several faults happen at once")
+	flags.IntVar(&f.rate, "rate", 100, "commands a second")
+	flags.StringVar(&f.dir, "dir", ".tender/faults", "`folder` for reports and evidence")
+	flags.BoolVar(&f.short, "short", false, "a few quick faults on a small system, well under a minute")
+	flags.BoolVar(&f.list, "list", false, "list the faults and do nothing")
+	flags.BoolVar(&f.keep, "keep", false, "keep the evidence of runs in which everything held, too")
+	flags.DurationVar(&f.drain, "drain", 3*time.Minute, "how long the backlog may take to drain when the faults have stopped")
+	flags.DurationVar(&f.copyAge, "copy-age", 2*time.Minute, "how old the copy is that the broker is restored from")
+	return cmd
+}
+
+// seedList is the value of --seed.
+type seedList []uint64
+
+// String implements pflag.Value.
+func (s *seedList) String() string {
+	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(*s)), ","), "[]")
+}
+
+// Set implements pflag.Value.
+func (s *seedList) Set(text string) error {
+	for part := range strings.SplitSeq(text, ",") {
+		seed, err := strconv.ParseUint(strings.TrimSpace(part), 10, 64)
+		if err != nil {
+			return fmt.Errorf("%q is not a seed: a whole number from 0", part)
+		}
+		*s = append(*s, seed)
+	}
+	return nil
+}
+
+// Type implements pflag.Value.
+func (s *seedList) Type() string { return "seed" }
+
+func (c *cli) listFaults() error {
+	faults := lab.Faults()
+	if c.json {
+		for _, f := range faults {
+			if err := c.printJSON(map[string]any{"fault": f.Name, "class": f.Class, "about": f.About, "alone": f.Alone}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	t := newTable(c.stdout, "FAULT", "STRIKES", "WHAT HAPPENS")
+	for _, f := range faults {
+		t.row(f.Name, string(f.Class), f.About)
+	}
+	return t.flush()
+}
+
+// faults are those that the flags ask for.
+func (f *chaosFlags) faults() ([]lab.Fault, error) {
+	names := f.only
+	if f.short && len(names) == 0 {
+		names = chaosShort()
+	}
+	all := lab.Faults()
+	if len(names) == 0 {
+		return all, nil
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(known lab.Fault) bool { return known.Name == name }) {
+			return nil, usageError("there is no fault %q: see tender chaos --list", name)
+		}
+	}
+	return slices.DeleteFunc(all, func(known lab.Fault) bool { return !slices.Contains(names, known.Name) }), nil
+}
+
+// chaos runs one seed after the other, and says no if anything was found in any of them.
+func (c *cli) chaos(ctx context.Context, f chaosFlags) error {
+	faults, err := f.faults()
+	if err != nil {
+		return err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	seeds := f.seeds
+	for len(seeds) < f.count {
+		seeds = append(seeds, uint64(c.now().UnixNano())%1_000_000) //nolint:gosec // a time after 1970
+	}
+	failed := 0
+	for _, seed := range seeds {
+		dir, err := filepath.Abs(filepath.Join(f.dir, fmt.Sprint("seed-", seed)))
+		if err != nil {
+			return fmt.Errorf("name the folder of evidence: %w", err)
+		}
+		run := &chaosRun{cli: c, flags: f, faults: faults, program: program, seed: seed, dir: dir}
+		clean, err := run.run(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return errors.Join(fmt.Errorf("seed %d: %w", seed, err), fmt.Errorf("the evidence is in %s", dir))
+		case !clean:
+			failed++
+		}
+	}
+	if failed > 0 {
+		return sayNo()
+	}
+	return nil
+}

@@ -1,0 +1,296 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/config"
+	"github.com/seed-384b1f8a/tender/processor/chaos"
+	"github.com/seed-384b1f8a/tender/processor/chaos/lab"
+)
+
+// producerConnections is how many connections the producers spread their commands over.
+const producerConnections = 3
+
+// chaosRun is one seed from the first process to the verdict.
+type chaosRun struct {
+	*cli
+	flags   chaosFlags
+	faults  []lab.Fault
+	program string
+	seed    uint64
+	dir     string
+
+	lab      *lab.Lab
+	record   *chaos.Record
+	workload *chaos.Workload
+	began    time.Time
+	report   chaos.Report
+	// connections are those of the producers and of who follows the events.
+	connections []*nats.Conn
+}
+
+// run reports whether everything held. The evidence stays in the folder unless it did.
+func (r *chaosRun) run(ctx context.Context) (clean bool, err error) {
+	if err := r.open(ctx); err != nil {
+		return false, errors.Join(err, r.close())
+	}
+	err = r.perform(ctx)
+	if err == nil {
+		err = r.judge(ctx)
+	}
+	if err = errors.Join(err, r.close()); err != nil {
+		return false, err
+	}
+	if err := r.show(); err != nil {
+		return false, err
+	}
+	clean = r.report.OK()
+	if clean && !r.flags.keep {
+		err = r.tidy()
+	}
+	return clean, err
+}
+
+func (r *chaosRun) open(ctx context.Context) error {
+	if err := os.RemoveAll(r.dir); err != nil {
+		return fmt.Errorf("clear the folder of evidence: %w", err)
+	}
+	if err := os.MkdirAll(r.dir, 0o711); err != nil { //nolint:gosec // G301: PostgreSQL runs as another user when we are root
+		return fmt.Errorf("make the folder of evidence: %w", err)
+	}
+	r.step("seed %d, evidence in %s", r.seed, r.dir)
+	var err error
+	r.lab, err = lab.Open(ctx, lab.Options{
+		Tender: r.program, Dir: r.dir, Seed: r.seed, Small: r.flags.short, CopyAge: r.flags.copyAge,
+		Drift: r.drift, Producers: r, Now: r.now, Step: r.step,
+	})
+	if err != nil {
+		return err
+	}
+	return r.openWorkload()
+}
+
+func (r *chaosRun) openWorkload() error {
+	settings := chaos.WorkloadConfig{Seed: r.seed, Rate: r.flags.rate, Webhooks: true, Now: r.now}
+	head, err := settings.Run()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(r.dir, "record.jsonl")
+	if r.record, err = chaos.CreateRecord(path, head); err != nil {
+		return err
+	}
+	var buses []jetstream.JetStream
+	for range producerConnections {
+		js, err := r.connect()
+		if err != nil {
+			return err
+		}
+		buses = append(buses, js)
+	}
+	r.report = chaos.Report{
+		Seed: r.seed, Tenants: head.Tenants, Began: head.Began, Record: path, Command: r.command(),
+	}
+	r.workload, err = chaos.NewWorkload(buses, r.record, settings)
+	return err
+}
+
+// command is what to run for the same run again.
+func (r *chaosRun) command() string {
+	text := fmt.Sprintf("tender chaos --seed %d --rate %d --mixed %d", r.seed, r.flags.rate, r.flags.mixed)
+	if r.flags.short {
+		text += " --short"
+	}
+	if len(r.flags.only) > 0 {
+		text += " --only " + strings.Join(r.flags.only, ",")
+	}
+	return text
+}
+
+// connect opens a connection of a producer.
+func (r *chaosRun) connect() (jetstream.JetStream, error) {
+	nc, err := nats.Connect(r.lab.ProducersURL(), nats.Name("producer"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	if err != nil {
+		return nil, fmt.Errorf("connect a producer: %w", err)
+	}
+	r.connections = append(r.connections, nc)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("use JetStream: %w", err)
+	}
+	return js, nil
+}
+
+// perform lets the producers publish and the faults happen, then waits for rest.
+func (r *chaosRun) perform(ctx context.Context) error {
+	following, err := r.connect()
+	if err != nil {
+		return err
+	}
+	r.began = r.now()
+	follow, stopFollowing := context.WithCancel(ctx)
+	defer stopFollowing()
+	publish, stopPublishing := context.WithCancel(ctx)
+	defer stopPublishing()
+	var working sync.WaitGroup
+	working.Go(func() {
+		if err := chaos.Follow(follow, following, r.record, r.report.Tenants, r.now); err != nil {
+			r.step("following the events: %v", err)
+		}
+	})
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		r.workload.Run(publish)
+	}()
+	r.lab.Run(ctx, r.lab.Plan(r.faults, r.flags.mixed), r.began, r.injected)
+	stopPublishing()
+	<-published
+	if err := r.settle(ctx); err != nil {
+		return err
+	}
+	stopFollowing()
+	working.Wait()
+	return ctx.Err()
+}
+
+// injected notes a fault that is over.
+func (r *chaosRun) injected(i lab.Injection) {
+	outcome := "put right after " + (i.Until - i.At).Round(100*time.Millisecond).String()
+	if i.Problem != "" {
+		outcome = i.Problem
+	}
+	name := i.Fault
+	if len(i.With) > 0 {
+		name += " (with " + strings.Join(i.With, ", ") + ")"
+	}
+	r.report.Injections = append(r.report.Injections, chaos.Injection{
+		At: r.began.Add(i.At), Name: name, Detail: i.Detail, Outcome: outcome, Failed: i.Problem != "",
+	})
+	r.step("%7.1fs  %-28s %s; %s", i.At.Seconds(), name, i.Detail, outcome)
+}
+
+// settle waits until the backlog has drained.
+func (r *chaosRun) settle(ctx context.Context) error {
+	r.step("the faults have stopped: waiting for the backlog to drain")
+	pool, err := pgxpool.New(ctx, r.lab.PostgresURL())
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	defer pool.Close()
+	js, err := r.connect()
+	if err != nil {
+		return err
+	}
+	drain, err := chaos.Await(ctx, pool, js, chaos.AwaitConfig{Timeout: r.flags.drain, Horizon: lab.Horizon, Now: r.now})
+	r.report.Drain = &drain
+	return err
+}
+
+// judge holds the sources against each other.
+func (r *chaosRun) judge(ctx context.Context) error {
+	if err := r.record.Close(); err != nil {
+		return err
+	}
+	recorded, err := chaos.OpenRecord(r.report.Record)
+	if err != nil {
+		return err
+	}
+	pool, err := pgxpool.New(ctx, r.lab.PostgresURL())
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	defer pool.Close()
+	js, err := r.connect()
+	if err != nil {
+		return err
+	}
+	r.report.Verdict, err = chaos.Check(ctx, chaos.Sources{
+		Pool: pool, JetStream: js, Ledgers: r.lab.Ledgers, Record: recorded, Drain: r.report.Drain,
+	}, chaos.CheckConfig{Progress: func(what string) { r.step("checking %s", what) }})
+	r.report.Ended, r.report.Surprises = r.now().UTC(), r.lab.Surprises()
+	return err
+}
+
+// PublishAgain implements lab.Producers.
+func (r *chaosRun) PublishAgain(ctx context.Context) int { return r.workload.Replay(ctx, 1) }
+
+// drift runs all roles in this process on a clock of their own.
+func (r *chaosRun) drift(ctx context.Context, settings string, now func() time.Time) (err error) {
+	cfg, err := config.Load(settings, nil)
+	if err != nil {
+		return err
+	}
+	file, err := os.Create(filepath.Join(r.dir, "drifter.log"))
+	if err != nil {
+		return fmt.Errorf("open a log: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	p, err := open(ctx, cfg, newLog(file, cfg.Log), openOptions{wait: true, now: now})
+	if err != nil {
+		return err
+	}
+	return p.run(ctx)
+}
+
+func (r *chaosRun) close() error {
+	for _, nc := range r.connections {
+		nc.Close()
+	}
+	if r.lab == nil {
+		return nil
+	}
+	return r.lab.Close()
+}
+
+// step tells a person what is going on.
+func (r *chaosRun) step(format string, args ...any) {
+	if !r.quiet {
+		fmt.Fprintf(r.stderr, format+"\n", args...)
+	}
+}
+
+// show prints the report and writes it into the folder.
+func (r *chaosRun) show() error {
+	for name, write := range map[string]func(*os.File) error{
+		"report.txt":  func(f *os.File) error { return r.report.Text(f) },
+		"report.json": func(f *os.File) error { return r.report.JSON(f) },
+	} {
+		file, err := os.Create(filepath.Join(r.dir, name))
+		if err != nil {
+			return fmt.Errorf("write the report: %w", err)
+		}
+		if err := errors.Join(write(file), file.Close()); err != nil {
+			return err
+		}
+	}
+	if r.json {
+		return r.report.JSON(r.stdout)
+	}
+	return r.report.Text(r.stdout)
+}
+
+// tidy leaves nothing of a run in which everything held but its report.
+func (r *chaosRun) tidy() error {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return fmt.Errorf("tidy up: %w", err)
+	}
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), "report.") {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(r.dir, entry.Name())))
+		}
+	}
+	return err
+}

@@ -1,0 +1,18 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/seed-384b1f8a/tender/processor/harness"
+)
+
+// newNATSNode is one server of the cluster that `tender chaos` breaks. It is of no use to a person.
+func newNATSNode(_ *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:    "nats-node FILE",
+		Short:  "Run one NATS server of a private cluster from a configuration file",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE:   func(cmd *cobra.Command, args []string) error { return harness.RunNATSNode(cmd.Context(), args[0]) },
+	}
+}
