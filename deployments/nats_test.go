@@ -300,7 +300,9 @@ func TestNATSCarriesACommandThatTheServerGaveUp(t *testing.T) {
 		return err == nil
 	})
 	cancel()
-	<-ended
+	if err := <-ended; err != nil {
+		t.Errorf("serve collects: %v", err)
+	}
 	if l, err := deadletter.Redrive(t.Context(), operator, 1); err != nil || l.Reason != deadletter.ReasonTerminated {
 		t.Errorf("operator redrives: %v, %+v", err, l)
 	}

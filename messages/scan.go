@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -76,5 +77,36 @@ func (p *scanPage) read(ctx context.Context, js jetstream.JetStream, from ScanFr
 		}
 	}
 	// The answers end without an error when their time is up.
+	return ctx.Err()
+}
+
+// lastMax is how many subjects the server answers for in one request.
+const lastMax = 1000
+
+// Latest calls yield for the latest message that a stream holds under each of the subjects, which must not hold wildcards; for a
+// subject without a message it is not called. What is said of Scan holds here, too, but for the order.
+func Latest(ctx context.Context, js jetstream.JetStream, stream string, subjects []string, yield func(*jetstream.RawStreamMsg)) error {
+	for chunk := range slices.Chunk(subjects, lastMax) {
+		err := latestOf(ctx, js, stream, chunk, yield)
+		if err != nil && !errors.Is(err, jetstreamext.ErrNoMessages) {
+			return fmt.Errorf("read the latest messages of stream %s under %d subjects: %w", stream, len(chunk), err)
+		}
+	}
+	return nil
+}
+
+func latestOf(ctx context.Context, js jetstream.JetStream, stream string, subjects []string, yield func(*jetstream.RawStreamMsg)) error {
+	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
+	defer cancel()
+	found, err := jetstreamext.GetLastMsgsFor(ctx, js, stream, subjects)
+	if err != nil {
+		return err
+	}
+	for msg, err := range found {
+		if err != nil {
+			return err
+		}
+		yield(msg)
+	}
 	return ctx.Err()
 }

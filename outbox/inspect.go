@@ -147,3 +147,23 @@ func UnparkAll(ctx context.Context, db DBTX, reason string) (int64, error) {
 	}
 	return n, nil
 }
+
+const backlogSQL = `
+SELECT (SELECT count(*) FROM outbox WHERE parked_at IS NULL),
+       EXISTS (SELECT FROM pg_locks l
+               WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                 AND l.classid = 'outbox'::regclass::oid)`
+
+// Backlog is what Inspect tells, for those who ask often: how many rows are not parked, and whether any
+// partition has a relay.
+func Backlog(ctx context.Context, db DBTX) (rows int64, relayed bool, err error) {
+	found, err := db.Query(ctx, backlogSQL)
+	if err != nil {
+		return 0, false, fmt.Errorf("count outbox rows: %w", err)
+	}
+	if _, err = pgx.ForEachRow(found, []any{&rows, &relayed}, func() error { return nil }); err != nil {
+		return 0, false, fmt.Errorf("count outbox rows: %w", err)
+	}
+	return rows, relayed, nil
+}

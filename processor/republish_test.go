@@ -21,7 +21,7 @@ func (s *system) republish(o republish.Options) republish.Report {
 	s.t.Helper()
 	parts := republish.Parts{
 		Store: s.store, JetStream: s.js,
-		Outbox: func(ctx context.Context) (outbox.Status, error) { return outbox.Inspect(ctx, s.pool) },
+		Backlog: func(ctx context.Context) (int64, bool, error) { return outbox.Backlog(ctx, s.pool) },
 	}
 	report, err := republish.Run(s.t.Context(), parts, o)
 	if err != nil {

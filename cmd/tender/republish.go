@@ -94,7 +94,7 @@ func (c *cli) republish(ctx context.Context, pool *pgxpool.Pool, b *bus, o repub
 	}
 	report, err := republish.Run(ctx, republish.Parts{
 		Store: s, JetStream: b.js,
-		Outbox: func(ctx context.Context) (outbox.Status, error) { return outbox.Inspect(ctx, pool) },
+		Backlog: func(ctx context.Context) (int64, bool, error) { return outbox.Backlog(ctx, pool) },
 	}, o)
 	if onTerminal {
 		fmt.Fprint(c.stderr, "\r\x1b[K")

@@ -28,9 +28,10 @@ type Left struct {
 
 // onBus is one message that the stream holds of a payment.
 type onBus struct {
-	id     string
-	recent bool // within the window for duplicates
-	body   []byte
+	id       string
+	sequence uint64
+	recent   bool // within the window for duplicates
+	body     []byte
 }
 
 // plan is what is to be done about one payment.

@@ -3,24 +3,19 @@ package republish
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
 const (
 	// pageSize is how many payments are in memory at once, with their histories.
 	pageSize = 200
-	// looksMax is how many payments are looked up on the bus at once.
-	looksMax = 16
 	// backlogMax is how many rows may wait in the outbox before more are added, so that live events don't wait for long.
 	backlogMax = 10_000
 	// backlogPoll is how often to look whether there is room.
@@ -33,8 +28,8 @@ const (
 type Parts struct {
 	Store     *store.Store
 	JetStream jetstream.JetStream
-	// Outbox reads the state of the outbox.
-	Outbox func(context.Context) (outbox.Status, error)
+	// Backlog says how many rows wait in the outbox, and whether a relay works on them: outbox.Backlog.
+	Backlog func(context.Context) (rows int64, relayed bool, err error)
 }
 
 // Options say what to publish again. The zero value publishes whatever the bus lacks.
@@ -178,8 +173,8 @@ func (r *run) leave(paymentID uuid.UUID, reason Reason) {
 // awaitRoom waits while a relay has enough to do. Without a relay nothing would make room, and nobody is kept waiting.
 func (r *run) awaitRoom(ctx context.Context) error {
 	for {
-		status, err := r.Outbox(ctx)
-		if err != nil || len(status.Owners) == 0 || status.Waiting < backlogMax {
+		rows, relayed, err := r.Backlog(ctx)
+		if err != nil || !relayed || rows < backlogMax {
 			return err
 		}
 		timer := time.NewTimer(backlogPoll)
@@ -190,45 +185,6 @@ func (r *run) awaitRoom(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// look reads what the bus holds of each payment, several at a time.
-func (r *run) look(ctx context.Context, page []store.Published) ([][]onBus, error) {
-	info, err := r.stream(ctx)
-	if err != nil {
-		return nil, err
-	}
-	found, errs := make([][]onBus, len(page)), make([]error, len(page))
-	var looking sync.WaitGroup
-	free := make(chan struct{}, looksMax)
-	for i := range page {
-		free <- struct{}{}
-		looking.Go(func() {
-			defer func() { <-free }()
-			found[i], errs[i] = r.lookAt(ctx, page[i], info.TimeStamp.Add(-r.window))
-		})
-	}
-	looking.Wait()
-	return found, errors.Join(errs...)
-}
-
-func (r *run) lookAt(ctx context.Context, p store.Published, recentFrom time.Time) ([]onBus, error) {
-	filter, err := messages.PaymentEventFilter(p.Tenant, p.PaymentID)
-	if err != nil {
-		return nil, fmt.Errorf("look for payment %s on the bus: %w", p.PaymentID, err)
-	}
-	var found []onBus
-	from := messages.ScanFrom{Stream: messages.StreamEvents, Subject: filter}
-	err = messages.Scan(ctx, r.JetStream, from, func(msg *jetstream.RawStreamMsg) bool {
-		found = append(found, onBus{
-			id: msg.Header.Get(messages.HeaderMessageID), recent: msg.Time.After(recentFrom), body: msg.Data,
-		})
-		return true
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look for payment %s on the bus: %w", p.PaymentID, err)
-	}
-	return found, nil
 }
 
 // foreign counts messages that are not the payment's events. One that the history did not hold a moment ago may just have been
