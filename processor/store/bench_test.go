@@ -1,8 +1,11 @@
 package store_test
 
 import (
+	"os"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
@@ -66,4 +69,47 @@ func BenchmarkCheckInvariants(b *testing.B) {
 	}
 	b.ReportMetric(float64(report.Payments)/b.Elapsed().Seconds(), "payments/s")
 	b.ReportMetric(float64(report.Events)/float64(report.Payments), "events/payment")
+}
+
+// BenchmarkWriteEvents writes the same batches of events into the partitioned table and into one with the same columns and
+// key in one piece, as it was before: b.N counts batches of 256 events.
+func BenchmarkWriteEvents(b *testing.B) {
+	bundle := setup(b)
+	bundle.exec(`CREATE SCHEMA plain;
+		CREATE TABLE plain.payment_events (
+			payment_id uuid NOT NULL, version bigint NOT NULL, occurred_at timestamptz NOT NULL, type text NOT NULL,
+			traceparent text NOT NULL, data json NOT NULL, PRIMARY KEY (payment_id, version), CHECK (version > 0))`)
+	insert, err := os.ReadFile("queries/write_events.sql")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, table := range []struct{ name, path string }{{"plain", "plain"}, {"partitioned", "public"}} {
+		b.Run(table.name, func(b *testing.B) {
+			conn := bundle.connect()
+			if _, err := conn.Exec(b.Context(), `SELECT set_config('search_path', $1, false)`, table.path); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				b.StopTimer()
+				arguments := eventBatch(256)
+				b.StartTimer()
+				if _, err := conn.Exec(b.Context(), string(insert), arguments...); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(256*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
+// eventBatch is the arguments of write_events.sql for n new payments of one event each.
+func eventBatch(n int) []any {
+	ids, versions, times := make([]string, n), make([]int64, n), make([]time.Time, n)
+	types, parents, bodies := make([]string, n), make([]string, n), make([]string, n)
+	body := `{"note":"` + strings.Repeat("x", 600) + `"}`
+	for i := range n {
+		ids[i], versions[i], times[i] = newID().String(), 1, start()
+		types[i], parents[i], bodies[i] = "payment.captured", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", body
+	}
+	return []any{ids, versions, times, types, parents, bodies}
 }

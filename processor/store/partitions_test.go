@@ -139,3 +139,19 @@ func TestHistoryIsReadFromOnePartition(t *testing.T) {
 		}
 	}
 }
+
+// A checkpoint reads what is new, not what there is, though the statement was planned when the table was empty.
+func TestCheckpointReadsByPosition(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	conn := b.connect()
+	all := queries(t)
+	if _, err := conn.Exec(t.Context(), `PREPARE checkpoint_leaves AS `+all["checkpoint_leaves"]); err != nil {
+		t.Fatal(err)
+	}
+	plan := explain(t, conn, `SELECT set_config('plan_cache_mode', 'force_generic_plan', true) FROM (`+
+		strings.TrimSpace(all["checkpoint_settings"])+`) s`, "checkpoint_leaves", `1, 2, '{1}'`)
+	if strings.Contains(plan, "Seq Scan") || !strings.Contains(plan, "position_idx") {
+		t.Errorf("the plan is:\n%s", plan)
+	}
+}
