@@ -98,7 +98,7 @@ func readBus(ctx context.Context, js jetstream.JetStream) ([]published, error) {
 	}
 	var all []published
 	for pending > 0 && ctx.Err() == nil {
-		batch, err := consumer.Fetch(int(min(pending, fetchMax)), jetstream.FetchMaxWait(fetchWait)) //nolint:gosec // G115: at most fetchMax
+		batch, err := consumer.Fetch(int(min(pending, fetchMax)), jetstream.FetchMaxWait(fetchWait))
 		if err != nil {
 			return nil, err
 		}

@@ -1,7 +1,7 @@
 // Package store keeps payments in PostgreSQL.
 //
-// It owns the schema with its migrations, every statement that touches payments, payment_events, commands and timers,
-// and the check that what is stored is consistent. It must not decide anything about a payment: it is handed the events
+// It owns the schema with its migrations, every statement that touches payments, payment_events, commands, timers and
+// checkpoints, and the check that what is stored is consistent and is what was stored. It must not decide anything about a payment: it is handed the events
 // of a decision together with the version they were decided on, and says whether they were written.
 //
 // It guarantees that the events of a change, the payment's new state, the claim of the command's idempotency key, the

@@ -75,7 +75,7 @@ func merkleRoot(encoded []byte) messages.Hash {
 		return messages.Hash(h.Sum(nil))
 	}
 	// The largest power of two below n.
-	split := 1 << (bits.Len(uint(n-1)) - 1) * leafSize //nolint:gosec // G115: n is at least 2
+	split := 1 << (bits.Len(uint(n-1)) - 1) * leafSize
 	left, right := merkleRoot(encoded[:split]), merkleRoot(encoded[split:])
 	h.Write([]byte{nodePrefix})
 	h.Write(left[:])
