@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Injection is something that was broken, and what came of breaking it.
@@ -75,11 +77,15 @@ func (r *Report) Text(to io.Writer) error {
 
 // table writes rows whose columns line up.
 func table(text *strings.Builder, rows ...[]string) {
-	w := tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)
+	var lines strings.Builder
+	w := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
 	_ = w.Flush() // A strings.Builder takes everything.
+	for line := range strings.Lines(lines.String()) {
+		text.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
 }
 
 func (r *Report) injections(text *strings.Builder) {
@@ -107,12 +113,21 @@ func (r *Report) checks(text *strings.Builder) {
 	table(text, rows...)
 	for _, item := range r.Verdict.Items {
 		for _, f := range item.Findings {
-			fmt.Fprintf(text, "\n%s (%s), payment %s:\n  %s\n", item.Name, f.Invariant, f.PaymentID, f.Detail)
+			fmt.Fprintf(text, "\n%s: %s\n", item.Name, f.where())
+			fmt.Fprintf(text, "  %s\n", f.Detail)
 		}
 		if hidden := item.Violated - int64(len(item.Findings)); hidden > 0 && len(item.Findings) > 0 {
 			fmt.Fprintf(text, "\n%s: and %d more\n", item.Name, hidden)
 		}
 	}
+}
+
+// where says which check found it, and at which payment, if it is about one.
+func (f *Finding) where() string {
+	if f.PaymentID == uuid.Nil {
+		return string(f.Invariant)
+	}
+	return string(f.Invariant) + ", payment " + f.PaymentID.String()
 }
 
 func (r *Report) figures(text *strings.Builder) {
