@@ -86,7 +86,7 @@ func Await(ctx context.Context, db store.DB, js jetstream.JetStream, c AwaitConf
 		default:
 			rested = 0
 		}
-		if err = failed; failed == nil {
+		if err = failed; failed == nil || d.last == 0 { // Half a look says more than none.
 			d = next
 		}
 		if rested < 2 && !wait(bounded, c.Poll) {

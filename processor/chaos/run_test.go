@@ -60,7 +60,7 @@ func TestAwaitNamesWhatHangs(t *testing.T) {
 	s := setup(t, 20)
 	s.halt()
 	s.workload.Run(t.Context())
-	drain, err := chaos.Await(t.Context(), s.pool, s.js, chaos.AwaitConfig{Timeout: 300 * time.Millisecond, NamesMax: 3, Now: time.Now})
+	drain, err := chaos.Await(t.Context(), s.pool, s.js, chaos.AwaitConfig{Timeout: 3 * time.Second, NamesMax: 3, Now: time.Now})
 	s.must(err)
 	text := strings.Join(drain.Hanging, "\n")
 	if drain.Done || drain.Commands == 0 || !strings.Contains(text, "command 1 was never taken: payments.cmd.") {

@@ -43,7 +43,7 @@ func tamperings() map[string]tampering {
 		"charged more than is said": {func(x *tampered) { x.entry().CapturedMinor-- }, chaos.NeverTwice},
 		"operation forgotten":       {func(x *tampered) { x.entry().OperationID += "0" }, chaos.NeverLost},
 		"operation started twice": {func(x *tampered) {
-			x.exec(`INSERT INTO commands SELECT tenant, command, 'another', '', payload_hash, payment_id, version, operation_id, outcome FROM commands WHERE payment_id = $1 AND operation_id <> ''`, x.victim)
+			x.exec(`INSERT INTO commands SELECT tenant, command, idempotency_key || '-another', '', payload_hash, payment_id, version, operation_id, outcome FROM commands WHERE payment_id = $1 AND operation_id <> ''`, x.victim)
 		}, chaos.NeverTwice},
 		"command lost": {func(x *tampered) {
 			x.exec(`DELETE FROM commands WHERE payment_id = $1`, x.victim)
@@ -53,7 +53,7 @@ func tamperings() map[string]tampering {
 		}, chaos.NeverLost},
 		"claim lost": {func(x *tampered) { x.exec(`DELETE FROM commands WHERE payment_id = $1`, x.victim) }, chaos.NeverLost},
 		"command invented": {func(x *tampered) {
-			x.exec(`INSERT INTO commands SELECT tenant, 'void', 'invented', '', payload_hash, payment_id, version, '', outcome FROM commands WHERE payment_id = $1 AND command = 'create'`, x.victim)
+			x.exec(`INSERT INTO commands SELECT tenant, 'void', 'invented', '', payload_hash, payment_id, version, '', outcome FROM commands WHERE payment_id = $1 AND command = 'create' AND conflict_hash = ''`, x.victim)
 		}, chaos.NeverLost},
 		"payment invented":      {(*tampered).forgetSending, chaos.NeverLost},
 		"another amount":        {(*tampered).forgeClaim, chaos.NeverLost},
