@@ -17,6 +17,28 @@ func Statement(sql string) Match {
 	return first(message('B', "\x00"+name+"\x00"), message('Q', sql+"\x00"), message('P', "\x00"+sql+"\x00"))
 }
 
+// StatementWith matches, to the server, an execution of a prepared statement whose text contains part. It learns the names
+// of such statements from what prepares them, so the trap is to be set before the connection is made, and Skip is not for it.
+func StatementWith(part string) Match {
+	return func(window []byte) int {
+		for at := bytes.Index(window, []byte(part)); at >= 0; {
+			begins := bytes.LastIndex(window[:at], []byte("stmtcache_"))
+			name, _, ended := bytes.Cut(window[max(0, begins):at], []byte{0})
+			if begins >= 0 && ended {
+				if end := message('B', "\x00"+string(name)+"\x00")(window[at:]); end > 0 {
+					return at + end
+				}
+			}
+			next := bytes.Index(window[at+1:], []byte(part))
+			if next < 0 {
+				return 0
+			}
+			at += 1 + next
+		}
+		return 0
+	}
+}
+
 // CommitWith matches, to the server, the COMMIT of a transaction in which text was sent, for instance as part of a
 // parameter. What was sent in a transaction that was rolled back, or in none, does not count.
 func CommitWith(text string) Match {

@@ -177,3 +177,24 @@ func TestAStatementIsCaughtWhenItIsExecuted(t *testing.T) {
 		}
 	}
 }
+
+func TestAStatementIsCaughtByAPartOfItsText(t *testing.T) {
+	t.Parallel()
+	w := newWords(t)
+	a := w.d.Arm(faulty.Trap{Match: faulty.StatementWith("SELECT unnest("), Drop: true})
+	w.conn = w.connect(true)
+	var echoed string
+	if err := w.conn.QueryRow(t.Context(), "SELECT $1::text", "SELECT unnest(").Scan(&echoed); err != nil {
+		t.Fatal(err)
+	}
+	if fired(a) {
+		t.Fatal("sprang at a parameter")
+	}
+	if err := w.batch("word"); err == nil {
+		t.Error("the statement went through")
+	}
+	<-a.Fired()
+	if w.stored("word") {
+		t.Error("stored, though it was lost")
+	}
+}
