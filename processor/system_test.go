@@ -54,14 +54,7 @@ type system struct {
 // setup makes everything but the workers, which tests start with the configuration they want.
 func setup(t *testing.T, options ...func(*system)) *system {
 	t.Helper()
-	core, logs := observer.New(zap.DebugLevel)
-	s := &system{t: t, log: zap.New(core), logs: logs, now: time.Now}
-	s.cfg = processor.WorkerConfig{SlotsMax: 64, Patience: 5 * time.Second, Policy: quickPolicy()}
-	s.streams = messages.StreamOptions{AckWait: 2 * time.Second}
-	for _, o := range options {
-		o(s)
-	}
-	s.cfg.AckWait = s.streams.AckWait
+	s := newSystem(t, options...)
 	s.openStore()
 	s.openBus()
 	s.openSimulator()
@@ -70,6 +63,19 @@ func setup(t *testing.T, options ...func(*system)) *system {
 		PollInterval: 20 * time.Millisecond, Lease: 2 * time.Second,
 		SweepInterval: 100 * time.Millisecond, SweepAge: s.cfg.Policy.SentStale,
 	}, s.log, s.now).Run)
+	return s
+}
+
+// newSystem has its configuration and nothing running.
+func newSystem(t *testing.T, options ...func(*system)) *system {
+	core, logs := observer.New(zap.DebugLevel)
+	s := &system{t: t, log: zap.New(core), logs: logs, now: time.Now}
+	s.cfg = processor.WorkerConfig{SlotsMax: 64, Patience: 5 * time.Second, Policy: quickPolicy()}
+	s.streams = messages.StreamOptions{AckWait: 2 * time.Second}
+	for _, o := range options {
+		o(s)
+	}
+	s.cfg.AckWait = s.streams.AckWait
 	return s
 }
 
@@ -262,8 +268,14 @@ func (s *system) settled() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	var info *jetstream.ConsumerInfo
+	s.t.Cleanup(func() {
+		if s.t.Failed() && info != nil {
+			s.t.Logf("of %d commands: %+v", last, info)
+		}
+	})
 	harness.Eventually(s.t, "every command is settled", func() bool {
-		info, err := consumer.Info(s.t.Context())
+		info, err = consumer.Info(s.t.Context())
 		return err == nil && info.AckFloor.Stream >= last
 	})
 }
