@@ -171,6 +171,11 @@ func (s *system) run(name string, part func(context.Context) error) (stop func()
 // worker starts one more worker. Its parts are shared, as those of one process are.
 func (s *system) worker(change ...func(*processor.Parts, *processor.WorkerConfig)) (stop func()) {
 	s.t.Helper()
+	return s.run("worker", s.newWorker(change...).Run)
+}
+
+func (s *system) newWorker(change ...func(*processor.Parts, *processor.WorkerConfig)) *processor.Worker {
+	s.t.Helper()
 	guard, err := gateway.NewGuard("primary", s.gateway, gateway.Settings{
 		Timeouts: gateway.Timeouts{
 			Authorize: 500 * time.Millisecond, Capture: 500 * time.Millisecond, Void: 500 * time.Millisecond,
@@ -191,7 +196,7 @@ func (s *system) worker(change ...func(*processor.Parts, *processor.WorkerConfig
 	for _, c := range change {
 		c(&parts, &cfg)
 	}
-	return s.run("worker", processor.NewWorker(parts, cfg).Run)
+	return processor.NewWorker(parts, cfg)
 }
 
 // publish sends a command and returns it as it was sent.

@@ -440,13 +440,27 @@ func TestWhatHangsGoesToAnotherWorker(t *testing.T) {
 func TestDrainFinishesWhatWasBegunAndHandsBackTheRest(t *testing.T) {
 	t.Parallel()
 	s := setup(t, func(s *system) { s.streams.AckWait = time.Minute; s.cfg.SlotsMax = 20 })
-	stop := s.worker()
+	var begun atomic.Int64
+	draining := make(chan struct{})
+	held := gatewayFunc(func(ctx context.Context, op messages.Operation) messages.Outcome {
+		begun.Add(1)
+		<-draining
+		return s.sim.Do(ctx, op)
+	})
+	w := s.newWorker(func(p *processor.Parts, _ *processor.WorkerConfig) { p.Gateways = set(t, held, time.Minute) })
+	stop := s.run("worker", func(ctx context.Context) error {
+		context.AfterFunc(ctx, func() { close(draining) })
+		return w.Run(ctx)
+	})
 	var cmds []messages.Command
 	for range 100 {
-		cmds = append(cmds, s.publish(newID(), "", create("sim_slow_100")))
+		cmds = append(cmds, s.publish(newID(), "", create("pm_card_visa")))
 	}
-	harness.Eventually(t, "some are under way", func() bool { return len(s.sim.Ledger()) > 5 })
+	harness.Eventually(t, "every slot is taken", func() bool { return begun.Load() == 20 })
 	stop()
+	if finished := len(s.sim.Ledger()); finished != 20 {
+		t.Errorf("%d of the 20 that were begun are finished", finished)
+	}
 	consumer, err := s.js.Consumer(t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
 	if err != nil {
 		t.Fatal(err)
