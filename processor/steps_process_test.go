@@ -29,6 +29,8 @@ type stepwise struct {
 	gatewayURL string
 	lease      time.Duration
 
+	poolMax  int32
+	batching store.Config
 	// scheduling is the process with the scheduler.
 	scheduling *process
 
@@ -41,7 +43,7 @@ func setupSteps(t *testing.T) *stepwise {
 	s := &stepwise{system: newSystem(t, func(s *system) {
 		s.cfg.SlotsMax, s.cfg.DrainTimeout = 1, 10*time.Millisecond
 		s.streams.AckWait = 300 * time.Millisecond
-	}), lease: 500 * time.Millisecond}
+	}), lease: 500 * time.Millisecond, poolMax: 3, batching: store.Config{Committers: 1, Loaders: 1}}
 	s.openStore()
 	s.openBus()
 	s.openSimulator()
@@ -125,7 +127,7 @@ func (p *process) pool() *pgxpool.Pool {
 		p.s.t.Fatal(err)
 	}
 	config.ConnConfig.DialFunc = p.pg.DialContext
-	config.MaxConns = 3
+	config.MaxConns = p.s.poolMax
 	pool, err := pgxpool.NewWithConfig(p.s.t.Context(), config)
 	if err != nil {
 		p.s.t.Fatal(err)
@@ -167,7 +169,7 @@ func (p *process) worker() *process {
 		p.s.t.Fatal(err)
 	}
 	pool, js := p.pool(), p.jetStream()
-	st := store.New(pool, store.Config{Committers: 1, Loaders: 1}, p.s.log)
+	st := store.New(pool, p.s.batching, p.s.log)
 	w := processor.NewWorker(processor.Parts{
 		JetStream: js, Store: st, Gateways: gateways, Router: routing.To("primary"), Log: p.s.log, Now: p.clock,
 	}, p.s.cfg)
@@ -192,7 +194,7 @@ func (p *process) relay() *process {
 func (p *process) scheduler() *process {
 	p.s.t.Helper()
 	pool := p.pool()
-	st := store.New(pool, store.Config{Committers: 1, Loaders: 1}, p.s.log)
+	st := store.New(pool, p.s.batching, p.s.log)
 	scheduler := processor.NewScheduler(st, processor.SchedulerConfig{
 		PollInterval: 50 * time.Millisecond, Lease: p.s.lease, SweepInterval: 100 * time.Millisecond, SweepAge: p.s.cfg.Policy.SentStale,
 	}, p.s.log, p.clock)

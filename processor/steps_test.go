@@ -196,7 +196,7 @@ func TestEveryStepOfACommandMayFail(t *testing.T) {
 		s := setupSteps(t)
 		s.process().relay()
 		s.scheduling = s.process().scheduler()
-		passages := s.prepare(r.step.flows())
+		passages := s.prepare(r.flows())
 		for _, p := range passages {
 			before := len(s.processes)
 			r.befalls(r.step, p)
