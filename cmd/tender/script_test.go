@@ -34,6 +34,7 @@ import (
 //	start NAME program args...       runs it in the background, its output in NAME.out and NAME.err
 //	until FILE PATTERN               waits until the file matches
 //	end NAME SIGNAL CODE             signals a background program and wants this exit code
+//	finish NAME CODE                 waits until a background program ends by itself and wants this exit code
 //	newid VARIABLE                   sets a variable to a new payment id
 //	publish SUBJECT KEY BODY         publishes as any producer might; @FILE is a body in a file
 //	advise KIND SEQUENCE REASON      publishes what the server says of a command that it will not deliver again
@@ -49,7 +50,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               prepareScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": cmdExits, "eventually": cmdEventually, "start": cmdStart, "until": cmdUntil, "end": cmdEnd,
+			"exits": cmdExits, "eventually": cmdEventually, "start": cmdStart, "until": cmdUntil, "end": cmdEnd, "finish": cmdFinish,
 			"newid": cmdNewID, "publish": cmdPublish, "capture": cmdCapture, "sql": cmdSQL,
 			"as": cmdAs, "signal": cmdSignal, "advise": cmdAdvise, "forget": cmdForget,
 		},
@@ -203,14 +204,27 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 
 func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 3, "end NAME SIGNAL CODE")
-	cmd := sendSignal(ts, args[0], args[1])
+	sendSignal(ts, args[0], args[1])
+	wantEnd(ts, args[0], args[2])
+}
+
+func cmdFinish(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, "finish NAME CODE")
+	wantEnd(ts, args[0], args[1])
+}
+
+func wantEnd(ts *testscript.TestScript, name, code string) {
 	b := runs(ts)
 	b.mu.Lock()
-	delete(b.running, args[0])
+	cmd := b.running[name]
+	delete(b.running, name)
 	b.mu.Unlock()
-	if got := strconv.Itoa(exitCodeOf(cmd.Wait())); got != args[2] {
-		log, _ := os.ReadFile(ts.MkAbs(args[0] + ".err"))
-		ts.Fatalf("%s: exit code %s, want %s; its log:\n%s", args[0], got, args[2], log)
+	if cmd == nil {
+		ts.Fatalf("%s was not started", name)
+	}
+	if got := strconv.Itoa(exitCodeOf(cmd.Wait())); got != code {
+		log, _ := os.ReadFile(ts.MkAbs(name + ".err"))
+		ts.Fatalf("%s: exit code %s, want %s; its log:\n%s", name, got, code, log)
 	}
 }
 
@@ -219,7 +233,7 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	sendSignal(ts, args[0], args[1])
 }
 
-func sendSignal(ts *testscript.TestScript, name, signal string) *exec.Cmd {
+func sendSignal(ts *testscript.TestScript, name, signal string) {
 	b := runs(ts)
 	b.mu.Lock()
 	cmd := b.running[name]
@@ -229,7 +243,6 @@ func sendSignal(ts *testscript.TestScript, name, signal string) *exec.Cmd {
 	}
 	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}
 	ts.Check(cmd.Process.Signal(signals[signal]))
-	return cmd
 }
 
 // superuserKey is where a script keeps the URL of its database's superuser.

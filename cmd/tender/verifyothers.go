@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 
@@ -56,7 +55,9 @@ func (c *cli) compareOthers(
 func (c *cli) compareBus(ctx context.Context, pool *pgxpool.Pool, o store.CheckOptions) (compared audit.BusReport, err error) {
 	options := audit.BusOptions{Workers: o.Workers, FindingsMax: o.FindingsMax}
 	if o.Progress != nil {
-		options.Progress = func(done, total int64) { fmt.Fprintf(c.stderr, "\r%d of %d messages compared\x1b[K", done, total) }
+		options.Progress = func(done, total int64) {
+			o.Progress(store.Progress{Pass: "bus", Unit: "messages", Done: done, Total: total})
+		}
 	}
 	err = c.withBus(func(b *bus) error {
 		compared, err = audit.Bus(ctx, pool, b.js, options)

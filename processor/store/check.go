@@ -24,7 +24,7 @@ type CheckOptions struct {
 	// FindingsMax bounds Report.Findings; 0 means 100. All violations are counted whatever it is.
 	FindingsMax int
 	// Progress is called after each piece of work, by one goroutine at a time. May be nil.
-	Progress func(CheckProgress)
+	Progress func(Progress)
 	// Resume is what an interrupted check saved, to go on from there; nil begins anew.
 	Resume *CheckState
 	// Save is called after each piece of work, by one goroutine at a time, with what Resume needs. An error ends the check.
@@ -32,8 +32,8 @@ type CheckOptions struct {
 	Save func(*CheckState) error
 }
 
-// CheckProgress says how far one part of a check is.
-type CheckProgress struct {
+// Progress says how far one part of a check is.
+type Progress struct {
 	// Pass names the part, Unit what it counts: payments, keys or rows.
 	Pass, Unit string
 	// Done of Total are checked; Resumed of Done were by the checks that this one continues.
@@ -54,7 +54,7 @@ func (o CheckOptions) withDefaults(pool *pgxpool.Pool) CheckOptions {
 		o.FindingsMax = 100
 	}
 	if o.Progress == nil {
-		o.Progress = func(CheckProgress) {}
+		o.Progress = func(Progress) {}
 	}
 	if o.Save == nil {
 		o.Save = func(*CheckState) error { return nil }

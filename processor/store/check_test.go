@@ -150,7 +150,7 @@ func TestCheckWhileTrafficRuns(t *testing.T) {
 	for round := range 10 {
 		var done, total int64
 		report, err := store.CheckInvariants(ctx, b.serving, store.CheckOptions{
-			Now: start(), Workers: 1 + round%3, Progress: func(p store.CheckProgress) {
+			Now: start(), Workers: 1 + round%3, Progress: func(p store.Progress) {
 				if p.Pass == "payments" {
 					done, total = p.Done, p.Total
 				}
@@ -191,7 +191,7 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 	b := setup(t)
 	b.commitMany(600)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := store.CheckInvariants(ctx, b.pool, store.CheckOptions{Progress: func(store.CheckProgress) { cancel() }})
+	_, err := store.CheckInvariants(ctx, b.pool, store.CheckOptions{Progress: func(store.Progress) { cancel() }})
 	if err == nil {
 		t.Error("a canceled check says that it was completed")
 	}

@@ -225,6 +225,7 @@ func (c *checker) readTimers(ctx context.Context, tx pgx.Tx, r chunk, payments m
 	if err != nil {
 		return err
 	}
+	t.timers = int64(len(timers))
 	for i := range timers {
 		found := &timers[i]
 		t.check(NothingStuck, found.paymentID, c.stuckTimer(found))

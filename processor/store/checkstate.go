@@ -127,7 +127,7 @@ func (l *ledger) add(f finished) error {
 		position.Done = max(position.Done, p.total)
 	}
 	l.state.Passes[p.name] = position
-	l.options.Progress(CheckProgress{
+	l.options.Progress(Progress{
 		Pass: p.name, Unit: p.unit, Done: position.Done, Total: max(p.total, position.Done), Resumed: l.resumed[p.name],
 	})
 	if err := l.options.Save(&l.state); err != nil {

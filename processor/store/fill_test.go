@@ -22,7 +22,7 @@ func (b *bundle) templates() []uuid.UUID {
 		Kind: messages.OutcomeDeclined, Tries: 1, Decline: &messages.Decline{Code: "insufficient_funds"},
 	}, start())
 	b.exec(`DELETE FROM outbox`)
-	return []uuid.UUID{captured, captured, inParts, inParts, refunded, refunded, authorized, declined}
+	return []uuid.UUID{captured, captured, inParts, inParts, inParts, refunded, refunded, refunded, authorized, declined}
 }
 
 // fill stores n payments with rising ids by copying templates under other ids, which is some hundred times faster than

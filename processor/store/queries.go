@@ -74,6 +74,9 @@ var tryLockSQL string
 //go:embed queries/unlock.sql
 var unlockSQL string
 
+//go:embed queries/now.sql
+var nowSQL string
+
 //go:embed queries/check_bound.sql
 var checkBoundSQL string
 

@@ -105,11 +105,11 @@ func (r *Report) add(t *tally, findingsMax int) {
 // tally is what one worker finds in one piece of work.
 type tally struct {
 	// done is what the piece adds to the progress of its pass.
-	done                                              int64
-	payments, events, claims, outboxRows, checkpoints int64
-
-	checked  map[Invariant]int64
-	findings []Finding
+	done                                  int64
+	payments, events, timers, checkpoints int64
+	claims, outboxRows                    int64
+	checked                               map[Invariant]int64
+	findings                              []Finding
 }
 
 func newTally() *tally { return &tally{checked: map[Invariant]int64{}} }
