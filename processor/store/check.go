@@ -106,6 +106,8 @@ type checker struct {
 	snapshot string
 	// trace is told of each event of the history and what was found at it. May be nil.
 	trace func(*eventRow, []Finding)
+	// keepOrphans adds histories without a payment to the payments of their chunk.
+	keepOrphans bool
 }
 
 // takeSnapshot fixes the moment for this transaction, to be lent to others, and says what there is to do.

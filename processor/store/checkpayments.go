@@ -66,7 +66,7 @@ func cutPayments(ctx context.Context, tx pgx.Tx, after string, yield func(piece)
 	}
 }
 
-// idAfter is the next id in the order of PostgreSQL, which is that of the bytes; after "" comes the first.
+// idAfter is the id that follows one in the order of PostgreSQL; after "" comes the first.
 func idAfter(after string) (uuid.UUID, error) {
 	if after == "" {
 		return uuid.Nil, nil
@@ -75,13 +75,18 @@ func idAfter(after string) (uuid.UUID, error) {
 	if err != nil {
 		return u, fmt.Errorf("position %q: %w", after, err)
 	}
+	return successor(u), nil
+}
+
+// successor is the next id in the order of PostgreSQL, which is that of the bytes.
+func successor(u uuid.UUID) uuid.UUID {
 	for i := len(u) - 1; i >= 0; i-- {
 		u[i]++
 		if u[i] != 0 {
 			break
 		}
 	}
-	return u, nil
+	return u
 }
 
 // checkPayments checks the payments with ids in a range, with their events and timers.
@@ -160,6 +165,9 @@ func (c *checker) foldEvents(ctx context.Context, tx pgx.Tx, r chunk, payments m
 			if orphan == nil || orphan.row.id != row.paymentID {
 				orphan = newOrphan(row.paymentID)
 				t.report(StateMatchesHistory, row.paymentID, "there are events of the payment, but no payment")
+				if c.keepOrphans {
+					payments[row.paymentID] = orphan
+				}
 			}
 			e = orphan
 		}
@@ -216,12 +224,16 @@ func (e *examined) apply(row *eventRow, event messages.Event, err error) (proble
 	return ""
 }
 
-func (c *checker) readTimers(ctx context.Context, tx pgx.Tx, r chunk, payments map[uuid.UUID]*examined, t *tally) error {
+func timersOf(ctx context.Context, tx pgx.Tx, r chunk) ([]timer, error) {
 	rows, err := tx.Query(ctx, checkTimersSQL, id(r.from), id(r.to))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	timers, err := pgx.CollectRows(rows, scanTimer)
+	return pgx.CollectRows(rows, scanTimer)
+}
+
+func (c *checker) readTimers(ctx context.Context, tx pgx.Tx, r chunk, payments map[uuid.UUID]*examined, t *tally) error {
+	timers, err := timersOf(ctx, tx, r)
 	if err != nil {
 		return err
 	}
@@ -297,27 +309,46 @@ func (e *examined) stored() (p *payment.Payment, problem string) {
 
 // differingFields names the fields of the state in which two payments differ, as they would be stored.
 func differingFields(stored, folded *payment.Payment) string {
-	a, errA := fields(stored)
-	b, errB := fields(folded)
-	if err := errors.Join(errA, errB); err != nil {
+	differing, err := fieldDifferences(stored, folded)
+	if err != nil {
 		return err.Error()
-	}
-	var differing []string
-	for name := range a {
-		if !bytes.Equal(a[name], b[name]) {
-			differing = append(differing, name)
-		}
-	}
-	for name := range b {
-		if _, both := a[name]; !both {
-			differing = append(differing, name)
-		}
 	}
 	if len(differing) == 0 {
 		return ""
 	}
-	slices.Sort(differing)
-	return "the state differs from the folded history in " + strings.Join(differing, ", ")
+	names := make([]string, len(differing))
+	for i, d := range differing {
+		names[i] = d.name
+	}
+	return "the state differs from the folded history in " + strings.Join(names, ", ")
+}
+
+// fieldDifference is a field of the state in which two payments differ, as JSON; nil is a field that is left out.
+type fieldDifference struct {
+	name     string
+	from, to json.RawMessage
+}
+
+// fieldDifferences are in the order of their names.
+func fieldDifferences(stored, folded *payment.Payment) ([]fieldDifference, error) {
+	a, errA := fields(stored)
+	b, errB := fields(folded)
+	if err := errors.Join(errA, errB); err != nil {
+		return nil, err
+	}
+	var differing []fieldDifference
+	for name := range a {
+		if !bytes.Equal(a[name], b[name]) {
+			differing = append(differing, fieldDifference{name, a[name], b[name]})
+		}
+	}
+	for name := range b {
+		if _, both := a[name]; !both {
+			differing = append(differing, fieldDifference{name, nil, b[name]})
+		}
+	}
+	slices.SortFunc(differing, func(a, b fieldDifference) int { return strings.Compare(a.name, b.name) })
+	return differing, nil
 }
 
 func fields(p *payment.Payment) (map[string]json.RawMessage, error) {

@@ -166,3 +166,17 @@ var auditClaimsSQL string
 
 //go:embed queries/audit_unfinished.sql
 var auditUnfinishedSQL string
+//go:embed queries/rebuild_bound.sql
+var rebuildBoundSQL string
+
+//go:embed queries/rebuild_count.sql
+var rebuildCountSQL string
+
+//go:embed queries/rebuild_lock.sql
+var rebuildLockSQL string
+
+//go:embed queries/rebuild_payments.sql
+var rebuildPaymentsSQL string
+
+//go:embed queries/rebuild_timers.sql
+var rebuildTimersSQL string

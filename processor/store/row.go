@@ -70,38 +70,66 @@ func awaitingSince(p *payment.Payment) time.Time {
 	return since
 }
 
+// columnDifference is a column in which two rows differ.
+type columnDifference struct {
+	name     string
+	from, to any
+}
+
 // differingColumns names the columns in which two rows differ, the state aside.
 func (r *paymentRow) differingColumns(other paymentRow) string {
-	var differing []string
-	compare := func(name string, equal bool) {
-		if !equal {
-			differing = append(differing, name)
-		}
-	}
-	compare("payment_id", r.id == other.id)
-	compare("version", r.version == other.version)
-	compare("tenant", r.tenant == other.tenant)
-	compare("status", r.status == other.status)
-	compare("amount_minor", r.amountMinor == other.amountMinor)
-	compare("authorized_minor", r.authorizedMinor == other.authorizedMinor)
-	compare("captured_minor", r.capturedMinor == other.capturedMinor)
-	compare("refunded_minor", r.refundedMinor == other.refundedMinor)
-	compare("released_minor", r.releasedMinor == other.releasedMinor)
-	compare("capturable_minor", r.capturableMinor == other.capturableMinor)
-	compare("refundable_minor", r.refundableMinor == other.refundableMinor)
-	compare("currency", r.currency == other.currency)
-	compare("exponent", r.exponent == other.exponent)
-	compare("capture_method", r.captureMethod == other.captureMethod)
-	compare("customer_id", r.customerID == other.customerID)
-	compare("merchant_reference", r.merchantReference == other.merchantReference)
-	compare("gateway", r.gateway == other.gateway)
-	compare("gateway_reference", r.gatewayReference == other.gatewayReference)
-	compare("failure_code", r.failureCode == other.failureCode)
-	compare("created_at", r.createdAt.Equal(other.createdAt))
-	compare("updated_at", r.updatedAt.Equal(other.updatedAt))
-	compare("awaiting_since", r.awaitingSince.Equal(other.awaitingSince))
+	differing := r.differences(&other)
 	if len(differing) == 0 {
 		return ""
 	}
-	return "the columns " + strings.Join(differing, ", ") + " differ from the state"
+	names := make([]string, len(differing))
+	for i, d := range differing {
+		names[i] = d.name
+	}
+	return "the columns " + strings.Join(names, ", ") + " differ from the state"
+}
+
+// differences are the columns in which two rows differ, the state aside.
+func (r *paymentRow) differences(other *paymentRow) []columnDifference {
+	var differing []columnDifference
+	numbers := func(name string, a, b int64) {
+		if a != b {
+			differing = append(differing, columnDifference{name, a, b})
+		}
+	}
+	texts := func(name, a, b string) {
+		if a != b {
+			differing = append(differing, columnDifference{name, a, b})
+		}
+	}
+	times := func(name string, a, b time.Time) {
+		if !a.Equal(b) {
+			differing = append(differing, columnDifference{name, a, b})
+		}
+	}
+	if r.id != other.id {
+		differing = append(differing, columnDifference{"payment_id", r.id, other.id})
+	}
+	numbers("version", r.version, other.version)
+	texts("tenant", r.tenant, other.tenant)
+	texts("status", r.status, other.status)
+	numbers("amount_minor", r.amountMinor, other.amountMinor)
+	numbers("authorized_minor", r.authorizedMinor, other.authorizedMinor)
+	numbers("captured_minor", r.capturedMinor, other.capturedMinor)
+	numbers("refunded_minor", r.refundedMinor, other.refundedMinor)
+	numbers("released_minor", r.releasedMinor, other.releasedMinor)
+	numbers("capturable_minor", r.capturableMinor, other.capturableMinor)
+	numbers("refundable_minor", r.refundableMinor, other.refundableMinor)
+	texts("currency", r.currency, other.currency)
+	numbers("exponent", int64(r.exponent), int64(other.exponent))
+	texts("capture_method", r.captureMethod, other.captureMethod)
+	texts("customer_id", r.customerID, other.customerID)
+	texts("merchant_reference", r.merchantReference, other.merchantReference)
+	texts("gateway", r.gateway, other.gateway)
+	texts("gateway_reference", r.gatewayReference, other.gatewayReference)
+	texts("failure_code", r.failureCode, other.failureCode)
+	times("created_at", r.createdAt, other.createdAt)
+	times("updated_at", r.updatedAt, other.updatedAt)
+	times("awaiting_since", r.awaitingSince, other.awaitingSince)
+	return differing
 }
