@@ -39,7 +39,7 @@ func newExitCodes() *cobra.Command {
 
   0    done, or yes
   1    the answer is no: a payment declined, refused or failed (with --wait), no such payment or dead letter, verify
-       found something, provision --check found a difference
+       found something, rebuild or provision --check found a difference
   2    the command line or the configuration is wrong; nothing was done
   3    NATS or PostgreSQL is not reachable or not prepared (tender migrate, tender provision); the message says which
   4    timed out waiting; what was published stays published

@@ -47,7 +47,7 @@ keeps the history in PostgreSQL and publishes what happened back onto the bus.`,
 	inGroup(root, groupRun, newDemo(c), newDev(c), newServe(c), newSimulator(c), newChaos(c))
 	inGroup(root, groupPayments, newPay(c), newGet(c), newList(c), newHistory(c))
 	inGroup(root, groupOperations, newDeadLetters(c), newRouting(c), newOutbox(c), newVerify(c), newRebuild(c))
-	inGroup(root, groupOperations, newReview(c), newGateway(c), newCheckpoint(c))
+	inGroup(root, groupOperations, newReview(c), newTimers(c), newGateway(c), newCheckpoint(c))
 	inGroup(root, groupSetup, newMigrate(c), newProvision(c), newConfig(c))
 	root.AddCommand(newVersion(c), newExitCodes(), newNATSNode(c))
 	return root

@@ -43,7 +43,8 @@ func newReviewList(c *cli) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List operations in review, those that have waited longest first",
-		Long: `Ls shows every operation that needs a person, with since when and why:
+		Long: `Ls shows every operation that needs a person, with since when and why, and what to look for at the gateway: when it was first SENT,
+and the gateway's REFERENCE.
 
   outcome_unknown   the gateway could not be brought to say whether it did it
   amount_mismatch   the gateway says another amount than it was asked for
@@ -75,9 +76,12 @@ type reviewView struct {
 	Gateway           string                  `json:"gateway"`
 	GatewayReference  string                  `json:"gateway_reference,omitempty"`
 	MerchantReference string                  `json:"merchant_reference,omitempty"`
-	Since             time.Time               `json:"since,omitzero"`
-	Reason            string                  `json:"reason"`
-	Detail            string                  `json:"detail,omitempty"`
+	// SentAt is when it was first sent to the gateway, CallsMade how often: where to look in the gateway's own records.
+	SentAt    time.Time `json:"sent_at,omitzero"`
+	CallsMade int       `json:"calls,omitempty"`
+	Since     time.Time `json:"since,omitzero"`
+	Reason    string    `json:"reason"`
+	Detail    string    `json:"detail,omitempty"`
 }
 
 func (c *cli) listReviews(ctx context.Context, s *store.Store, f reviewFlags) error {
@@ -97,10 +101,11 @@ func (c *cli) listReviews(ctx context.Context, s *store.Store, f reviewFlags) er
 		}
 		return nil
 	}
-	t := newTable(c.stdout, "SINCE", "PAYMENT", "OPERATION", "TENANT", "KIND", "AMOUNT", "GATEWAY", "RECORDED", "REASON", "DETAIL")
+	t := newTable(c.stdout, "SINCE", "PAYMENT", "OPERATION", "TENANT", "KIND", "AMOUNT", "GATEWAY", "RECORDED", "REASON", "SENT",
+		"REFERENCE", "DETAIL")
 	for _, r := range reviews {
 		t.row(moment(r.Since), r.PaymentID.String(), r.OperationID, r.Tenant, string(r.Kind), someAmount(r.AmountMinor, r.Currency),
-			r.Gateway, string(r.Recorded), r.Reason, r.Detail)
+			r.Gateway, string(r.Recorded), r.Reason, moment(r.SentAt), r.GatewayReference, r.Detail)
 	}
 	return t.flush()
 }
@@ -115,12 +120,16 @@ func findReviews(ctx context.Context, s *store.Store, f reviewFlags) ([]reviewVi
 		if err != nil {
 			return nil, err
 		}
+		ids := make([]uuid.UUID, len(listed.Payments))
+		for i, p := range listed.Payments {
+			ids[i] = p.ID
+		}
+		opened, err := s.ReviewEvents(ctx, ids)
+		if err != nil {
+			return nil, err
+		}
 		for _, p := range listed.Payments {
-			found, err := reviewsOf(ctx, s, p, f.gateway)
-			if err != nil {
-				return nil, err
-			}
-			reviews = append(reviews, found...)
+			reviews = append(reviews, reviewsOf(p, opened[p.ID], f.gateway)...)
 		}
 		if page.After = listed.Next; page.After == "" {
 			break
@@ -132,8 +141,8 @@ func findReviews(ctx context.Context, s *store.Store, f reviewFlags) ([]reviewVi
 	return reviews, nil
 }
 
-// reviewsOf lists the operations of one payment that need a person. Why and since when is in its history.
-func reviewsOf(ctx context.Context, s *store.Store, p *payment.Payment, gateway string) ([]reviewView, error) {
+// reviewsOf lists the operations of one payment that need a person. Why and since when say the events that opened its reviews.
+func reviewsOf(p *payment.Payment, events []messages.Event, gateway string) []reviewView {
 	var reviews []reviewView
 	for i := range p.Operations {
 		if op := &p.Operations[i]; needsPerson(op) && (gateway == "" || op.Gateway == gateway) {
@@ -141,15 +150,9 @@ func reviewsOf(ctx context.Context, s *store.Store, p *payment.Payment, gateway 
 				PaymentID: p.ID, OperationID: op.ID, Tenant: p.Tenant, Kind: op.Kind, Recorded: op.Status,
 				AmountMinor: op.AmountMinor, Currency: p.Currency, Gateway: op.Gateway,
 				GatewayReference: cmp.Or(op.GatewayReference, p.GatewayReference), MerchantReference: p.MerchantReference,
+				SentAt: op.FirstSentAt, CallsMade: op.Tries,
 			})
 		}
-	}
-	if len(reviews) == 0 {
-		return nil, nil
-	}
-	events, err := s.History(ctx, p.Tenant, p.ID)
-	if err != nil {
-		return nil, err
 	}
 	for _, e := range events {
 		opened, ok := e.Data.(*messages.PaymentReviewOpened)
@@ -162,7 +165,7 @@ func reviewsOf(ctx context.Context, s *store.Store, p *payment.Payment, gateway 
 			}
 		}
 	}
-	return reviews, nil
+	return reviews
 }
 
 // needsPerson reports whether nothing but a person's word brings the operation on.

@@ -180,3 +180,9 @@ var rebuildPaymentsSQL string
 
 //go:embed queries/rebuild_timers.sql
 var rebuildTimersSQL string
+
+//go:embed queries/list_timers.sql
+var listTimersSQL string
+
+//go:embed queries/review_events.sql
+var reviewEventsSQL string

@@ -64,3 +64,29 @@ func (s *Store) History(ctx context.Context, tenant string, paymentID uuid.UUID)
 	}
 	return events, nil
 }
+
+// ReviewEvents returns the events that opened the reviews of payments, in order, by payment; those of reviews that have ended
+// are among them. A payment that was never in review, or that isn't there, has none.
+func (s *Store) ReviewEvents(ctx context.Context, payments []uuid.UUID) (map[uuid.UUID][]messages.Event, error) {
+	rows, err := s.pool.Query(ctx, reviewEventsSQL, column(payments, id))
+	if err != nil {
+		return nil, fmt.Errorf("read reviews: %w", err)
+	}
+	events := map[uuid.UUID][]messages.Event{}
+	var paymentID uuid.UUID
+	var body []byte
+	var traceparent string
+	_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&paymentID), &body, &traceparent}, func() error {
+		event, err := messages.DecodeEventBody(body)
+		if err != nil {
+			return fmt.Errorf("payment %s: %w", paymentID, err)
+		}
+		event.Traceparent = traceparent
+		events[paymentID] = append(events[paymentID], event)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read reviews: %w", err)
+	}
+	return events, nil
+}

@@ -52,8 +52,11 @@ func (s *Store) FireTimers(ctx context.Context, now time.Time, limit int, lease 
 	return fired, next.Time, nil
 }
 
-// The kinds of timer that the code has to tell apart; see the table.
-const timerDue = "due"
+// The kinds of timer; see the table.
+const (
+	timerDue   = "due"
+	timerStale = "stale"
+)
 
 // timer is a row of timers.
 type timer struct {
