@@ -218,6 +218,7 @@ func (e *examined) apply(row *eventRow, event messages.Event, err error) (proble
 	if err := payment.Apply(e.folded, event); err != nil {
 		return err.Error()
 	}
+	e.folded.LastHash = e.lastHash
 	if event.Status != e.folded.Status {
 		return fmt.Sprintf("event %d: says that it leads to %s, but leads to %s", row.version, event.Status, e.folded.Status)
 	}
@@ -291,7 +292,6 @@ func (c *checker) checkPayment(paymentID uuid.UUID, e *examined, t *tally) {
 // decoding is most of the work.
 func (e *examined) stored() (p *payment.Payment, problem string) {
 	if !e.broken {
-		e.folded.LastHash = e.lastHash
 		if text, err := json.Marshal(e.folded); err == nil && bytes.Equal(text, e.row.state) {
 			return e.folded, ""
 		}

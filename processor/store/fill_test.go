@@ -41,15 +41,22 @@ func (b *bundle) fill(n int) {
 	b.exec(`INSERT INTO copy
 		SELECT ('0198' || lpad(to_hex(i / 4096), 8, '0') || '7' || lpad(to_hex(i % 4096), 3, '0') || '8' || substr(md5(i::text), 1, 15))::uuid, t.payment_id
 		FROM generate_series(1, $1::bigint) i JOIN template t ON t.place = i % (SELECT count(*) FROM template)`, n)
+	const hash = `encode(sha256(convert_to(q.traceparent || E'\n' || q.data::text, 'UTF8')), 'hex')`
+	for version := range b.count(`SELECT max(version) FROM payment_events`) {
+		b.exec(`INSERT INTO payment_events
+			SELECT c.payment_id, e.version, e.occurred_at, e.type, e.traceparent, replace(
+				replace(e.data::text, c.of::text, c.payment_id::text), COALESCE(e.data ->> 'previous_hash', '-'), COALESCE(`+hash+`, '-'))::json
+			FROM copy c JOIN payment_events e ON e.payment_id = c.of AND e.version = $1
+			LEFT JOIN payment_events q ON q.payment_id = c.payment_id AND q.version = $1 - 1
+			ORDER BY c.payment_id`, version+1)
+	}
 	b.exec(`INSERT INTO payments
 		SELECT r.* FROM copy c JOIN payments p ON p.payment_id = c.of
+		JOIN payment_events q ON q.payment_id = c.payment_id AND q.version = p.version
 		CROSS JOIN LATERAL json_populate_record(p, json_build_object('payment_id', c.payment_id,
-			'state', replace(p.state::text, c.of::text, c.payment_id::text)::json,
+			'state', replace(replace(p.state::text, c.of::text, c.payment_id::text), p.state ->> 'last_hash', ` + hash + `)::json,
 			'merchant_reference', replace(p.merchant_reference, c.of::text, c.payment_id::text))) r
 		ORDER BY c.payment_id`)
-	b.exec(`INSERT INTO payment_events
-		SELECT c.payment_id, e.version, e.occurred_at, e.type, e.traceparent, replace(e.data::text, c.of::text, c.payment_id::text)::json
-		FROM copy c JOIN payment_events e ON e.payment_id = c.of ORDER BY c.payment_id, e.version`)
 	b.exec(`INSERT INTO commands
 		SELECT k.tenant, k.command, replace(k.idempotency_key, c.of::text, c.payment_id::text), k.conflict_hash, k.payload_hash,
 			c.payment_id, k.version, replace(k.operation_id, c.of::text, c.payment_id::text), k.outcome, k.created_at

@@ -166,6 +166,7 @@ var auditClaimsSQL string
 
 //go:embed queries/audit_unfinished.sql
 var auditUnfinishedSQL string
+
 //go:embed queries/rebuild_bound.sql
 var rebuildBoundSQL string
 

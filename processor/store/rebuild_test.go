@@ -42,8 +42,8 @@ func mendable() map[string]string {
 // damaged are tamperings of the history: what is left of it must not be written over the state.
 func damaged() map[string]string {
 	return map[string]string{
-		"event removed": "event 3 follows event 1", "last event removed": "events are missing", "history removed": "there is no history",
-		"event added": "event 99 follows event 5", "event unreadable": "event 2: ", "event retyped": "event 3: ", "event repeated": "event 2: ",
+		"event removed": "event 3 does not follow what is there as event 1", "last event removed": "events are missing", "history removed": "there is no history",
+		"event added": "event 99", "event unreadable": "event 2: ", "event retyped": "event 3: ", "event repeated": "event 2: ",
 		"refund too large": "event ",
 	}
 }

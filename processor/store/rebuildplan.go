@@ -106,6 +106,13 @@ func (e *examined) plan(damage string) (*plan, error) {
 			e.storedVersion(stored, unreadable), e.version)
 		return p, nil
 	}
+	if stored != nil && unreadable == nil && stored.Version == e.version {
+		// What the state remembers of the last event is evidence: it is never made to fit.
+		if p.Damage = e.wrongEnd(stored.LastHash); p.Damage != "" {
+			return p, nil
+		}
+		e.folded.LastHash = stored.LastHash
+	}
 	state, err := json.Marshal(e.folded)
 	if err != nil {
 		return nil, fmt.Errorf("encode state: %w", err)
