@@ -274,14 +274,17 @@ func (s *system) settled() {
 		s.t.Fatal(err)
 	}
 	var info *jetstream.ConsumerInfo
+	settled := false
 	s.t.Cleanup(func() {
-		if s.t.Failed() && info != nil {
-			s.t.Logf("of %d commands: %+v", last, info)
+		if !settled && info != nil {
+			s.t.Logf("of %d commands %d are to be delivered and %d to be settled, from %d on, delivered %d: %s", last,
+				info.NumPending, info.NumAckPending, info.AckFloor.Stream+1, info.Delivered.Consumer, s.lastLogs())
 		}
 	})
 	harness.Eventually(s.t, "every command is settled", func() bool {
 		info, err = consumer.Info(s.t.Context())
-		return err == nil && info.AckFloor.Stream >= last
+		settled = err == nil && info.AckFloor.Stream >= last
+		return settled
 	})
 }
 
