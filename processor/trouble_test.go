@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-384b1f8a/tender/messages"
@@ -120,17 +121,29 @@ func (c *crowd) gaveWay(state string) bool {
 
 func TestADeadlockLosesNothing(t *testing.T) {
 	t.Parallel()
-	c := newCrowd(t, func(s *stepwise) { s.setting("deadlock_timeout = '20ms'") })
+	c := newCrowd(t, func(s *stepwise) {
+		s.setting("deadlock_timeout = '20ms'")
+		s.batching.Committers = 1
+	})
 	c.process().relay()
 	const lock = `SELECT FROM payments WHERE payment_id = $1 FOR UPDATE`
 	for try := 0; try < 20 && !c.gaveWay("40P01"); try++ {
-		tx := c.begin()
-		// The store locks in the order of ids. This one goes the other way round, once the store waits for it.
+		// The store locks in the order of ids. While it waits for the first payment the others gather for the next batch, and
+		// while that one waits for the last payment this session goes the other way round.
+		first, tx := c.begin(), c.begin()
+		if _, err := first.Exec(t.Context(), lock, c.ids[0]); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := tx.Exec(t.Context(), lock, c.ids[len(c.ids)-1]); err != nil {
 			t.Fatal(err)
 		}
 		c.refund()
 		c.eventually("the store waits", c.isBlocked)
+		c.eventually("every refund is under way", func() bool { return c.backlog().NumPending == 0 })
+		if err := first.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c.eventually("the store waits for the last payment", func() bool { return c.isBlocked() || c.backlog().NumAckPending == 0 })
 		for _, id := range c.ids[:len(c.ids)-1] {
 			if _, err := tx.Exec(t.Context(), lock, id); err != nil {
 				break // this one was chosen to give way
@@ -143,6 +156,16 @@ func TestADeadlockLosesNothing(t *testing.T) {
 		t.Error("the store never had to give way: this proves nothing")
 	}
 	c.allRight()
+}
+
+// backlog is what the workers' consumer has to deliver and what it waits for.
+func (c *crowd) backlog() *jetstream.ConsumerInfo {
+	c.t.Helper()
+	consumer, err := c.js.Consumer(c.t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return consumer.CachedInfo()
 }
 
 func TestTwoConnectionsAreEnough(t *testing.T) {
