@@ -60,3 +60,7 @@ clean: ## remove what was built
 # The tools are a module of their own, so that their dependencies are not the product's.
 $(LINTER): .ci/tools/go.mod .ci/tools/go.sum
 	$(GO) -C .ci/tools build -trimpath -o "$(CURDIR)/$(LINTER)" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+# The nats CLI, as the runbook's recipes use it. The test of the runbook makes it by itself.
+bin/nats: .ci/tools/nats/go.mod .ci/tools/nats/go.sum
+	$(GO) -C .ci/tools/nats build -trimpath -o "$(CURDIR)/$@" github.com/nats-io/natscli/nats
