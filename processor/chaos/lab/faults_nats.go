@@ -14,26 +14,42 @@ import (
 func natsFaults() []Fault {
 	return []Fault{
 		{Name: "nats-node-killed", Class: ClassNATS, Needs: NeedNATS, About: "a node of the cluster is killed and comes back", Inject: nodeKilled},
-		{Name: "nats-leader-killed", Class: ClassNATS, Needs: NeedNATS, About: "the node that leads the stream of commands is killed and comes back",
-			Inject: leaderKilled},
-		{Name: "nats-partition", Class: ClassNATS, Needs: NeedNATS, About: "the node that leads the stream of commands is cut off from the other two",
-			Inject: partitioned},
+		{
+			Name: "nats-leader-killed", Class: ClassNATS, Needs: NeedNATS, About: "the node that leads the stream of commands is killed and comes back",
+			Inject: leaderKilled,
+		},
+		{
+			Name: "nats-partition", Class: ClassNATS, Needs: NeedNATS, About: "the node that leads the stream of commands is cut off from the other two",
+			Inject: partitioned,
+		},
 		{Name: "nats-clients-cut-off", Class: ClassNATS, About: "no byte passes between any process and the cluster for a while", Inject: clientsCutOff},
 		{Name: "nats-connections-reset", Class: ClassNATS, About: "all connections to the cluster are reset, again and again", Inject: clientsReset},
 		{Name: "nats-restart", Class: ClassNATS, Needs: NeedNATS, About: "the whole cluster is stopped and started", Inject: clusterRestart},
-		{Name: "stream-full", Class: ClassNATS, Needs: NeedNATS, About: "the streams of commands and of events are full for a while and refuse what comes",
-			Inject: streamsFull},
-		{Name: "consumer-deleted", Class: ClassNATS, Needs: NeedNATS, Alone: true,
-			About: "an operator deletes the workers' consumer and provisions anew: every command is delivered again", Inject: consumerDeleted},
-		{Name: "events-deleted", Class: ClassNATS, Needs: NeedNATS | NeedPostgres, Alone: true,
-			About: "an operator deletes the stream of events, provisions anew and republishes from the event store", Inject: eventsDeleted},
-		{Name: "commands-deleted", Class: ClassNATS, Needs: NeedNATS, Alone: true,
-			About: "an operator deletes the stream of commands and provisions anew; producers publish again what they sent", Inject: commandsDeleted},
-		{Name: "redelivered", Class: ClassNATS, Alone: true,
-			About: "producers publish everything again when the stream has forgotten the message ids", Inject: redelivered},
-		{Name: "nats-restored", Class: ClassNATS, Needs: NeedNATS | NeedPostgres, Alone: true,
+		{
+			Name: "stream-full", Class: ClassNATS, Needs: NeedNATS, About: "the streams of commands and of events are full for a while and refuse what comes",
+			Inject: streamsFull,
+		},
+		{
+			Name: "consumer-deleted", Class: ClassNATS, Needs: NeedNATS, Alone: true,
+			About: "an operator deletes the workers' consumer and provisions anew: every command is delivered again", Inject: consumerDeleted,
+		},
+		{
+			Name: "events-deleted", Class: ClassNATS, Needs: NeedNATS | NeedPostgres, Alone: true,
+			About: "an operator deletes the stream of events, provisions anew and republishes from the event store", Inject: eventsDeleted,
+		},
+		{
+			Name: "commands-deleted", Class: ClassNATS, Needs: NeedNATS, Alone: true,
+			About: "an operator deletes the stream of commands and provisions anew; producers publish again what they sent", Inject: commandsDeleted,
+		},
+		{
+			Name: "redelivered", Class: ClassNATS, Alone: true,
+			About: "producers publish everything again when the stream has forgotten the message ids", Inject: redelivered,
+		},
+		{
+			Name: "nats-restored", Class: ClassNATS, Needs: NeedNATS | NeedPostgres, Alone: true,
 			About:  "the cluster is restored from a copy two minutes old; events are republished, and producers publish again what they sent",
-			Inject: restored},
+			Inject: restored,
+		},
 	}
 }
 

@@ -14,28 +14,50 @@ import (
 // postgresFaults strike the server, the connections to it, and what others do in the same database.
 func postgresFaults() []Fault {
 	return []Fault{
-		{Name: "postgres-restart", Class: ClassPostgres, Needs: NeedPostgres, About: "PostgreSQL is restarted in order",
-			Inject: restartPostgres(harness.FastShutdown)},
-		{Name: "postgres-crash", Class: ClassPostgres, Needs: NeedPostgres, About: "PostgreSQL is shut down at once, without a checkpoint, and recovers",
-			Inject: restartPostgres(harness.ImmediateShutdown)},
-		{Name: "cut-after-commit", Class: ClassPostgres, About: "connections break when a COMMIT has left and its answer has not come, ten times",
-			Inject: cutAfterCommit},
-		{Name: "commits-out-of-order", Class: ClassPostgres, About: "commits of one worker are held back, so that rows with lower ids become visible later",
-			Inject: lateCommits},
-		{Name: "serialization-failures", Class: ClassPostgres, Needs: NeedPostgres, About: "every transaction is serializable for a while",
-			Inject: serializable},
-		{Name: "deadlocks", Class: ClassPostgres, Needs: NeedPostgres, About: "another session locks payments in the opposite order, again and again",
-			Inject: deadlocks},
-		{Name: "idle-in-transaction", Class: ClassPostgres, Needs: NeedPostgres, About: "another session holds locks on the newest payments and does nothing",
-			Inject: idleInTransaction},
-		{Name: "long-transaction", Class: ClassPostgres, Needs: NeedPostgres, About: "a long writing transaction keeps vacuum and the checkpoint from going on",
-			Inject: longTransaction},
-		{Name: "disk-full", Class: ClassPostgres, Needs: NeedPostgres | NeedSmallDisk, Alone: true, About: "the disk of PostgreSQL is full for a while",
-			Inject: diskFull},
-		{Name: "restored-from-dump", Class: ClassPostgres, Needs: NeedPostgres, Alone: true,
-			About: "Tender is stopped, the database dumped, dropped and restored from the dump, and Tender started", Inject: restoredFromDump},
-		{Name: "failover", Class: ClassPostgres, Needs: NeedPostgres, Alone: true,
-			About: "PostgreSQL is killed and its streaming replica takes over", Inject: failover},
+		{
+			Name: "postgres-restart", Class: ClassPostgres, Needs: NeedPostgres, About: "PostgreSQL is restarted in order",
+			Inject: restartPostgres(harness.FastShutdown),
+		},
+		{
+			Name: "postgres-crash", Class: ClassPostgres, Needs: NeedPostgres, About: "PostgreSQL is shut down at once, without a checkpoint, and recovers",
+			Inject: restartPostgres(harness.ImmediateShutdown),
+		},
+		{
+			Name: "cut-after-commit", Class: ClassPostgres, About: "connections break when a COMMIT has left and its answer has not come, ten times",
+			Inject: cutAfterCommit,
+		},
+		{
+			Name: "commits-out-of-order", Class: ClassPostgres, About: "commits of one worker are held back, so that rows with lower ids become visible later",
+			Inject: lateCommits,
+		},
+		{
+			Name: "serialization-failures", Class: ClassPostgres, Needs: NeedPostgres, About: "every transaction is serializable for a while",
+			Inject: serializable,
+		},
+		{
+			Name: "deadlocks", Class: ClassPostgres, Needs: NeedPostgres, About: "another session locks payments in the opposite order, again and again",
+			Inject: deadlocks,
+		},
+		{
+			Name: "idle-in-transaction", Class: ClassPostgres, Needs: NeedPostgres, About: "another session holds locks on the newest payments and does nothing",
+			Inject: idleInTransaction,
+		},
+		{
+			Name: "long-transaction", Class: ClassPostgres, Needs: NeedPostgres, About: "a long writing transaction keeps vacuum and the checkpoint from going on",
+			Inject: longTransaction,
+		},
+		{
+			Name: "disk-full", Class: ClassPostgres, Needs: NeedPostgres | NeedSmallDisk, Alone: true, About: "the disk of PostgreSQL is full for a while",
+			Inject: diskFull,
+		},
+		{
+			Name: "restored-from-dump", Class: ClassPostgres, Needs: NeedPostgres, Alone: true,
+			About: "Tender is stopped, the database dumped, dropped and restored from the dump, and Tender started", Inject: restoredFromDump,
+		},
+		{
+			Name: "failover", Class: ClassPostgres, Needs: NeedPostgres, Alone: true,
+			About: "PostgreSQL is killed and its streaming replica takes over", Inject: failover,
+		},
 	}
 }
 
@@ -49,7 +71,7 @@ func restartPostgres(how harness.Shutdown) func(context.Context, *Lab) (string, 
 func cutAfterCommit(ctx context.Context, l *Lab) (string, error) {
 	const times = 10
 	for i := range times {
-		m := l.anyOf(roleWorker)
+		m := l.anyWorker()
 		t := seen(faulty.ToServer, faulty.CommitWith(`"payment.`))
 		t.Action = m.links.postgres.Cut
 		if err := awaitTrap(ctx, m.links.postgres.Arm(t)); err != nil {
@@ -75,7 +97,7 @@ func awaitTrap(ctx context.Context, t *faulty.Armed) error {
 
 func lateCommits(ctx context.Context, l *Lab) (string, error) {
 	const times, held = 5, 700 * time.Millisecond
-	m := l.anyOf(roleWorker)
+	m := l.anyWorker()
 	for i := range times {
 		t := seen(faulty.ToServer, faulty.CommitWith(`"payment.`))
 		t.Hold, t.Action = true, func() { pause(ctx, held) }

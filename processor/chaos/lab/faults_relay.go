@@ -17,8 +17,10 @@ func relayFaults() []Fault {
 			func(m *Member) []place { return m.atNATS(seen(faulty.FromServer, faulty.PubAck("PAYMENTS_EVT"))) }, before),
 		killRelay("kill-relay-before-delete", "the relay is killed when it has heard of it, before the rows are deleted",
 			func(m *Member) []place { return m.atNATS(seen(faulty.FromServer, faulty.PubAck("PAYMENTS_EVT"))) }, after),
-		{Name: "pause-relay", Class: ClassRelay, About: "the relay stands still while its sessions are ended and another takes its partitions, and then goes on",
-			Inject: pauseRelay},
+		{
+			Name: "pause-relay", Class: ClassRelay, About: "the relay stands still while its sessions are ended and another takes its partitions, and then goes on",
+			Inject: pauseRelay,
+		},
 		{Name: "renew-relays", Class: ClassRelay, About: "every relay and scheduler is told to leave under load", Inject: renewRelays},
 	}
 }

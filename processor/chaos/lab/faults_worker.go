@@ -43,8 +43,10 @@ func workerFaults() []Fault {
 			}, after),
 		killWorker("kill-before-ack", "a worker is killed before its acknowledgement of a command reaches NATS",
 			func(m *Member) []place { return m.atNATS(seen(faulty.ToServer, faulty.Ack())) }, before),
-		{Name: "pause-worker", Class: ClassWorker, About: "a worker stands still for longer than AckWait and then goes on: late answers, late acknowledgements",
-			Inject: pauseWorker},
+		{
+			Name: "pause-worker", Class: ClassWorker, About: "a worker stands still for longer than AckWait and then goes on: late answers, late acknowledgements",
+			Inject: pauseWorker,
+		},
 		{Name: "renew-workers", Class: ClassWorker, About: "every worker is told to leave under load, one after the other, twice", Inject: renewWorkers},
 		{Name: "pool-of-two", Class: ClassWorker, About: "a worker has two connections to PostgreSQL", Inject: poolOfTwo},
 	}
@@ -88,7 +90,7 @@ func onEach(proxies []*faulty.Proxy, t faulty.Trap) []place {
 
 func killWorker(name, about string, where func(*Member) []place, when moment) Fault {
 	return Fault{Name: name, Class: ClassWorker, About: about, Inject: func(ctx context.Context, l *Lab) (string, error) {
-		m := l.anyOf(roleWorker)
+		m := l.anyWorker()
 		return l.killAt(ctx, []*Member{m}, where, when)
 	}}
 }
@@ -124,7 +126,7 @@ func (l *Lab) killAt(ctx context.Context, members []*Member, where func(*Member)
 }
 
 func pauseWorker(ctx context.Context, l *Lab) (string, error) {
-	m := l.anyOf(roleWorker)
+	m := l.anyWorker()
 	if err := m.Pause(); err != nil {
 		return m.Name, err
 	}
@@ -150,7 +152,7 @@ func renewWorkers(ctx context.Context, l *Lab) (string, error) {
 }
 
 func poolOfTwo(ctx context.Context, l *Lab) (string, error) {
-	m := l.anyOf(roleWorker)
+	m := l.anyWorker()
 	most := m.connsMax
 	m.connsMax = 2
 	err := errors.Join(m.Renew(), m.awaitReady(ctx))

@@ -17,8 +17,11 @@ import (
 func (l *Lab) crew() []*Member {
 	worker, keeper := []string{roleWorker}, []string{roleRelay, roleScheduler}
 	crew := []*Member{
-		{Name: "worker-1", roles: worker}, {Name: "worker-2", roles: worker}, {Name: "worker-3", roles: worker},
-		{Name: "relay-1", roles: keeper}, {Name: "relay-2", roles: keeper},
+		{Name: "worker-1", roles: worker},
+		{Name: "worker-2", roles: worker},
+		{Name: "worker-3", roles: worker},
+		{Name: "relay-1", roles: keeper},
+		{Name: "relay-2", roles: keeper},
 		{Name: "webhook", roles: []string{roleWebhook}},
 	}
 	if l.options.Small {
@@ -81,9 +84,9 @@ func (l *Lab) playing(role string) []*Member {
 	return playing
 }
 
-func (l *Lab) anyOf(role string) *Member {
-	playing := l.playing(role)
-	return playing[l.random.IntN(len(playing))]
+func (l *Lab) anyWorker() *Member {
+	workers := l.playing(roleWorker)
+	return workers[l.random.IntN(len(workers))]
 }
 
 func (l *Lab) anyGateway() string { return Gateways()[l.random.IntN(len(Gateways()))] }

@@ -61,7 +61,7 @@ func (s *simulator) kill() error {
 	}
 	process := s.running
 	s.running = nil
-	return end(process, syscall.SIGKILL, termWait)
+	return end(process, syscall.SIGKILL)
 }
 
 // Ledgers are the gateways' own books, by their names.

@@ -137,7 +137,7 @@ func (m *Member) Kill() error {
 	if process == nil {
 		return fmt.Errorf("kill %s: it does not run", m.Name)
 	}
-	return end(process, syscall.SIGKILL, termWait)
+	return end(process, syscall.SIGKILL)
 }
 
 // Renew lets the process leave with SIGTERM, and another takes its place. It is an error if it does not leave in order.
@@ -146,7 +146,7 @@ func (m *Member) Renew() error {
 	if process == nil {
 		return fmt.Errorf("renew %s: it does not run", m.Name)
 	}
-	if err := end(process, syscall.SIGTERM, termWait); err != nil {
+	if err := end(process, syscall.SIGTERM); err != nil {
 		return fmt.Errorf("renew %s: %w", m.Name, err)
 	}
 	if err := process.Err(); err != nil {
@@ -167,14 +167,16 @@ func (m *Member) Leave() error {
 	if err := process.Signal(syscall.SIGCONT); err != nil { // it may stand still
 		return fmt.Errorf("resume %s: %w", m.Name, err)
 	}
-	if err := end(process, syscall.SIGTERM, termWait); err != nil {
+	if err := end(process, syscall.SIGTERM); err != nil {
 		return fmt.Errorf("ask %s to leave: %w", m.Name, err)
 	}
 	return nil
 }
 
-// Pause and Resume stop the process in its tracks, and let it go on as if nothing had been.
-func (m *Member) Pause() error  { return m.signal(syscall.SIGSTOP) }
+// Pause stops the process in its tracks.
+func (m *Member) Pause() error { return m.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused process go on as if nothing had been.
 func (m *Member) Resume() error { return m.signal(syscall.SIGCONT) }
 
 func (m *Member) signal(signal syscall.Signal) error {
@@ -194,17 +196,17 @@ func (m *Member) expect() *harness.Process {
 	return m.running
 }
 
-func end(process *harness.Process, signal syscall.Signal, within time.Duration) error {
+func end(process *harness.Process, signal syscall.Signal) error {
 	if err := process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	limit := time.NewTimer(within)
+	limit := time.NewTimer(termWait)
 	defer limit.Stop()
 	select {
 	case <-process.Done():
 		return nil
 	case <-limit.C:
-		return fmt.Errorf("it does not end on %s within %s", signal, within)
+		return fmt.Errorf("it does not end on %s within %s", signal, termWait)
 	}
 }
 
