@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,9 @@ type chaosFlags struct {
 	keep    bool
 	drain   time.Duration
 	copyAge time.Duration
+	// gateways are simulators of one's own, and remote lets them and the other servers be on other machines.
+	gateways map[string]string
+	remote   bool
 }
 
 // chaosShort are the faults of a short run: one of each kind, and what is quickly put right.
@@ -54,16 +58,18 @@ Then the faults stop, the backlog drains within a bounded time, and four sources
 recorded, the event store, the stream of events, and the gateways' own ledgers. The report says what was done when, what was checked,
 and what was found; exit code 1 if anything was. The evidence of a failed run stays in its folder, and its seed replays it.
 
-Everything listens on loopback and ends with the command.`,
+Everything listens on loopback and ends with the command.
+
+With --nats and --postgres (or a configuration) and --gateway it runs its processes against servers of one's own, prepared as for tender
+serve; then faults strike these processes and their ways to the servers, and not the servers. It makes payments of the tenants acme
+and globex there, with keys of the seed: never point it at servers that process real payments. Gateways have to be simulators.`,
 		Example: `  tender chaos --short
   tender chaos --seeds 3 --dir faults
   tender chaos --seed 42 --only kill-after-commit-1,failover
+  tender chaos --nats nats://127.0.0.1:4222 --postgres postgres://tender_serve@127.0.0.1:5432/tender --gateway simulator=http://127.0.0.1:8585
   tender chaos --list`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.refuseServers("chaos"); err != nil {
-				return err
-			}
 			if f.list {
 				return c.listFaults()
 			}
@@ -81,6 +87,8 @@ Everything listens on loopback and ends with the command.`,
 	flags.BoolVar(&f.list, "list", false, "list the faults and do nothing")
 	flags.BoolVar(&f.keep, "keep", false, "keep the evidence of runs in which everything held, too")
 	flags.DurationVar(&f.drain, "drain", 3*time.Minute, "how long the backlog may take to drain when the faults have stopped")
+	flags.StringToStringVar(&f.gateways, "gateway", nil, "use simulators of one's own, as name=URL; may be repeated. Needs --nats and --postgres")
+	flags.BoolVar(&f.remote, "remote", false, "let servers of one's own be on other machines")
 	flags.DurationVar(&f.copyAge, "copy-age", 2*time.Minute, "how old the copy is that the broker is restored from")
 	return cmd
 }
@@ -143,6 +151,31 @@ func (f *chaosFlags) faults() ([]lab.Fault, error) {
 	return slices.DeleteFunc(all, func(known lab.Fault) bool { return !slices.Contains(names, known.Name) }), nil
 }
 
+// given are the servers of one's own, nil if there are none.
+func (c *cli) given(f chaosFlags) (*lab.Given, error) {
+	if c.configFile == "" && c.natsURL == "" && c.postgresURL == "" && len(f.gateways) == 0 {
+		return nil, nil
+	}
+	if len(f.gateways) == 0 {
+		return nil, usageError("servers of one's own need --gateway name=URL, too: a simulator, whose ledger can be read")
+	}
+	cfg, err := c.load()
+	if err != nil {
+		return nil, err
+	}
+	g := &lab.Given{NATSURL: cfg.NATS.URL.Reveal(), PostgresURL: cfg.Postgres.URL.Reveal(), Gateways: f.gateways}
+	hosts, err := g.Hosts()
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	for _, host := range hosts {
+		if address := net.ParseIP(host); !f.remote && host != "localhost" && (address == nil || !address.IsLoopback()) {
+			return nil, usageError("%s is another machine: --remote allows that, if nothing there processes real payments", host)
+		}
+	}
+	return g, nil
+}
+
 // chaos runs one seed after the other, and says no if anything was found in any of them.
 func (c *cli) chaos(ctx context.Context, f chaosFlags) error {
 	faults, err := f.faults()
@@ -152,6 +185,10 @@ func (c *cli) chaos(ctx context.Context, f chaosFlags) error {
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
+	}
+	given, err := c.given(f)
+	if err != nil {
+		return err
 	}
 	seeds := f.seeds
 	for len(seeds) < f.count {
@@ -163,7 +200,7 @@ func (c *cli) chaos(ctx context.Context, f chaosFlags) error {
 		if err != nil {
 			return fmt.Errorf("name the folder of evidence: %w", err)
 		}
-		run := &chaosRun{cli: c, flags: f, faults: faults, program: program, seed: seed, dir: dir}
+		run := &chaosRun{cli: c, flags: f, faults: faults, given: given, program: program, seed: seed, dir: dir}
 		clean, err := run.run(ctx)
 		switch {
 		case ctx.Err() != nil:

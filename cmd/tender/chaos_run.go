@@ -27,6 +27,7 @@ type chaosRun struct {
 	*cli
 	flags   chaosFlags
 	faults  []lab.Fault
+	given   *lab.Given
 	program string
 	seed    uint64
 	dir     string
@@ -72,17 +73,22 @@ func (r *chaosRun) open(ctx context.Context) error {
 	r.step("seed %d, evidence in %s", r.seed, r.dir)
 	var err error
 	r.lab, err = lab.Open(ctx, lab.Options{
-		Tender: r.program, Dir: r.dir, Seed: r.seed, Small: r.flags.short, CopyAge: r.flags.copyAge,
+		Tender: r.program, Dir: r.dir, Seed: r.seed, Given: r.given, Small: r.flags.short, CopyAge: r.flags.copyAge,
 		Drift: r.drift, Producers: r, Now: r.now, Step: r.step,
 	})
 	if err != nil {
 		return err
 	}
+	var impossible []string
+	if r.faults, impossible = r.lab.Possible(r.faults); len(impossible) > 0 {
+		r.step("not possible here: %s", strings.Join(impossible, ", "))
+		r.report.Impossible = impossible
+	}
 	return r.openWorkload()
 }
 
 func (r *chaosRun) openWorkload() error {
-	settings := chaos.WorkloadConfig{Seed: r.seed, Rate: r.flags.rate, Webhooks: true, Now: r.now}
+	settings := chaos.WorkloadConfig{Seed: r.seed, Rate: r.flags.rate, Webhooks: r.given == nil, Now: r.now}
 	head, err := settings.Run()
 	if err != nil {
 		return err
@@ -99,9 +105,8 @@ func (r *chaosRun) openWorkload() error {
 		}
 		buses = append(buses, js)
 	}
-	r.report = chaos.Report{
-		Seed: r.seed, Tenants: head.Tenants, Began: head.Began, Record: path, Command: r.command(),
-	}
+	r.report.Seed, r.report.Tenants, r.report.Began = r.seed, head.Tenants, head.Began
+	r.report.Record, r.report.Command = path, r.command()
 	r.workload, err = chaos.NewWorkload(buses, r.record, settings)
 	return err
 }

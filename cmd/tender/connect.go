@@ -22,6 +22,9 @@ const (
 	servicePostgres = "PostgreSQL"
 	// requestTimeout bounds one request to NATS of a command that does one thing.
 	requestTimeout = 10 * time.Second
+	// pingInterval is how often a connection to NATS is tried. A server that hangs, or is cut off in silence, is left after
+	// three of them; by the library's default it would take minutes.
+	pingInterval = 5 * time.Second
 )
 
 // dialNATS makes one attempt to connect, within the configured time. The connection finds its way back by itself for
@@ -29,6 +32,7 @@ const (
 func dialNATS(cfg config.NATS, more ...nats.Option) (*nats.Conn, error) {
 	options := []nats.Option{
 		nats.Name(cfg.Name), nats.Timeout(cfg.ConnectTimeout), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
+		nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2),
 		nats.CustomInboxPrefix(cfg.InboxPrefix),
 	}
 	if cfg.CredentialsFile != "" {

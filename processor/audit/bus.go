@@ -30,6 +30,8 @@ type BusReport struct {
 	// Messages is how many messages were read, Repeated how many of them were there before, which is allowed.
 	Messages int64 `json:"messages"`
 	Repeated int64 `json:"repeated"`
+	// Republished is how many payments had lost events on the bus, which came again later with all that follow them.
+	Republished int64 `json:"republished"`
 	// Committed is how many events belong on the bus, Waiting how many events were in the outbox.
 	Committed int64 `json:"committed"`
 	Waiting   int64 `json:"waiting"`
@@ -41,8 +43,11 @@ type BusReport struct {
 // subject, headers and id; what is committed is on the bus or waits in the outbox; and the events of a payment came in order.
 // An event that comes again is counted; if it comes with another body, that is a violation.
 //
+// A stream that has lost events can't be given them back in their place: they come behind newer ones, and these again behind
+// them. So it is also in order if the last occurrences of a payment's events are.
+//
 // It may run while payments are processed. Its memory is 30 to 60 bytes for each payment, and as much for each
-// event that waits in the outbox. The pool must allow Workers+1 connections.
+// event that waits in the outbox or came out of order. The pool must allow Workers+1 connections.
 //
 // An error means that the comparison could not be completed, not that something is wrong.
 func Bus(ctx context.Context, db store.DB, js jetstream.JetStream, o BusOptions) (BusReport, error) {
@@ -53,7 +58,8 @@ func Bus(ctx context.Context, db store.DB, js jetstream.JetStream, o BusOptions)
 		o.Progress = func(int64, int64) {}
 	}
 	a := &busAudit{
-		db: db, options: o, tally: newTally(o.FindingsMax), seen: newSightings(), batches: make(chan []message, o.Workers),
+		db: db, options: o, tally: newTally(o.FindingsMax), seen: newSightings(), late: map[uuid.UUID][]lateEvent{},
+		batches: make(chan []message, o.Workers),
 	}
 	err := a.run(ctx, js)
 	a.report.Report = a.tally.result()
@@ -71,6 +77,8 @@ type busAudit struct {
 	report  BusReport
 	stream  jetstream.Stream
 	seen    *sightings
+	// late are the events that came behind a newer one of their payment.
+	late    map[uuid.UUID][]lateEvent
 	batch   []message
 	batches chan []message
 }
@@ -93,7 +101,7 @@ func (a *busAudit) run(ctx context.Context, js jetstream.JetStream) error {
 			}
 		})
 	}
-	err = a.compare(ctx)
+	err = a.compare(ctx, js)
 	close(a.batches)
 	working.Wait()
 	return firstCause(ctx, err)
@@ -110,7 +118,7 @@ func firstCause(ctx context.Context, err error) error {
 // compare reads the stream to its end, then looks at the database, then reads what has come since. So an event that was
 // committed and no longer in the outbox at that moment must be among what was read, and the database is held to one
 // moment for no longer than the last part takes.
-func (a *busAudit) compare(ctx context.Context) error {
+func (a *busAudit) compare(ctx context.Context, js jetstream.JetStream) error {
 	info, err := a.stream.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("look at stream %s: %w", messages.StreamEvents, err)
@@ -137,6 +145,9 @@ func (a *busAudit) compare(ctx context.Context) error {
 			return fmt.Errorf("look at stream %s: %w", messages.StreamEvents, err)
 		}
 		if err := a.readTo(ctx, reading, info.State); err != nil {
+			return err
+		}
+		if err := a.judgeLate(ctx, js); err != nil {
 			return err
 		}
 		return a.findMissing(ctx, now, waiting)
@@ -229,7 +240,11 @@ func (a *busAudit) take(m message) {
 	}
 	a.tally.checked(BusOrder, 1)
 	if after > 0 && a.report.Since.IsZero() { // Else an earlier one may have aged, and this be its repetition.
-		a.tally.found(BusOrder, m.paymentID, "event %d came after event %d, at %d in the stream", m.version, after, m.sequence)
+		tenant, _, _, err := messages.ParseEventSubject(m.subject)
+		if err != nil {
+			return // what is on no subject of an event is found to be none
+		}
+		a.late[m.paymentID] = append(a.late[m.paymentID], lateEvent{tenant: tenant, version: m.version, after: after, sequence: m.sequence})
 	}
 }
 

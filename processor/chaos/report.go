@@ -32,6 +32,8 @@ type Report struct {
 	// Record is where the client's record is.
 	Record     string      `json:"record,omitempty"`
 	Injections []Injection `json:"injections"`
+	// Impossible are the faults that could not be had here: the servers are somebody else's, or there is no disk to fill.
+	Impossible []string `json:"impossible,omitempty"`
 	// Surprises are what happened that nobody brought about, such as a process that ended by itself.
 	Surprises []string `json:"surprises,omitempty"`
 	Drain     *Drain   `json:"drain,omitempty"`
@@ -99,6 +101,9 @@ func (r *Report) injections(text *strings.Builder) {
 		return
 	}
 	table(text, rows...)
+	if len(r.Impossible) > 0 {
+		fmt.Fprintf(text, "\nnot possible here: %s\n", strings.Join(r.Impossible, ", "))
+	}
 	for _, s := range r.Surprises {
 		fmt.Fprintf(text, "\nunasked: %s\n", s)
 	}

@@ -8,6 +8,7 @@ package deadletter
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strconv"
@@ -140,11 +141,20 @@ func mask(s string) string { return string(messages.MaskCardNumbers([]byte(s))) 
 // Publish stores a dead letter. Storing the same one twice leaves one, within the stream's window for duplicates.
 func Publish(ctx context.Context, js jetstream.JetStream, l Letter) error {
 	msg := &nats.Msg{Subject: l.Subject, Header: l.header(), Data: l.Body}
-	id := l.Stream + ":" + strconv.FormatUint(l.StreamSequence, 10)
-	if _, err := js.PublishMsg(ctx, msg, jetstream.WithMsgID(id), jetstream.WithExpectStream(messages.StreamDeadLetters)); err != nil {
+	if _, err := js.PublishMsg(ctx, msg, jetstream.WithMsgID(l.messageID()), jetstream.WithExpectStream(messages.StreamDeadLetters)); err != nil {
 		return fmt.Errorf("publish dead letter of %s %d: %w", l.Stream, l.StreamSequence, err)
 	}
 	return nil
+}
+
+// messageID is the same for the same original. The sequence alone is none: a stream that was lost or restored counts anew, and
+// another command's letter would be taken for a repetition.
+func (l Letter) messageID() string {
+	h := sha256.New()
+	for _, part := range []string{l.OriginalSubject, l.Headers.Get(messages.HeaderMessageID), string(l.Body)} {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(part), part) // a hash never returns an error
+	}
+	return fmt.Sprintf("%s:%d:%x", l.Stream, l.StreamSequence, h.Sum(nil)[:8])
 }
 
 func (l Letter) header() nats.Header {

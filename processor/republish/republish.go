@@ -32,6 +32,9 @@ type Parts struct {
 	Backlog func(context.Context) (rows int64, relayed bool, err error)
 }
 
+// windowMargin is how late the server may be, at least, to forget a message id.
+const windowMargin = time.Second
+
 // Options say what to publish again. The zero value publishes whatever the bus lacks.
 type Options struct {
 	store.PublishedRange
@@ -94,8 +97,8 @@ func (r *run) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A little more than the window, since the server clears what it remembers now and then.
-	r.window = info.Config.Duplicates + info.Config.Duplicates/10
+	// More than the window, since the server forgets when it comes to it, which may be late on a busy machine.
+	r.window = info.Config.Duplicates + max(info.Config.Duplicates/10, windowMargin)
 	if oldest := info.TimeStamp.Add(-info.Config.MaxAge); info.Config.MaxAge > 0 && r.Since.Before(oldest) {
 		r.Since = oldest
 	}

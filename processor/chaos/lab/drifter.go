@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// drifter is a process of all roles whose clock can be set. It runs inside this process: there is no way to set the clock of
+// drifter is a worker and scheduler whose clock can be set. It runs inside this process: there is no way to set the clock of
 // another one that does not need its help.
 type drifter struct {
 	ahead atomic.Int64
@@ -21,7 +21,7 @@ func (l *Lab) startDrifter(ctx context.Context) error {
 	if l.options.Drift == nil || l.drifter != nil {
 		return nil
 	}
-	m := &Member{Name: "drifter", lab: l, roles: []string{roleWorker, roleRelay, roleScheduler}, slotsMax: 32, connsMax: 6}
+	m := &Member{Name: "drifter", lab: l, roles: []string{roleWorker, roleScheduler}, slotsMax: 32, connsMax: 6}
 	var err error
 	if m.links, err = l.link(ctx); err != nil {
 		return err

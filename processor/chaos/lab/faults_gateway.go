@@ -34,6 +34,15 @@ func held(on bool, d time.Duration) faulty.Latency {
 	return faulty.Latency{}
 }
 
+// delayGateways holds the answers of every gateway to everybody back.
+func (l *Lab) delayGateways(d time.Duration) {
+	for _, w := range l.ways() {
+		for _, proxy := range w.gateways {
+			proxy.Delay(faulty.Latency{FromServer: d})
+		}
+	}
+}
+
 func gatewayDown(ctx context.Context, l *Lab) (string, error) {
 	s := l.simulators[l.random.IntN(len(l.simulators))]
 	if err := s.kill(); err != nil {

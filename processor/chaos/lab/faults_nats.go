@@ -186,17 +186,20 @@ func (l *Lab) fill(ctx context.Context, name string) (restore func(context.Conte
 	}, nil
 }
 
+// persistPause is how long an operator waits before the next try.
+const persistPause = 300 * time.Millisecond
+
 // persist repeats what an operator would repeat until it works.
 func (l *Lab) persist(ctx context.Context, what string, do func(context.Context) error) error {
-	var last error
-	err := poll(ctx, what, func() bool {
-		last = do(ctx)
-		return last == nil
-	})
-	if err != nil {
-		return fmt.Errorf("%w (last: %w)", err, last)
+	for {
+		err := do(ctx)
+		if err == nil {
+			return nil
+		}
+		if pause(ctx, persistPause); ctx.Err() != nil {
+			return fmt.Errorf("%s: %w (last: %w)", what, context.Cause(ctx), err)
+		}
 	}
-	return nil
 }
 
 func consumerDeleted(ctx context.Context, l *Lab) (string, error) {
@@ -227,7 +230,7 @@ func commandsDeleted(ctx context.Context, l *Lab) (string, error) {
 }
 
 func redelivered(ctx context.Context, l *Lab) (string, error) {
-	pause(ctx, Duplicates+time.Second)
+	pause(ctx, l.window+time.Second)
 	return fmt.Sprintf("%d commands", l.options.Producers.PublishAgain(ctx)), ctx.Err()
 }
 
@@ -248,9 +251,10 @@ func restored(ctx context.Context, l *Lab) (string, error) {
 	return fmt.Sprintf("copy of %s ago; %d commands published again", age, l.options.Producers.PublishAgain(ctx)), ctx.Err()
 }
 
-// republish puts every event that the stream lacks onto the bus again.
+// republish puts every event that the stream lacks onto the bus again. What it leaves for later, since its payment is being
+// worked on, it takes up the next time.
 func (l *Lab) republish(ctx context.Context) error {
-	return l.tender(ctx, "outbox", "republish", "--missing")
+	return l.persist(ctx, "republish", func(ctx context.Context) error { return l.tender(ctx, "outbox", "republish") })
 }
 
 func (l *Lab) provision(ctx context.Context) error {

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
+	"maps"
 	"slices"
 	"strings"
-
-	"github.com/google/uuid"
 
 	"github.com/seed-384b1f8a/tender/processor/harness"
 )
@@ -89,7 +87,10 @@ func (l *Lab) anyWorker() *Member {
 	return workers[l.random.IntN(len(workers))]
 }
 
-func (l *Lab) anyGateway() string { return Gateways()[l.random.IntN(len(Gateways()))] }
+func (l *Lab) anyGateway() string {
+	names := l.gatewayNames()
+	return names[l.random.IntN(len(names))]
+}
 
 // ways are those of every process.
 func (l *Lab) ways() []*links {
@@ -133,37 +134,33 @@ func (l *Lab) moveTo(successor *harness.Postgres) {
 	}
 }
 
-func (l *Lab) postgresAddr() string {
-	address, err := url.Parse(l.postgres.URL(database))
-	if err != nil {
-		panic(fmt.Sprintf("the lab's own address of PostgreSQL: %v", err))
-	}
-	return address.Host
-}
+func (l *Lab) postgresAddr() string { return hostOf(l.PostgresURL()) }
 
 func (l *Lab) natsAddrs() []string {
 	var addresses []string
-	for _, u := range l.cluster.URLs() {
-		addresses = append(addresses, strings.TrimPrefix(u, "nats://"))
+	for address := range strings.SplitSeq(l.NATSURL(), ",") {
+		addresses = append(addresses, hostOf(address))
 	}
 	return addresses
 }
 
+// gatewayAddrs are the simulators' by their names.
 func (l *Lab) gatewayAddrs() map[string]string {
 	addresses := map[string]string{}
+	if l.options.Given != nil {
+		for name, address := range l.options.Given.Gateways {
+			addresses[name] = hostOf(address)
+		}
+	}
 	for _, s := range l.simulators {
 		addresses[s.name] = s.address
 	}
 	return addresses
 }
 
-func join(urls []string) string { return strings.Join(urls, ",") }
+func (l *Lab) gatewayNames() []string { return slices.Sorted(maps.Keys(l.gatewayAddrs())) }
 
-// descending orders ids from the greatest to the least.
-func descending(ids []uuid.UUID) []uuid.UUID {
-	slices.SortFunc(ids, func(a, b uuid.UUID) int { return slices.Compare(b[:], a[:]) })
-	return ids
-}
+func join(urls []string) string { return strings.Join(urls, ",") }
 
 // Close ends every process and removes what is no evidence.
 func (l *Lab) Close() error {

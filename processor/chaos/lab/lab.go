@@ -37,13 +37,15 @@ type Options struct {
 	Dir string
 	// Seed is what the lab's choices follow from.
 	Seed uint64
+	// Given are servers that somebody has; nil: the lab runs its own.
+	Given *Given
 	// Small leaves out what a short run does without: the copy of the cluster, the small disk, a worker.
 	Small bool
 	// CopyAge is how old the copy is that the cluster is restored from.
 	CopyAge time.Duration
 	// Producers are asked when the bus has lost commands.
 	Producers Producers
-	// Drift runs one process of all roles in this process, on a clock of its own, until ctx ends; nil: there is none.
+	// Drift runs a worker and scheduler in this process, on a clock of its own, until ctx ends; nil: there is none.
 	Drift func(ctx context.Context, settings string, now func() time.Time) error
 	// Now is the clock, Step hears of everything that is ready.
 	Now  func() time.Time
@@ -79,8 +81,10 @@ type Lab struct {
 	webhookAddr string
 	nc          *nats.Conn
 	js          jetstream.JetStream
-	copied      time.Time
-	smallDisk   bool
+	// copied is when the copy of the cluster was made; window is how long the stream of commands remembers message ids.
+	copied    time.Time
+	window    time.Duration
+	smallDisk bool
 
 	mu        sync.Mutex
 	surprises []string
@@ -106,9 +110,11 @@ func Open(ctx context.Context, o Options) (opened *Lab, err error) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	for _, start := range []func(context.Context) error{
-		l.startCluster, l.startPostgres, l.startGateways, l.prepare, l.startMembers,
-	} {
+	start := []func(context.Context) error{l.startCluster, l.startPostgres, l.startGateways, l.prepare, l.startMembers}
+	if o.Given != nil {
+		start = []func(context.Context) error{l.useGiven, l.startMembers}
+	}
+	for _, start := range start {
 		if err := start(ctx); err != nil {
 			return nil, errors.Join(err, l.surprised())
 		}
@@ -124,13 +130,19 @@ func (l *Lab) startCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	l.options.Step("%d NATS servers at %s", nodes, l.NATSURL())
+	return l.connect()
+}
+
+// connect opens the lab's own connection, without a proxy.
+func (l *Lab) connect() error {
+	var err error
 	if l.nc, err = nats.Connect(l.NATSURL(), nats.Name("lab"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond)); err != nil {
-		return fmt.Errorf("connect to the cluster: %w", err)
+		return fmt.Errorf("connect to NATS: %w", err)
 	}
 	if l.js, err = jetstream.New(l.nc); err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}
-	l.options.Step("%d NATS servers at %s", nodes, l.NATSURL())
 	return nil
 }
 
@@ -175,7 +187,7 @@ func (l *Lab) startGateways(ctx context.Context) error {
 	if l.webhookAddr, err = freeAddr(ctx); err != nil {
 		return err
 	}
-	for _, name := range Gateways() {
+	for _, name := range ownGateways() {
 		address, err := freeAddr(ctx)
 		if err != nil {
 			return err
@@ -201,10 +213,7 @@ func (l *Lab) prepare(ctx context.Context) error {
 		return fmt.Errorf("read the address of PostgreSQL: %w", err)
 	}
 	serving.User = url.UserPassword(servingRole, password)
-	l.servingURL = serving.String()
-	if err := os.WriteFile(filepath.Join(l.dir, "routing.yaml"), []byte(rules), 0o600); err != nil {
-		return fmt.Errorf("write the routing rules: %w", err)
-	}
+	l.servingURL, l.window = serving.String(), Duplicates
 	if err := errors.Join(l.tender(ctx, "migrate", "--grant-to", servingRole), l.tender(ctx, "provision")); err != nil {
 		return err
 	}
@@ -234,17 +243,24 @@ func (l *Lab) tender(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// NATSURL are the addresses of the cluster, without proxies.
-func (l *Lab) NATSURL() string { return join(l.cluster.URLs()) }
+// NATSURL are the addresses of NATS, without proxies.
+func (l *Lab) NATSURL() string {
+	if l.options.Given != nil {
+		return l.options.Given.NATSURL
+	}
+	return join(l.cluster.URLs())
+}
 
-// PostgresURL is the address of the database, without a proxy, as its owner.
-func (l *Lab) PostgresURL() string { return l.postgres.URL(database) }
+// PostgresURL is the address of the database, without a proxy: as its owner, or as who serves if the server was given.
+func (l *Lab) PostgresURL() string {
+	if l.options.Given != nil {
+		return l.options.Given.PostgresURL
+	}
+	return l.postgres.URL(database)
+}
 
 // ProducersURL are the addresses by which producers reach the cluster.
-func (l *Lab) ProducersURL() string { return join(l.producers.natsURLs()) }
-
-// SmallDisk reports whether the disk of PostgreSQL can be filled here.
-func (l *Lab) SmallDisk() bool { return l.smallDisk }
+func (l *Lab) ProducersURL() string { return join(l.producers.natsURLs(l.NATSURL())) }
 
 // surprise notes what nobody brought about.
 func (l *Lab) surprise(what string) {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
+	"strings"
 
 	"github.com/seed-384b1f8a/tender/processor/harness/faulty"
 )
@@ -43,23 +43,17 @@ func (l *Lab) link(ctx context.Context) (opened *links, err error) {
 	return w, nil
 }
 
-func (w *links) natsURLs() []string {
-	urls := make([]string, 0, len(w.nats))
-	for _, proxy := range w.nats {
-		urls = append(urls, "nats://"+proxy.Addr())
+// natsURLs are the addresses of NATS with this process's proxies in place of the servers.
+func (w *links) natsURLs(addresses string) []string {
+	var urls []string
+	for i, address := range strings.Split(addresses, ",") {
+		urls = append(urls, throughProxy(strings.TrimSpace(address), w.nats[i].Addr()))
 	}
 	return urls
 }
 
 // postgresURL is the address with this process's proxy in place of the server.
-func (w *links) postgresURL(address string) string {
-	parsed, err := url.Parse(address)
-	if err != nil {
-		panic(fmt.Sprintf("the lab's own address of PostgreSQL: %v", err))
-	}
-	parsed.Host = w.postgres.Addr()
-	return parsed.String()
-}
+func (w *links) postgresURL(address string) string { return throughProxy(address, w.postgres.Addr()) }
 
 // all are the proxies in no particular order.
 func (w *links) all() []*faulty.Proxy {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -37,34 +38,73 @@ func (s *session) inTransaction(ctx context.Context, do func() error) error {
 	return pgx.BeginFunc(ctx, s.conn, func(pgx.Tx) error { return do() })
 }
 
-// lockBackwards locks a few payments that are being changed, the greatest id first, as no writer of Tender does. It reports
-// whether PostgreSQL chose this session to end a deadlock.
-func (l *Lab) lockBackwards(ctx context.Context) (lost bool, err error) {
-	err = l.asOwner(ctx, func(s *session) error {
+// deadlocks is how many PostgreSQL has ended in this database.
+func (s *session) deadlocks(ctx context.Context) (n int, err error) {
+	err = s.conn.QueryRow(ctx, `SELECT pg_stat_get_db_deadlocks(oid) FROM pg_database WHERE datname = current_database()`).Scan(&n)
+	return n, err
+}
+
+// lockBackwards takes the greater half of the payments that are waiting for a gateway, holds all writers up until their
+// changes have gathered, lets them go, and takes the smaller half when one of them waits for the greater. Either side may be the one
+// that PostgreSQL sends away.
+func (l *Lab) lockBackwards(ctx context.Context) error {
+	const gather = 700 * time.Millisecond
+	err := l.asOwner(ctx, func(s *session) error {
 		return s.inTransaction(ctx, func() error {
-			rows, err := s.conn.Query(ctx, `SELECT payment_id FROM payments ORDER BY updated_at DESC LIMIT 40`)
-			if err != nil {
+			ids, err := s.awaiting(ctx)
+			if err != nil || len(ids) < 4 {
+				pause(ctx, gather)
 				return err
 			}
-			ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-			if err != nil {
+			lesser, greater := ids[:len(ids)/2], ids[len(ids)/2:]
+			if err := s.lock(ctx, greater); err != nil {
 				return err
 			}
-			return s.lockEach(ctx, descending(ids))
+			// What is locked after a savepoint is let go with it.
+			if err := errors.Join(s.exec(ctx, `SAVEPOINT gather`), s.exec(ctx, `LOCK TABLE payments IN EXCLUSIVE MODE`)); err != nil {
+				return err
+			}
+			pause(ctx, gather)
+			if err := s.exec(ctx, `ROLLBACK TO SAVEPOINT gather`); err != nil {
+				return err
+			}
+			if err := s.awaitBlocked(ctx); err != nil {
+				return err
+			}
+			return s.lock(ctx, lesser)
 		})
 	})
 	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == "40P01" { // deadlock_detected
-		return true, nil
+		return nil
 	}
-	return false, err
+	return err
 }
 
-func (s *session) lockEach(ctx context.Context, ids []uuid.UUID) error {
-	for _, id := range ids {
-		if err := s.exec(ctx, `SELECT FROM payments WHERE payment_id = $1 FOR UPDATE`, id); err != nil {
+// awaiting are the payments that wait for a gateway, in the order of their ids.
+func (s *session) awaiting(ctx context.Context) ([]uuid.UUID, error) {
+	rows, err := s.conn.Query(ctx, `SELECT payment_id FROM payments WHERE awaiting_since IS NOT NULL ORDER BY payment_id`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+}
+
+func (s *session) lock(ctx context.Context, ids []uuid.UUID) error {
+	return s.exec(ctx, `SELECT FROM payments WHERE payment_id = ANY ($1) ORDER BY payment_id DESC FOR UPDATE`, ids)
+}
+
+// awaitBlocked waits for a moment until somebody waits for this session.
+func (s *session) awaitBlocked(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		var blocked bool
+		err := s.conn.QueryRow(context.WithoutCancel(ctx),
+			`SELECT EXISTS (SELECT FROM pg_locks k WHERE NOT k.granted AND pg_backend_pid() = ANY (pg_blocking_pids(k.pid)))`).Scan(&blocked)
+		if err != nil || blocked {
 			return err
 		}
-		pause(ctx, pollInterval/4)
+		pause(ctx, pollInterval)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ func (l *Lab) Plan(faults []Fault, mixedRounds int) Schedule {
 	l.random.Shuffle(len(alone), func(i, j int) { alone[i], alone[j] = alone[j], alone[i] })
 	// What changes the ground that others stand on comes last, in the order of the list.
 	slices.SortStableFunc(alone, func(a, b Fault) int { return rank(faults, a) - rank(faults, b) })
-	s := Schedule{Rest: time.Second}
+	s := Schedule{Rest: restBetween}
 	var last [][]Fault
 	for _, f := range alone {
 		if f.Alone {
@@ -61,6 +61,9 @@ func (l *Lab) mix(faults []Fault) []Fault {
 	}
 	return picked
 }
+
+// restBetween is long enough that the load is felt again.
+const restBetween = 300 * time.Millisecond
 
 // faultTimeout bounds one fault with its repair.
 const faultTimeout = 4 * time.Minute

@@ -20,18 +20,28 @@ const (
 	Horizon = 10 * time.Minute
 )
 
-// Gateways are the simulators' names. Payments go to either, and to the other where that is safe.
-func Gateways() []string { return []string{"primary", "second"} }
+// ownGateways are the names of the lab's own simulators.
+func ownGateways() []string { return []string{"primary", "second"} }
 
-const rules = `version: 1
+// rules send payments to either gateway, and to the other where that is safe.
+func (l *Lab) rules() string {
+	names := l.gatewayNames()
+	first, last := names[0], names[len(names)-1]
+	if first == last {
+		return fmt.Sprintf("version: 1\nrules:\n  - name: everybody\n    to: [{gateway: %s}]\n", first)
+	}
+	return fmt.Sprintf(twoGateways, first, last, last, first, first, last)
+}
+
+const twoGateways = `version: 1
 rules:
   - name: acme
     match: {tenant: acme}
-    to: [{gateway: primary}]
-    failover: {to: [second], on_decline: true}
+    to: [{gateway: %s}]
+    failover: {to: [%s], on_decline: true}
   - name: everybody-else
-    to: [{gateway: second, weight: 3}, {gateway: primary, weight: 1}]
-    failover: {to: [primary, second], on_decline: true}
+    to: [{gateway: %s, weight: 3}, {gateway: %s, weight: 1}]
+    failover: {to: [%s, %s], on_decline: true}
 `
 
 // writeSettings writes the configuration of a member into the lab's folder and returns its path. It holds passwords of private servers.
@@ -47,13 +57,17 @@ outbox: {poll_interval: 100ms}
 scheduler: {poll_interval: 100ms, lease: 3s}
 shutdown: {drain_timeout: 10s}
 log: {level: info, format: console}
-`, strings.Join(m.links.natsURLs(), ","), m.Name, nodes, Duplicates,
+`, strings.Join(m.links.natsURLs(l.NATSURL()), ","), m.Name, nodes, Duplicates,
 		m.links.postgresURL(l.servingURL), m.connsMax, strings.Join(m.roles, ", "), m.slotsMax, AckWait, deliveriesMax, m.committers())
 	b.WriteString(retrySettings)
-	fmt.Fprintf(&b, "routing: {default: primary, rules_file: %q}\n", filepath.Join(l.dir, "routing.yaml"))
+	routing := filepath.Join(l.dir, "routing.yaml")
+	if err := os.WriteFile(routing, []byte(l.rules()), 0o600); err != nil {
+		return "", fmt.Errorf("write the routing rules: %w", err)
+	}
+	fmt.Fprintf(&b, "routing: {default: %s, rules_file: %q}\n", l.gatewayNames()[0], routing)
 	fmt.Fprintf(&b, "webhook: {listen: %q}\n", l.webhookAddr)
 	b.WriteString("gateways:\n")
-	for _, name := range Gateways() {
+	for _, name := range l.gatewayNames() {
 		fmt.Fprintf(&b, gatewaySettings, name, "http://"+m.links.gateways[name].Addr(), webhookSecret,
 			CallTimeout, CallTimeout, CallTimeout, CallTimeout, CallTimeout)
 	}
