@@ -26,8 +26,6 @@ import (
 
 // incident is one thing that goes wrong: how it comes about, and how one sees that it is over.
 type incident struct {
-	// needs is the beginning of a command line of tender that another change brings; empty: nothing.
-	needs string
 	// cluster is the number of nodes of the bus; 0 is one server without a cluster.
 	cluster int
 	// gateways is the part of that name of a configuration file, in which $URL is the simulator's address; empty is the default.
@@ -153,13 +151,17 @@ func (s *scene) provision() {
 	s.t.Helper()
 	o := s.made.streams
 	o.AckWait = ackWait
-	_, err := messages.Provision(s.t.Context(), s.js, o, messages.ProvisionOptions{})
-	if err == nil {
-		_, err = routing.EnsureBucket(s.t.Context(), s.js, routing.BucketOptions{Replicas: s.made.streams.Replicas})
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	// A node that was slow to show a sign of life is no place for a replica until it does.
+	harness.Eventually(s.t, "the bus to be provisioned", func() bool {
+		_, err := messages.Provision(s.t.Context(), s.js, o, messages.ProvisionOptions{})
+		if err == nil {
+			_, err = routing.EnsureBucket(s.t.Context(), s.js, routing.BucketOptions{Replicas: s.made.streams.Replicas})
+		}
+		if err != nil {
+			s.t.Logf("provision: %v", err)
+		}
+		return err == nil
+	})
 }
 
 // configure writes a configuration file, for what variables can't say.
@@ -289,7 +291,11 @@ func (s *scene) wantOver() {
 	var report store.Report
 	harness.Eventually(s.t, "everything to hold and be published", func() bool {
 		var err error
-		if report, err = store.CheckInvariants(s.t.Context(), s.pool, store.CheckOptions{}); err != nil {
+		report, err = store.CheckInvariants(s.t.Context(), s.pool, store.CheckOptions{})
+		switch {
+		case store.Retryable(err): // a connection that PostgreSQL ended while it was away
+			return false
+		case err != nil:
 			s.t.Fatal(err)
 		}
 		return report.Clean() && report.OutboxRows == 0

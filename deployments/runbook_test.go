@@ -39,10 +39,6 @@ func TestRunbook(t *testing.T) {
 		}
 		t.Run(c.incident, func(t *testing.T) {
 			t.Parallel()
-			if made.needs != "" && !programs.have(t, made.needs) {
-				t.Logf("NOT RUN: this tender does not know tender %s", made.needs)
-				return
-			}
 			s := newScene(t, programs, made)
 			for _, step := range c.steps {
 				s.take(step)
@@ -112,20 +108,10 @@ func build(t *testing.T, module, program, source string, flags ...string) {
 	}
 }
 
-// have reports whether tender knows a command and its flags. For one that it does not know it shows its own help.
-func (p programs) have(t *testing.T, command string) bool {
-	t.Helper()
-	words := strings.Fields(command)
-	out, err := exec.CommandContext(t.Context(), filepath.Join(p.folders[0], "tender"), append(words, "--help")...).Output()
-	return err == nil && strings.Contains(string(out), "\n  tender "+words[0]+" ")
-}
-
 // take does one step of a chapter.
 func (s *scene) take(step step) {
 	s.t.Helper()
 	switch {
-	case step.needs != "" && !s.programs.have(s.t, step.needs):
-		s.t.Logf("NOT RUN: RUNBOOK.md:%d: this tender does not know tender %s", step.line, step.needs)
 	case step.hand != "":
 		hand, ok := s.made.hands[step.hand]
 		if !ok {
@@ -199,7 +185,6 @@ type step struct {
 	want   []string
 	exit   int
 	until  bool
-	needs  string // a command line of tender that another change brings
 }
 
 // readRunbook reads the recipes. Comments that a reader doesn't see say how they are run:
@@ -207,7 +192,6 @@ type step struct {
 //	<!-- test: NAME -->       the recipes from here on are for this incident, up to the next or the next heading
 //	<!-- recipe: until -->    the next recipe is repeated until it shows what it should
 //	<!-- recipe: exit 1 -->   the next recipe ends with this code
-//	<!-- recipe: needs COMMAND -->  the next recipe is run by a tender that knows this command
 //	<!-- by hand: DEED -->    the reader does something here; the incident knows how
 //
 // A block of text below a recipe is what it prints, or part of it.
@@ -271,10 +255,6 @@ func (r *runbookReader) comment(number int, comment string) error {
 			code, isExit := strings.CutPrefix(word, "exit ")
 			if word == "until" {
 				r.next.until = true
-				continue
-			}
-			if command, needs := strings.CutPrefix(word, "needs "); needs {
-				r.next.needs = command
 				continue
 			}
 			var err error
