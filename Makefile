@@ -37,6 +37,10 @@ test: postgres ## run all tests (TESTFLAGS=...)
 test-race: postgres compiler ## run all tests under the race detector (TESTFLAGS=...)
 	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(PACKAGES)
 
+.PHONY: faults
+faults: build postgres ## break everything on purpose, with three seeds, and prove that nothing is lost (a quarter of an hour; ARGS=...)
+	@bin/tender chaos --seeds 3 $(ARGS)
+
 .PHONY: lint
 lint: $(LINTER) ## check formatting, style and the import rules
 	$(LINTER) run

@@ -3,7 +3,6 @@ package republish
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -47,7 +46,12 @@ func (r *run) look(ctx context.Context, page []store.Published) ([][]onBus, erro
 		})
 	}
 	scanning.Wait()
-	return found, errors.Join(errs...)
+	for _, err := range errs { // one is enough to know: they fail together
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // latestMessages are the latest messages by subject.
