@@ -20,7 +20,8 @@ import (
 //
 // Firing does not remove a timer: what the command leads to does, by moving the payment on. If it leads to nothing, because
 // it was lost or its worker died, the timer fires again after lease, under another message id. Several schedulers may
-// fire at once; each timer is fired by one of them.
+// fire at once; each timer is fired by one of them. Nothing fires before its time by the clock of the database, however far
+// ahead now is.
 func (s *Store) FireTimers(ctx context.Context, now time.Time, limit int, lease time.Duration) (int, time.Time, error) {
 	var fired int
 	var next pgtype.Timestamptz
@@ -28,7 +29,7 @@ func (s *Store) FireTimers(ctx context.Context, now time.Time, limit int, lease 
 		if _, err := tx.Exec(ctx, settingsSQL); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, fireTimersSQL, instant(now), limit, instant(now.Add(lease)))
+		rows, err := tx.Query(ctx, fireTimersSQL, instant(now), limit, lease)
 		if err != nil {
 			return err
 		}

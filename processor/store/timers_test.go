@@ -248,3 +248,21 @@ func TestSweepLooksPastOtherTimers(t *testing.T) {
 	}
 	b.wantTimer(paymentID, p.DueAt())
 }
+
+// A scheduler whose clock is ahead fires nothing early, and puts nothing off to a time of its own.
+func TestTimersFireByTheClockOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.handle(create(newID(), "soon", ""), messages.Outcome{Kind: messages.OutcomeUnknown, Tries: 1}, time.Now())
+	ahead := time.Now().Add(24 * time.Hour)
+	if n := b.fire(ahead); n != 0 {
+		t.Errorf("%d timers fired before their time", n)
+	}
+	b.exec(`UPDATE timers SET due_at = now() - interval '1 s', fire_at = now() - interval '1 s'`)
+	if n := b.fire(ahead); n != 1 {
+		t.Fatalf("%d timers fired, want the one that is due", n)
+	}
+	if n := b.count(`SELECT count(*) FROM timers WHERE fire_at > now() + interval '2 minutes'`); n != 0 {
+		t.Errorf("a timer was put off to the time of a clock that is ahead")
+	}
+}
