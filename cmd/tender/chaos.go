@@ -61,8 +61,8 @@ and what was found; exit code 1 if anything was. The evidence of a failed run st
 Everything listens on loopback and ends with the command.
 
 With --nats and --postgres (or a configuration) and --gateway it runs its processes against servers of one's own, prepared as for tender
-serve; then faults strike these processes and their ways to the servers, and not the servers. It makes payments of the tenants acme
-and globex there, with keys of the seed: never point it at servers that process real payments. Gateways have to be simulators.`,
+serve; then faults strike these processes and their ways to the servers, and not the servers. It makes payments of tenants of its own
+there (chaos-<seed>-a and -b): never point it at servers that process real payments. Gateways have to be simulators.`,
 		Example: `  tender chaos --short
   tender chaos --seeds 3 --dir faults
   tender chaos --seed 42 --only kill-after-commit-1,failover

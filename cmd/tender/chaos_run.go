@@ -80,7 +80,7 @@ func (r *chaosRun) open(ctx context.Context) error {
 		return err
 	}
 	var impossible []string
-	if r.faults, impossible = r.lab.Possible(r.faults); len(impossible) > 0 {
+	if r.faults, impossible = r.lab.Possible(ctx, r.faults); len(impossible) > 0 {
 		r.step("not possible here: %s", strings.Join(impossible, ", "))
 		r.report.Impossible = impossible
 	}
@@ -89,6 +89,9 @@ func (r *chaosRun) open(ctx context.Context) error {
 
 func (r *chaosRun) openWorkload() error {
 	settings := chaos.WorkloadConfig{Seed: r.seed, Rate: r.flags.rate, Webhooks: r.given == nil, Now: r.now}
+	if r.given != nil { // so that nobody else's payments are taken for those of the run
+		settings.Tenants = []string{fmt.Sprintf("chaos-%d-a", r.seed), fmt.Sprintf("chaos-%d-b", r.seed)}
+	}
 	head, err := settings.Run()
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 func TestChaosShort(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), "tender", "chaos", "--short", "--seed", "20", "--rate", "40", "--mixed", "1", "--json", "--dir", t.TempDir())
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.TempDir()}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.Getenv("TMPDIR")}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()

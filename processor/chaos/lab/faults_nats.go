@@ -43,7 +43,7 @@ func natsFaults() []Fault {
 		},
 		{
 			Name: "redelivered", Class: ClassNATS, Alone: true,
-			About: "producers publish everything again when the stream has forgotten the message ids", Inject: redelivered,
+			About: "the cluster is restarted, and producers publish everything again when it has forgotten the message ids", Inject: redelivered,
 		},
 		{
 			Name: "nats-restored", Class: ClassNATS, Needs: NeedNATS | NeedPostgres, Alone: true,
@@ -230,6 +230,11 @@ func commandsDeleted(ctx context.Context, l *Lab) (string, error) {
 }
 
 func redelivered(ctx context.Context, l *Lab) (string, error) {
+	if l.cluster != nil {
+		if _, err := clusterRestart(ctx, l); err != nil {
+			return "", err
+		}
+	}
 	pause(ctx, l.window+time.Second)
 	return fmt.Sprintf("%d commands", l.options.Producers.PublishAgain(ctx)), ctx.Err()
 }

@@ -78,15 +78,22 @@ func (l *Lab) owns() Need {
 }
 
 // Possible divides faults into those that can be brought about here and the names of those that can't.
-func (l *Lab) Possible(faults []Fault) (possible []Fault, impossible []string) {
+func (l *Lab) Possible(ctx context.Context, faults []Fault) (possible []Fault, impossible []string) {
+	strangers := l.options.Given != nil && !l.relays(ctx)
 	for _, f := range faults {
-		if f.Needs&^l.owns() == 0 {
-			possible = append(possible, f)
-		} else {
+		if f.Needs&^l.owns() != 0 || strangers && f.Class == ClassRelay {
 			impossible = append(impossible, f.Name)
+		} else {
+			possible = append(possible, f)
 		}
 	}
 	return possible, impossible
+}
+
+// relays reports whether a process of the lab publishes, rather than somebody else's.
+func (l *Lab) relays(ctx context.Context) bool {
+	_, err := l.relayAtWork(ctx)
+	return err == nil
 }
 
 // throughProxy is an address with another host and port.
