@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed-384b1f8a/tender/processor/chaos"
 	"github.com/seed-384b1f8a/tender/processor/chaos/lab"
 )
 
@@ -195,6 +196,7 @@ func (c *cli) chaos(ctx context.Context, f chaosFlags) error {
 		seeds = append(seeds, uint64(c.now().UnixNano())%1_000_000)
 	}
 	failed := 0
+	var reports []chaos.Report
 	for _, seed := range seeds {
 		dir, err := filepath.Abs(filepath.Join(f.dir, fmt.Sprint("seed-", seed)))
 		if err != nil {
@@ -210,9 +212,36 @@ func (c *cli) chaos(ctx context.Context, f chaosFlags) error {
 		case !clean:
 			failed++
 		}
+		reports = append(reports, run.report)
+	}
+	if err := c.showRuns(reports); err != nil {
+		return err
 	}
 	if failed > 0 {
 		return sayNo()
 	}
 	return nil
+}
+
+// showRuns sums several runs up in a table.
+func (c *cli) showRuns(reports []chaos.Report) error {
+	if c.json || len(reports) < 2 {
+		return nil
+	}
+	fmt.Fprintln(c.stdout)
+	t := newTable(c.stdout, "SEED", "FAULTS", "ACKNOWLEDGED", "PAYMENTS", "GATEWAY CALLS", "REDELIVERIES", "DUPLICATES ABSORBED", "DRAINED IN", "RESULT")
+	for i := range reports {
+		r := &reports[i]
+		result, drained := "everything holds", ""
+		if !r.OK() {
+			result = "SEE ABOVE"
+		}
+		if r.Drain != nil {
+			drained = r.Drain.Took.Round(100 * time.Millisecond).String()
+		}
+		f := &r.Verdict.Figures
+		t.row(fmt.Sprint(r.Seed), fmt.Sprint(len(r.Injections)), fmt.Sprint(f.Acknowledged), fmt.Sprint(f.Payments), fmt.Sprint(f.GatewayCalls),
+			fmt.Sprint(f.Redeliveries), fmt.Sprint(f.DuplicatesOnBus+f.DuplicatesAbsorbed), drained, result)
+	}
+	return t.flush()
 }

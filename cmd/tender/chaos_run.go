@@ -32,11 +32,12 @@ type chaosRun struct {
 	seed    uint64
 	dir     string
 
-	lab      *lab.Lab
-	record   *chaos.Record
-	workload *chaos.Workload
-	began    time.Time
-	report   chaos.Report
+	lab        *lab.Lab
+	record     *chaos.Record
+	workload   *chaos.Workload
+	began      time.Time
+	report     chaos.Report
+	deliveries deliveries
 	// connections are those of the producers and of who follows the events.
 	connections []*nats.Conn
 }
@@ -157,6 +158,7 @@ func (r *chaosRun) perform(ctx context.Context) error {
 			r.step("following the events: %v", err)
 		}
 	})
+	working.Go(func() { r.deliveries.watch(follow, following) })
 	published := make(chan struct{})
 	go func() {
 		defer close(published)
@@ -228,6 +230,9 @@ func (r *chaosRun) judge(ctx context.Context) error {
 		Pool: pool, JetStream: js, Ledgers: r.lab.Ledgers, Record: recorded, Drain: r.report.Drain,
 	}, chaos.CheckConfig{Progress: func(what string) { r.step("checking %s", what) }})
 	r.report.Ended, r.report.Surprises = r.now().UTC(), r.lab.Surprises()
+	// The consumer's own counters begin anew with each consumer.
+	redeliveries := &r.report.Verdict.Figures.Redeliveries
+	*redeliveries = max(*redeliveries, r.deliveries.repeated())
 	return err
 }
 
