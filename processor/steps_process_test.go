@@ -28,6 +28,8 @@ type stepwise struct {
 	*system
 	gatewayURL string
 	lease      time.Duration
+	// answerWait is how long a worker waits for the gateway.
+	answerWait time.Duration
 
 	poolMax  int32
 	batching store.Config
@@ -43,7 +45,9 @@ func setupSteps(t *testing.T) *stepwise {
 	s := &stepwise{system: newSystem(t, func(s *system) {
 		s.cfg.SlotsMax, s.cfg.DrainTimeout = 1, 10*time.Millisecond
 		s.streams.AckWait = 300 * time.Millisecond
-	}), lease: 500 * time.Millisecond, poolMax: 3, batching: store.Config{Committers: 1, Loaders: 1}}
+		// Redelivery and timers are what takes a command up here. The sweep would overtake what is held up on purpose, on a busy machine.
+		s.cfg.Policy.SentStale = time.Minute
+	}), lease: 500 * time.Millisecond, answerWait: time.Second, poolMax: 3, batching: store.Config{Committers: 1, Loaders: 1}}
 	s.openStore()
 	s.openBus()
 	s.openSimulator()
@@ -157,7 +161,7 @@ func (p *process) worker() *process {
 	}
 	guard, err := gateway.NewGuard("primary", g, gateway.Settings{
 		Timeouts: gateway.Timeouts{
-			Authorize: time.Second, Capture: time.Second, Void: time.Second, Refund: time.Second, Lookup: time.Second,
+			Authorize: p.s.answerWait, Capture: p.s.answerWait, Void: p.s.answerWait, Refund: p.s.answerWait, Lookup: p.s.answerWait,
 		},
 		Breaker: gateway.Breaker{RequestsMin: 1000}, Retry: gateway.Retry{TriesMax: 1},
 	})
