@@ -233,6 +233,9 @@ func (r *chaosRun) judge(ctx context.Context) error {
 	// The consumer's own counters begin anew with each consumer.
 	redeliveries := &r.report.Verdict.Figures.Redeliveries
 	*redeliveries = max(*redeliveries, r.deliveries.repeated())
+	if !r.report.OK() {
+		err = errors.Join(err, r.lab.Preserve(ctx))
+	}
 	return err
 }
 
