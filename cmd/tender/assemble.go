@@ -260,15 +260,15 @@ func workerConfig(cfg config.Config) processor.WorkerConfig {
 	}
 }
 
+// policy is the default one where there is no setting for something.
 func policy(cfg config.Config) payment.Policy {
-	r := cfg.Retry
-	return payment.Policy{
-		UnknownReplays: r.UnknownReplays, UnknownLookups: r.UnknownLookups,
-		NotSentInitial: r.NotSentInitial, NotSentMax: r.NotSentMax, NotSentGiveUp: r.NotSentGiveUp,
-		PendingCheck: r.PendingCheck, AuthorizationExpiry: r.AuthExpiry, ActionExpiry: r.ActionExpiry,
-		ExpiryWarning: r.ExpiryWarning, SoftRetries: r.SoftRetries,
-		SentStale: sentStale(cfg),
-	}
+	p, r := payment.DefaultPolicy(), cfg.Retry
+	p.UnknownReplays, p.UnknownLookups = r.UnknownReplays, r.UnknownLookups
+	p.NotSentInitial, p.NotSentMax, p.NotSentGiveUp = r.NotSentInitial, r.NotSentMax, r.NotSentGiveUp
+	p.PendingCheck, p.AuthorizationExpiry, p.ActionExpiry = r.PendingCheck, r.AuthExpiry, r.ActionExpiry
+	p.ExpiryWarning, p.SoftRetries = r.ExpiryWarning, r.SoftRetries
+	p.SentStale = sentStale(cfg)
+	return p
 }
 
 // sentStale is the age at which a call without an answer has been left by everybody: well beyond the longest work on one
