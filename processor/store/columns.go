@@ -79,3 +79,12 @@ func eventColumns(events []*eventRow) []any {
 		column(events, func(e *eventRow) []byte { return e.data }),
 	}
 }
+
+// timerColumns are the arguments of writeTimersSQL.
+func timerColumns(set []*entry) []any {
+	return []any{
+		column(set, func(e *entry) pgtype.UUID { return id(e.row.id) }),
+		column(set, func(e *entry) string { return e.row.tenant }),
+		column(set, func(e *entry) pgtype.Timestamptz { return instant(e.dueAt) }),
+	}
+}

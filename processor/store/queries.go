@@ -187,3 +187,24 @@ var listTimersSQL string
 
 //go:embed queries/review_events.sql
 var reviewEventsSQL string
+
+//go:embed queries/floor_payments.sql
+var floorPaymentsSQL string
+
+//go:embed queries/floor_settle.sql
+var floorSettleSQL string
+
+//go:embed queries/floor_claims.sql
+var floorClaimsSQL string
+
+//go:embed queries/floor_outbox.sql
+var floorOutboxSQL string
+
+//go:embed queries/floor_published.sql
+var floorPublishedSQL string
+
+//go:embed queries/floor_no_wait.sql
+var floorNoWaitSQL string
+
+//go:embed queries/wal_position.sql
+var walPositionSQL string

@@ -141,10 +141,7 @@ func (w *batchWrite) writeRest(ctx context.Context, conn *pgx.Conn) error {
 	}
 	batch.Queue(writeEventsSQL, eventColumns(events)...)
 	if len(set) > 0 {
-		batch.Queue(writeTimersSQL,
-			column(set, func(e *entry) pgtype.UUID { return id(e.row.id) }),
-			column(set, func(e *entry) string { return e.row.tenant }),
-			column(set, func(e *entry) pgtype.Timestamptz { return instant(e.dueAt) }))
+		batch.Queue(writeTimersSQL, timerColumns(set)...)
 	}
 	if len(deleted) > 0 {
 		batch.Queue(deleteTimersSQL, column(deleted, func(e *entry) pgtype.UUID { return id(e.row.id) }))
