@@ -44,12 +44,12 @@ keeps the history in PostgreSQL and publishes what happened back onto the bus.`,
 		&cobra.Group{ID: groupOperations, Title: "Operations:"},
 		&cobra.Group{ID: groupSetup, Title: "Set up:"},
 	)
-	inGroup(root, groupRun, newDemo(c), newDev(c), newServe(c), newSimulator(c), newChaos(c))
+	inGroup(root, groupRun, newDemo(c), newDev(c), newServe(c), newSimulator(c), newChaos(c), newBench(c))
 	inGroup(root, groupPayments, newPay(c), newGet(c), newList(c), newHistory(c))
 	inGroup(root, groupOperations, newDeadLetters(c), newRouting(c), newOutbox(c), newVerify(c), newRebuild(c))
 	inGroup(root, groupOperations, newReview(c), newTimers(c), newGateway(c), newCheckpoint(c))
 	inGroup(root, groupSetup, newMigrate(c), newProvision(c), newConfig(c))
-	root.AddCommand(newVersion(c), newExitCodes(), newNATSNode(c))
+	root.AddCommand(newVersion(c), newExitCodes(), newNATSNode(c), newBenchWorker(c))
 	return root
 }
 

@@ -215,13 +215,3 @@ func (s *floorStep) queue(b *pgx.Batch, row func(partition int16, id int64)) {
 		return err
 	})
 }
-
-// WALPosition is how many bytes PostgreSQL has written to its log since it was made: the difference of two is what was written
-// in between, by everybody.
-func WALPosition(ctx context.Context, db DB) (int64, error) {
-	var bytes int64
-	if err := db.QueryRow(ctx, walPositionSQL).Scan(&bytes); err != nil {
-		return 0, fmt.Errorf("read the position of the log: %w", err)
-	}
-	return bytes, nil
-}

@@ -61,6 +61,15 @@ func TestFloorWritesWhatCommitWrites(t *testing.T) {
 	floor.wantClean()
 }
 
+func TestServerFacts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	facts, err := store.ReadServerFacts(t.Context(), b.pool)
+	if err != nil || facts.Backend <= 0 || facts.Version == "" || facts.Fsync != "off" {
+		t.Errorf("%+v: %v", facts, err)
+	}
+}
+
 func TestWALPositionRises(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -208,3 +208,6 @@ var floorNoWaitSQL string
 
 //go:embed queries/wal_position.sql
 var walPositionSQL string
+
+//go:embed queries/server_facts.sql
+var serverFactsSQL string

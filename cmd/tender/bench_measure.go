@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/audit"
+	"github.com/seed-384b1f8a/tender/processor/bench"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+const (
+	// benchSlotsMost is as many commands as a run has in progress in one process.
+	benchSlotsMost = 16_384
+	// benchPatience is how long nothing may happen in a run.
+	benchPatience = 30 * time.Second
+)
+
+// benchRun says what one measurement of throughput is like. The zero values are those of the plainest.
+type benchRun struct {
+	name       string
+	payments   int
+	processes  int // 0: one
+	slotsMax   int // 0: as configured
+	gateway    bench.GatewayConfig
+	syncAlways bool
+	// mixed captures and refunds what it creates.
+	mixed bool
+	// preload is how many events the store holds already.
+	preload int
+	// within ends the run although commands wait; 0: never.
+	within time.Duration
+}
+
+// reading is what the counters say at a moment.
+type reading struct {
+	at             time.Time
+	nats, postgres time.Duration
+	wal            int64
+	events         uint64
+}
+
+func (s *benchStage) read(ctx context.Context) (reading, error) {
+	r := reading{at: s.bench.now()}
+	if s.node != nil {
+		r.nats, _ = bench.CPUOf(s.nodePID) // zero is not known
+	}
+	r.postgres = s.postgresCPU()
+	var err, errEvents error
+	r.wal, err = store.WALPosition(ctx, s.pool)
+	r.events, errEvents = bench.Events(ctx, s.js)
+	return r, errors.Join(err, errEvents)
+}
+
+// postgresCPU is what PostgreSQL has used so far, 0 if that is not known. The backend that was asked for the facts is of its pool.
+func (s *benchStage) postgresCPU() time.Duration {
+	if s.bench.postgres == nil {
+		return 0
+	}
+	used, _ := bench.CPUOfFamily(s.facts.Backend)
+	return used
+}
+
+// throughput measures one run on a stage of its own.
+func (b *benchmark) throughput(ctx context.Context, r benchRun) (found bench.Run, err error) {
+	if r.processes == 0 {
+		r.processes = 1
+	}
+	if r.slotsMax == 0 {
+		r.slotsMax = b.cfg.Worker.SlotsMax
+	}
+	s, err := b.openStage(ctx, r.syncAlways)
+	if err != nil {
+		return found, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.preload(ctx, r.preload); err != nil {
+		return found, err
+	}
+	method := messages.CaptureAutomatic
+	if r.mixed {
+		method = messages.CaptureManual
+	}
+	if err := bench.Backlog(ctx, s.js, r.payments, method, b.now); err != nil {
+		return found, err
+	}
+	fleet, err := s.launch(benchTask{processes: r.processes, slotsMax: r.slotsMax, gateway: r.gateway, profile: b.profileOf(r.name)})
+	if err != nil {
+		return found, err
+	}
+	defer func() { err = errors.Join(err, fleet.kill()) }()
+	if found, err = s.work(ctx, fleet, r); err != nil {
+		return found, err
+	}
+	found.Verify, err = s.verify(ctx, r.preload == 0)
+	return found, err
+}
+
+// work lets the fleet work off what is there, and reads the counters before and after.
+func (s *benchStage) work(ctx context.Context, fleet *benchFleet, r benchRun) (bench.Run, error) {
+	before, err := s.read(ctx)
+	if err != nil {
+		return bench.Run{}, err
+	}
+	before.at = s.bench.now()
+	if err := fleet.start(); err != nil {
+		return bench.Run{}, err
+	}
+	found := bench.Run{
+		Name: r.name, Gateway: r.gateway.String(), Processes: r.processes, SlotsMax: r.slotsMax, Payments: r.payments, Commands: r.payments,
+	}
+	if err := s.await(ctx, r, &found, before.events); err != nil {
+		return found, err
+	}
+	ended := s.bench.now()
+	after, err := s.read(ctx)
+	if err != nil {
+		return found, err
+	}
+	if r.within > 0 {
+		found.Payments = int(after.events-before.events) / s.bench.published //nolint:gosec // G115: a count of events
+		found.Commands, found.Waiting = found.Payments, r.payments-found.Payments
+	}
+	figures, err := fleet.stop()
+	if err != nil {
+		return found, err
+	}
+	return account(found, before, after, ended, figures), nil
+}
+
+// await returns when the run has come to its end.
+func (s *benchStage) await(ctx context.Context, r benchRun, found *bench.Run, before uint64) error {
+	want := before + uint64(r.payments*s.bench.published) //nolint:gosec // G115: both are positive
+	switch {
+	case r.mixed:
+		talk, err := bench.Converse(ctx, s.js, r.payments, benchPatience, 0)
+		found.Commands += talk.Commands
+		if err == nil && talk.Rejected > 0 {
+			err = fmt.Errorf("%d commands were refused", talk.Rejected)
+		}
+		return err
+	case r.within > 0:
+		limited, cancel := context.WithTimeout(ctx, r.within)
+		defer cancel()
+		err := bench.AwaitEvents(limited, s.js, want, benchPatience, s.bench.now)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			return nil
+		}
+		return err
+	default:
+		return bench.AwaitEvents(ctx, s.js, want, benchPatience, s.bench.now)
+	}
+}
+
+// account fills in what the counters come to.
+func account(r bench.Run, before, after reading, ended time.Time, figures []benchFigures) bench.Run {
+	took := ended.Sub(before.at).Seconds()
+	n := float64(max(r.Payments, 1))
+	r.Seconds, r.PerSecond = took, n/took
+	r.WALBytes = (after.wal - before.wal) / int64(max(r.Payments, 1))
+	r.CPU.NATS, r.CPU.Postgres = (after.nats - before.nats).Seconds(), (after.postgres - before.postgres).Seconds()
+	for _, f := range figures {
+		r.CPU.Workers += f.CPUSeconds
+		r.Allocs += float64(f.Mallocs) / n
+		r.AllocB += float64(f.AllocBytes) / n
+		r.RSSMax = max(r.RSSMax, f.RSSMax)
+		r.InFlightMax += f.InFlightMax
+	}
+	r.CPUMicros = r.CPU.Total() / n * 1e6
+	return r
+}
+
+// preload fills the store with payments that were published long ago.
+func (s *benchStage) preload(ctx context.Context, events int) error {
+	if events == 0 {
+		return nil
+	}
+	c := s.bench.floorConfig()
+	c.Payments = (events + s.bench.stored - 1) / s.bench.stored
+	told := s.bench.now()
+	return bench.Fill(ctx, s.pool, c, func(written int) {
+		if now := s.bench.now(); now.Sub(told) >= progressEvery {
+			told = now
+			s.bench.remark("  %d of %d payments are there", written, c.Payments)
+		}
+	})
+}
+
+// latency measures at one rate on a stage of its own.
+func (b *benchmark) latency(ctx context.Context, name string, perSecond float64, during time.Duration) (found bench.Latency, err error) {
+	s, err := b.openStage(ctx, false)
+	if err != nil {
+		return found, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	fleet, err := s.launch(benchTask{processes: 1, slotsMax: b.cfg.Worker.SlotsMax, profile: b.profileOf("latency_" + name)})
+	if err != nil {
+		return found, err
+	}
+	defer func() { err = errors.Join(err, fleet.kill()) }()
+	if err := fleet.start(); err != nil {
+		return found, err
+	}
+	loop := bench.OpenLoopConfig{PerSecond: 50, For: time.Second, Patience: benchPatience, Now: b.now}
+	if _, err := bench.OpenLoop(ctx, s.js, loop); err != nil { // plans, connections and partitions are there before it counts
+		return found, err
+	}
+	loop.PerSecond, loop.For = perSecond, during
+	if found, err = bench.OpenLoop(ctx, s.js, loop); err != nil {
+		return found, err
+	}
+	found.Name = name
+	if _, err := fleet.stop(); err != nil {
+		return found, err
+	}
+	found.Verify, err = s.verify(ctx, true)
+	return found, err
+}
+
+// floor measures what the database takes.
+func (b *benchmark) floor(ctx context.Context, payments int) (found bench.Floor, err error) {
+	s, err := b.openStage(ctx, false)
+	if err != nil {
+		return found, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	b.report.Settings.Postgres, b.report.Settings.NATS = s.facts, s.nc.ConnectedServerVersion()
+	c := b.floorConfig()
+	c.Payments, c.ServerCPU = payments, s.postgresCPU
+	return bench.MeasureFloor(ctx, s.pool, c)
+}
+
+// floorConfig has as many connections as the pipeline writes with: its committers and the lanes of its relay.
+func (b *benchmark) floorConfig() bench.FloorConfig {
+	const lanes = 2
+	return bench.FloorConfig{
+		Connections: b.cfg.Store.Committers + lanes, BatchSizes: []int{b.cfg.Store.BatchMax, 4 * b.cfg.Store.BatchMax},
+		Gateway: benchGateway, Now: b.now,
+	}
+}
+
+// verify is what `tender verify` says, and `--bus` if bus is set.
+func (s *benchStage) verify(ctx context.Context, bus bool) (bench.Verify, error) {
+	o := store.CheckOptions{FindingsMax: 10}
+	report, err := store.CheckInvariants(ctx, s.pool, o)
+	if err != nil {
+		return bench.Verify{}, err
+	}
+	v := bench.Verify{Payments: report.Payments, Events: report.Events}
+	if bus {
+		compared, err := audit.Bus(ctx, s.pool, s.js, audit.BusOptions{FindingsMax: o.FindingsMax})
+		if err != nil {
+			return v, err
+		}
+		compared.AddTo(&report, o.FindingsMax)
+		v.Messages = compared.Messages
+	}
+	for _, n := range report.Violated {
+		v.Violations += n
+	}
+	for _, f := range report.Findings {
+		v.Findings = append(v.Findings, fmt.Sprintf("payment %s: %s: %s", f.PaymentID, f.Invariant, f.Detail))
+	}
+	v.Clean = report.Clean()
+	return v, nil
+}

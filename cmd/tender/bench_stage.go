@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/config"
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/store"
+)
+
+// benchGateway is the name of the gateway that stands in the configuration for the one inside the process.
+const benchGateway = "simulator"
+
+// benchStage is what one measurement runs on, new and empty: a database, and streams on a bus.
+type benchStage struct {
+	bench    *benchmark
+	dir      string
+	database string
+	cfg      config.Config
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	pool     *pgxpool.Pool
+	facts    store.ServerFacts
+	// node is the NATS server, nil if one was given.
+	node    *harness.Process
+	nodePID int
+}
+
+// openStage makes a stage. syncAlways is for a NATS server of its own.
+func (b *benchmark) openStage(ctx context.Context, syncAlways bool) (s *benchStage, err error) {
+	b.stages++
+	s = &benchStage{bench: b, cfg: b.cfg, database: fmt.Sprintf("tender_bench_%d_%d", os.Getpid(), b.stages)}
+	s.dir = filepath.Join(b.dir, strconv.Itoa(b.stages))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make a folder: %w", err)
+	}
+	if err := s.openDatabase(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openBus(ctx, syncAlways); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *benchStage) openDatabase(ctx context.Context) error {
+	err := s.bench.administer(ctx, "CREATE DATABASE "+pgx.Identifier{s.database}.Sanitize()+" TEMPLATE template0")
+	if err != nil {
+		return err
+	}
+	address, err := url.Parse(s.bench.postgresURL)
+	if err != nil {
+		return fmt.Errorf("read the address of PostgreSQL: %w", err)
+	}
+	address.Path = "/" + s.database
+	s.cfg.Postgres.URL = config.URL(address.String())
+	if s.pool, err = dialPool(ctx, s.cfg.Postgres, "tender bench"); err != nil {
+		return err
+	}
+	if _, err := store.Migrate(ctx, s.pool, nil); err != nil {
+		return err
+	}
+	s.facts, err = store.ReadServerFacts(ctx, s.pool)
+	return err
+}
+
+// administer runs one statement on the database that every server has.
+func (b *benchmark) administer(ctx context.Context, statement string) error {
+	conn, err := pgx.Connect(ctx, b.postgresURL)
+	if err != nil {
+		return &unavailableError{service: servicePostgres, address: config.URL(b.postgresURL).String(), err: err}
+	}
+	_, err = conn.Exec(ctx, statement)
+	if err = errors.Join(err, conn.Close(ctx)); err != nil {
+		return fmt.Errorf("%s: %w", statement, err)
+	}
+	return nil
+}
+
+func (s *benchStage) openBus(ctx context.Context, syncAlways bool) error {
+	if s.bench.natsURL != "" {
+		s.cfg.NATS.URL = config.URL(s.bench.natsURL)
+	} else if err := s.startNATS(ctx, syncAlways); err != nil {
+		return err
+	}
+	var err error
+	if s.nc, err = s.awaitNATS(ctx); err != nil {
+		return err
+	}
+	if s.js, err = jetstream.New(s.nc); err != nil {
+		return fmt.Errorf("use JetStream: %w", err)
+	}
+	if s.node == nil {
+		if err := s.refuseUsedBus(ctx); err != nil {
+			return err
+		}
+	}
+	cfg := s.cfg
+	cfg.Worker.SlotsMax = benchSlotsMost // so that the consumer lets them all work
+	if _, err := provisionBus(ctx, s.js, cfg, false); err != nil {
+		return fmt.Errorf("provision: %w", err)
+	}
+	return nil
+}
+
+// refuseUsedBus keeps a benchmark away from a bus that somebody uses: it deletes the streams in the end.
+func (s *benchStage) refuseUsedBus(ctx context.Context) error {
+	for _, name := range benchStreams() {
+		_, err := s.js.Stream(ctx, name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("look for stream %s: %w", name, err)
+		}
+		s.nc.Close()
+		s.js = nil
+		return usageError("there is a stream %s on %s: tender bench makes and deletes its streams, so it needs a server that has none",
+			name, s.cfg.NATS.URL)
+	}
+	return nil
+}
+
+func benchStreams() []string {
+	return []string{
+		messages.StreamCommands, messages.StreamEvents, messages.StreamDeadLetters, messages.StreamAdvisories, messages.StreamAudit,
+	}
+}
+
+// startNATS runs a server as a process of its own, as production does.
+func (s *benchStage) startNATS(ctx context.Context, syncAlways bool) error {
+	listener, err := listenLocally(ctx, 0)
+	if err != nil {
+		return fmt.Errorf("find a port: %w", err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		return fmt.Errorf("find a port: %w", err)
+	}
+	stores := map[string]any{"store_dir": filepath.Join(s.dir, "nats")}
+	if syncAlways {
+		stores["sync_interval"] = "always"
+	}
+	text, err := json.Marshal(map[string]any{"server_name": "bench", "listen": address, "jetstream": stores})
+	if err != nil {
+		return fmt.Errorf("configure NATS: %w", err)
+	}
+	path := filepath.Join(s.dir, "nats.json")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return fmt.Errorf("configure NATS: %w", err)
+	}
+	log, err := os.Create(filepath.Join(s.dir, "nats.log"))
+	if err != nil {
+		return fmt.Errorf("open a log: %w", err)
+	}
+	cmd := exec.Command(s.bench.program, "nats-node", path) //nolint:gosec,noctx // G204: this program itself, which close ends
+	cmd.Stdout, cmd.Stderr = log, log
+	s.node, err = harness.Launch(cmd)
+	if err = errors.Join(err, log.Close()); err != nil {
+		return fmt.Errorf("start NATS: %w", err)
+	}
+	s.nodePID = cmd.Process.Pid
+	s.cfg.NATS.URL = config.URL("nats://" + address)
+	return nil
+}
+
+// awaitNATS connects, to a server of our own as soon as it is there.
+func (s *benchStage) awaitNATS(ctx context.Context) (*nats.Conn, error) {
+	if s.node == nil {
+		return dialNATS(s.cfg.NATS)
+	}
+	ctx, cancel := context.WithTimeout(ctx, sandboxStartTimeout)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		nc, err := dialNATS(s.cfg.NATS)
+		if err == nil {
+			return nc, nil
+		}
+		select {
+		case <-again.C:
+		case <-s.node.Done():
+			text, _ := os.ReadFile(filepath.Join(s.dir, "nats.log")) // it is only for the error
+			return nil, fmt.Errorf("NATS does not start: %w: %s", s.node.Err(), text)
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// environ is what the workers are configured by, over what this process is.
+func (s *benchStage) environ(slotsMax, number int) []string {
+	environ := s.bench.environ
+	for key, value := range map[string]string{
+		"nats.url": s.cfg.NATS.URL.Reveal(), "postgres.url": s.cfg.Postgres.URL.Reveal(), "nats.name": fmt.Sprint("bench ", number+1),
+		"worker.slots_max": strconv.Itoa(slotsMax), "log.level": string(config.LogWarn), "log.format": string(config.LogConsole),
+		"gateways." + benchGateway + ".kind": string(config.GatewaySim), "gateways." + benchGateway + ".concurrency_max": strconv.Itoa(slotsMax),
+		"retry.unknown_replays": "300ms,1s,3s",
+	} {
+		environ = override(environ, config.EnvName(key), value)
+	}
+	return environ
+}
+
+// close leaves nothing behind.
+func (s *benchStage) close() error {
+	// What was interrupted is to be tidied up, too.
+	ctx, cancel := context.WithTimeout(context.Background(), sandboxStartTimeout)
+	defer cancel()
+	var errs []error
+	if s.js != nil && s.node == nil {
+		for _, name := range benchStreams() {
+			if err := s.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+				errs = append(errs, fmt.Errorf("delete stream %s: %w", name, err))
+			}
+		}
+	}
+	if s.nc != nil {
+		s.nc.Close()
+	}
+	if s.node != nil {
+		errs = append(errs, s.node.Signal(syscall.SIGKILL)) // its store is removed anyway
+		<-s.node.Done()
+	}
+	if s.pool != nil {
+		s.pool.Close()
+		errs = append(errs, s.bench.administer(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{s.database}.Sanitize()+" WITH (FORCE)"))
+	}
+	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
+}

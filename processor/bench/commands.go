@@ -1,0 +1,111 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// Tenant owns all payments of a benchmark.
+const Tenant = "bench"
+
+// backlogBatch is how many commands go into one atomic batch, and cost one flush to the disk where it is asked for.
+const backlogBatch = 1000
+
+// NewCreate is a create as a shop sends it: all indexed columns have a value.
+func NewCreate(method messages.CaptureMethod) (messages.Command, error) {
+	paymentID, err := uuid.NewV7()
+	if err != nil {
+		return messages.Command{}, fmt.Errorf("make a payment id: %w", err)
+	}
+	order := "order-" + paymentID.String()
+	return messages.Command{
+		ID: order, IdempotencyKey: order, Tenant: Tenant, PaymentID: paymentID,
+		Body: &messages.Create{
+			AmountMinor: 1999, Currency: "USD", PaymentMethod: "pm_card_visa", CaptureMethod: method,
+			CustomerID: "customer-" + strconv.Itoa(int(paymentID[15])), MerchantReference: order,
+		},
+	}, nil
+}
+
+// encode is what a producer publishes.
+func encode(c messages.Command, at time.Time) (*nats.Msg, error) {
+	subject, header, body, err := messages.EncodeCommand(c, messages.Origin{Source: "tender-bench", Time: at})
+	if err != nil {
+		return nil, fmt.Errorf("encode command %s: %w", c.ID, err)
+	}
+	msg := &nats.Msg{Subject: subject, Header: make(nats.Header, len(header)+4), Data: body}
+	for name, value := range header {
+		msg.Header[name] = []string{value}
+	}
+	return msg, nil
+}
+
+// Backlog publishes n creates in atomic batches.
+func Backlog(ctx context.Context, js jetstream.JetStream, n int, method messages.CaptureMethod, now func() time.Time) error {
+	for n > 0 {
+		batch := make([]*nats.Msg, min(n, backlogBatch))
+		for i := range batch {
+			create, err := NewCreate(method)
+			if err != nil {
+				return err
+			}
+			if batch[i], err = encode(create, now()); err != nil {
+				return err
+			}
+		}
+		if _, err := jetstreamext.PublishMsgBatch(ctx, js, batch, jetstreamext.BatchFlowControl{}); err != nil {
+			return fmt.Errorf("publish %d commands: %w", len(batch), err)
+		}
+		n -= len(batch)
+	}
+	return nil
+}
+
+// Events is how many messages the stream of events holds.
+func Events(ctx context.Context, js jetstream.JetStream) (uint64, error) {
+	stream, err := js.Stream(ctx, messages.StreamEvents)
+	if err != nil {
+		return 0, fmt.Errorf("look at stream %s: %w", messages.StreamEvents, err)
+	}
+	return stream.CachedInfo().State.Msgs, nil
+}
+
+// eventsPoll is how often the stream is looked at, and so how exactly the end of a run is known.
+const eventsPoll = 5 * time.Millisecond
+
+// AwaitEvents returns when the stream holds as many events. It fails if no more come for the given time.
+func AwaitEvents(ctx context.Context, js jetstream.JetStream, want uint64, patience time.Duration, now func() time.Time) error {
+	poll := time.NewTicker(eventsPoll)
+	defer poll.Stop()
+	var last uint64
+	moved := now()
+	for {
+		have, err := Events(ctx, js)
+		if err != nil {
+			return err
+		}
+		if have >= want {
+			return nil
+		}
+		if have != last {
+			last, moved = have, now()
+		}
+		if now().Sub(moved) > patience {
+			return fmt.Errorf("no more events for %s: there are %d, not %d", patience, have, want)
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// GatewayConfig says how a Gateway behaves. The zero value answers at once that everything succeeded.
+type GatewayConfig struct {
+	// Latency is how long an answer takes in half of the cases, and in all if there is no Tail.
+	Latency time.Duration
+	// Tail is how long it takes in one case of a hundred; between the two, and beyond them up to LatencyMax, latencies are
+	// distributed log-normally. 0: none.
+	Tail time.Duration
+	// Declined and Unknown are how many of a thousand authorizations are declined, and of a thousand operations have no answer
+	// at their first attempt.
+	Declined, Unknown int
+}
+
+// LatencyMax bounds a latency from the tail. It is below the timeout of a call.
+const LatencyMax = 8 * time.Second
+
+// Gateway answers in the process, keeps no ledger, and treats an operation the same whenever and wherever it comes. Its methods may
+// be called concurrently.
+type Gateway struct {
+	cfg            GatewayConfig
+	calls          atomic.Int64
+	inFlight, most atomic.Int64
+}
+
+// NewGateway returns a gateway.
+func NewGateway(cfg GatewayConfig) *Gateway { return &Gateway{cfg: cfg} }
+
+// Calls is how many calls were made, and InFlightMax how many of them at the same time at most.
+func (g *Gateway) Calls() int64       { return g.calls.Load() }
+func (g *Gateway) InFlightMax() int64 { return g.most.Load() }
+
+// Do implements the gateway of the pipeline.
+func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcome {
+	defer g.enter()()
+	chance := chanceOf(op.ID)
+	if wait := g.latency(chance); wait > 0 && !pause(ctx, wait) {
+		return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: "no answer in time"}
+	}
+	switch thousandth := int(chance * 1000); {
+	case thousandth < g.cfg.Unknown && op.Attempt <= 1:
+		return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: "the benchmark has it so"}
+	case op.Kind == messages.OperationAuthorize && thousandth >= 1000-g.cfg.Declined:
+		return messages.Outcome{
+			Kind: messages.OutcomeDeclined, Decline: &messages.Decline{Code: "insufficient_funds", Class: messages.DeclineSoft},
+		}
+	default:
+		return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "ch_" + op.ID}
+	}
+}
+
+// Lookup implements the gateway of the pipeline: what was unknown had succeeded.
+func (g *Gateway) Lookup(_ context.Context, op messages.Operation) messages.Outcome {
+	defer g.enter()()
+	return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "ch_" + op.ID}
+}
+
+func (g *Gateway) enter() (leave func()) {
+	g.calls.Add(1)
+	now := g.inFlight.Add(1)
+	for most := g.most.Load(); now > most && !g.most.CompareAndSwap(most, now); most = g.most.Load() {
+	}
+	return func() { g.inFlight.Add(-1) }
+}
+
+// latency is log-normal: at a chance of a half it is the configured one, at 99 of 100 that of the tail.
+func (g *Gateway) latency(chance float64) time.Duration {
+	if g.cfg.Latency == 0 || g.cfg.Tail == 0 {
+		return g.cfg.Latency
+	}
+	const deviationsAt99 = 2.3263478740408408
+	deviations := math.Sqrt2 * math.Erfinv(2*chance-1)
+	growth := math.Log(float64(g.cfg.Tail)/float64(g.cfg.Latency)) / deviationsAt99
+	return min(time.Duration(float64(g.cfg.Latency)*math.Exp(growth*deviations)), LatencyMax)
+}
+
+// chanceOf is a number between 0 and 1, both excluded, that is the operation's for ever.
+func chanceOf(operationID string) float64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(operationID)) // a hash.Hash never returns an error
+	mixed := h.Sum64()
+	mixed = (mixed ^ mixed>>33) * 0xff51afd7ed558ccd // FNV leaves the upper bits of similar texts alike
+	mixed ^= mixed >> 33
+	const places = 1 << 53
+	return (float64(mixed>>11) + 0.5) / places
+}
+
+// pause reports whether the context outlived it.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// String says in a few words how the gateway behaves.
+func (c GatewayConfig) String() string {
+	switch {
+	case c.Latency == 0:
+		return "at once"
+	case c.Tail == 0:
+		return c.Latency.String()
+	default:
+		return fmt.Sprintf("%s, p99 %s", c.Latency, c.Tail)
+	}
+}

@@ -1,0 +1,148 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// OpenLoopConfig says at which rate payments arrive. All fields are required.
+type OpenLoopConfig struct {
+	PerSecond float64
+	For       time.Duration
+	// Patience is how long the last events may take.
+	Patience time.Duration
+	Now      func() time.Time
+}
+
+// OpenLoop publishes creates at moments that are fixed beforehand, whatever becomes of the payments before, and measures how long
+// after its moment each payment's payment.captured arrives at a consumer of the stream. A producer, a server or a worker that
+// stands still delays what is due meanwhile, and that counts: there is no coordinated omission to correct for afterwards.
+func OpenLoop(ctx context.Context, js jetstream.JetStream, c OpenLoopConfig) (Latency, error) {
+	l := &openLoop{OpenLoopConfig: c, js: js, histogram: NewHistogram(), complete: make(chan struct{})}
+	if err := l.prepare(); err != nil {
+		return Latency{}, err
+	}
+	arriving, err := l.listen(ctx)
+	if err != nil {
+		return Latency{}, err
+	}
+	defer arriving.Stop()
+	if err := l.publish(ctx); err != nil {
+		return Latency{}, err
+	}
+	if err := l.await(ctx); err != nil {
+		return Latency{}, err
+	}
+	arriving.Stop()
+	<-arriving.Closed()
+	found := Latency{
+		PerSecond: c.PerSecond, Seconds: c.For.Seconds(), Payments: len(l.msgs), Missing: len(l.msgs) - l.histogram.Count(),
+	}
+	l.histogram.Describe(&found)
+	return found, nil
+}
+
+type openLoop struct {
+	OpenLoopConfig
+	js        jetstream.JetStream
+	msgs      []*nats.Msg
+	place     map[uuid.UUID]int
+	began     time.Time // before anything is published
+	histogram *Histogram
+	arrived   []bool
+	complete  chan struct{}
+}
+
+// prepare makes all messages beforehand, so that the producer has nothing to do but publish.
+func (l *openLoop) prepare() error {
+	n := max(1, int(l.PerSecond*l.For.Seconds()))
+	l.msgs, l.arrived, l.place = make([]*nats.Msg, n), make([]bool, n), make(map[uuid.UUID]int, n)
+	for i := range l.msgs {
+		create, err := NewCreate(messages.CaptureAutomatic)
+		if err != nil {
+			return err
+		}
+		if l.msgs[i], err = encode(create, l.Now()); err != nil {
+			return err
+		}
+		l.place[create.PaymentID] = i
+	}
+	l.began = l.Now()
+	return nil
+}
+
+// due is when a payment arrives.
+func (l *openLoop) due(i int) time.Time {
+	return l.began.Add(time.Duration(float64(i) / l.PerSecond * float64(time.Second)))
+}
+
+func (l *openLoop) listen(ctx context.Context) (jetstream.ConsumeContext, error) {
+	events, err := l.js.Stream(ctx, messages.StreamEvents)
+	if err != nil {
+		return nil, fmt.Errorf("look at stream %s: %w", messages.StreamEvents, err)
+	}
+	filter := messages.EventSubject(messages.Event{Tenant: Tenant, Data: &messages.PaymentCaptured{}})
+	consumer, err := l.js.OrderedConsumer(ctx, messages.StreamEvents, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{filter[:len(filter)-len(uuid.Nil.String())] + "*"}, HeadersOnly: true,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: events.CachedInfo().State.LastSeq + 1,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("follow stream %s: %w", messages.StreamEvents, err)
+	}
+	l.began = l.Now()
+	arriving, err := consumer.Consume(l.see)
+	if err != nil {
+		return nil, fmt.Errorf("follow stream %s: %w", messages.StreamEvents, err)
+	}
+	return arriving, nil
+}
+
+// see is called for one message after the other.
+func (l *openLoop) see(msg jetstream.Msg) {
+	now := l.Now()
+	_, _, paymentID, err := messages.ParseEventSubject(msg.Subject())
+	if err != nil {
+		return // that is for the audit of the bus to find
+	}
+	i, ours := l.place[paymentID]
+	if !ours || l.arrived[i] {
+		return
+	}
+	l.arrived[i] = true
+	l.histogram.Record(now.Sub(l.due(i)))
+	if l.histogram.Count() == len(l.msgs) {
+		close(l.complete)
+	}
+}
+
+func (l *openLoop) publish(ctx context.Context) error {
+	for i, msg := range l.msgs {
+		if wait := l.due(i).Sub(l.Now()); wait > 0 && !pause(ctx, wait) {
+			return context.Cause(ctx)
+		}
+		if _, err := l.js.PublishMsgAsync(msg); err != nil {
+			return fmt.Errorf("publish at %v/s: %w", l.PerSecond, err)
+		}
+	}
+	return nil
+}
+
+// await gives up on what does not come: that is counted as missing.
+func (l *openLoop) await(ctx context.Context) error {
+	limit := time.NewTimer(l.Patience)
+	defer limit.Stop()
+	select {
+	case <-l.complete:
+	case <-limit.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}

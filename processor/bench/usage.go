@@ -1,0 +1,94 @@
+package bench
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Usage is what a process has used since it began.
+type Usage struct {
+	CPU    time.Duration
+	RSSMax int64 // bytes
+}
+
+// OwnUsage is that of this process.
+func OwnUsage() Usage {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return Usage{} // it knows no error for this argument
+	}
+	kilobytes := int64(1 << 10)
+	if runtime.GOOS == "darwin" {
+		kilobytes = 1 // bytes there
+	}
+	return Usage{CPU: time.Duration(r.Utime.Nano() + r.Stime.Nano()), RSSMax: r.Maxrss * kilobytes}
+}
+
+// tick is the unit of CPU times in /proc, the same on every Linux.
+const tick = 10 * time.Millisecond
+
+// CPUOf is the CPU time of a process, false where it can't be read.
+func CPUOf(pid int) (time.Duration, bool) {
+	s, ok := readStat(pid)
+	return s.own, ok
+}
+
+// CPUOfFamily is the CPU time of the parent of a process, and of all its children, those that have ended included: of all of
+// PostgreSQL, given one of its backends. False where it can't be read.
+func CPUOfFamily(child int) (time.Duration, bool) {
+	youngest, ok := readStat(child)
+	if !ok {
+		return 0, false
+	}
+	parent, ok := readStat(youngest.parent)
+	if !ok {
+		return 0, false
+	}
+	total := parent.own + parent.ended
+	stats, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return 0, false
+	}
+	for _, path := range stats {
+		pid, err := strconv.Atoi(filepath.Base(path))
+		if err != nil {
+			continue
+		}
+		if s, ok := readStat(pid); ok && s.parent == youngest.parent {
+			total += s.own
+		}
+	}
+	return total, true
+}
+
+// stat is what /proc says of a process.
+type stat struct {
+	parent     int
+	own, ended time.Duration
+}
+
+func readStat(pid int) (stat, bool) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return stat{}, false
+	}
+	// The name in parentheses may hold anything.
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	const parent, user, system, endedUser, endedSystem = 1, 11, 12, 13, 14
+	if len(fields) <= endedSystem {
+		return stat{}, false
+	}
+	number := func(field int) int64 {
+		n, _ := strconv.ParseInt(fields[field], 10, 64) // the kernel writes numbers
+		return n
+	}
+	return stat{
+		parent: int(number(parent)), own: time.Duration(number(user)+number(system)) * tick,
+		ended: time.Duration(number(endedUser)+number(endedSystem)) * tick,
+	}, true
+}

@@ -1,0 +1,39 @@
+package store
+
+import (
+	"context"
+	"fmt"
+)
+
+// WALPosition is how many bytes PostgreSQL has written to its log since it was made: the difference of two is what was written
+// in between, by everybody.
+func WALPosition(ctx context.Context, db DB) (int64, error) {
+	var bytes int64
+	if err := db.QueryRow(ctx, walPositionSQL).Scan(&bytes); err != nil {
+		return 0, fmt.Errorf("read the position of the log: %w", err)
+	}
+	return bytes, nil
+}
+
+// ServerFacts are what a measurement says of the server that it was made on.
+type ServerFacts struct {
+	// Backend is the process that answered, on the server's machine.
+	Backend int `json:"-"`
+	Version string `json:"version" doc:"version of PostgreSQL"`
+	// What a commit waits for, and how much of the data is in memory.
+	Fsync             string `json:"fsync" doc:"PostgreSQL's setting fsync"`
+	SynchronousCommit string `json:"synchronous_commit" doc:"PostgreSQL's setting synchronous_commit"`
+	SharedBuffers     string `json:"shared_buffers" doc:"PostgreSQL's setting shared_buffers"`
+	WALCompression    string `json:"wal_compression" doc:"PostgreSQL's setting wal_compression"`
+}
+
+// ReadServerFacts asks the server.
+func ReadServerFacts(ctx context.Context, db DB) (ServerFacts, error) {
+	var f ServerFacts
+	err := db.QueryRow(ctx, serverFactsSQL).Scan(
+		&f.Backend, &f.Version, &f.Fsync, &f.SynchronousCommit, &f.SharedBuffers, &f.WALCompression)
+	if err != nil {
+		return ServerFacts{}, fmt.Errorf("ask PostgreSQL for its settings: %w", err)
+	}
+	return f, nil
+}
