@@ -43,7 +43,9 @@ type benchmark struct {
 	postgres    *harness.Postgres
 	postgresURL string
 	natsURL     string
-	report      bench.Report
+	// postmaster is the first process of our own server, 0 as long as it is not known.
+	postmaster int
+	report     bench.Report
 }
 
 func newBench(c *cli) *cobra.Command {

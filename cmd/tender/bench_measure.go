@@ -55,12 +55,9 @@ func (s *benchStage) read(ctx context.Context) (reading, error) {
 	return r, errors.Join(err, errEvents)
 }
 
-// postgresCPU is what PostgreSQL has used so far, 0 if that is not known. The backend that was asked for the facts is of its pool.
+// postgresCPU is what PostgreSQL has used so far, 0 if that is not known.
 func (s *benchStage) postgresCPU() time.Duration {
-	if s.bench.postgres == nil {
-		return 0
-	}
-	used, _ := bench.CPUOfFamily(s.facts.Backend)
+	used, _ := bench.CPUOfFamily(s.bench.postmaster)
 	return used
 }
 

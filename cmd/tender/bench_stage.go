@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/bench"
 	"github.com/seed-384b1f8a/tender/processor/harness"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
@@ -81,7 +82,9 @@ func (s *benchStage) openDatabase(ctx context.Context) error {
 	if _, err := store.Migrate(ctx, s.pool, nil); err != nil {
 		return err
 	}
-	s.facts, err = store.ReadServerFacts(ctx, s.pool)
+	if s.facts, err = store.ReadServerFacts(ctx, s.pool); err == nil && s.bench.postgres != nil {
+		s.bench.postmaster = bench.ParentOf(s.facts.Backend)
+	}
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,23 +20,30 @@ type GatewayConfig struct {
 	// distributed log-normally. 0: none.
 	Tail time.Duration
 	// Declined and Unknown are how many of a thousand authorizations are declined, and of a thousand operations have no answer
-	// at their first attempt.
+	// to their first calls.
 	Declined, Unknown int
 }
 
 // LatencyMax bounds a latency from the tail. It is below the timeout of a call.
 const LatencyMax = 8 * time.Second
 
-// Gateway answers in the process, keeps no ledger, and treats an operation the same whenever and wherever it comes. Its methods may
-// be called concurrently.
+// unknownCalls is how many calls of such an operation have no answer: the quick tries of a guard, and not what follows them.
+const unknownCalls = 3
+
+// Gateway answers in the process, keeps no ledger, and treats an operation the same wherever it comes. Its methods may be called
+// concurrently.
 type Gateway struct {
 	cfg            GatewayConfig
 	calls          atomic.Int64
 	inFlight, most atomic.Int64
+
+	mu sync.Mutex
+	// asked counts the calls of operations that have no answer at first; guarded by mu.
+	asked map[string]int
 }
 
 // NewGateway returns a gateway.
-func NewGateway(cfg GatewayConfig) *Gateway { return &Gateway{cfg: cfg} }
+func NewGateway(cfg GatewayConfig) *Gateway { return &Gateway{cfg: cfg, asked: map[string]int{}} }
 
 // Calls is how many calls were made, and InFlightMax how many of them at the same time at most.
 func (g *Gateway) Calls() int64       { return g.calls.Load() }
@@ -49,7 +57,7 @@ func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcom
 		return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: "no answer in time"}
 	}
 	switch thousandth := int(chance * 1000); {
-	case thousandth < g.cfg.Unknown && op.Attempt <= 1:
+	case thousandth < g.cfg.Unknown && g.silent(op.ID):
 		return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: "the benchmark has it so"}
 	case op.Kind == messages.OperationAuthorize && thousandth >= 1000-g.cfg.Declined:
 		return messages.Outcome{
@@ -58,6 +66,14 @@ func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcom
 	default:
 		return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "ch_" + op.ID}
 	}
+}
+
+// silent reports whether an operation still has no answer.
+func (g *Gateway) silent(operationID string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked[operationID]++
+	return g.asked[operationID] <= unknownCalls
 }
 
 // Lookup implements the gateway of the pipeline: what was unknown had succeeded.

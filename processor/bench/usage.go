@@ -22,11 +22,19 @@ func OwnUsage() Usage {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
 		return Usage{} // it knows no error for this argument
 	}
-	kilobytes := int64(1 << 10)
-	if runtime.GOOS == "darwin" {
-		kilobytes = 1 // bytes there
+	return Usage{CPU: time.Duration(r.Utime.Nano() + r.Stime.Nano()), RSSMax: rssMax(r)}
+}
+
+// rssMax is what Linux says in /proc: what it says in the usage holds the parent's from before the program was started.
+func rssMax(r syscall.Rusage) int64 {
+	if fields := strings.Fields(valueIn("/proc/self/status", "VmHWM")); len(fields) == 2 {
+		kilobytes, _ := strconv.ParseInt(fields[0], 10, 64) // the kernel writes numbers
+		return kilobytes << 10
 	}
-	return Usage{CPU: time.Duration(r.Utime.Nano() + r.Stime.Nano()), RSSMax: r.Maxrss * kilobytes}
+	if runtime.GOOS == "darwin" {
+		return r.Maxrss
+	}
+	return r.Maxrss << 10
 }
 
 // tick is the unit of CPU times in /proc, the same on every Linux.
@@ -38,14 +46,15 @@ func CPUOf(pid int) (time.Duration, bool) {
 	return s.own, ok
 }
 
-// CPUOfFamily is the CPU time of the parent of a process, and of all its children, those that have ended included: of all of
-// PostgreSQL, given one of its backends. False where it can't be read.
-func CPUOfFamily(child int) (time.Duration, bool) {
-	youngest, ok := readStat(child)
-	if !ok {
-		return 0, false
-	}
-	parent, ok := readStat(youngest.parent)
+// ParentOf is the process that started another, 0 where that can't be read.
+func ParentOf(pid int) int {
+	s, _ := readStat(pid)
+	return s.parent
+}
+
+// CPUOfFamily is the CPU time of a process and of all its children, those that have ended included. False where it can't be read.
+func CPUOfFamily(pid int) (time.Duration, bool) {
+	parent, ok := readStat(pid)
 	if !ok {
 		return 0, false
 	}
@@ -55,11 +64,11 @@ func CPUOfFamily(child int) (time.Duration, bool) {
 		return 0, false
 	}
 	for _, path := range stats {
-		pid, err := strconv.Atoi(filepath.Base(path))
+		child, err := strconv.Atoi(filepath.Base(path))
 		if err != nil {
 			continue
 		}
-		if s, ok := readStat(pid); ok && s.parent == youngest.parent {
+		if s, ok := readStat(child); ok && s.parent == pid {
 			total += s.own
 		}
 	}

@@ -18,7 +18,7 @@ func WALPosition(ctx context.Context, db DB) (int64, error) {
 // ServerFacts are what a measurement says of the server that it was made on.
 type ServerFacts struct {
 	// Backend is the process that answered, on the server's machine.
-	Backend int `json:"-"`
+	Backend int    `json:"-"`
 	Version string `json:"version" doc:"version of PostgreSQL"`
 	// What a commit waits for, and how much of the data is in memory.
 	Fsync             string `json:"fsync" doc:"PostgreSQL's setting fsync"`
