@@ -148,7 +148,7 @@ func (c *cli) bench(ctx context.Context, f benchFlags) (err error) {
 
 // prepare finds out about the machine and the settings, and starts PostgreSQL.
 func (b *benchmark) prepare(ctx context.Context) (err error) {
-	if b.published, b.stored, err = bench.PublishedPerPayment(); err != nil {
+	if b.published, b.stored, err = bench.PublishedPerPayment(ctx); err != nil {
 		return err
 	}
 	if b.cfg, err = config.Load(b.configFile, b.environ); err != nil {

@@ -73,7 +73,7 @@ func (b *benchmark) throughput(ctx context.Context, r benchRun) (found bench.Run
 	if err != nil {
 		return found, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
 	if err := s.preload(ctx, r.preload); err != nil {
 		return found, err
 	}
@@ -109,10 +109,14 @@ func (s *benchStage) work(ctx context.Context, fleet *benchFleet, r benchRun) (b
 	found := bench.Run{
 		Name: r.name, Gateway: r.gateway.String(), Processes: r.processes, SlotsMax: r.slotsMax, Payments: r.payments, Commands: r.payments,
 	}
-	if err := s.await(ctx, r, &found, before.events); err != nil {
+	nineTenths, err := s.await(ctx, r, &found, before.events)
+	if err != nil {
 		return found, err
 	}
 	ended := s.bench.now()
+	if !nineTenths.IsZero() {
+		found.Steady = 0.9 * float64(r.payments) / nineTenths.Sub(before.at).Seconds()
+	}
 	after, err := s.read(ctx)
 	if err != nil {
 		return found, err
@@ -128,28 +132,28 @@ func (s *benchStage) work(ctx context.Context, fleet *benchFleet, r benchRun) (b
 	return account(found, before, after, ended, figures), nil
 }
 
-// await returns when the run has come to its end.
-func (s *benchStage) await(ctx context.Context, r benchRun, found *bench.Run, before uint64) error {
-	want := before + uint64(r.payments*s.bench.published) //nolint:gosec // G115: both are positive
-	switch {
-	case r.mixed:
+// await returns when the run has come to its end, and when nine of ten payments had, if that is known.
+func (s *benchStage) await(ctx context.Context, r benchRun, found *bench.Run, there uint64) (nineTenths time.Time, err error) {
+	if r.mixed {
 		talk, err := bench.Converse(ctx, s.js, r.payments, benchPatience, 0)
 		found.Commands += talk.Commands
 		if err == nil && talk.Rejected > 0 {
 			err = fmt.Errorf("%d commands were refused", talk.Rejected)
 		}
-		return err
-	case r.within > 0:
-		limited, cancel := context.WithTimeout(ctx, r.within)
-		defer cancel()
-		err := bench.AwaitEvents(limited, s.js, want, benchPatience, s.bench.now)
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			return nil
-		}
-		return err
-	default:
-		return bench.AwaitEvents(ctx, s.js, want, benchPatience, s.bench.now)
+		return time.Time{}, err
 	}
+	limited := ctx
+	if r.within > 0 {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, r.within)
+		defer cancel()
+	}
+	want := uint64(r.payments * s.bench.published) //nolint:gosec // G115: both are positive
+	nineTenths, err = bench.AwaitEvents(limited, s.js, there, want, benchPatience, s.bench.now)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && r.within > 0 {
+		err = nil
+	}
+	return nineTenths, err
 }
 
 // account fills in what the counters come to.
@@ -192,7 +196,7 @@ func (b *benchmark) latency(ctx context.Context, name string, perSecond float64,
 	if err != nil {
 		return found, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
 	fleet, err := s.launch(benchTask{processes: 1, slotsMax: b.cfg.Worker.SlotsMax, profile: b.profileOf("latency_" + name)})
 	if err != nil {
 		return found, err
@@ -201,7 +205,7 @@ func (b *benchmark) latency(ctx context.Context, name string, perSecond float64,
 	if err := fleet.start(); err != nil {
 		return found, err
 	}
-	loop := bench.OpenLoopConfig{PerSecond: 50, For: time.Second, Patience: benchPatience, Now: b.now}
+	loop := bench.OpenLoopConfig{PerSecond: 50, For: min(time.Second, during), Patience: benchPatience, Now: b.now}
 	if _, err := bench.OpenLoop(ctx, s.js, loop); err != nil { // plans, connections and partitions are there before it counts
 		return found, err
 	}
@@ -223,7 +227,7 @@ func (b *benchmark) floor(ctx context.Context, payments int) (found bench.Floor,
 	if err != nil {
 		return found, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
 	b.report.Settings.Postgres, b.report.Settings.NATS = s.facts, s.nc.ConnectedServerVersion()
 	c := b.floorConfig()
 	c.Payments, c.ServerCPU = payments, s.postgresCPU

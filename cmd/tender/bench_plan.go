@@ -42,9 +42,14 @@ func (p benchPlan) scaled(payments int) benchPlan {
 	}
 	of := func(n int) int { return max(1, n*payments/p.payments) }
 	p.floor, p.slow, p.mixed, p.scale, p.backlog = of(p.floor), of(p.slow), of(p.mixed), of(p.scale), of(p.backlog)
+	p.latencyFor = max(latencyLeast, p.latencyFor*time.Duration(payments)/time.Duration(p.payments))
+	p.backlogFor = max(latencyLeast, p.backlogFor*time.Duration(payments)/time.Duration(p.payments))
 	p.payments = payments
 	return p
 }
+
+// latencyLeast is the shortest time for which anything is measured.
+const latencyLeast = 250 * time.Millisecond
 
 // benchPart is one of the things that can be measured.
 type benchPart struct {
@@ -57,22 +62,22 @@ type benchPart struct {
 func benchParts() []benchPart {
 	return []benchPart{
 		{"floor", "what PostgreSQL takes from as many connections in plain batches", (*benchmark).measureFloor, false},
-		{"throughput", "creates with automatic capture against a gateway that answers at once", runs(func(b *benchmark) []benchRun {
+		{"throughput", "creates with automatic capture against a gateway that answers at once", runsOf(func(b *benchmark) []benchRun {
 			return []benchRun{{name: bench.RunThroughput, payments: b.plan.payments}}
 		}), false},
-		{"sync", "the same with sync_interval: always on NATS", runs(func(b *benchmark) []benchRun {
+		{"sync", "the same with sync_interval: always on NATS", runsOf(func(b *benchmark) []benchRun {
 			return []benchRun{{name: bench.RunSyncAlways, payments: b.plan.payments, syncAlways: true}}
 		}), true},
-		{"gateway", "the same with gateways that take their time", runs(slowGateways), false},
-		{"mixed", "create, capture and refund, 5 % declined, 1 % without an answer", runs(func(b *benchmark) []benchRun {
+		{"gateway", "the same with gateways that take their time", runsOf(slowGateways), false},
+		{"mixed", "create, capture and refund, 5 % declined, 1 % without an answer", runsOf(func(b *benchmark) []benchRun {
 			return []benchRun{{name: "mixed", payments: b.plan.mixed, mixed: true, gateway: bench.GatewayConfig{Declined: 50, Unknown: 10}}}
 		}), false},
 		{"latency", "from the producer's publish to the event's arrival, at fixed rates", (*benchmark).measureLatency, false},
-		{"scale", "the same payments with 1, 2 and 4 processes", runs(scaledRuns), false},
-		{"backlog", "many more commands than can be processed meanwhile", runs(func(b *benchmark) []benchRun {
+		{"scale", "the same payments with 1, 2 and 4 processes", runsOf(scaledRuns), false},
+		{"backlog", "many more commands than can be processed meanwhile", runsOf(func(b *benchmark) []benchRun {
 			return []benchRun{{name: "backlog", payments: b.plan.backlog, within: b.plan.backlogFor}}
 		}), false},
-		{"preload", "the same with a store that is not empty; see --preload", runs(func(b *benchmark) []benchRun {
+		{"preload", "the same with a store that is not empty; see --preload", runsOf(func(b *benchmark) []benchRun {
 			if b.flags.preload == 0 {
 				return nil
 			}
@@ -108,8 +113,8 @@ func scaledRuns(b *benchmark) []benchRun {
 	return all
 }
 
-// runs measures throughput several times.
-func runs(which func(*benchmark) []benchRun) func(*benchmark, context.Context) error {
+// runsOf measures throughput several times.
+func runsOf(which func(*benchmark) []benchRun) func(*benchmark, context.Context) error {
 	return func(b *benchmark, ctx context.Context) error {
 		for _, r := range which(b) {
 			b.remark("%s: %d payments, the gateway answers %s", r.name, r.payments, r.gateway)

@@ -55,13 +55,16 @@ func (b *benchmark) showRuns() error {
 		return nil
 	}
 	fmt.Fprintln(b.stdout)
-	t := newTable(b.stdout, "RUN", "GATEWAY", "PROCESSES", "PAYMENTS", "SECONDS", "PAYMENTS/S", "OF FLOOR", "IN FLIGHT", "WAITING", "BOOKS")
+	t := newTable(b.stdout, "RUN", "GATEWAY", "PROCESSES", "PAYMENTS", "SECONDS", "PAYMENTS/S", "STEADY", "OF FLOOR", "IN FLIGHT", "WAITING", "BOOKS")
 	if f := b.report.Floor; f != nil {
-		t.row("floor", "", "", fmt.Sprint(f.Payments), fmt.Sprintf("%.2f", f.Seconds), fmt.Sprintf("%.0f", f.PerSecond), "1.00", "", "", "")
+		t.row("floor", "", "", fmt.Sprint(f.Payments), fmt.Sprintf("%.2f", f.Seconds), fmt.Sprintf("%.0f", f.PerSecond), "", "1.00", "", "", "")
 	}
 	for i := range b.report.Runs {
 		r := &b.report.Runs[i]
-		ofFloor, waiting := "", ""
+		ofFloor, waiting, steady := "", "", ""
+		if r.Steady > 0 {
+			steady = fmt.Sprintf("%.0f", r.Steady)
+		}
 		if f := b.report.Floor; f != nil {
 			ofFloor = fmt.Sprintf("%.2f", r.PerSecond/f.PerSecond)
 		}
@@ -69,7 +72,7 @@ func (b *benchmark) showRuns() error {
 			waiting = fmt.Sprint(r.Waiting)
 		}
 		t.row(r.Name, r.Gateway, fmt.Sprint(r.Processes), fmt.Sprint(r.Payments), fmt.Sprintf("%.2f", r.Seconds), fmt.Sprintf("%.0f", r.PerSecond),
-			ofFloor, fmt.Sprint(r.InFlightMax), waiting, books(r.Verify))
+			steady, ofFloor, fmt.Sprint(r.InFlightMax), waiting, books(r.Verify))
 	}
 	return t.flush()
 }

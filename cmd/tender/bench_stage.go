@@ -44,13 +44,13 @@ type benchStage struct {
 }
 
 // openStage makes a stage. syncAlways is for a NATS server of its own.
-func (b *benchmark) openStage(ctx context.Context, syncAlways bool) (s *benchStage, err error) {
+func (b *benchmark) openStage(ctx context.Context, syncAlways bool) (opened *benchStage, err error) {
 	b.stages++
-	s = &benchStage{bench: b, cfg: b.cfg, database: fmt.Sprintf("tender_bench_%d_%d", os.Getpid(), b.stages)}
+	s := &benchStage{bench: b, cfg: b.cfg, database: fmt.Sprintf("tender_bench_%d_%d", os.Getpid(), b.stages)}
 	s.dir = filepath.Join(b.dir, strconv.Itoa(b.stages))
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close())
+			err = errors.Join(err, s.close(ctx))
 		}
 	}()
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
@@ -228,9 +228,9 @@ func (s *benchStage) environ(slotsMax, number int) []string {
 }
 
 // close leaves nothing behind.
-func (s *benchStage) close() error {
+func (s *benchStage) close(ctx context.Context) error {
 	// What was interrupted is to be tidied up, too.
-	ctx, cancel := context.WithTimeout(context.Background(), sandboxStartTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sandboxStartTimeout)
 	defer cancel()
 	var errs []error
 	if s.js != nil && s.node == nil {

@@ -82,30 +82,37 @@ func Events(ctx context.Context, js jetstream.JetStream) (uint64, error) {
 // eventsPoll is how often the stream is looked at, and so how exactly the end of a run is known.
 const eventsPoll = 5 * time.Millisecond
 
-// AwaitEvents returns when the stream holds as many events. It fails if no more come for the given time.
-func AwaitEvents(ctx context.Context, js jetstream.JetStream, want uint64, patience time.Duration, now func() time.Time) error {
+// AwaitEvents returns when as many events have come to the stream beside those that were there, and when nine of ten had. It fails
+// if no more come for the given time. When ctx ends it returns what it knows.
+func AwaitEvents(
+	ctx context.Context, js jetstream.JetStream, there, want uint64, patience time.Duration, now func() time.Time,
+) (nineTenths time.Time, err error) {
 	poll := time.NewTicker(eventsPoll)
 	defer poll.Stop()
 	var last uint64
 	moved := now()
 	for {
-		have, err := Events(ctx, js)
+		all, err := Events(ctx, js)
 		if err != nil {
-			return err
+			return nineTenths, err
+		}
+		have, at := all-there, now()
+		if nineTenths.IsZero() && have*10 >= want*9 {
+			nineTenths = at
 		}
 		if have >= want {
-			return nil
+			return nineTenths, nil
 		}
 		if have != last {
-			last, moved = have, now()
+			last, moved = have, at
 		}
-		if now().Sub(moved) > patience {
-			return fmt.Errorf("no more events for %s: there are %d, not %d", patience, have, want)
+		if at.Sub(moved) > patience {
+			return nineTenths, fmt.Errorf("no more events for %s: %d have come, not %d", patience, have, want)
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return nineTenths, context.Cause(ctx)
 		}
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
@@ -92,7 +90,7 @@ func writeFloor(ctx context.Context, pool *store.Pool, c FloorConfig, payments, 
 		batch := make([]store.FloorPayment, n)
 		for i := range batch {
 			var err error
-			if batch[i], err = floorPayment(c); err != nil {
+			if batch[i], err = floorPayment(ctx, c); err != nil {
 				return 0, err
 			}
 		}
@@ -111,7 +109,7 @@ func writeFloor(ctx context.Context, pool *store.Pool, c FloorConfig, payments, 
 }
 
 // floorPayment is a create and the gateway's answer, decided as a worker would.
-func floorPayment(c FloorConfig) (store.FloorPayment, error) {
+func floorPayment(ctx context.Context, c FloorConfig) (store.FloorPayment, error) {
 	cmd, err := received()
 	if err != nil {
 		return nil, err
@@ -122,7 +120,7 @@ func floorPayment(c FloorConfig) (store.FloorPayment, error) {
 	if begun.Call == nil {
 		return nil, fmt.Errorf("payment %s: the create is refused", cmd.PaymentID)
 	}
-	outcome := NewGateway(GatewayConfig{}).Do(context.Background(), begun.Call.Operation)
+	outcome := NewGateway(GatewayConfig{}).Do(ctx, begun.Call.Operation)
 	outcome.Tries = 1
 	settled := payment.Settle(begun.Payment, cmd, *begun.Call, outcome, env)
 	return store.FloorPayment{
@@ -150,12 +148,12 @@ func received() (messages.Command, error) {
 	if err != nil {
 		return messages.Command{}, err
 	}
-	return messages.DecodeCommand(msg.Subject, nats.Header(msg.Header), msg.Data)
+	return messages.DecodeCommand(msg.Subject, msg.Header, msg.Data)
 }
 
 // PublishedPerPayment is how many events of a create with automatic capture go onto the bus, and stored how many into the history.
-func PublishedPerPayment() (published, stored int, err error) {
-	changes, err := floorPayment(FloorConfig{Gateway: "any", Now: func() time.Time { return time.Unix(1_800_000_000, 0) }})
+func PublishedPerPayment(ctx context.Context) (published, stored int, err error) {
+	changes, err := floorPayment(ctx, FloorConfig{Gateway: "any", Now: func() time.Time { return time.Unix(1_800_000_000, 0) }})
 	if err != nil {
 		return 0, 0, err
 	}

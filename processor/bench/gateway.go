@@ -45,8 +45,10 @@ type Gateway struct {
 // NewGateway returns a gateway.
 func NewGateway(cfg GatewayConfig) *Gateway { return &Gateway{cfg: cfg, asked: map[string]int{}} }
 
-// Calls is how many calls were made, and InFlightMax how many of them at the same time at most.
-func (g *Gateway) Calls() int64       { return g.calls.Load() }
+// Calls is how many calls were made.
+func (g *Gateway) Calls() int64 { return g.calls.Load() }
+
+// InFlightMax is how many calls were made at the same time, at most.
 func (g *Gateway) InFlightMax() int64 { return g.most.Load() }
 
 // Do implements the gateway of the pipeline.

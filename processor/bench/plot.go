@@ -27,7 +27,9 @@ func axisOf(all []Latency) axis {
 	if highest == 0 {
 		return axis{-1, 0}
 	}
-	a := axis{math.Floor(math.Log10(lowest)), math.Ceil(math.Log10(highest))}
+	// What a histogram says is a little more than what was counted, which is no reason for another decade.
+	const little = 0.005
+	a := axis{math.Floor(math.Log10(lowest) + little), math.Ceil(math.Log10(highest) - little)}
 	a.high = max(a.high, a.low+1)
 	return a
 }

@@ -49,6 +49,8 @@ type Run struct {
 	Waiting   int     `json:"waiting,omitempty" doc:"commands that waited when the run was ended"`
 	Seconds   float64 `json:"seconds" doc:"from the first fetch to the last event on the stream"`
 	PerSecond float64 `json:"payments_per_second" doc:"payments/s"`
+	// Steady leaves out the wait for the slowest.
+	Steady float64 `json:"steady_per_second,omitempty" doc:"payments/s until nine of ten had all their events"`
 	// InFlightMax is that of the gateway, over all processes.
 	InFlightMax int64 `json:"in_flight_max" doc:"calls to the gateway at the same time, at most"`
 	SlotsMax    int   `json:"slots_max" doc:"commands in progress at the same time, at most, in each process"`

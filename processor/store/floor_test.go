@@ -23,7 +23,7 @@ func bothChanges(paymentID uuid.UUID, method messages.CaptureMethod) store.Floor
 // TestFloorWritesWhatCommitWrites holds the floor of the benchmark to the real thing: row for row and byte for byte.
 func TestFloorWritesWhatCommitWrites(t *testing.T) {
 	t.Parallel()
-	real, floor := setup(t), setup(t)
+	committed, floor := setup(t), setup(t)
 	ids := []uuid.UUID{newID(), newID(), newID(), newID(), newID()}
 	methods := []messages.CaptureMethod{"", messages.CaptureManual} // with a timer and without
 	var payments []store.FloorPayment
@@ -32,7 +32,7 @@ func TestFloorWritesWhatCommitWrites(t *testing.T) {
 			if c > 0 {
 				changed.PreviousHash = messages.Hash{} // is looked up
 			}
-			real.commit(changed)
+			committed.commit(changed)
 		}
 		payments = append(payments, bothChanges(id, methods[i%2]))
 	}
@@ -51,7 +51,7 @@ func TestFloorWritesWhatCommitWrites(t *testing.T) {
 		`SELECT to_jsonb(w)::text FROM timers w ORDER BY w.payment_id`,
 		appended,
 	} {
-		if diff := cmp.Diff(real.texts(query), floor.texts(query)); diff != "" {
+		if diff := cmp.Diff(committed.texts(query), floor.texts(query)); diff != "" {
 			t.Errorf("%s (-commit +floor):\n%s", query, diff)
 		}
 	}
