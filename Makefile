@@ -25,6 +25,10 @@ demo: build postgres ## run scripted payments through the real thing, show them,
 dev: build postgres ## keep NATS, PostgreSQL, the simulator and all roles running to play with (ARGS=...)
 	@bin/tender dev $(ARGS)
 
+.PHONY: bench
+bench: build postgres ## measure throughput and latency against what PostgreSQL allows, in under ten minutes (ARGS=--quick: in one)
+	@bin/tender bench $(ARGS)
+
 .PHONY: build
 build: ## build the static program bin/tender
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/tender ./cmd/tender

@@ -13,6 +13,7 @@ import (
 
 func newServe(c *cli) *cobra.Command {
 	var roles []string
+	var profiles string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Process payments: play the roles of a worker, a relay, a scheduler and a webhook endpoint",
@@ -41,22 +42,35 @@ published, and the process exits with 0. A second signal ends it at once; nothin
 			if len(roles) > 0 {
 				c.environ = override(c.environ, config.EnvName("roles"), strings.Join(roles, ","))
 			}
+			if profiles != "" {
+				if err := checkPprof(profiles); err != nil {
+					return err
+				}
+			}
 			cfg, err := c.load()
 			if err != nil {
 				return err
 			}
-			return c.serve(cmd.Context(), cfg)
+			return c.serve(cmd.Context(), cfg, profiles)
 		},
 	}
 	cmd.Flags().StringSliceVar(&roles, "roles", nil, "roles to play: `list` of worker, relay, scheduler, webhook (default: as configured, all but webhook)")
+	cmd.Flags().StringVar(&profiles, "pprof", "", "serve profiles at this loopback `address`, such as 127.0.0.1:6060, below /debug/pprof/ (default: off)")
 	return cmd
 }
 
-// serve runs the roles until ctx ends. To be told to stop while still waiting for a service is no failure.
-func (c *cli) serve(ctx context.Context, cfg config.Config) error {
+// serve runs the roles until ctx ends, and serves profiles meanwhile unless their address is empty. To be told to stop while still waiting for a service is no failure.
+func (c *cli) serve(ctx context.Context, cfg config.Config, profiles string) error {
 	log := newLog(c.stderr, cfg.Log)
 	log.Info("starting", zap.String("version", thisBuild().Version), zap.Any("roles", cfg.Roles),
 		zap.Stringer("nats", cfg.NATS.URL), zap.Stringer("postgres", cfg.Postgres.URL))
+	if profiles != "" {
+		stop, err := servePprof(ctx, profiles, log.Named("pprof"))
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	p, err := open(ctx, cfg, log, openOptions{wait: true})
 	if err == nil {
 		err = p.run(ctx)

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// pprofHeaderTimeout bounds how long a client may take to say what it wants.
+const pprofHeaderTimeout = 10 * time.Second
+
+// checkPprof refuses an address that others could reach: whoever sees a profile or the command line sees more than they should.
+func checkPprof(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return usageError("--pprof %s: must be host:port, such as 127.0.0.1:6060", address)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return usageError("--pprof %s: must be an address of this machine alone, such as 127.0.0.1:6060; reach it through a tunnel", address)
+	}
+	return nil
+}
+
+// servePprof serves profiles until stop is called. It listens when it returns.
+func servePprof(ctx context.Context, address string, log *zap.Logger) (stop func(), err error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for pprof: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: pprofHeaderTimeout}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Warn("pprof is not served any more", zap.Error(err))
+		}
+	}()
+	log.Info("serving pprof", zap.Stringer("address", listener.Addr()))
+	return func() {
+		_ = server.Close() // a profile that is being taken is cut short
+		<-ended
+	}, nil
+}
