@@ -50,7 +50,8 @@ func (s *benchStage) launch(t benchTask) (*benchFleet, error) {
 	}
 	for _, m := range f.members {
 		if line, err := m.said.ReadString('\n'); strings.TrimSpace(line) != benchOpened {
-			return nil, errors.Join(fmt.Errorf("a worker of the benchmark does not start: %q %w; its log: %s", line, err, m.tail()), f.kill())
+			failed := fmt.Errorf("a worker of the benchmark does not start: %s", m.tail())
+			return nil, errors.Join(failed, err, f.kill())
 		}
 	}
 	return f, nil
@@ -130,6 +131,19 @@ func (f *benchFleet) kill() error {
 	}
 	f.members = nil
 	return errors.Join(errs...)
+}
+
+// explain adds to an error what the processes logged.
+func (f *benchFleet) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, m := range f.members {
+		if log := m.tail(); log != "" {
+			err = fmt.Errorf("%w\na worker's log ends with: %s", err, log)
+		}
+	}
+	return err
 }
 
 // tail is the end of the member's log.

@@ -111,7 +111,7 @@ func (s *benchStage) work(ctx context.Context, fleet *benchFleet, r benchRun) (b
 	}
 	nineTenths, err := s.await(ctx, r, &found, before.events)
 	if err != nil {
-		return found, err
+		return found, fleet.explain(err)
 	}
 	ended := s.bench.now()
 	if !nineTenths.IsZero() {

@@ -21,7 +21,7 @@ type benchPlan struct {
 // quickPlan takes less than a minute, fullPlan less than ten, on two cores.
 func quickPlan() benchPlan {
 	return benchPlan{
-		floor: 10_000, payments: 15_000, slow: 6_000, mixed: 2_500, scale: 8_000,
+		floor: 10_000, payments: 12_000, slow: 4_000, mixed: 2_000, scale: 5_000,
 		latencyFor: 2 * time.Second, rates: []float64{100, 1000},
 		backlog: 50_000, backlogFor: 2 * time.Second,
 	}

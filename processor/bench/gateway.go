@@ -25,7 +25,7 @@ type GatewayConfig struct {
 }
 
 // LatencyMax bounds a latency from the tail. It is below the timeout of a call.
-const LatencyMax = 8 * time.Second
+const LatencyMax = 5 * time.Second
 
 // unknownCalls is how many calls of such an operation have no answer: the quick tries of a guard, and not what follows them.
 const unknownCalls = 3
