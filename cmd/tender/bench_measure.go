@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/bench"
@@ -182,12 +184,21 @@ func (s *benchStage) preload(ctx context.Context, events int) error {
 	c := s.bench.floorConfig()
 	c.Payments = (events + s.bench.stored - 1) / s.bench.stored
 	told := s.bench.now()
-	return bench.Fill(ctx, s.pool, c, func(written int) {
+	err := bench.Fill(ctx, s.pool, c, func(written int) {
 		if now := s.bench.now(); now.Sub(told) >= progressEvery {
 			told = now
 			s.bench.remark("  %d of %d payments are there", written, c.Payments)
 		}
 	})
+	if err != nil {
+		return err
+	}
+	// The pool's statements have a time limit.
+	conn, err := pgx.Connect(ctx, s.cfg.Postgres.URL.Reveal())
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	return errors.Join(store.Vacuum(ctx, conn), conn.Close(ctx))
 }
 
 // latency measures at one rate on a stage of its own.

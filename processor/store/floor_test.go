@@ -70,6 +70,18 @@ func TestServerFacts(t *testing.T) {
 	}
 }
 
+func TestVacuum(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`INSERT INTO timers (payment_id, kind, tenant, due_at, fire_at) SELECT gen_random_uuid(), 'due', 'acme', now(), now() FROM generate_series(1, 100)`)
+	if err := store.Vacuum(t.Context(), b.pool); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.count(`SELECT reltuples::bigint FROM pg_class WHERE oid = 'timers'::regclass`); n != 100 {
+		t.Errorf("%d rows are known of, want 100", n)
+	}
+}
+
 func TestWALPositionRises(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -8,6 +8,8 @@ const (
 	beginSQL    = "begin"
 	commitSQL   = "commit"
 	rollbackSQL = "rollback"
+	// vacuumSQL can't be prepared.
+	vacuumSQL = "vacuum (analyze)"
 	// oneMomentSQL comes first in a transaction that is to see one moment only.
 	oneMomentSQL = "set transaction isolation level repeatable read read only"
 	// unhurriedSQL is for statements that read whole tables, and for a transaction that waits for something else meanwhile.

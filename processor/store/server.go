@@ -37,3 +37,12 @@ func ReadServerFacts(ctx context.Context, db DB) (ServerFacts, error) {
 	}
 	return f, nil
 }
+
+// Vacuum does at once what autovacuum would do in the background of what comes next, for everything in the database that the role
+// owns.
+func Vacuum(ctx context.Context, db DB) error {
+	if _, err := db.Exec(ctx, vacuumSQL); err != nil {
+		return fmt.Errorf("vacuum: %w", err)
+	}
+	return nil
+}
