@@ -143,6 +143,7 @@ func (b *benchmark) showVerdict() error {
 		value float64
 	}{
 		{"throughput is %.2f of the floor", r.FloorRatio},
+		{"by CPU time it would be %.2f", r.CPURatio},
 		{"PostgreSQL's CPU time for a payment is %.2f times the floor's", r.CPUFloorRatio},
 		{"with sync_interval always it is %.2f of that", r.SyncRatio},
 		{"a payment in the filled store costs %.2f times the CPU time", r.PreloadCostRatio},

@@ -206,7 +206,7 @@ func TestFinishComparesTheRuns(t *testing.T) {
 	t.Parallel()
 	clean := bench.Verify{Clean: true}
 	r := bench.Report{
-		Floor: &bench.Floor{Payments: 10, PerSecond: 1000, CPU: bench.CPU{Postgres: 1}},
+		Floor: &bench.Floor{Payments: 10, PerSecond: 1000, CPU: bench.CPU{Postgres: 1, Workers: 1}},
 		Runs: []bench.Run{
 			{Name: bench.RunThroughput, Payments: 20, PerSecond: 400, CPUMicros: 100, CPU: bench.CPU{Postgres: 4}, Verify: clean},
 			{Name: bench.RunSyncAlways, PerSecond: 300, Verify: clean},
@@ -215,7 +215,7 @@ func TestFinishComparesTheRuns(t *testing.T) {
 		Latencies: []bench.Latency{{Verify: clean}},
 	}
 	r.Finish()
-	if r.FloorRatio != 0.4 || r.SyncRatio != 0.75 || r.PreloadCostRatio != 1.1 || r.CPUFloorRatio != 2 || !r.Clean {
+	if r.FloorRatio != 0.4 || r.SyncRatio != 0.75 || r.PreloadCostRatio != 1.1 || r.CPUFloorRatio != 2 || r.CPURatio != 1 || !r.Clean {
 		t.Errorf("%+v", r)
 	}
 	r.Latencies[0].Verify.Clean = false

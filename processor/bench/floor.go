@@ -52,20 +52,20 @@ func measureFloor(ctx context.Context, pool *store.Pool, c FloorConfig, size int
 	if err != nil {
 		return Floor{}, err
 	}
-	server, own := c.ServerCPU(), OwnUsage().CPU
-	took, err := writeFloor(ctx, pool, c, c.Payments, size)
+	server := c.ServerCPU()
+	wrote, err := writeFloor(ctx, pool, c, c.Payments, size)
 	if err != nil {
 		return Floor{}, err
 	}
-	server, own = c.ServerCPU()-server, OwnUsage().CPU-own
+	server = c.ServerCPU() - server
 	after, err := store.WALPosition(ctx, pool)
 	if err != nil {
 		return Floor{}, err
 	}
 	return Floor{
-		Payments: c.Payments, Seconds: took.Seconds(), PerSecond: rate(c.Payments, took),
+		Payments: c.Payments, Seconds: wrote.took.Seconds(), PerSecond: rate(c.Payments, wrote.took),
 		Connections: c.Connections, BatchMax: size, WALBytes: (after - before) / int64(c.Payments),
-		CPU: CPU{Workers: own.Seconds(), Postgres: server.Seconds()},
+		CPU: CPU{Workers: wrote.cpu.Seconds(), Postgres: server.Seconds()},
 	}, nil
 }
 
@@ -82,30 +82,33 @@ func Fill(ctx context.Context, pool *store.Pool, c FloorConfig, progress func(wr
 	return nil
 }
 
-// writeFloor returns how long the writing took.
-func writeFloor(ctx context.Context, pool *store.Pool, c FloorConfig, payments, batchSize int) (time.Duration, error) {
-	var took time.Duration
+// effort is what the writing took, without the encoding.
+type effort struct{ took, cpu time.Duration }
+
+func writeFloor(ctx context.Context, pool *store.Pool, c FloorConfig, payments, batchSize int) (effort, error) {
+	var wrote effort
 	for payments > 0 {
 		n := min(payments, floorRound)
 		batch := make([]store.FloorPayment, n)
 		for i := range batch {
 			var err error
 			if batch[i], err = floorPayment(ctx, c); err != nil {
-				return 0, err
+				return wrote, err
 			}
 		}
 		f, err := store.NewFloor(batch, batchSize)
 		if err != nil {
-			return 0, err
+			return wrote, err
 		}
-		began := c.Now()
+		began, used := c.Now(), OwnUsage().CPU
 		if err := f.Write(ctx, pool, c.Connections); err != nil {
-			return 0, err
+			return wrote, err
 		}
-		took += c.Now().Sub(began)
+		wrote.took += c.Now().Sub(began)
+		wrote.cpu += OwnUsage().CPU - used
 		payments -= n
 	}
-	return took, nil
+	return wrote, nil
 }
 
 // floorPayment is a create and the gateway's answer, decided as a worker would.

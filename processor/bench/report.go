@@ -19,7 +19,8 @@ type Report struct {
 	Runs  []Run  `json:"runs,omitempty" doc:"payments from a backlog, as fast as they go"`
 	// FloorRatio is the throughput of the run named throughput by that of the floor.
 	FloorRatio float64 `json:"floor_ratio,omitempty" doc:"payments/s of the run throughput, divided by the floor's"`
-	// CPUFloorRatio says the same of costs, and hardly depends on what else the machine has to do.
+	// CPURatio and CPUFloorRatio hardly depend on what else the machine has to do.
+	CPURatio      float64 `json:"cpu_ratio,omitempty" doc:"CPU time of the floor for a payment, divided by that of the run throughput: what floor_ratio comes to where CPU is all that is short"`
 	CPUFloorRatio float64 `json:"postgres_cpu_ratio,omitempty" doc:"PostgreSQL's CPU time for a payment in the run throughput, divided by that of the floor"`
 	SyncRatio     float64 `json:"sync_ratio,omitempty" doc:"payments/s of the run sync_always, divided by those of throughput"`
 	// PreloadCostRatio compares CPU time.
@@ -36,7 +37,7 @@ type Floor struct {
 	Connections int     `json:"connections" doc:"connections that wrote at once"`
 	BatchMax    int     `json:"batch_max" doc:"payments in one transaction: the faster of those tried"`
 	WALBytes    int64   `json:"wal_bytes_per_payment" doc:"bytes of PostgreSQL's log for each payment"`
-	CPU         CPU     `json:"cpu_seconds" doc:"CPU time by who used it; the worker is who writes the batches, encoding them included"`
+	CPU         CPU     `json:"cpu_seconds" doc:"CPU time by who used it; workers is what writes the batches"`
 }
 
 // Run is one measurement of throughput.
@@ -135,7 +136,8 @@ func (r *Report) Finish() {
 	if r.Floor != nil && r.Floor.PerSecond > 0 {
 		r.FloorRatio = plain.PerSecond / r.Floor.PerSecond
 	}
-	if r.Floor != nil && r.Floor.CPU.Postgres > 0 {
+	if r.Floor != nil && r.Floor.CPU.Postgres > 0 && plain.CPU.Postgres > 0 {
+		r.CPURatio = r.Floor.CPU.Total() / float64(r.Floor.Payments) / (plain.CPU.Total() / float64(plain.Payments))
 		r.CPUFloorRatio = plain.CPU.Postgres / float64(plain.Payments) / (r.Floor.CPU.Postgres / float64(r.Floor.Payments))
 	}
 	if synced := r.Run(RunSyncAlways); synced != nil {
