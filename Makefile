@@ -45,6 +45,12 @@ test-race: postgres compiler ## run all tests under the race detector (TESTFLAGS
 faults: build postgres ## break everything on purpose, with three seeds, and prove that nothing is lost (a quarter of an hour; ARGS=...)
 	@bin/tender chaos --seeds 3 $(ARGS)
 
+# The peer is a module of its own, so that Watermill is not among the product's dependencies.
+.PHONY: bench-peer
+bench-peer: build postgres ## measure Tender and the same work done with Watermill in turn, print the ratio (ARGS=...)
+	$(GO) -C processor/bench/peer build -trimpath -o "$(CURDIR)/bin/peer" .
+	@bin/peer compare --key runs.throughput.payments_per_second $(ARGS) -- bin/tender bench --quick --json --nats {nats} --postgres {postgres}
+
 .PHONY: lint
 lint: $(LINTER) ## check formatting, style and the import rules
 	$(LINTER) run

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := perform(ctx, os.Args[1:], os.Stdout)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "peer:", err)
+		os.Exit(1)
+	}
+}
+
+// perform runs a subcommand, with its output to out.
+func perform(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 0 {
+		return errors.New("say what to do: run or compare")
+	}
+	switch args[0] {
+	case "run":
+		return runCommand(ctx, args[1:], out)
+	case "compare":
+		return compareCommand(ctx, args[1:], out)
+	default:
+		return fmt.Errorf("unknown subcommand %q: run or compare", args[0])
+	}
+}

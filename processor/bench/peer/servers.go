@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/seed-384b1f8a/tender/processor/harness"
+)
+
+// servers are a NATS server and a PostgreSQL server with an empty database. NATS serves on a real port and keeps streams in files;
+// PostgreSQL syncs every commit.
+type servers struct {
+	nats     *harness.NATSServer
+	postgres *harness.Postgres
+
+	natsURL, postgresURL string
+}
+
+const (
+	startLimit   = time.Minute
+	databaseName = "bench"
+)
+
+// startServers starts new ones, the same for whoever is measured.
+func startServers(ctx context.Context) (*servers, error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	postgres, err := harness.StartPostgres(ctx, harness.PostgresOptions{Durable: true, MaxConnections: 400})
+	if err != nil {
+		return nil, err
+	}
+	bus, err := harness.StartNATS(ctx, harness.NATSOptions{})
+	if err != nil {
+		return nil, errors.Join(err, postgres.Stop())
+	}
+	s := &servers{nats: bus, postgres: postgres, natsURL: bus.URL(), postgresURL: postgres.URL(databaseName)}
+	if err := postgres.CreateDatabase(ctx, databaseName); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+func (s *servers) stop() error {
+	s.nats.Down()
+	return errors.Join(s.nats.Stop(), s.postgres.Stop())
+}
