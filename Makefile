@@ -49,7 +49,8 @@ faults: build postgres ## break everything on purpose, with three seeds, and pro
 .PHONY: bench-peer
 bench-peer: build postgres ## measure Tender and the same work done with Watermill in turn, print the ratio (ARGS=...)
 	$(GO) -C processor/bench/peer build -trimpath -o "$(CURDIR)/bin/peer" .
-	@bin/peer compare --key runs.throughput.payments_per_second $(ARGS) -- bin/tender bench --quick --json --nats {nats} --postgres {postgres}
+	@bin/peer compare --key runs.throughput.payments_per_second $(ARGS) -- \
+		bin/tender bench --quiet --only throughput --payments 50000 --json --nats {nats} --postgres {postgres}
 
 .PHONY: lint
 lint: $(LINTER) ## check formatting, style and the import rules

@@ -26,7 +26,7 @@ const (
 func startServers(ctx context.Context) (*servers, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	postgres, err := harness.StartPostgres(ctx, harness.PostgresOptions{Durable: true, MaxConnections: 400})
+	postgres, err := harness.StartPostgres(ctx, harness.PostgresOptions{Durable: true, MaxConnections: 400, Settings: postgresSettings()})
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +39,14 @@ func startServers(ctx context.Context) (*servers, error) {
 		return nil, errors.Join(err, s.stop())
 	}
 	return s, nil
+}
+
+// postgresSettings are those that tender bench has for a server of its own.
+func postgresSettings() map[string]string {
+	return map[string]string{
+		"shared_buffers": "1GB", "max_wal_size": "8GB", "min_wal_size": "1GB", "checkpoint_timeout": "15min", "wal_compression": "on",
+		"random_page_cost": "1.1", "autovacuum_naptime": "10s", "autovacuum_vacuum_cost_limit": "2000",
+	}
 }
 
 func (s *servers) stop() error {

@@ -40,10 +40,11 @@ func assemble(ctx context.Context, natsURL, postgresURL string, o options) (_ *s
 			s.close()
 		}
 	}()
-	if s.handlers, err = connect(ctx, postgresURL, o.Connections); err != nil {
+	if s.handlers, err = connect(ctx, postgresURL, o.Connections, "on"); err != nil {
 		return nil, err
 	}
-	if s.relays, err = connect(ctx, postgresURL, o.Outboxes); err != nil {
+	// As Tender's relay does: what a power failure takes of how far it is, is published again.
+	if s.relays, err = connect(ctx, postgresURL, o.Outboxes, "off"); err != nil {
 		return nil, err
 	}
 	if s.commands, err = nats.Connect(natsURL); err != nil {
@@ -64,12 +65,13 @@ func assemble(ctx context.Context, natsURL, postgresURL string, o options) (_ *s
 }
 
 // connect opens a pool with all of its connections, so that none is opened while the clock runs.
-func connect(ctx context.Context, url string, connections int) (*pgxpool.Pool, error) {
+func connect(ctx context.Context, url string, connections int, synchronousCommit string) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("read the address of PostgreSQL: %w", err)
 	}
 	config.MaxConns, config.MinConns = int32(connections), int32(connections) //nolint:gosec // a few hundred at most
+	config.ConnConfig.RuntimeParams["synchronous_commit"] = synchronousCommit
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
@@ -108,7 +110,7 @@ func (s *system) addForwarders(box *outbox) error {
 	for _, topic := range box.topics {
 		subscriber, err := sql.NewSubscriber(sql.BeginnerFromPgx(s.relays), sql.SubscriberConfig{
 			SchemaAdapter: box.schema, OffsetsAdapter: box.offsets, InitializeSchema: true,
-			PollInterval: s.options.Poll,
+			BackoffManager: pacer{sql.NewDefaultBackoffManager(s.options.Poll, time.Second), s.options.Gather},
 		}, watermill.NopLogger{})
 		if err != nil {
 			return fmt.Errorf("make the subscriber of %s: %w", topic, err)
@@ -123,6 +125,20 @@ func (s *system) addForwarders(box *outbox) error {
 		s.forwarders = append(s.forwarders, f)
 	}
 	return nil
+}
+
+// pacer lets a forwarder wait after it had rows, so that more of them gather: each read is a transaction.
+type pacer struct {
+	sql.BackoffManager
+	gather time.Duration
+}
+
+// HandleError implements sql.BackoffManager.
+func (p pacer) HandleError(logger watermill.LoggerAdapter, noMsg bool, err error) time.Duration {
+	if err == nil && !noMsg {
+		return p.gather
+	}
+	return p.BackoffManager.HandleError(logger, noMsg, err)
 }
 
 // run starts everything and returns what finish returns, or an error that ends a part of it.
