@@ -55,8 +55,7 @@ func compareCommand(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	peer := contender{"Watermill", append([]string{self, "run", "--json", "--nats={nats}", "--postgres={postgres}"}, o.arguments()...), ratesKey}
-	c, err := compare(ctx, contender{"Tender", flags.Args(), *key}, peer, *turns, out, *asJSON)
+	c, err := compare(ctx, contender{"Tender", flags.Args(), *key}, withWatermill(self, o), *turns, out, *asJSON)
 	if err != nil {
 		return err
 	}

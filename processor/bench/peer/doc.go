@@ -3,6 +3,7 @@
 //
 //	peer run --nats URL --postgres URL   measure once, on servers that are there (default: on its own)
 //	peer compare --tender COMMAND        measure both in turn, on equal servers, and print the ratio
+//	peer tune                            measure with other settings, and print which are faster
 //
 // The folder's README says what is done for a payment, and what was tried to make it faster.
 package main

@@ -26,14 +26,16 @@ func main() {
 // perform runs a subcommand, with its output to out.
 func perform(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("say what to do: run or compare")
+		return errors.New("say what to do: run, compare or tune")
 	}
 	switch args[0] {
 	case "run":
 		return runCommand(ctx, args[1:], out)
 	case "compare":
 		return compareCommand(ctx, args[1:], out)
+	case "tune":
+		return tuneCommand(ctx, args[1:], out)
 	default:
-		return fmt.Errorf("unknown subcommand %q: run or compare", args[0])
+		return fmt.Errorf("unknown subcommand %q: run, compare or tune", args[0])
 	}
 }

@@ -26,12 +26,14 @@ type outbox struct {
 }
 
 func newOutbox(o options) *outbox {
+	bytea := func(string) string { return "BYTEA" } // or PostgreSQL would parse every message as JSON
 	b := &outbox{
-		schema:  sql.DefaultPostgreSQLSchema{SubscribeBatchSize: o.Batch},
+		schema:  sql.DefaultPostgreSQLSchema{SubscribeBatchSize: o.Batch, GeneratePayloadType: bytea},
 		offsets: sql.DefaultPostgreSQLOffsetsAdapter{}, pipeline: o.Pipeline,
 	}
 	if o.Schema == schemaQueue {
-		b.schema, b.offsets = sql.PostgreSQLQueueSchema{SubscribeBatchSize: o.Batch}, sql.PostgreSQLQueueOffsetsAdapter{DeleteOnAck: true}
+		b.schema = sql.PostgreSQLQueueSchema{SubscribeBatchSize: o.Batch, GeneratePayloadType: bytea}
+		b.offsets = sql.PostgreSQLQueueOffsetsAdapter{DeleteOnAck: true}
 	}
 	for i := range o.Outboxes {
 		b.topics = append(b.topics, "outbox_"+strconv.Itoa(i))
