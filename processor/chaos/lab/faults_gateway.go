@@ -16,11 +16,11 @@ func gatewayFaults() []Fault {
 		{Name: "gateway-down", Class: ClassGateway, Needs: NeedGateways, About: "a gateway is killed and comes back with its ledger", Inject: gatewayDown},
 		{
 			Name: "gateway-slow", Class: ClassGateway, About: "a gateway takes a few hundred milliseconds more for every answer",
-			Inject: gatewayFault(3*time.Second, func(p *faulty.Proxy, on bool) { p.Delay(held(on, 400*time.Millisecond)) }),
+			Inject: gatewayFault(2*time.Second, func(p *faulty.Proxy, on bool) { p.Delay(held(on, 400*time.Millisecond)) }),
 		},
 		{
 			Name: "gateway-hangs", Class: ClassGateway, About: "a gateway takes calls and answers none",
-			Inject: gatewayFault(3*time.Second, func(p *faulty.Proxy, on bool) { p.Stall(on) }),
+			Inject: gatewayFault(2*time.Second, func(p *faulty.Proxy, on bool) { p.Stall(on) }),
 		},
 		{Name: "gateway-resets", Class: ClassGateway, About: "connections to a gateway are reset, again and again", Inject: gatewayResets},
 		{Name: "gateway-half-late", Class: ClassGateway, About: "half of a gateway's answers come after the caller has given up", Inject: gatewayHalfLate},
