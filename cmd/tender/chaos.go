@@ -82,7 +82,7 @@ there (chaos-<seed>-a and -b): never point it at servers that process real payme
 	flags.IntVar(&f.count, "seeds", 1, "how many seeds to run, one after the other")
 	flags.StringSliceVar(&f.only, "only", nil, "only these faults: `list` of names from --list")
 	flags.IntVar(&f.mixed, "mixed", 3, "rounds in which several faults happen at once")
-	flags.IntVar(&f.rate, "rate", 50, "commands a second")
+	flags.IntVar(&f.rate, "rate", 40, "commands a second")
 	flags.StringVar(&f.dir, "dir", ".tender/faults", "`folder` for reports and evidence")
 	flags.BoolVar(&f.short, "short", false, "a few quick faults on a small system, well under a minute")
 	flags.BoolVar(&f.list, "list", false, "list the faults and do nothing")

@@ -147,7 +147,7 @@ func (r *Report) figures(text *strings.Builder) {
 		[]string{"redeliveries", count(f.Redeliveries), ""},
 		[]string{"payments", count(f.Payments), fmt.Sprintf("%d wait for a person", f.InReview)},
 		[]string{"events", count(f.Events), fmt.Sprintf("%d messages on the bus, %d repeated; %d seen by the client", f.EventsOnBus, f.EventsRepeated, f.EventsSeen)},
-		[]string{"operations", count(f.Operations), fmt.Sprintf("%d calls to gateways, %d effects", f.GatewayCalls, f.GatewayEffects)},
+		[]string{"operations", count(f.Operations), fmt.Sprintf("%d calls to gateways at least, %d effects", f.GatewayCalls, f.GatewayEffects)},
 	)
 	if r.Drain != nil {
 		word := "at rest after"

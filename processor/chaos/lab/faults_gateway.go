@@ -110,7 +110,7 @@ func clockJumps(ctx context.Context, l *Lab) (string, error) {
 	}
 	for _, jump := range []time.Duration{26 * time.Hour, -time.Hour, 5 * time.Minute, 0} {
 		l.drifter.jump(jump)
-		pause(ctx, 1500*time.Millisecond)
+		pause(ctx, time.Second)
 	}
 	return "ahead by 26h, back by 1h, ahead by 5m, right again", nil
 }

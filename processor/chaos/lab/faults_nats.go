@@ -43,11 +43,11 @@ func natsFaults() []Fault {
 		},
 		{
 			Name: "redelivered", Class: ClassNATS, Alone: true,
-			About: "the cluster is restarted, and producers publish everything again when it has forgotten the message ids", Inject: redelivered,
+			About: "producers publish everything again when the stream has forgotten the message ids", Inject: redelivered,
 		},
 		{
 			Name: "nats-restored", Class: ClassNATS, Needs: NeedNATS | NeedPostgres, Alone: true,
-			About:  "the cluster is restored from a copy two minutes old; events are republished, and producers publish again what they sent",
+			About:  "the cluster is stopped and restored from a copy two minutes old; events are republished, and producers publish again what they sent",
 			Inject: restored,
 		},
 	}
@@ -70,7 +70,7 @@ func (l *Lab) killNode(ctx context.Context, i int) (string, error) {
 	if err := node.Kill(); err != nil {
 		return detail, err
 	}
-	pause(ctx, 3*time.Second)
+	pause(ctx, 2*time.Second)
 	return detail, errors.Join(node.Start(ctx), l.cluster.AwaitReady(ctx))
 }
 
@@ -107,7 +107,7 @@ func (l *Lab) isolate(node int, on bool) {
 }
 
 func clientsCutOff(ctx context.Context, l *Lab) (string, error) {
-	const lasting = 4 * time.Second
+	const lasting = 3 * time.Second
 	set := func(on bool) {
 		for _, w := range l.ways() {
 			for _, proxy := range w.nats {
@@ -230,11 +230,6 @@ func commandsDeleted(ctx context.Context, l *Lab) (string, error) {
 }
 
 func redelivered(ctx context.Context, l *Lab) (string, error) {
-	if l.cluster != nil {
-		if _, err := clusterRestart(ctx, l); err != nil {
-			return "", err
-		}
-	}
 	pause(ctx, l.window+time.Second)
 	return fmt.Sprintf("%d commands", l.options.Producers.PublishAgain(ctx)), ctx.Err()
 }

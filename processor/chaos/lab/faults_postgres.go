@@ -96,7 +96,7 @@ func awaitTrap(ctx context.Context, t *faulty.Armed) error {
 }
 
 func lateCommits(ctx context.Context, l *Lab) (string, error) {
-	const times, held = 5, 700 * time.Millisecond
+	const times, held = 3, 700 * time.Millisecond
 	m := l.anyWorker()
 	for i := range times {
 		t := seen(faulty.ToServer, faulty.CommitWith(`"payment.`))
@@ -110,7 +110,7 @@ func lateCommits(ctx context.Context, l *Lab) (string, error) {
 }
 
 func serializable(ctx context.Context, l *Lab) (string, error) {
-	const lasting = 4 * time.Second
+	const lasting = 2500 * time.Millisecond
 	set := func(sql string) error {
 		err := l.asOwner(ctx, func(s *session) error { return s.exec(ctx, sql) })
 		for _, w := range l.ways() {
@@ -153,7 +153,7 @@ func deadlocks(ctx context.Context, l *Lab) (string, error) {
 }
 
 func idleInTransaction(ctx context.Context, l *Lab) (string, error) {
-	const lasting = 3 * time.Second
+	const lasting = 2 * time.Second
 	locked := 0
 	err := l.asOwner(ctx, func(s *session) error {
 		return s.inTransaction(ctx, func() error {
@@ -167,7 +167,7 @@ func idleInTransaction(ctx context.Context, l *Lab) (string, error) {
 }
 
 func longTransaction(ctx context.Context, l *Lab) (string, error) {
-	const lasting = 6 * time.Second
+	const lasting = 4 * time.Second
 	err := l.asOwner(ctx, func(s *session) error {
 		return s.inTransaction(ctx, func() error {
 			err := s.exec(ctx, `CREATE TABLE IF NOT EXISTS lab_scratch (at timestamptz NOT NULL)`)
@@ -182,7 +182,7 @@ func longTransaction(ctx context.Context, l *Lab) (string, error) {
 }
 
 func diskFull(ctx context.Context, l *Lab) (string, error) {
-	const lasting = 4 * time.Second
+	const lasting = 3 * time.Second
 	if err := l.postgres.FillDisk(0); err != nil {
 		return "", err
 	}

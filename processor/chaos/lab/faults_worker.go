@@ -156,7 +156,7 @@ func poolOfTwo(ctx context.Context, l *Lab) (string, error) {
 	most := m.connsMax
 	m.connsMax = 2
 	err := errors.Join(m.Renew(), m.awaitReady(ctx))
-	pause(ctx, 3*time.Second)
+	pause(ctx, 1500*time.Millisecond)
 	m.connsMax = most
 	return m.Name, errors.Join(err, m.Renew(), m.awaitReady(ctx))
 }

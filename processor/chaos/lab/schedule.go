@@ -63,7 +63,7 @@ func (l *Lab) mix(faults []Fault) []Fault {
 }
 
 // restBetween is long enough that the load is felt again.
-const restBetween = 300 * time.Millisecond
+const restBetween = 100 * time.Millisecond
 
 // faultTimeout bounds one fault with its repair.
 const faultTimeout = 4 * time.Minute

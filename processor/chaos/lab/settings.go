@@ -86,7 +86,7 @@ const (
 
 const retrySettings = `retry:
   unknown_replays: [300ms, 1s, 3s, 6s]
-  unknown_lookups: [8s, 12s, 20s, 40s, 1m20s, 2m30s]
+  unknown_lookups: [8s, 12s, 18s, 27s]
   not_sent_initial: 200ms
   not_sent_max: 2s
   not_sent_give_up: 10m
