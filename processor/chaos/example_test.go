@@ -55,7 +55,7 @@ func ExampleReport() {
 	// redeliveries        0
 	// payments            300   0 wait for a person
 	// events              0     0 messages on the bus, 0 repeated; 0 seen by the client
-	// operations          0     812 calls to gateways, 420 effects
+	// operations          0     812 calls to gateways at least, 420 effects
 	//
 	// at rest after 1.5s
 	//
