@@ -92,7 +92,23 @@ func partitioned(ctx context.Context, l *Lab) (string, error) {
 	l.isolate(leader, true)
 	pause(ctx, lasting)
 	l.isolate(leader, false)
-	return fmt.Sprintf("node %d for %s", leader+1, lasting), l.cluster.AwaitReady(ctx)
+	detail, err := l.rejoin(ctx, leader)
+	return fmt.Sprintf("node %d for %s%s", leader+1, lasting, detail), err
+}
+
+// rejoinWait is how long a node may take to catch up by itself.
+const rejoinWait = 20 * time.Second
+
+// rejoin waits until a node that was cut off has caught up. Some that led before take minutes; such a node is restarted, as an
+// operator would.
+func (l *Lab) rejoin(ctx context.Context, node int) (detail string, err error) {
+	soon, cancel := context.WithTimeout(ctx, rejoinWait)
+	defer cancel()
+	if err := l.cluster.AwaitReady(soon); err == nil || ctx.Err() != nil {
+		return "", err
+	}
+	n := l.cluster.Node(node)
+	return "; it did not catch up by itself and was restarted", errors.Join(n.Stop(), n.Start(ctx), l.cluster.AwaitReady(ctx))
 }
 
 func (l *Lab) isolate(node int, on bool) {
