@@ -219,6 +219,7 @@ func TestAGatewayThatAsksForRestIsLeftAlone(t *testing.T) {
 	}
 
 	ahead.Add(int64(2 * time.Minute))
+	s.passTime(2 * time.Minute)
 	harness.Eventually(t, "every payment is captured", func() bool {
 		return !slices.ContainsFunc(ids, func(id uuid.UUID) bool { return s.get(id).Status != messages.StatusCaptured })
 	})

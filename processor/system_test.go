@@ -260,6 +260,27 @@ func (s *system) expect(e messages.Event, want messages.EventType) messages.Even
 	return e
 }
 
+// passTime lets timers fire as if the database's clock, by which they do, were ahead by d like the test's own.
+func (s *system) passTime(d time.Duration) {
+	s.t.Helper()
+	s.run("time", func(ctx context.Context) error {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			_, err := s.pool.Exec(ctx, `UPDATE timers SET fire_at = fire_at - $1::interval
+				WHERE fire_at > now() + $1::interval / 4 AND due_at < now() + 2 * $1::interval`, d)
+			if err != nil && ctx.Err() == nil {
+				return err
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
+}
+
 // settled waits until every command that is in the stream now has been settled.
 func (s *system) settled() {
 	s.t.Helper()

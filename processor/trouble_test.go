@@ -268,6 +268,7 @@ func TestClocksMayJump(t *testing.T) {
 	}
 	// What the fast clocks put off is due when the slow ones get there.
 	set([3]time.Duration{6 * time.Hour, 6 * time.Hour, 6 * time.Hour})
+	s.passTime(6 * time.Hour)
 	for _, p := range passages {
 		p.done()
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -20,11 +19,6 @@ type Comparison struct {
 	// Findings are those that differ, or that are missing on one side, under store.CheckpointsPublished.
 	Findings []store.Finding
 }
-
-const (
-	fetchMax  = 500
-	fetchWait = 10 * time.Second
-)
 
 // Compare holds the checkpoints in the database against those on the stream PAYMENTS_AUDIT. Checkpoints may be taken
 // meanwhile. One that waits in the outbox need not be on the bus yet; those before the first on the stream are not compared,
@@ -84,42 +78,17 @@ func (c *comparison) readDatabase(ctx context.Context, db store.DB) error {
 }
 
 func readBus(ctx context.Context, js jetstream.JetStream) ([]published, error) {
-	stream, err := js.Stream(ctx, messages.StreamAudit)
-	if err != nil {
-		return nil, err
-	}
-	pending := stream.CachedInfo().State.Msgs
-	if pending == 0 {
-		return nil, nil
-	}
-	consumer, err := js.OrderedConsumer(ctx, messages.StreamAudit, jetstream.OrderedConsumerConfig{})
-	if err != nil {
+	if _, err := js.Stream(ctx, messages.StreamAudit); err != nil {
 		return nil, err
 	}
 	var all []published
-	for pending > 0 && ctx.Err() == nil {
-		batch, err := consumer.Fetch(int(min(pending, fetchMax)), jetstream.FetchMaxWait(fetchWait))
-		if err != nil {
-			return nil, err
-		}
-		before := len(all)
-		for msg := range batch.Messages() {
-			meta, err := msg.Metadata()
-			if err != nil {
-				return nil, err
-			}
-			pending = meta.NumPending
-			checkpoint, err := messages.DecodeCheckpoint(msg.Data())
-			all = append(all, published{meta.Sequence.Stream, checkpoint.Number, checkpoint.Hash(), err})
-		}
-		if err := batch.Error(); err != nil {
-			return nil, err
-		}
-		if len(all) == before {
-			return nil, fmt.Errorf("%d messages are there and don't come", pending)
-		}
-	}
-	return all, ctx.Err()
+	from := messages.ScanFrom{Stream: messages.StreamAudit, Subject: messages.SubjectCheckpoint}
+	err := messages.Scan(ctx, js, from, func(msg *jetstream.RawStreamMsg) bool {
+		checkpoint, err := messages.DecodeCheckpoint(msg.Data)
+		all = append(all, published{msg.Sequence, checkpoint.Number, checkpoint.Hash(), err})
+		return true
+	})
+	return all, err
 }
 
 // hold compares one message.

@@ -185,7 +185,7 @@ func TestPipelineNeverReadsWholeTables(t *testing.T) {
 	for name, arguments := range map[string]string{
 		"load":          `'{` + newID().String() + `}', '{acme}', '{create}', '{k}', '{""}'`,
 		"delete_timers": `'{` + newID().String() + `}'`,
-		"fire_timers":   `now(), 100, now()`,
+		"fire_timers":   `now(), 100, interval '30 s'`,
 		"next_timer":    ``,
 		"clear_stale":   `now()`,
 		"sweep_stale":   `now(), now(), 100`,
