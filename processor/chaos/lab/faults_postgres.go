@@ -128,7 +128,7 @@ func serializable(ctx context.Context, l *Lab) (string, error) {
 // deadlocks lets calls pile up, so that one transaction writes several payments, and then locks those from the other end.
 func deadlocks(ctx context.Context, l *Lab) (string, error) {
 	const wanted, roundsMax = 3, 20
-	l.delayGateways(300 * time.Millisecond)
+	l.delayGateways(700 * time.Millisecond)
 	defer l.delayGateways(0)
 	met, before := 0, 0
 	err := l.asOwner(ctx, func(s *session) (err error) {

@@ -52,7 +52,7 @@ func (l *Lab) lockBackwards(ctx context.Context) error {
 	err := l.asOwner(ctx, func(s *session) error {
 		return s.inTransaction(ctx, func() error {
 			ids, err := s.awaiting(ctx)
-			if err != nil || len(ids) < 4 {
+			if err != nil || len(ids) < 2 {
 				pause(ctx, gather)
 				return err
 			}
