@@ -26,7 +26,7 @@ dev: build postgres ## keep NATS, PostgreSQL, the simulator and all roles runnin
 	@bin/tender dev $(ARGS)
 
 .PHONY: bench
-bench: build postgres ## measure throughput and latency against what PostgreSQL allows, in under ten minutes (ARGS=--quick: in one)
+bench: build postgres ## measure throughput and latency against what PostgreSQL allows (ARGS=--quick: the short of it)
 	@bin/tender bench $(ARGS)
 
 .PHONY: build
