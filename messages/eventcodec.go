@@ -2,12 +2,14 @@ package messages
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -71,26 +73,12 @@ func EncodeEventBody(e Event) ([]byte, error) {
 	if err := checkEvent(e); err != nil {
 		return nil, err
 	}
-	meta := eventMeta{
-		PaymentID:     e.PaymentID,
-		Tenant:        e.Tenant,
-		Version:       e.Version,
-		Type:          e.Type(),
-		Status:        e.Status,
-		OccurredAt:    eventTime{e.OccurredAt},
-		CorrelationID: e.CorrelationID,
-		CausationID:   e.CausationID,
-		PreviousHash:  e.PreviousHash,
-	}
 	var b bytes.Buffer
-	b.Grow(768)
+	b.Grow(1024)
+	b.Write(appendMeta(b.AvailableBuffer(), e))
+	end := b.Len()
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false) // Next actions hold URLs.
-	if err := encoder.Encode(meta); err != nil {
-		return nil, fmt.Errorf("encode event %s: %w", EventMessageID(e), err)
-	}
-	end := b.Len() - len("}\n")
-	b.Truncate(end)
 	if err := encoder.Encode(e.Data); err != nil {
 		return nil, fmt.Errorf("encode event %s: %w", EventMessageID(e), err)
 	}
@@ -101,6 +89,44 @@ func EncodeEventBody(e Event) ([]byte, error) {
 	}
 	body[end] = ',' // in place of the data's opening brace
 	return body, nil
+}
+
+// appendMeta appends the fields of eventMeta, which say more than those of the data, and leaves the object open.
+func appendMeta(b []byte, e Event) []byte {
+	b = append(b, `{"payment_id":"`...)
+	b = append(b, e.PaymentID.String()...)
+	b = appendJSONString(append(b, `","tenant":`...), e.Tenant)
+	b = strconv.AppendInt(append(b, `,"version":`...), e.Version, 10)
+	b = appendJSONString(append(b, `,"type":`...), string(e.Type()))
+	b = appendJSONString(append(b, `,"status":`...), string(e.Status))
+	b = appendTime(append(b, `,"occurred_at":"`...), e.OccurredAt)
+	b = appendJSONString(append(b, `","correlation_id":`...), e.CorrelationID)
+	b = appendJSONString(append(b, `,"causation_id":`...), e.CausationID)
+	if !e.PreviousHash.IsZero() {
+		b = hex.AppendEncode(append(b, `,"previous_hash":"`...), e.PreviousHash[:])
+		b = append(b, '"')
+	}
+	return b
+}
+
+// appendJSONString appends s as encoding/json does that escapes no HTML.
+func appendJSONString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return appendEscaped(b, s)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+func appendEscaped(b []byte, s string) []byte {
+	escaped := bytes.NewBuffer(b)
+	encoder := json.NewEncoder(escaped)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(s); err != nil {
+		panic(fmt.Sprintf("messages: a string must be valid JSON: %v", err))
+	}
+	return bytes.TrimSuffix(escaped.Bytes(), []byte{'\n'})
 }
 
 func checkEvent(e Event) error {

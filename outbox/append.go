@@ -2,11 +2,12 @@ package outbox
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/seed-384b1f8a/tender/outbox/pgarray"
 )
 
 // DBTX is what the functions of this package need of a database: a pgx.Tx, a *pgx.Conn or a *pgxpool.Pool.
@@ -26,8 +27,8 @@ const (
 const appendSQL = `
 WITH added AS (
     INSERT INTO outbox (partition, subject, message_id, ordering_key, header, payload)
-    SELECT m.partition, m.subject, m.message_id, m.ordering_key, m.header::json, m.payload
-    FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[])
+    SELECT m.partition, m.subject, m.message_id, m.ordering_key, m.header, m.payload
+    FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::json[], $6::bytea[])
         WITH ORDINALITY AS m(partition, subject, message_id, ordering_key, header, payload, position)
     ORDER BY m.position
 )
@@ -73,31 +74,43 @@ func Queue(b *pgx.Batch, msgs []Message) error {
 }
 
 func appendArgs(msgs []Message) ([]any, error) {
-	n := len(msgs)
-	partitions, payloads := make([]int16, n), make([][]byte, n)
-	subjects, ids, keys, headers := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	rows := make([]appended, len(msgs))
+	size := 0
 	for i := range msgs {
 		m := &msgs[i]
 		if field, problem := m.fault(); problem != "" {
 			return nil, &InvalidMessageError{Index: i, ID: m.ID, Field: field, Problem: problem}
 		}
-		partitions[i] = partitionOf(m.OrderingKey)
-		subjects[i], ids[i], keys[i], headers[i] = m.Subject, m.ID, m.OrderingKey, headerJSON(m.Header)
-		payloads[i] = m.Payload
-		if payloads[i] == nil {
-			payloads[i] = []byte{} // nil would be NULL
-		}
+		size += headerRoom(m.Header)
 	}
-	return []any{partitions, subjects, ids, keys, headers, payloads}, nil
+	headers := make([]byte, 0, size) // of all messages, so that there is one allocation
+	for i := range msgs {
+		start := len(headers)
+		headers = appendHeader(headers, msgs[i].Header)
+		rows[i] = appended{Message: &msgs[i], partition: partitionOf(msgs[i].OrderingKey), header: headers[start:]}
+	}
+	return []any{
+		pgarray.Int16s(rows, func(r appended) int16 { return r.partition }),
+		pgarray.Texts(rows, func(r appended) string { return r.Subject }),
+		pgarray.Texts(rows, func(r appended) string { return r.ID }),
+		pgarray.Texts(rows, func(r appended) string { return r.OrderingKey }),
+		pgarray.Bytes(rows, func(r appended) []byte { return r.header }),
+		pgarray.Bytes(rows, func(r appended) []byte { return r.Payload }),
+	}, nil
 }
 
-func headerJSON(header map[string]string) string {
-	if len(header) == 0 {
-		return "{}"
+// appended is a message on its way into the table.
+type appended struct {
+	*Message
+	partition int16
+	header    []byte // as it is stored
+}
+
+// headerRoom is at least what the stored form takes if nothing has to be escaped.
+func headerRoom(header map[string]string) int {
+	room := len("{}")
+	for name, value := range header {
+		room += len(name) + len(value) + len(`"":"",`)
 	}
-	text, err := json.Marshal(header)
-	if err != nil {
-		panic(fmt.Sprintf("outbox: a map of strings must be valid JSON: %v", err))
-	}
-	return string(text)
+	return room
 }

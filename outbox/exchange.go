@@ -3,12 +3,12 @@ package outbox
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // row is one message as stored.
@@ -109,7 +109,7 @@ func (l *lane) exchange(ctx context.Context, done outcome, next reading) ([]row,
 	if len(next.partitions) > 0 {
 		b.Queue(readSQL, next.partitions, next.limit).Query(func(found pgx.Rows) error {
 			var err error
-			rows, err = pgx.CollectRows(found, scanRow)
+			rows, err = scanRows(found, l.lastRead)
 			return err
 		})
 	}
@@ -120,6 +120,7 @@ func (l *lane) exchange(ctx context.Context, done outcome, next reading) ([]row,
 	if flag {
 		l.asleep, l.asleepFor = next.drowsy, len(next.partitions)
 	}
+	l.lastRead = len(rows)
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
 	l.relay.counters.parked.Add(int64(len(done.refused)))
 	return rows, nil
@@ -155,17 +156,29 @@ func queueOutcome(b *pgx.Batch, done outcome) {
 	}
 }
 
-func scanRow(found pgx.CollectableRow) (row, error) {
-	var r row
-	var header []byte
-	if err := found.Scan(&r.partition, &r.id, &r.Subject, &r.ID, &r.OrderingKey, &header, &r.Payload); err != nil {
-		return row{}, fmt.Errorf("scan outbox row: %w", err)
+// scanRows reads what readSQL returns, of which there are about as many as expected.
+func scanRows(found pgx.Rows, expected int) ([]row, error) {
+	rows := make([]row, 0, expected)
+	var next row
+	var header pgtype.DriverBytes
+	targets := []any{&next.partition, &next.id, &next.Subject, &next.ID, &next.OrderingKey, &header, &next.Payload}
+	for found.Next() {
+		next = row{}
+		if err := found.Scan(targets...); err != nil {
+			return nil, fmt.Errorf("scan outbox row: %w", err)
+		}
+		next.readHeader(header)
+		rows = append(rows, next)
 	}
-	r.headerSize = len(header)
-	if err := json.Unmarshal(header, &r.Header); err != nil {
+	return rows, found.Err()
+}
+
+func (r *row) readHeader(stored []byte) {
+	r.headerSize = len(stored)
+	var err error
+	if r.Header, err = parseHeader(stored); err != nil {
 		r.problem = "Header is not a map of strings"
 	} else if field, problem := r.fault(); problem != "" {
 		r.problem = field + " " + problem // not written by Append
 	}
-	return r, nil
 }

@@ -31,6 +31,7 @@ type lane struct {
 	mu         sync.Mutex
 	partitions []int16 // guarded by mu; only grows
 
+	lastRead  int  // how many rows the last exchange read
 	asleep    bool // what outbox_partition.asleep was last set to,
 	asleepFor int  // for that many of the partitions
 }

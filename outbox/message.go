@@ -71,6 +71,9 @@ func (m *Message) fault() (field, problem string) {
 }
 
 func subjectProblem(s string) string {
+	if isPlainSubject(s) {
+		return ""
+	}
 	switch {
 	case s == "":
 		return "is empty"
@@ -91,12 +94,27 @@ func subjectProblem(s string) string {
 	return ""
 }
 
+// isPlainSubject reports in one pass that nothing is wrong with a subject of ASCII.
+func isPlainSubject(s string) bool {
+	previous := byte('.')
+	for i := range len(s) {
+		c := s[i]
+		if c <= ' ' || c >= 0x7f || c == '*' || c == '>' || c == '.' && previous == '.' {
+			return false
+		}
+		previous = c
+	}
+	return previous != '.' && len(s) <= subjectSizeMax
+}
+
 // textProblem checks what is both a PostgreSQL text and, for ids, a header value: NATS trims spaces around those, which
 // would change the id.
 func textProblem(s string) string {
 	switch {
 	case s == "":
 		return "is empty"
+	case isVisible(s):
+		return ""
 	case !utf8.ValidString(s):
 		return "is not UTF-8"
 	case strings.TrimSpace(s) != s:
@@ -109,6 +127,8 @@ func textProblem(s string) string {
 
 func headerProblem(name, value string) string {
 	switch {
+	case isPlainName(name) && isVisible(value):
+		return ""
 	case !isToken(name):
 		return fmt.Sprintf("name %q is not a token", name)
 	case isReserved(name):
@@ -119,6 +139,16 @@ func headerProblem(name, value string) string {
 		return fmt.Sprintf("%q has a control character", name)
 	}
 	return ""
+}
+
+// isVisible reports whether s is ASCII without spaces and control characters.
+func isVisible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 func hasControl(s string) bool {
@@ -140,6 +170,16 @@ func isToken(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// isPlainName reports in one pass that nothing is wrong with a name such as traceparent, ce-id or Content-Type.
+func isPlainName(s string) bool {
+	for i := range len(s) {
+		if c := s[i] | 0x20; (c < 'a' || c > 'z') && s[i] != '-' {
+			return false
+		}
+	}
+	return s != "" && s[0] != 'N' && s[0] != 'n'
 }
 
 func isReserved(name string) bool {

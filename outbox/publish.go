@@ -154,9 +154,14 @@ func tooLargeForBatch(rows []row, payloadMax int64) bool {
 // msg returns a new message each time, since publishing in a batch leaves headers on it.
 func (r *row) msg() *nats.Msg {
 	header := make(nats.Header, len(r.Header)+4)
-	for name, value := range r.Header {
-		header[name] = []string{value}
+	values := make([]string, 0, len(r.Header)+1) // of all headers, so that there is one allocation
+	set := func(name, value string) {
+		values = append(values, value)
+		header[name] = values[len(values)-1 : len(values) : len(values)]
 	}
-	header[jetstream.MsgIDHeader] = []string{r.ID}
+	for name, value := range r.Header {
+		set(name, value)
+	}
+	set(jetstream.MsgIDHeader, r.ID)
 	return &nats.Msg{Subject: r.Subject, Header: header, Data: r.Payload}
 }

@@ -19,8 +19,9 @@ var errTooEarly = errors.New("a notification came too early")
 // begin decides a command on the payment as it stands and commits the decision together with the claim of its
 // idempotency key.
 func (h *handling) begin(ctx context.Context, cmd messages.Command) (payment.Decision, error) {
+	presumed := h.presumes(cmd)
 	for {
-		loaded, err := h.load(ctx, cmd)
+		loaded, err := h.known(ctx, cmd, presumed)
 		if err != nil {
 			return payment.Decision{}, err
 		}
@@ -38,7 +39,33 @@ func (h *handling) begin(ctx context.Context, cmd messages.Command) (payment.Dec
 		if !h.reloads(ctx, err) {
 			return d, err
 		}
+		if presumed {
+			presumed = false
+			h.doubts.Store(doubtsAfterError)
+		}
 	}
+}
+
+// doubtsAfterError is for how many creates nothing is presumed after one for which it was wrong: losing a claim costs a whole
+// batch a second try.
+const doubtsAfterError = 1000
+
+// presumes reports whether to decide a command without a look into the store, as if there were neither its payment nor its
+// key. That is so of nearly every create that is delivered for the first time. Where it isn't, the commit finds out, since
+// it compares the version and claims the key, and the command is decided anew on what is there.
+func (h *handling) presumes(cmd messages.Command) bool {
+	if cmd.Name() != messages.CommandCreate || h.again {
+		return false
+	}
+	return h.doubts.Load() <= 0 || h.doubts.Add(-1) < 0
+}
+
+// known is what a command is decided on.
+func (h *handling) known(ctx context.Context, cmd messages.Command, presumed bool) (store.Loaded, error) {
+	if presumed {
+		return store.Loaded{Payment: &payment.Payment{}}, nil
+	}
+	return h.load(ctx, cmd)
 }
 
 // record decides on the payment as it was left, or as others left it meanwhile, and commits.

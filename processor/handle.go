@@ -21,6 +21,8 @@ type handling struct {
 	msg jetstream.Msg
 	// began is when the delivery arrived.
 	began time.Time
+	// again is whether it was delivered before.
+	again bool
 	pulse pulse
 }
 
@@ -65,6 +67,7 @@ func (h *handling) answer(ctx context.Context) (v verdict) {
 	if meta.NumDelivered > uint64(h.cfg.DeliveriesMax) { //nolint:gosec // a positive setting
 		return giveUp(deadletter.ReasonDeliveriesExhausted, "delivered too often without an outcome")
 	}
+	h.again = meta.NumDelivered > 1
 	cmd, err := messages.DecodeCommand(h.msg.Subject(), h.msg.Headers(), h.msg.Data())
 	var refused *messages.DecodeError
 	switch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -82,12 +83,16 @@ type Worker struct {
 	cfg   WorkerConfig
 	slots chan struct{}
 	busy  sync.WaitGroup
+	// next takes a delivery to a handler that is done with another.
+	next chan jetstream.Msg
+	// doubts is how many creates are yet to be looked up before they are decided; see presumes.
+	doubts atomic.Int64
 }
 
-// NewWorker returns a worker that has not begun.
+// NewWorker returns a worker that has not begun. It is to be run once.
 func NewWorker(parts Parts, cfg WorkerConfig) *Worker {
 	cfg = cfg.withDefaults()
-	return &Worker{Parts: parts, cfg: cfg, slots: make(chan struct{}, cfg.SlotsMax)}
+	return &Worker{Parts: parts, cfg: cfg, slots: make(chan struct{}, cfg.SlotsMax), next: make(chan jetstream.Msg)}
 }
 
 // fetchWait is how long one request for commands waits on the server. What arrives after the worker was told to stop
@@ -102,6 +107,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer cut()
 	w.consume(ctx, work)
 	w.drain(cut)
+	close(w.next)
 	return nil
 }
 
@@ -159,13 +165,27 @@ func (w *Worker) fetch(ctx, work context.Context, consumer *jetstream.Consumer) 
 			continue
 		}
 		free--
-		w.busy.Add(1)
-		go w.handle(work, msg)
+		w.takeUp(work, msg)
 	}
 	if err := batch.Error(); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("fetch commands: %w", err)
 	}
 	return nil
+}
+
+// takeUp gives a delivery to a handler. Handlers that are done wait for the next one: their stacks have grown to what a
+// command takes, which costs a new goroutine as much as encoding an event.
+func (w *Worker) takeUp(work context.Context, msg jetstream.Msg) {
+	w.busy.Add(1)
+	select {
+	case w.next <- msg:
+	default:
+		go func() {
+			for more := true; more; msg, more = <-w.next {
+				w.handle(work, msg)
+			}
+		}()
+	}
 }
 
 // acquire waits for a free slot and takes every one there is.

@@ -55,6 +55,7 @@ type openOptions struct {
 // open connects to NATS and PostgreSQL and makes sure that the streams and the schema are there. It fails with an
 // *unavailableError that names the service and its address, with what is not prepared, or when ctx ends.
 func open(ctx context.Context, cfg config.Config, log *zap.Logger, o openOptions) (*process, error) {
+	tuneGC()
 	p := &process{cfg: cfg, log: log, ncClosed: make(chan struct{}), webhooks: o.webhooks, now: o.now}
 	if p.now == nil {
 		p.now = time.Now

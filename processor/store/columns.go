@@ -3,6 +3,8 @@ package store
 import (
 	"time"
 
+	"github.com/seed-384b1f8a/tender/outbox/pgarray"
+
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -26,65 +28,65 @@ func instant(t time.Time) pgtype.Timestamptz {
 // paymentColumns are the arguments $1 to $24 of writePaymentsSQL.
 func paymentColumns(rows []*entry) []any {
 	return []any{
-		column(rows, func(e *entry) pgtype.UUID { return id(e.row.id) }),
-		column(rows, func(e *entry) int64 { return e.row.previousVersion }),
-		column(rows, func(e *entry) int64 { return e.row.version }),
-		column(rows, func(e *entry) string { return e.row.tenant }),
-		column(rows, func(e *entry) string { return e.row.status }),
-		column(rows, func(e *entry) int64 { return e.row.amountMinor }),
-		column(rows, func(e *entry) int64 { return e.row.authorizedMinor }),
-		column(rows, func(e *entry) int64 { return e.row.capturedMinor }),
-		column(rows, func(e *entry) int64 { return e.row.refundedMinor }),
-		column(rows, func(e *entry) int64 { return e.row.releasedMinor }),
-		column(rows, func(e *entry) int64 { return e.row.capturableMinor }),
-		column(rows, func(e *entry) int64 { return e.row.refundableMinor }),
-		column(rows, func(e *entry) string { return e.row.currency }),
-		column(rows, func(e *entry) int16 { return e.row.exponent }),
-		column(rows, func(e *entry) string { return e.row.captureMethod }),
-		column(rows, func(e *entry) string { return e.row.customerID }),
-		column(rows, func(e *entry) string { return e.row.merchantReference }),
-		column(rows, func(e *entry) string { return e.row.gateway }),
-		column(rows, func(e *entry) string { return e.row.gatewayReference }),
-		column(rows, func(e *entry) string { return e.row.failureCode }),
-		column(rows, func(e *entry) pgtype.Timestamptz { return instant(e.row.createdAt) }),
-		column(rows, func(e *entry) pgtype.Timestamptz { return instant(e.row.updatedAt) }),
-		column(rows, func(e *entry) pgtype.Timestamptz { return instant(e.row.awaitingSince) }),
-		column(rows, func(e *entry) []byte { return e.row.state }),
+		pgarray.UUIDs(rows, func(e *entry) uuid.UUID { return e.row.id }),
+		pgarray.Int64s(rows, func(e *entry) int64 { return e.row.previousVersion }),
+		pgarray.Int64s(rows, func(e *entry) int64 { return e.row.version }),
+		pgarray.Texts(rows, func(e *entry) string { return e.row.tenant }),
+		pgarray.Texts(rows, func(e *entry) string { return e.row.status }),
+		pgarray.Int64s(rows, func(e *entry) int64 { return e.row.amountMinor }),
+		pgarray.Int64s(rows, func(e *entry) int64 { return e.row.authorizedMinor }),
+		pgarray.Int64s(rows, func(e *entry) int64 { return e.row.capturedMinor }),
+		pgarray.Int64s(rows, func(e *entry) int64 { return e.row.refundedMinor }),
+		pgarray.Int64s(rows, func(e *entry) int64 { return e.row.releasedMinor }),
+		pgarray.Int64s(rows, func(e *entry) int64 { return e.row.capturableMinor }),
+		pgarray.Int64s(rows, func(e *entry) int64 { return e.row.refundableMinor }),
+		pgarray.Texts(rows, func(e *entry) string { return e.row.currency }),
+		pgarray.Int16s(rows, func(e *entry) int16 { return e.row.exponent }),
+		pgarray.Texts(rows, func(e *entry) string { return e.row.captureMethod }),
+		pgarray.Texts(rows, func(e *entry) string { return e.row.customerID }),
+		pgarray.Texts(rows, func(e *entry) string { return e.row.merchantReference }),
+		pgarray.Texts(rows, func(e *entry) string { return e.row.gateway }),
+		pgarray.Texts(rows, func(e *entry) string { return e.row.gatewayReference }),
+		pgarray.Texts(rows, func(e *entry) string { return e.row.failureCode }),
+		pgarray.Times(rows, func(e *entry) time.Time { return e.row.createdAt }),
+		pgarray.Times(rows, func(e *entry) time.Time { return e.row.updatedAt }),
+		pgarray.Times(rows, func(e *entry) time.Time { return e.row.awaitingSince }),
+		pgarray.Bytes(rows, func(e *entry) []byte { return e.row.state }),
 	}
 }
 
 // claimColumns are the arguments $25 to $33 of writePaymentsSQL.
 func claimColumns(claims []*claimRow) []any {
 	return []any{
-		column(claims, func(c *claimRow) string { return c.tenant }),
-		column(claims, func(c *claimRow) string { return c.command }),
-		column(claims, func(c *claimRow) string { return c.key }),
-		column(claims, func(c *claimRow) []byte { return c.conflictHash }),
-		column(claims, func(c *claimRow) []byte { return c.payloadHash }),
-		column(claims, func(c *claimRow) pgtype.UUID { return id(c.paymentID) }),
-		column(claims, func(c *claimRow) int64 { return c.version }),
-		column(claims, func(c *claimRow) string { return c.operationID }),
-		column(claims, func(c *claimRow) string { return c.outcome }),
+		pgarray.Texts(claims, func(c *claimRow) string { return c.tenant }),
+		pgarray.Texts(claims, func(c *claimRow) string { return c.command }),
+		pgarray.Texts(claims, func(c *claimRow) string { return c.key }),
+		pgarray.Bytes(claims, func(c *claimRow) []byte { return c.conflictHash }),
+		pgarray.Bytes(claims, func(c *claimRow) []byte { return c.payloadHash }),
+		pgarray.UUIDs(claims, func(c *claimRow) uuid.UUID { return c.paymentID }),
+		pgarray.Int64s(claims, func(c *claimRow) int64 { return c.version }),
+		pgarray.Texts(claims, func(c *claimRow) string { return c.operationID }),
+		pgarray.Texts(claims, func(c *claimRow) string { return c.outcome }),
 	}
 }
 
 // eventColumns are the arguments of writeEventsSQL.
 func eventColumns(events []*eventRow) []any {
 	return []any{
-		column(events, func(e *eventRow) pgtype.UUID { return id(e.paymentID) }),
-		column(events, func(e *eventRow) int64 { return e.version }),
-		column(events, func(e *eventRow) pgtype.Timestamptz { return instant(e.occurredAt) }),
-		column(events, func(e *eventRow) string { return e.eventType }),
-		column(events, func(e *eventRow) string { return e.traceparent }),
-		column(events, func(e *eventRow) []byte { return e.data }),
+		pgarray.UUIDs(events, func(e *eventRow) uuid.UUID { return e.paymentID }),
+		pgarray.Int64s(events, func(e *eventRow) int64 { return e.version }),
+		pgarray.Times(events, func(e *eventRow) time.Time { return e.occurredAt }),
+		pgarray.Texts(events, func(e *eventRow) string { return e.eventType }),
+		pgarray.Texts(events, func(e *eventRow) string { return e.traceparent }),
+		pgarray.Bytes(events, func(e *eventRow) []byte { return e.data }),
 	}
 }
 
 // timerColumns are the arguments of writeTimersSQL.
 func timerColumns(set []*entry) []any {
 	return []any{
-		column(set, func(e *entry) pgtype.UUID { return id(e.row.id) }),
-		column(set, func(e *entry) string { return e.row.tenant }),
-		column(set, func(e *entry) pgtype.Timestamptz { return instant(e.dueAt) }),
+		pgarray.UUIDs(set, func(e *entry) uuid.UUID { return e.row.id }),
+		pgarray.Texts(set, func(e *entry) string { return e.row.tenant }),
+		pgarray.Times(set, func(e *entry) time.Time { return e.dueAt }),
 	}
 }

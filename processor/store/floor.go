@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/google/uuid"
+
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/seed-384b1f8a/tender/outbox"
+	"github.com/seed-384b1f8a/tender/outbox/pgarray"
 )
 
 // Floor is the least that PostgreSQL has to do for payments: the rows, bytes and indexes of their changes, written in large plain
@@ -110,7 +112,7 @@ func newFloorStep(entries []*entry) floorStep {
 		s.timersSet = timerColumns(set)
 	}
 	if len(deleted) > 0 {
-		s.timersDeleted = []any{column(deleted, func(e *entry) pgtype.UUID { return id(e.row.id) })}
+		s.timersDeleted = []any{pgarray.UUIDs(deleted, func(e *entry) uuid.UUID { return e.row.id })}
 	}
 	if len(outgoing) > 0 {
 		s.outbox = floorOutboxColumns(outgoing)
@@ -120,8 +122,8 @@ func newFloorStep(entries []*entry) floorStep {
 
 // floorOutboxColumns are the arguments of floorOutboxSQL. Which partition a row is in makes no difference to what it costs.
 func floorOutboxColumns(msgs []outbox.Message) []any {
-	partitions := make(pgtype.FlatArray[int16], len(msgs))
-	headers := make(pgtype.FlatArray[[]byte], len(msgs))
+	partitions := make([]int16, len(msgs))
+	headers := make([][]byte, len(msgs))
 	for i := range msgs {
 		partitions[i] = int16(i % outbox.Partitions)
 		header, err := json.Marshal(msgs[i].Header)
@@ -131,12 +133,12 @@ func floorOutboxColumns(msgs []outbox.Message) []any {
 		headers[i] = header
 	}
 	return []any{
-		partitions,
-		column(msgs, func(m outbox.Message) string { return m.Subject }),
-		column(msgs, func(m outbox.Message) string { return m.ID }),
-		column(msgs, func(m outbox.Message) string { return m.OrderingKey }),
-		headers,
-		column(msgs, func(m outbox.Message) []byte { return m.Payload }),
+		pgarray.Int16s(partitions, func(p int16) int16 { return p }),
+		pgarray.Texts(msgs, func(m outbox.Message) string { return m.Subject }),
+		pgarray.Texts(msgs, func(m outbox.Message) string { return m.ID }),
+		pgarray.Texts(msgs, func(m outbox.Message) string { return m.OrderingKey }),
+		pgarray.Bytes(headers, func(h []byte) []byte { return h }),
+		pgarray.Bytes(msgs, func(m outbox.Message) []byte { return m.Payload }),
 	}
 }
 
@@ -171,6 +173,7 @@ func (b *floorBatch) write(ctx context.Context, pool *Pool) error {
 		return fmt.Errorf("acquire connection: %w", err)
 	}
 	defer conn.Release()
+	pgarray.Register(conn.Conn().TypeMap())
 	var partitions []int16
 	var ids []int64
 	for i := range b.steps {

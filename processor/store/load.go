@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/seed-384b1f8a/tender/outbox/pgarray"
+
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -187,15 +189,16 @@ func (s *Store) tryLoad(lookups []*lookup) error {
 		return fmt.Errorf("acquire connection: %w", err)
 	}
 	defer conn.Release()
+	pgarray.Register(conn.Conn().TypeMap())
 	var batch pgx.Batch
 	batch.Queue(beginSQL)
 	batch.Queue(settingsSQL)
 	batch.Queue(loadSQL,
-		column(lookups, func(l *lookup) pgtype.UUID { return id(l.key.PaymentID) }),
-		column(lookups, func(l *lookup) string { return l.key.Tenant }),
-		column(lookups, func(l *lookup) string { return string(l.key.Command) }),
-		column(lookups, func(l *lookup) string { return l.key.IdempotencyKey }),
-		column(lookups, func(l *lookup) []byte { return append([]byte{}, l.key.ConflictHash...) }),
+		pgarray.UUIDs(lookups, func(l *lookup) uuid.UUID { return l.key.PaymentID }),
+		pgarray.Texts(lookups, func(l *lookup) string { return l.key.Tenant }),
+		pgarray.Texts(lookups, func(l *lookup) string { return string(l.key.Command) }),
+		pgarray.Texts(lookups, func(l *lookup) string { return l.key.IdempotencyKey }),
+		pgarray.Bytes(lookups, func(l *lookup) []byte { return l.key.ConflictHash }),
 	).Query(func(rows pgx.Rows) error { return scanLookups(rows, lookups) })
 	batch.Queue(commitSQL)
 	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {

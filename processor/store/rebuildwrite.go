@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-384b1f8a/tender/outbox/pgarray"
+
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -54,7 +56,7 @@ func (r *rebuilder) apply(ctx context.Context, plans []*plan) (lost []*plan, err
 // writeRebuilt writes the rows whose payments haven't moved, and holds them.
 func writeRebuilt(ctx context.Context, tx pgx.Tx, plans []*plan) (map[uuid.UUID]bool, error) {
 	held, err := collectIDs(tx.Query(ctx, rebuildLockSQL,
-		column(plans, func(p *plan) pgtype.UUID { return id(p.PaymentID) }), column(plans, func(p *plan) int64 { return p.version })))
+		pgarray.UUIDs(plans, func(p *plan) uuid.UUID { return p.PaymentID }), pgarray.Int64s(plans, func(p *plan) int64 { return p.version })))
 	if err != nil {
 		return nil, err
 	}
@@ -95,14 +97,14 @@ func writeRebuiltTimers(ctx context.Context, tx pgx.Tx, plans, orphans []*plan, 
 			wanted = append(wanted, p)
 		}
 	}
-	ids := func(p *plan) pgtype.UUID { return id(p.PaymentID) }
-	if _, err := tx.Exec(ctx, deleteTimersSQL, column(wrong, ids)); err != nil {
+	ids := func(p *plan) uuid.UUID { return p.PaymentID }
+	if _, err := tx.Exec(ctx, deleteTimersSQL, pgarray.UUIDs(wrong, ids)); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, writeTimersSQL, column(wanted, ids), column(wanted, func(p *plan) string { return p.row.tenant }),
-		column(wanted, func(p *plan) pgtype.Timestamptz { return instant(p.dueAt.Truncate(time.Microsecond)) })); err != nil {
+	if _, err := tx.Exec(ctx, writeTimersSQL, pgarray.UUIDs(wanted, ids), pgarray.Texts(wanted, func(p *plan) string { return p.row.tenant }),
+		pgarray.Times(wanted, func(p *plan) time.Time { return p.dueAt.Truncate(time.Microsecond) })); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, rebuildTimersSQL, column(orphans, ids))
+	_, err := tx.Exec(ctx, rebuildTimersSQL, pgarray.UUIDs(orphans, ids))
 	return err
 }

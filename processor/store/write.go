@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/outbox"
+	"github.com/seed-384b1f8a/tender/outbox/pgarray"
 )
 
 // batchWrite is one transaction that writes many changes.
@@ -33,6 +34,7 @@ func (w *batchWrite) run(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	// A connection that is still in a transaction is closed by the pool and not used again.
 	defer conn.Release()
+	pgarray.Register(conn.Conn().TypeMap())
 	slices.SortFunc(w.entries, func(a, b *entry) int { return slices.Compare(a.row.id[:], b.row.id[:]) })
 	won, err := w.writePayments(ctx, conn.Conn())
 	if err != nil {
@@ -144,7 +146,7 @@ func (w *batchWrite) writeRest(ctx context.Context, conn *pgx.Conn) error {
 		batch.Queue(writeTimersSQL, timerColumns(set)...)
 	}
 	if len(deleted) > 0 {
-		batch.Queue(deleteTimersSQL, column(deleted, func(e *entry) pgtype.UUID { return id(e.row.id) }))
+		batch.Queue(deleteTimersSQL, pgarray.UUIDs(deleted, func(e *entry) uuid.UUID { return e.row.id }))
 	}
 	if err := outbox.Queue(&batch, outgoing); err != nil {
 		return err
