@@ -22,6 +22,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/harness"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/storetest"
 )
 
 // incident is one thing that goes wrong: how it comes about, and how one sees that it is over.
@@ -75,12 +76,9 @@ const (
 
 func newScene(t *testing.T, p programs, made incident) *scene {
 	t.Helper()
-	s := &scene{t: t, made: made, programs: p, home: t.TempDir(), database: harness.Database(t), vars: map[string]string{"TENANT": sceneTenant}}
+	s := &scene{t: t, made: made, programs: p, home: t.TempDir(), database: storetest.Database(t), vars: map[string]string{"TENANT": sceneTenant}}
 	s.startBus()
 	s.openDatabase()
-	if _, err := store.Migrate(t.Context(), s.pool, nil); err != nil {
-		t.Fatal(err)
-	}
 	s.openBus()
 	s.provision()
 	s.openGateway()

@@ -24,6 +24,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
@@ -92,15 +93,12 @@ func quickPolicy() payment.Policy {
 
 func (s *system) openStore() {
 	s.t.Helper()
-	url := harness.Database(s.t)
+	url := storetest.Database(s.t)
 	pool, err := pgxpool.New(s.t.Context(), url)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(pool.Close)
-	if _, err := store.Migrate(s.t.Context(), pool, nil); err != nil {
-		s.t.Fatal(err)
-	}
 	s.pool, s.store = pool, store.New(pool, store.Config{}, s.log)
 	s.t.Cleanup(s.store.Close)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/harness"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
@@ -33,14 +34,11 @@ type books struct {
 
 func open(t *testing.T) *books {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), harness.Database(t))
+	pool, err := pgxpool.New(t.Context(), storetest.Database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	if _, err := store.Migrate(t.Context(), pool, nil); err != nil {
-		t.Fatal(err)
-	}
 	b := &books{T: t, pool: pool, store: store.New(pool, store.Config{}, zaptest.NewLogger(t))}
 	t.Cleanup(b.store.Close)
 	if b.js, err = jetstream.New(harness.NATS(t).Connect(t)); err != nil {
