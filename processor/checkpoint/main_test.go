@@ -41,9 +41,7 @@ func open(t *testing.T) *books {
 	t.Cleanup(pool.Close)
 	b := &books{T: t, pool: pool, store: store.New(pool, store.Config{}, zaptest.NewLogger(t))}
 	t.Cleanup(b.store.Close)
-	if b.js, err = jetstream.New(harness.NATS(t).Connect(t)); err != nil {
-		t.Fatal(err)
-	}
+	b.js = harness.JetStream(t, harness.NATS(t).Connect(t))
 	if _, err := messages.Provision(t.Context(), b.js, messages.StreamOptions{}, messages.ProvisionOptions{}); err != nil {
 		t.Fatal(err)
 	}

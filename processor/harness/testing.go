@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 )
 
@@ -228,6 +229,17 @@ func (s *NATSServer) Connect(t testing.TB, opts ...nats.Option) *nats.Conn {
 	}
 	t.Cleanup(conn.Close)
 	return conn
+}
+
+// JetStream is JetStream as a test uses it itself: what is asked without a limit of its own is waited for as long as Eventually waits,
+// where the library gives up after five seconds, which on a busy machine are none. What is under test keeps to the library's.
+func JetStream(t testing.TB, conn *nats.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(eventuallyWait))
+	if err != nil {
+		t.Fatalf("JetStream for %s: %v", t.Name(), err)
+	}
+	return js
 }
 
 // Restart takes the server down and up again on the same port and folder, as an upgrade would: clients reconnect, streams

@@ -59,10 +59,7 @@ func listen(t *testing.T, change ...func(*webhook.Config)) *endpoint {
 	e := &endpoint{t: t, bus: harness.NATS(t), log: zap.New(core), logs: logs}
 	t.Cleanup(e.explain)
 	nc := e.bus.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
-	var err error
-	if e.js, err = jetstream.New(nc); err != nil {
-		t.Fatal(err)
-	}
+	e.js = harness.JetStream(t, nc)
 	e.provision()
 	decoder, err := webhook.NewProtocol([]string{secret}, 0, nil)
 	if err != nil {
