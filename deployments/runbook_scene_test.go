@@ -69,7 +69,7 @@ type scene struct {
 const (
 	sceneTenant = "acme"
 	// ackWait is short, so that what a dead worker held is soon taken up.
-	ackWait = 2 * time.Second
+	ackWait = 6 * time.Second
 	// askLimit bounds one question to the bus, which may be away.
 	askLimit = 5 * time.Second
 )
