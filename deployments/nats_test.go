@@ -345,9 +345,6 @@ type idle struct{ gateway.Gateway }
 
 func streams(t *testing.T, conn *nats.Conn) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := harness.JetStream(t, conn)
 	return js
 }

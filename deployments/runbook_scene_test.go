@@ -22,6 +22,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/harness"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/storetest"
 )
 
 // incident is one thing that goes wrong: how it comes about, and how one sees that it is over.
@@ -68,19 +69,16 @@ type scene struct {
 const (
 	sceneTenant = "acme"
 	// ackWait is short, so that what a dead worker held is soon taken up.
-	ackWait = 2 * time.Second
+	ackWait = 6 * time.Second
 	// askLimit bounds one question to the bus, which may be away.
 	askLimit = 5 * time.Second
 )
 
 func newScene(t *testing.T, p programs, made incident) *scene {
 	t.Helper()
-	s := &scene{t: t, made: made, programs: p, home: t.TempDir(), database: harness.Database(t), vars: map[string]string{"TENANT": sceneTenant}}
+	s := &scene{t: t, made: made, programs: p, home: t.TempDir(), database: storetest.Database(t), vars: map[string]string{"TENANT": sceneTenant}}
 	s.startBus()
 	s.openDatabase()
-	if _, err := store.Migrate(t.Context(), s.pool, nil); err != nil {
-		t.Fatal(err)
-	}
 	s.openBus()
 	s.provision()
 	s.openGateway()

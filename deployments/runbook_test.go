@@ -94,7 +94,7 @@ func buildPrograms(t *testing.T) programs {
 	}
 	// Kept from run to run, so that only what has changed is built: bin/nats as make keeps it, tender apart from make's.
 	own := filepath.Join(shared, "runbook")
-	build(t, "..", filepath.Join(own, "tender"), "./cmd/tender", "-buildvcs=false")
+	build(t, "..", filepath.Join(own, "tender"), "./cmd/tender", "-trimpath", "-buildvcs=false")
 	build(t, "../.ci/tools/nats", filepath.Join(shared, "nats"), "github.com/nats-io/natscli/nats", "-trimpath")
 	return programs{folders: []string{own, shared, binDir(t)}}
 }
@@ -103,6 +103,7 @@ func build(t *testing.T, module, program, source string, flags ...string) {
 	t.Helper()
 	arguments := append(append([]string{"-C", module, "build"}, flags...), "-o", program, source)
 	cmd := exec.CommandContext(t.Context(), "go", arguments...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as make builds: what one has compiled the other finds
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", source, err, out)
 	}

@@ -169,10 +169,7 @@ func TestClientPublishesOverARestart(t *testing.T) {
 	t.Parallel()
 	server := harness.NATS(t)
 	conn := server.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := harness.JetStream(t, conn)
 	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
 	client := newClient(t, conn)
 	server.Down()
@@ -294,10 +291,7 @@ func TestWaitOverARestart(t *testing.T) {
 	t.Parallel()
 	server := harness.NATS(t)
 	conn := server.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := harness.JetStream(t, conn)
 	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
 	client, err := messages.NewClient(conn, messages.ClientConfig{Tenant: "acme", AckWait: 100 * time.Millisecond})
 	if err != nil {
@@ -317,10 +311,7 @@ func TestWaitOverARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Another connection, so that the event may well be there before the waiting one is back.
-	other, err := jetstream.New(server.Connect(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := harness.JetStream(t, server.Connect(t))
 	emit(t, other, ack.Command, 1, &messages.PaymentCaptured{AmountMinor: 1999})
 	if err := <-waited; err != nil {
 		t.Errorf("wait over a restart: %v", err)
@@ -342,10 +333,7 @@ func TestPublishAndWaitWithATenantsRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := harness.NATS(t, func(o *harness.NATSOptions) { o.ConfigFile = file })
-	worker, err := jetstream.New(server.Connect(t, nats.UserInfo("worker", "w")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	worker := harness.JetStream(t, server.Connect(t, nats.UserInfo("worker", "w")))
 	provision(t, worker, messages.StreamOptions{}, messages.ProvisionOptions{})
 	silent := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}) // It is told what it may not do.
 	client := newClient(t, server.Connect(t, nats.UserInfo("shop", "s"), nats.CustomInboxPrefix("_INBOX.acme"), silent))

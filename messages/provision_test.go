@@ -15,10 +15,7 @@ import (
 
 func bus(t testing.TB) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(harness.NATS(t).Connect(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := harness.JetStream(t, harness.NATS(t).Connect(t))
 	return js
 }
 

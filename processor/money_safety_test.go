@@ -27,7 +27,7 @@ import (
 )
 
 // payments is how many payments the money-safety test makes, with about four commands each.
-const payments = 2000
+const payments = 700
 
 // TestMoneyIsSafe sends payments with every fault of the simulators mixed in, commands doubled, out of order and at
 // once, to three workers of which two are cut short in the middle of their calls and replaced, over two gateways with

@@ -75,10 +75,7 @@ func TestRedrivingTwiceDoesNothingTwice(t *testing.T) {
 	// Then by several processes at once.
 	var redriving sync.WaitGroup
 	for range 6 {
-		other, err := jetstream.New(s.bus.Connect(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		other := harness.JetStream(s.t, s.bus.Connect(t))
 		redriving.Go(func() {
 			if err := redrive(other); err != nil && !errors.Is(err, deadletter.ErrNotFound) {
 				t.Error(err)

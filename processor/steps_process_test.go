@@ -225,7 +225,7 @@ func (s *stepwise) eventually(what string, cond func() bool) {
 
 // until polls on a goroutine that is not the test's, for so long that the test has failed before.
 func until(cond func() bool) {
-	limit := time.Now().Add(20 * time.Second)
+	limit := time.Now().Add(2 * time.Minute)
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for !cond() && time.Now().Before(limit) {

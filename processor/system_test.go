@@ -24,20 +24,22 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // system is a whole Tender on real parts, but for the processes: a database, a bus, a simulator, a relay and a scheduler.
 type system struct {
-	t      *testing.T
-	pool   *pgxpool.Pool
-	store  *store.Store
-	bus    *harness.NATSServer
-	nc     *nats.Conn
-	js     jetstream.JetStream
-	client *messages.Client
-	sim    *sim.Simulator
+	t     *testing.T
+	pool  *pgxpool.Pool
+	store *store.Store
+	bus   *harness.NATSServer
+	nc    *nats.Conn
+	// js is the test's own, partsJS that of the system's parts.
+	js, partsJS jetstream.JetStream
+	client      *messages.Client
+	sim         *sim.Simulator
 	// gateway is what workers call; the simulator unless a test puts something else there before it starts workers.
 	gateway gateway.Gateway
 	cfg     processor.WorkerConfig
@@ -92,15 +94,12 @@ func quickPolicy() payment.Policy {
 
 func (s *system) openStore() {
 	s.t.Helper()
-	url := harness.Database(s.t)
+	url := storetest.Database(s.t)
 	pool, err := pgxpool.New(s.t.Context(), url)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(pool.Close)
-	if _, err := store.Migrate(s.t.Context(), pool, nil); err != nil {
-		s.t.Fatal(err)
-	}
 	s.pool, s.store = pool, store.New(pool, store.Config{}, s.log)
 	s.t.Cleanup(s.store.Close)
 }
@@ -113,12 +112,12 @@ func (s *system) openBus() {
 		}
 	})
 	s.nc = s.bus.Connect(s.t, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
-	js, err := jetstream.New(s.nc)
-	if err != nil {
+	s.js = harness.JetStream(s.t, s.nc)
+	var err error
+	if s.partsJS, err = jetstream.New(s.nc); err != nil {
 		s.t.Fatal(err)
 	}
-	s.js = js
-	if _, err := messages.Provision(s.t.Context(), js, s.streams, messages.ProvisionOptions{}); err != nil {
+	if _, err := messages.Provision(s.t.Context(), s.js, s.streams, messages.ProvisionOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.client, err = messages.NewClient(s.nc, messages.ClientConfig{Tenant: "acme"})
@@ -142,7 +141,7 @@ func (s *system) openSimulator() {
 
 func (s *system) relay() *outbox.Relay {
 	s.t.Helper()
-	r, err := outbox.NewRelay(s.pool, s.js, outbox.RelayConfig{PollInterval: 50 * time.Millisecond, DrainTimeout: time.Second}, s.log)
+	r, err := outbox.NewRelay(s.pool, s.partsJS, outbox.RelayConfig{PollInterval: 50 * time.Millisecond, DrainTimeout: time.Second}, s.log)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -191,7 +190,7 @@ func (s *system) newWorker(change ...func(*processor.Parts, *processor.WorkerCon
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	parts := processor.Parts{JetStream: s.js, Store: s.store, Gateways: set, Router: routing.To("primary"), Log: s.log, Now: s.now}
+	parts := processor.Parts{JetStream: s.partsJS, Store: s.store, Gateways: set, Router: routing.To("primary"), Log: s.log, Now: s.now}
 	cfg := s.cfg
 	for _, c := range change {
 		c(&parts, &cfg)
@@ -217,7 +216,7 @@ func (s *system) outcome(id uuid.UUID, key string, body messages.CommandBody) me
 
 func (s *system) await(cmd messages.Command) messages.Event {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
 	e, err := s.client.Wait(ctx, cmd)
 	if err != nil {

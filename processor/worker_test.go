@@ -392,11 +392,14 @@ func set(t *testing.T, g gateway.Gateway, timeout time.Duration) *gateway.Set {
 
 func TestASlowCallIsKeptAlive(t *testing.T) {
 	t.Parallel()
-	s := setup(t, func(s *system) { s.streams.AckWait = 600 * time.Millisecond })
+	s := setup(t, func(s *system) {
+		s.streams.AckWait = 2 * time.Second
+		s.cfg.Policy.SentStale = time.Minute // the sweep would take up what is slow on purpose
+	})
 	var calls atomic.Int64
 	slow := gatewayFunc(func(ctx context.Context, op messages.Operation) messages.Outcome {
 		calls.Add(1)
-		timer := time.NewTimer(2 * time.Second)
+		timer := time.NewTimer(5 * time.Second)
 		defer timer.Stop()
 		select {
 		case <-timer.C:

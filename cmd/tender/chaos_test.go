@@ -16,8 +16,8 @@ import (
 // TestChaosShort breaks a few things with a fixed seed, and wants everything to hold. `make faults` breaks everything.
 func TestChaosShort(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), "tender", "chaos", "--short", "--seed", "20", "--rate", "40", "--mixed", "1", "--json", "--dir", t.TempDir())
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.Getenv("TMPDIR")}
+	cmd := exec.CommandContext(t.Context(), "tender", "chaos", "--short", "--seed", "20", "--rate", "15", "--mixed", "1", "--json", "--dir", t.TempDir())
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.Getenv("TMPDIR"), quickExit()}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()

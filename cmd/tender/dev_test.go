@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/messages"
@@ -125,10 +124,7 @@ func (d *runningDev) follow() uuid.UUID {
 		d.t.Fatal(err)
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	js := harness.JetStream(d.t, nc)
 	msg := &nats.Msg{Subject: line[1], Header: nats.Header{messages.HeaderMessageID: {line[4]}}, Data: []byte(line[3])}
 	if _, err := js.PublishMsg(d.t.Context(), msg); err != nil {
 		d.t.Fatal(err)

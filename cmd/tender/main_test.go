@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -8,9 +10,19 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/harness"
 )
 
+// raceEnv is the variable that steers the race detector. By default each process that is built with it waits for a second before it exits,
+// for goroutines that might race yet, and the tests run hundreds of them to their end.
+const raceEnv = "GORACE"
+
+// quickExit hands the setting to a process that does not inherit it.
+func quickExit() string { return raceEnv + "=" + os.Getenv(raceEnv) }
+
 // TestMain lets the test binary be the program itself: scripts, and tests that need processes of their own, run it by the name
 // tender, which testscript puts on the PATH.
 func TestMain(m *testing.M) {
+	if err := os.Setenv(raceEnv, strings.TrimSpace("atexit_sleep_ms=0 "+os.Getenv(raceEnv))); err != nil {
+		panic(err)
+	}
 	testscript.Main(packageRun{m}, map[string]func(){"tender": main})
 }
 

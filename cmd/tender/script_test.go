@@ -76,6 +76,7 @@ func prepareScript(env *testscript.Env) error {
 	env.Setenv(config.EnvName("postgres.url"), database)
 	env.Values[superuserKey{}] = database
 	env.Setenv(config.EnvName("log.format"), "console")
+	env.Setenv(raceEnv, os.Getenv(raceEnv))
 	b := &background{running: map[string]*exec.Cmd{}}
 	env.Values[backgroundKey{}] = b
 	env.Defer(b.killAll)
@@ -126,9 +127,9 @@ func exitCodeOf(err error) int {
 	}
 }
 
-// poll waits for a condition as scripts do: until it holds, or for half a minute.
+// poll waits for a condition as scripts do: until it holds, or for two minutes.
 func poll(cond func() bool) bool {
-	limit := time.NewTimer(30 * time.Second)
+	limit := time.NewTimer(2 * time.Minute)
 	defer limit.Stop()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
@@ -176,7 +177,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 
 // scriptEnviron is what the script's own programs get, as far as they care.
 func scriptEnviron(ts *testscript.TestScript) []string {
-	environ := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + ts.Getenv("HOME")}
+	environ := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), quickExit()}
 	names := []string{config.FileEnv}
 	for _, key := range config.Reference() {
 		names = append(names, strings.ReplaceAll(key.Env, "<NAME>", "SIMULATOR"))

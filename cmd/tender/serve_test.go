@@ -18,7 +18,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
@@ -27,7 +26,7 @@ import (
 
 const (
 	fleetSize     = 3
-	fleetPayments = 1000
+	fleetPayments = 300
 )
 
 // TestServeSurvivesKill runs three processes that share one bus, one database and one gateway, kills one in the middle of
@@ -48,6 +47,7 @@ func TestServeSurvivesKill(t *testing.T) {
 	if done := f.captured.Load(); done >= fleetPayments {
 		t.Fatalf("all %d payments were captured before the kill, which then shows nothing", done)
 	}
+	f.killed()
 
 	harness.Eventually(t, "every payment to be captured", func() bool { return f.captured.Load() >= fleetPayments })
 	for _, m := range f.members[1:] {
@@ -61,7 +61,7 @@ func TestServeLeavesDuringOutage(t *testing.T) {
 	t.Parallel()
 	bus := harness.NATS(t)
 	f := &fleet{environ: []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TENDER_GATEWAYS_SIMULATOR_KIND=sim",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), quickExit(), "TENDER_GATEWAYS_SIMULATOR_KIND=sim",
 		"TENDER_NATS_URL=" + bus.URL(), "TENDER_POSTGRES_URL=" + harness.Database(t), "TENDER_SHUTDOWN_DRAIN_TIMEOUT=2s",
 	}}
 	f.tender(t, "migrate")
@@ -82,6 +82,21 @@ type fleet struct {
 	members   []*member
 	// captured counts the payments whose capture was seen on the bus.
 	captured atomic.Int64
+	// answers counts the calls to the gateway; killing is done when the kill is.
+	answers atomic.Int64
+	killing context.Context //nolint:containedctx // the time until the kill
+	killed  context.CancelFunc
+}
+
+// gate lets a call through, half of them at once and the others after the kill, so that there is work in the middle of which to kill.
+func (f *fleet) gate(ctx context.Context) {
+	if f.answers.Add(1) <= fleetPayments/2 {
+		return
+	}
+	select {
+	case <-f.killing.Done():
+	case <-ctx.Done(): // whoever called has given up, or is the one that was killed
+	}
 }
 
 // member is one process.
@@ -101,16 +116,18 @@ func startFleet(t *testing.T) *fleet {
 	f := &fleet{
 		nc: bus.Connect(t), simulator: simulator,
 		environ: []string{
-			"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
+			"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), quickExit(),
 			"TENDER_NATS_URL=" + bus.URL(), "TENDER_POSTGRES_URL=" + harness.Database(t),
 			// Small enough that the work is spread, and that what the victim held is soon taken up.
 			"TENDER_WORKER_SLOTS_MAX=16", "TENDER_WORKER_ACK_WAIT=2s", "TENDER_POSTGRES_MAX_CONNS=8",
 		},
 	}
+	f.killing, f.killed = context.WithCancel(context.WithoutCancel(t.Context()))
 	// Each process reaches the gateway by a path of its own, which shows who did what.
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	t.Cleanup(func() {
+		f.killed()
 		_ = simulator.Close() // releases what is held back, so that the server can close
 		server.Close()
 	})
@@ -122,6 +139,7 @@ func startFleet(t *testing.T) *fleet {
 		m := f.start(t, "TENDER_GATEWAYS_SIMULATOR_URL="+server.URL+path)
 		mux.Handle(path+"/", http.StripPrefix(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			m.asks.Add(1)
+			f.gate(r.Context())
 			simulator.Handler("").ServeHTTP(w, r)
 		})))
 		f.members = append(f.members, m)
@@ -272,10 +290,7 @@ func (f *fleet) checkBooks(t *testing.T, ids []uuid.UUID) {
 // checkSettled wants every command acknowledged and none given up.
 func (f *fleet) checkSettled(t *testing.T) {
 	t.Helper()
-	js, err := jetstream.New(f.nc)
-	if err != nil {
-		t.Fatalf("use JetStream: %v", err)
-	}
+	js := harness.JetStream(t, f.nc)
 	workers, err := js.Consumer(t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
 	if err != nil {
 		t.Fatalf("look at the workers' consumer: %v", err)

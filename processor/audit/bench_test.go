@@ -12,7 +12,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/harness"
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
@@ -29,11 +29,9 @@ SELECT p.id, v, '2026-01-01', 'payment.captured', '', json_build_object(
 FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $1::int)) p, generate_series(1, 4) v`
 
 func BenchmarkBus(b *testing.B) {
-	pool, err := pgxpool.New(b.Context(), harness.Database(b))
+	pool, err := pgxpool.New(b.Context(), storetest.Database(b))
 	must(b, err)
 	b.Cleanup(pool.Close)
-	_, err = store.Migrate(b.Context(), pool, nil)
-	must(b, err)
 	_, err = pool.Exec(b.Context(), fillSQL, benchPayments)
 	must(b, err)
 	_, err = pool.Exec(b.Context(), `ANALYZE payment_events`)

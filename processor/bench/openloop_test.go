@@ -17,10 +17,7 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 // bus is a provisioned bus without a pipeline.
 func bus(t *testing.T) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(harness.NATS(t).Connect(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := harness.JetStream(t, harness.NATS(t).Connect(t))
 	if _, err := messages.Provision(t.Context(), js, messages.StreamOptions{}, messages.ProvisionOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
@@ -75,11 +76,9 @@ func (s *system) must(err error) {
 }
 
 func (s *system) openStore() {
-	pool, err := pgxpool.New(s.Context(), harness.Database(s))
+	pool, err := pgxpool.New(s.Context(), storetest.Database(s))
 	s.must(err)
 	s.Cleanup(pool.Close)
-	_, err = store.Migrate(s.Context(), pool, nil)
-	s.must(err)
 	s.pool, s.store = pool, store.New(pool, store.Config{}, zap.NewNop())
 	s.Cleanup(s.store.Close)
 }

@@ -18,10 +18,7 @@ import (
 func bus(t testing.TB) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
 	nc := harness.NATS(t).Connect(t)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := harness.JetStream(t, nc)
 	if _, err := messages.Provision(t.Context(), js, messages.StreamOptions{}, messages.ProvisionOptions{}); err != nil {
 		t.Fatal(err)
 	}

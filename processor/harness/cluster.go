@@ -161,5 +161,9 @@ func (c *Cluster) end() error {
 	if c.home.temporary {
 		stop = (*Node).Kill
 	}
-	return errors.Join(c.each(stop), c.home.release())
+	if err := c.each(stop); err != nil {
+		c.home.temporary = false // what a node may still write to is left for a later sweep, when nobody holds its lock
+		return errors.Join(err, c.home.release())
+	}
+	return c.home.release()
 }

@@ -157,13 +157,15 @@ func clusterStreams(t *testing.T, c *harness.Cluster) jetstream.JetStream {
 // createStream makes a stream on three nodes and a durable consumer of it.
 func createStream(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
-	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KEPT", Subjects: []string{"kept"}, Replicas: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "reader", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
-		t.Fatal(err)
-	}
+	harness.Eventually(t, "a stream and its consumer", func() bool { // a request that is under way when the leader changes has no answer
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: "KEPT", Subjects: []string{"kept"}, Replicas: 3})
+		if err == nil {
+			_, err = stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{Durable: "reader", AckPolicy: jetstream.AckExplicitPolicy})
+		}
+		return err == nil
+	})
 }
 
 // publish puts one message on the stream, however many tries it takes.
@@ -171,7 +173,7 @@ func publish(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	id := jetstream.WithMsgID(rand.Text())
 	harness.Eventually(t, "an acknowledgement", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		_, err := js.Publish(ctx, "kept", []byte("word"), id)
 		return err == nil
@@ -199,7 +201,7 @@ func leader(t *testing.T, c *harness.Cluster) *harness.Node {
 
 func awaitReady(t *testing.T, c *harness.Cluster) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := c.AwaitReady(ctx); err != nil {
 		t.Fatal(err)

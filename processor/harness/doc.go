@@ -17,7 +17,7 @@
 //	func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 //
 //	func TestSomething(t *testing.T) {
-//		url := harness.Database(t)
+//		url := harness.Database(t) // or DatabaseWith, for what is the same in many of them
 //		bus := harness.NATS(t)
 //		...
 //	}

@@ -2,8 +2,10 @@ package harness_test
 
 import (
 	"context"
+	"crypto/rand"
 	"flag"
 	"os"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -35,6 +37,37 @@ func TestDatabasesAreSeparate(t *testing.T) {
 		if _, err := conn.Exec(t.Context(), "CREATE TABLE only_one_of_its_name ()"); err != nil {
 			t.Errorf("create a table: %v", err)
 		}
+	}
+}
+
+func TestDatabaseIsFilledOnceAndCopied(t *testing.T) {
+	t.Parallel()
+	name := rand.Text() // another one each time that the test is run
+	var filled atomic.Int64
+	fill := func(ctx context.Context, url string) error {
+		filled.Add(1)
+		conn, err := pgx.Connect(ctx, url) // stays open, and must not be in the way
+		if err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, "CREATE TABLE filled AS SELECT 1 AS n")
+		return err
+	}
+	t.Run("copies", func(t *testing.T) {
+		for range 4 {
+			t.Run("copy", func(t *testing.T) {
+				t.Parallel()
+				conn := connect(t, harness.DatabaseWith(t, name, fill))
+				var n int
+				err := conn.QueryRow(t.Context(), "UPDATE filled SET n = n + 1 RETURNING n").Scan(&n)
+				if err != nil || n != 2 {
+					t.Errorf("a copy holds %d (%v), want 2", n, err)
+				}
+			})
+		}
+	})
+	if n := filled.Load(); n != 1 {
+		t.Errorf("filled %d times, want once", n)
 	}
 }
 

@@ -106,11 +106,30 @@ func (h *home) release() error {
 	var err error
 	if h.temporary {
 		err = unmountDisk(h.data())
-		if removeErr := os.RemoveAll(h.dir); removeErr != nil {
+		if removeErr := removeHome(h.dir); removeErr != nil {
 			err = errors.Join(err, fmt.Errorf("remove home: %w", removeErr))
 		}
 	}
 	return errors.Join(err, h.held.release())
+}
+
+// removeHome removes a home whose lock the caller holds. The lock goes last: a folder without one belongs to nobody, and whoever
+// sweeps takes it away.
+func removeHome(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	err = nil
+	for _, entry := range entries {
+		if entry.Name() != lockName {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
 }
 
 // initialise fills dir with a database cluster and a random password for its superuser. Every way in asks for that

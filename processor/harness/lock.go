@@ -17,8 +17,13 @@ var errLocked = errors.New("locked by another process")
 type lock struct{ file *os.File }
 
 // tryLock takes the lock or returns errLocked at once. The file is created if it is missing.
-func tryLock(path string) (*lock, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+func tryLock(path string) (*lock, error) { return takeLock(path, os.O_RDWR|os.O_CREATE) }
+
+// tryLockThere is tryLock for a file that has to be there: it returns os.ErrNotExist when it is not.
+func tryLockThere(path string) (*lock, error) { return takeLock(path, os.O_RDWR) }
+
+func takeLock(path string, flag int) (*lock, error) {
+	file, err := os.OpenFile(path, flag, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}

@@ -161,9 +161,6 @@ func startNATS(t *testing.T, o harness.NATSOptions) *harness.NATSServer {
 
 func streams(t *testing.T, conn *nats.Conn) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := harness.JetStream(t, conn)
 	return js
 }

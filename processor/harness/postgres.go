@@ -287,8 +287,26 @@ func (pg *Postgres) URL(database string) string {
 
 // CreateDatabase creates an empty database, or leaves the one of that name as it is.
 func (pg *Postgres) CreateDatabase(ctx context.Context, database string) error {
+	return pg.createDatabase(ctx, database, "template0")
+}
+
+// CopyDatabase creates a database with what is in another one, or leaves the one of that name as it is. Whoever is
+// connected to the original is cut off.
+func (pg *Postgres) CopyDatabase(ctx context.Context, database, original string) error {
 	err := pg.administer(ctx, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{database}.Sanitize()+" TEMPLATE template0")
+		// A session ends some time after its connection was closed, and PostgreSQL copies only what nobody uses.
+		_, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE datname = $1", original, quitWait.Milliseconds())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("copy database %s: %w", original, err)
+	}
+	return pg.createDatabase(ctx, database, original)
+}
+
+func (pg *Postgres) createDatabase(ctx context.Context, database, template string) error {
+	err := pg.administer(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{database}.Sanitize()+" TEMPLATE "+pgx.Identifier{template}.Sanitize())
 		return err
 	})
 	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == "42P04" { // duplicate_database

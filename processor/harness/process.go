@@ -13,7 +13,7 @@ import (
 // How long a server may take to end before it is asked less politely.
 const (
 	stopWait = 20 * time.Second
-	quitWait = 5 * time.Second
+	quitWait = 20 * time.Second
 )
 
 // process is a started server program.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 )
 
@@ -19,7 +20,7 @@ const (
 	// startWait bounds how long a private server may take to start in a test.
 	startWait = time.Minute
 	// eventuallyWait is how long Eventually waits when the test run has no nearer deadline.
-	eventuallyWait = 30 * time.Second
+	eventuallyWait = 2 * time.Minute
 	// eventuallyPoll is how often it looks.
 	eventuallyPoll = 5 * time.Millisecond
 	// lastWords is how long before the deadline of the test run Eventually gives up, to say what it waited for.
@@ -34,11 +35,19 @@ var shared packageServer
 
 // packageServer starts the server on the first use, so that packages and runs without a database cost nothing.
 type packageServer struct {
-	mu      sync.Mutex
-	open    bool // between the start and the end of Main
-	tried   bool
-	running *Postgres
-	err     error
+	mu        sync.Mutex
+	open      bool // between the start and the end of Main
+	tried     bool
+	running   *Postgres
+	err       error
+	originals map[string]*original
+}
+
+// original is a database that others are copied from.
+type original struct {
+	once sync.Once
+	name string
+	err  error
 }
 
 // Main runs the tests of a package with one private PostgreSQL server for all of them, and returns the exit code. Call it from
@@ -80,12 +89,53 @@ func IgnoreLeaks() []goleak.Option {
 // password. It is dropped at the end of the test, whoever is still connected.
 func Database(t testing.TB) string {
 	t.Helper()
+	return database(t, (*Postgres).CreateDatabase)
+}
+
+// DatabaseWith is Database with what fill puts there, which is done once for all that ask for it by the same name, and copied: fill gets
+// the URL of an empty database, and leaves no session open.
+func DatabaseWith(t testing.TB, name string, fill func(ctx context.Context, url string) error) string {
+	t.Helper()
+	return database(t, func(pg *Postgres, ctx context.Context, database string) error {
+		from, err := shared.original(name).filled(ctx, pg, fill)
+		if err != nil {
+			return err
+		}
+		return pg.CopyDatabase(ctx, database, from)
+	})
+}
+
+// original returns the one of that name, filled or not.
+func (p *packageServer) original(name string) *original {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.originals == nil {
+		p.originals = map[string]*original{}
+	}
+	if p.originals[name] == nil {
+		p.originals[name] = &original{name: databaseName("original of " + name)}
+	}
+	return p.originals[name]
+}
+
+// filled returns the database's name once it is filled. The others wait, and fail for the same reason.
+func (o *original) filled(ctx context.Context, pg *Postgres, fill func(ctx context.Context, url string) error) (string, error) {
+	o.once.Do(func() {
+		if o.err = pg.CreateDatabase(ctx, o.name); o.err == nil {
+			o.err = fill(ctx, pg.URL(o.name))
+		}
+	})
+	return o.name, o.err
+}
+
+func database(t testing.TB, create func(*Postgres, context.Context, string) error) string {
+	t.Helper()
 	pg, err := shared.get()
 	if err != nil {
 		t.Fatalf("a database for %s: %v", t.Name(), err)
 	}
 	name := databaseName(t.Name())
-	if err := pg.CreateDatabase(t.Context(), name); err != nil {
+	if err := create(pg, t.Context(), name); err != nil {
 		t.Fatalf("a database for %s: %v", t.Name(), err)
 	}
 	t.Cleanup(func() {
@@ -181,6 +231,17 @@ func (s *NATSServer) Connect(t testing.TB, opts ...nats.Option) *nats.Conn {
 	return conn
 }
 
+// JetStream is JetStream as a test uses it itself: what is asked without a limit of its own is waited for as long as Eventually waits,
+// where the library gives up after five seconds, which on a busy machine are none. What is under test keeps to the library's.
+func JetStream(t testing.TB, conn *nats.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(eventuallyWait))
+	if err != nil {
+		t.Fatalf("JetStream for %s: %v", t.Name(), err)
+	}
+	return js
+}
+
 // Restart takes the server down and up again on the same port and folder, as an upgrade would: clients reconnect, streams
 // are recovered from disk.
 func (s *NATSServer) Restart(t testing.TB) {
@@ -193,7 +254,7 @@ func (s *NATSServer) Restart(t testing.TB) {
 	}
 }
 
-// Eventually waits until cond holds, and fails the test with what was waited for when that takes longer than 30 seconds or than
+// Eventually waits until cond holds, and fails the test with what was waited for when that takes longer than two minutes or than
 // the test run has left. cond is called on the test's own goroutine, so it may use t.
 func Eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()

@@ -110,19 +110,27 @@ func (w workshop) sweep() error {
 		if !strings.HasPrefix(entry.Name(), homePrefix) {
 			continue
 		}
-		dir := filepath.Join(w.dir, entry.Name())
-		held, err := tryLock(filepath.Join(dir, lockName))
-		if errors.Is(err, errLocked) || errors.Is(err, os.ErrNotExist) {
-			continue // alive, or removed by its own process just now
-		}
-		if err != nil {
+		if err := sweepHome(filepath.Join(w.dir, entry.Name())); err != nil {
 			return err
 		}
-		// A server that is still going down may write between listing and removing; the next sweep finishes the work.
-		removeErr := errors.Join(unmountDisk(filepath.Join(dir, dataName)), os.RemoveAll(dir))
-		if err := held.release(); err != nil {
-			return errors.Join(err, removeErr)
-		}
 	}
+	return nil
+}
+
+// sweepHome removes a home unless somebody lives in it. It must not make a lock where there is none: the home's own process, which
+// is about to remove the folder, would find it full again.
+func sweepHome(dir string) (err error) {
+	held, err := tryLockThere(filepath.Join(dir, lockName))
+	switch {
+	case errors.Is(err, errLocked):
+		return nil
+	case errors.Is(err, os.ErrNotExist): // a template that was not finished, or a home that is as good as removed
+	case err != nil:
+		return err
+	default:
+		defer func() { err = errors.Join(err, held.release()) }()
+	}
+	// A server that is still going down may write between listing and removing; the next sweep finishes the work.
+	_ = errors.Join(unmountDisk(filepath.Join(dir, dataName)), os.RemoveAll(dir))
 	return nil
 }

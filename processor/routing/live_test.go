@@ -90,9 +90,17 @@ func connect(t *testing.T, server *harness.NATSServer) jetstream.JetStream {
 	return js
 }
 
+// patient is for what the test itself asks for, while the server is there.
+func patient(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func ensure(t *testing.T, js jetstream.JetStream, o routing.BucketOptions) messages.Change {
 	t.Helper()
-	change, err := routing.EnsureBucket(t.Context(), js, o)
+	change, err := routing.EnsureBucket(patient(t), js, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +109,7 @@ func ensure(t *testing.T, js jetstream.JetStream, o routing.BucketOptions) messa
 
 func replace(t *testing.T, js jetstream.JetStream, document string, revision uint64) uint64 {
 	t.Helper()
-	stored, err := routing.Replace(t.Context(), js, []byte(document), revision)
+	stored, err := routing.Replace(patient(t), js, []byte(document), revision)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/harness"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
@@ -44,11 +45,8 @@ func setup(t testing.TB) *bundle { return setupWith(t, store.Config{}) }
 
 func setupWith(t testing.TB, cfg store.Config) *bundle {
 	t.Helper()
-	b := &bundle{TB: t, url: harness.Database(t)}
+	b := &bundle{TB: t, url: storetest.Database(t)}
 	b.pool = newPool(t, b.url)
-	if _, err := store.Migrate(t.Context(), b.pool, nil); err != nil {
-		t.Fatal(err)
-	}
 	b.exec(`DO $$ BEGIN CREATE ROLE ` + servingRole + ` LOGIN PASSWORD 'serve';
 		EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`)
 	if err := store.GrantServing(t.Context(), b.pool, servingRole); err != nil {

@@ -28,6 +28,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/storetest"
 	"github.com/seed-384b1f8a/tender/processor/webhook"
 )
 
@@ -58,10 +59,7 @@ func listen(t *testing.T, change ...func(*webhook.Config)) *endpoint {
 	e := &endpoint{t: t, bus: harness.NATS(t), log: zap.New(core), logs: logs}
 	t.Cleanup(e.explain)
 	nc := e.bus.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
-	var err error
-	if e.js, err = jetstream.New(nc); err != nil {
-		t.Fatal(err)
-	}
+	e.js = harness.JetStream(t, nc)
 	e.provision()
 	decoder, err := webhook.NewProtocol([]string{secret}, 0, nil)
 	if err != nil {
@@ -209,14 +207,11 @@ func setup(t *testing.T, change ...func(*system)) *system {
 
 func (s *system) openStore() {
 	s.t.Helper()
-	pool, err := pgxpool.New(s.t.Context(), harness.Database(s.t))
+	pool, err := pgxpool.New(s.t.Context(), storetest.Database(s.t))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(pool.Close)
-	if _, err := store.Migrate(s.t.Context(), pool, nil); err != nil {
-		s.t.Fatal(err)
-	}
 	s.store = store.New(pool, store.Config{}, s.log)
 	s.t.Cleanup(s.store.Close)
 }

@@ -308,10 +308,7 @@ func TestRepliesProveWhatTheySay(t *testing.T) {
 func TestAStreamOnTheSubjectsIsNoConnector(t *testing.T) {
 	t.Parallel()
 	nc := harness.NATS(t).Connect(t)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := harness.JetStream(t, nc)
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "GREEDY", Subjects: []string{"payments.gateway.>"}}); err != nil {
 		t.Fatal(err)
 	}
