@@ -48,7 +48,7 @@ func workerSteps(t *testing.T) []step {
 				Match:     faulty.Delivery("payments.cmd.acme." + string(p.delivered) + "." + p.id.String()),
 			}
 		}, nil, false},
-		{"load", onPG, func(p *passage) faulty.Trap {
+		{"load", onPG, func(*passage) faulty.Trap {
 			return faulty.Trap{Match: faulty.Statement(string(load))}
 		}, faulty.Anything(), false},
 		{"commit 1", onPG, func(p *passage) faulty.Trap {
