@@ -42,7 +42,7 @@ test-race: postgres compiler ## run all tests under the race detector (TESTFLAGS
 	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: faults
-faults: build postgres ## break everything on purpose, with three seeds, and prove that nothing is lost (some twenty minutes; ARGS=...)
+faults: build postgres ## break everything on purpose, with three seeds, and prove that nothing is lost (some thirteen minutes; ARGS=...)
 	@bin/tender chaos --seeds 3 $(ARGS)
 
 # The peer is a module of its own, so that Watermill is not among the product's dependencies.

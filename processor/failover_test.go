@@ -7,13 +7,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/harness/faulty"
 	"github.com/seed-384b1f8a/tender/processor/routing"
+	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
 // behind puts gateways behind guards that give up soon.
@@ -137,6 +140,45 @@ func TestAPaymentTurnsToAnotherGatewayWhenTheFirstWasNotReached(t *testing.T) {
 	}
 	// What follows goes to the gateway that has the money.
 	s.expect(s.outcome(id, "refund", &messages.Refund{}), messages.EventRefundSucceeded)
+	if n := charges(s.sim); n != 1 {
+		t.Errorf("charged %d times", n)
+	}
+	s.settled()
+	s.verify()
+}
+
+// The commit of a decline that leads to the next gateway is written, and its answer is lost: the call is made all the same, and at once. It was
+// left to the sweep.
+func TestAFailoverSurvivesTheLossOfItsCommitsAnswer(t *testing.T) {
+	t.Parallel()
+	declines := answers{do: func(messages.Operation) messages.Outcome {
+		d := gateway.ClassifyDecline("do_not_honor", "", "")
+		return messages.Outcome{Kind: messages.OutcomeDeclined, Decline: &d}
+	}}
+	s := setup(t, func(s *system) { s.cfg.Policy.SentStale = time.Hour }) // the sweep doesn't come
+	dialer := faulty.NewDialer()
+	t.Cleanup(dialer.Close)
+	config := s.pool.Config()
+	config.ConnConfig.DialFunc = dialer.DialContext
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	st := store.New(pool, store.Config{}, s.log)
+	t.Cleanup(st.Close)
+	lost := dialer.Arm(faulty.Trap{Match: faulty.CommitWith(string(messages.EventOperationDeclined)), Drop: true, Reply: faulty.Committed()})
+	s.worker(func(p *processor.Parts, _ *processor.WorkerConfig) {
+		p.Store, p.Router = st, toPrimaryFirst(t, "to: [second], on_decline: true")
+		p.Gateways = behind(t, map[string]gateway.Gateway{"primary": declines, "second": s.sim})
+	})
+	id := newID()
+	s.expect(s.outcome(id, "create", create("pm_card_visa")), messages.EventPaymentCaptured)
+	select {
+	case <-lost.Fired():
+	default:
+		t.Error("no answer was lost")
+	}
 	if n := charges(s.sim); n != 1 {
 		t.Errorf("charged %d times", n)
 	}

@@ -89,8 +89,13 @@ func (h *handling) process(ctx context.Context, cmd messages.Command) error {
 		outcome := h.ask(ctx, call)
 		outcome.Latency = h.Now().Sub(asked)
 		h.progress()
+		known := d.Payment.Version
 		d, err = h.record(ctx, cmd, d.Payment, func(p *payment.Payment) payment.Decision {
-			return payment.Settle(p, cmd, call, outcome, h.env(cmd, p))
+			settled := payment.Settle(p, cmd, call, outcome, h.env(cmd, p))
+			if p.Version == known || len(settled.Events) > 0 || settled.Call != nil {
+				return settled
+			}
+			return payment.TakeUp(p, cmd, call.Operation.ID, h.env(cmd, p))
 		})
 		if err == nil && cmd.Name() == messages.CommandResume {
 			// More than one thing may be due.

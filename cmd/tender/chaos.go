@@ -55,9 +55,10 @@ payments. Meanwhile it lets faults happen: first each alone, then several at onc
 workers at each step of a command, seen on the wire, lets them stand still, cuts and partitions, restarts and restores servers,
 fills streams and disks, and breaks gateways. Nothing in the processes helps with that.
 
-Then the faults stop, the backlog drains within a bounded time, and four sources are held against each other: what the producers
-recorded, the event store, the stream of events, and the gateways' own ledgers. The report says what was done when, what was checked,
-and what was found; exit code 1 if anything was. The evidence of a failed run stays in its folder, and its seed replays it.
+Then the faults stop and the backlog drains within a bounded time; while it does, it says every few seconds what is still open, and why.
+After that four sources are held against each other: what the producers recorded, the event store, the stream of events, and the
+gateways' own ledgers. The report says what was done when, how long it took, what was checked, and what was found; exit code 1 if
+anything was. The evidence of a failed run stays in its folder, and its seed replays it. A seed takes about four minutes on two cores.
 
 Everything listens on loopback and ends with the command.
 
@@ -229,7 +230,7 @@ func (c *cli) showRuns(reports []chaos.Report) error {
 		return nil
 	}
 	fmt.Fprintln(c.stdout)
-	t := newTable(c.stdout, "SEED", "FAULTS", "ACKNOWLEDGED", "PAYMENTS", "GATEWAY CALLS", "REDELIVERIES", "DUPLICATES ABSORBED", "DRAINED IN", "RESULT")
+	t := newTable(c.stdout, "SEED", "FAULTS", "ACKNOWLEDGED", "PAYMENTS", "GATEWAY CALLS", "REDELIVERIES", "DUPLICATES ABSORBED", "DRAINED IN", "TOOK", "RESULT")
 	for i := range reports {
 		r := &reports[i]
 		result, drained := "everything holds", ""
@@ -241,7 +242,7 @@ func (c *cli) showRuns(reports []chaos.Report) error {
 		}
 		f := &r.Verdict.Figures
 		t.row(fmt.Sprint(r.Seed), fmt.Sprint(len(r.Injections)), fmt.Sprint(f.Acknowledged), fmt.Sprint(f.Payments), fmt.Sprint(f.GatewayCalls),
-			fmt.Sprint(f.Redeliveries), fmt.Sprint(f.DuplicatesOnBus+f.DuplicatesAbsorbed), drained, result)
+			fmt.Sprint(f.Redeliveries), fmt.Sprint(f.DuplicatesOnBus+f.DuplicatesAbsorbed), drained, r.Ended.Sub(r.Began).Round(time.Second).String(), result)
 	}
 	return t.flush()
 }

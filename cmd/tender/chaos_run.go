@@ -129,7 +129,9 @@ func (r *chaosRun) command() string {
 
 // connect opens a connection of a producer.
 func (r *chaosRun) connect() (jetstream.JetStream, error) {
-	nc, err := nats.Connect(r.lab.ProducersURL(), nats.Name("producer"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	nc, err := nats.Connect(r.lab.ProducersURL(), nats.Name("producer"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+		// The library would write to standard error: that connections break is what was wanted.
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if err != nil {
 		return nil, fmt.Errorf("connect a producer: %w", err)
 	}
@@ -187,6 +189,7 @@ func (r *chaosRun) injected(i lab.Injection) {
 	}
 	r.report.Injections = append(r.report.Injections, chaos.Injection{
 		At: r.began.Add(i.At), Name: name, Detail: i.Detail, Outcome: outcome, Failed: i.Problem != "",
+		BringingAbout: i.Struck - i.At, Lasting: i.Healed - i.Struck, Recovering: i.Until - i.Healed,
 	})
 	r.step("%7.1fs  %-28s %s; %s", i.At.Seconds(), name, i.Detail, outcome)
 }
@@ -203,9 +206,16 @@ func (r *chaosRun) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	drain, err := chaos.Await(ctx, pool, js, chaos.AwaitConfig{Timeout: r.flags.drain, Horizon: lab.Horizon, Now: r.now})
+	drain, err := chaos.Await(ctx, pool, js, chaos.AwaitConfig{
+		Timeout: r.flags.drain, Horizon: lab.Horizon, Progress: r.draining, Now: r.now,
+	})
 	r.report.Drain = &drain
 	return err
+}
+
+// draining says what is still open.
+func (r *chaosRun) draining(waited time.Duration, open []string) {
+	r.step("%7.1fs  still open: %s", waited.Seconds(), strings.Join(open, "; "))
 }
 
 // judge holds the sources against each other.

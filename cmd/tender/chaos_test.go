@@ -36,6 +36,9 @@ func TestChaosShort(t *testing.T) {
 	for _, i := range report.Injections {
 		name, _, _ := strings.Cut(i.Name, " ")
 		happened[name] = true
+		if i.BringingAbout < 0 || i.Lasting < 0 || i.Recovering < 0 || i.BringingAbout+i.Lasting+i.Recovering == 0 {
+			t.Errorf("%s took %s, %s and %s", i.Name, i.BringingAbout, i.Lasting, i.Recovering)
+		}
 	}
 	for _, name := range chaosShort() {
 		if !happened[name] {

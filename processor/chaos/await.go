@@ -23,6 +23,9 @@ type AwaitConfig struct {
 	Poll time.Duration
 	// NamesMax is how many of the commands and payments that hang are named; 0 means 20.
 	NamesMax int
+	// Progress is told in words what is still open and why, every ProgressEvery (0 means 5 s). It may be nil. It is called by Await, in turn.
+	Progress      func(waited time.Duration, open []string)
+	ProgressEvery time.Duration
 	// Now is the clock; required.
 	Now func() time.Time
 }
@@ -31,6 +34,10 @@ func (c AwaitConfig) withDefaults() AwaitConfig {
 	c.Timeout = orDuration(c.Timeout, time.Minute)
 	c.Horizon = orDuration(c.Horizon, time.Hour)
 	c.Poll = orDuration(c.Poll, 100*time.Millisecond)
+	c.ProgressEvery = orDuration(c.ProgressEvery, 5*time.Second)
+	if c.Progress == nil {
+		c.Progress = func(time.Duration, []string) {}
+	}
 	if c.NamesMax == 0 {
 		c.NamesMax = 20
 	}
@@ -61,6 +68,10 @@ type Drain struct {
 	AckFloor uint64 `json:"ack_floor"`
 
 	delivered, last uint64
+	// redelivered counts commands as JetStream does, outbox is the state of the outbox, and lagging names replicas.
+	redelivered int
+	outbox      outbox.Status
+	lagging     []string
 }
 
 func (d *Drain) atRest() bool {
@@ -78,6 +89,7 @@ func Await(ctx context.Context, db store.DB, js jetstream.JetStream, c AwaitConf
 	// At rest is what is at rest twice: what one look sees done may, by then, have led to something that it looked for before.
 	var d Drain
 	var err error
+	told := began
 	for rested := 0; rested < 2; {
 		next, failed := look(bounded, db, js, c)
 		switch {
@@ -88,6 +100,10 @@ func Await(ctx context.Context, db store.DB, js jetstream.JetStream, c AwaitConf
 		}
 		if err = failed; failed == nil || d.last == 0 { // Half a look says more than none.
 			d = next
+		}
+		if now := c.Now(); rested == 0 && now.Sub(told) >= c.ProgressEvery {
+			told = now
+			c.Progress(now.Sub(began), next.tell(bounded, db, c, failed))
 		}
 		if rested < 2 && !wait(bounded, c.Poll) {
 			d.Took = c.Now().Sub(began)
@@ -112,11 +128,12 @@ func look(ctx context.Context, db store.DB, js jetstream.JetStream, c AwaitConfi
 	d.last = stream.CachedInfo().State.LastSeq
 	info := consumer.CachedInfo()
 	d.Commands, d.AckPending, d.delivered, d.AckFloor = info.NumPending, info.NumAckPending, info.Delivered.Stream, info.AckFloor.Stream
-	status, err := outbox.Inspect(ctx, db)
-	if err != nil {
+	d.redelivered = info.NumRedelivered
+	d.lagging = append(lagging(messages.StreamCommands, stream.CachedInfo().Cluster), lagging("the workers' consumer", info.Cluster)...)
+	if d.outbox, err = outbox.Inspect(ctx, db); err != nil {
 		return d, err
 	}
-	d.Outbox = status.Waiting + status.Parked + status.Behind
+	d.Outbox = d.outbox.Waiting + d.outbox.Parked + d.outbox.Behind
 	d.Waiting, err = store.ListUnfinished(ctx, db, c.Now().Add(c.Horizon), c.NamesMax)
 	return d, err
 }
@@ -137,7 +154,7 @@ func (d *Drain) describe(ctx context.Context, js jetstream.JetStream, c AwaitCon
 		say("%d rows in the outbox", d.Outbox)
 	}
 	for _, w := range d.Waiting {
-		say("payment %s of %s: %s since %s", w.PaymentID, w.Tenant, w.What, w.Since.UTC().Format(time.RFC3339Nano))
+		say("payment %s of %s: %s since %s; %s", w.PaymentID, w.Tenant, w.What, w.Since.UTC().Format(time.RFC3339Nano), w.Operations)
 	}
 	if d.Commands == 0 && d.AckPending == 0 {
 		return

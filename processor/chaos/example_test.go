@@ -14,7 +14,7 @@ func ExampleReport() {
 		Seed: 7, Tenants: []string{"acme"}, Began: began, Ended: began.Add(time.Minute), Command: "tender chaos --seed 7",
 		Injections: []chaos.Injection{
 			{At: began.Add(10 * time.Second), Name: "kill_worker", Detail: "worker 2, SIGKILL", Outcome: "started again"},
-			{At: began.Add(20 * time.Second), Name: "nats_restart", Outcome: "back after 1.2s"},
+			{At: began.Add(20 * time.Second), Name: "nats_restart", Outcome: "back after 5.2s", BringingAbout: 200 * time.Millisecond, Lasting: time.Second, Recovering: 4 * time.Second},
 		},
 		Drain: &chaos.Drain{Done: true, Took: 1500 * time.Millisecond},
 		Verdict: chaos.Verdict{
@@ -35,7 +35,12 @@ func ExampleReport() {
 	//
 	// AT    WHAT          DETAIL             OUTCOME
 	// +10s  kill_worker   worker 2, SIGKILL  started again
-	// +20s  nats_restart                     back after 1.2s
+	// +20s  nats_restart                     back after 5.2s
+	//
+	// What took a second or more
+	//
+	// TOOK  WHAT          TO BRING IT ABOUT  IT LASTED  UNTIL WELL AGAIN
+	// 5.2s  nats_restart  200ms              1s         4s
 	//
 	// What was checked
 	//

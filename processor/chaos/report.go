@@ -1,9 +1,11 @@
 package chaos
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -19,7 +21,15 @@ type Injection struct {
 	Outcome string    `json:"outcome,omitempty"`
 	// Failed says that it could not be brought about or put right.
 	Failed bool `json:"failed,omitempty"`
+	// BringingAbout is how long it took to bring it about, Lasting how long until its cause was gone, and Recovering how long from then until the
+	// system was well again, as far as that was waited for.
+	BringingAbout time.Duration `json:"bringing_about_ns,omitempty"`
+	Lasting       time.Duration `json:"lasting_ns,omitempty"`
+	Recovering    time.Duration `json:"recovering_ns,omitempty"`
 }
+
+// took is how long all of it took.
+func (i *Injection) took() time.Duration { return i.BringingAbout + i.Lasting + i.Recovering }
 
 // Report is everything about one run, for a person and for programs.
 type Report struct {
@@ -68,6 +78,7 @@ func (r *Report) JSON(to io.Writer) error {
 func (r *Report) Text(to io.Writer) error {
 	var text strings.Builder
 	r.injections(&text)
+	r.durations(&text)
 	r.checks(&text)
 	r.figures(&text)
 	r.verdict(&text)
@@ -108,6 +119,27 @@ func (r *Report) injections(text *strings.Builder) {
 		fmt.Fprintf(text, "\nunasked: %s\n", s)
 	}
 }
+
+// durations says what took how long, the dearest first; nothing if nobody measured it.
+func (r *Report) durations(text *strings.Builder) {
+	dearest := slices.DeleteFunc(slices.Clone(r.Injections), func(i Injection) bool { return i.took() < durationShown })
+	if len(dearest) == 0 {
+		return
+	}
+	slices.SortStableFunc(dearest, func(a, b Injection) int { return cmp.Compare(b.took(), a.took()) })
+	fmt.Fprintf(text, "\nWhat took a second or more\n\n")
+	rows := [][]string{{"TOOK", "WHAT", "TO BRING IT ABOUT", "IT LASTED", "UNTIL WELL AGAIN"}}
+	for i := range dearest {
+		d := &dearest[i]
+		rows = append(rows, []string{
+			rounded(d.took()).String(), d.Name, rounded(d.BringingAbout).String(), rounded(d.Lasting).String(), rounded(d.Recovering).String(),
+		})
+	}
+	table(text, rows...)
+}
+
+// durationShown is what is short enough not to be listed by its duration.
+const durationShown = time.Second
 
 func (r *Report) checks(text *strings.Builder) {
 	text.WriteString("\nWhat was checked\n\n")

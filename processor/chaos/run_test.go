@@ -1,6 +1,7 @@
 package chaos_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,8 +61,15 @@ func TestAwaitNamesWhatHangs(t *testing.T) {
 	s := setup(t, 20)
 	s.halt()
 	s.workload.Run(t.Context())
-	drain, err := chaos.Await(t.Context(), s.pool, s.js, chaos.AwaitConfig{Timeout: 3 * time.Second, NamesMax: 3, Now: time.Now})
+	var told []string
+	drain, err := chaos.Await(t.Context(), s.pool, s.js, chaos.AwaitConfig{
+		Timeout: 3 * time.Second, NamesMax: 3, Now: time.Now,
+		ProgressEvery: time.Millisecond, Progress: func(_ time.Duration, open []string) { told = append(told, open...) },
+	})
 	s.must(err)
+	if !slices.ContainsFunc(told, func(line string) bool { return strings.HasSuffix(line, "commands that no worker has taken") }) {
+		t.Errorf("while it waited it told %q", told)
+	}
 	text := strings.Join(drain.Hanging, "\n")
 	if drain.Done || drain.Commands == 0 || !strings.Contains(text, "command 1 was never taken: payments.cmd.") {
 		t.Errorf("the drain is %+v", drain)
@@ -69,5 +77,28 @@ func TestAwaitNamesWhatHangs(t *testing.T) {
 	verdict := s.check(chaos.Sources{Record: s.recorded(), Drain: &drain})
 	if verdict.OK || verdict.Item(chaos.Liveness).Violated == 0 || verdict.Item(chaos.NeverLost).Violated != 0 {
 		t.Errorf("commands that nobody has taken: %+v", verdict.Items)
+	}
+}
+
+// Whoever waits is told what for, and how long it will be.
+func TestAwaitTellsWhatPaymentsWaitFor(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 20)
+	s.workload.Run(t.Context())
+	s.await()
+	s.halt()
+	s.exec(`UPDATE payments SET state = replace(state::text, '"status":"succeeded"', '"status":"unknown"')::json`)
+	s.exec(`INSERT INTO timers (payment_id, kind, tenant, due_at, fire_at)
+		SELECT payment_id, 'due', tenant, now() + interval '30 minutes', now() FROM payments
+		WHERE state #>> '{operations,0,kind}' = 'authorize' AND json_array_length(state -> 'operations') = 1 AND state #>> '{operations,0,status}' = 'unknown'
+		LIMIT 1 ON CONFLICT (payment_id, kind) DO UPDATE SET due_at = excluded.due_at`)
+	var last []string
+	drain, err := chaos.Await(t.Context(), s.pool, s.js, chaos.AwaitConfig{
+		Timeout: time.Second, Now: time.Now,
+		ProgressEvery: time.Millisecond, Progress: func(_ time.Duration, open []string) { last = open },
+	})
+	s.must(err)
+	if drain.Done || len(last) != 1 || !strings.HasPrefix(last[0], "1 payments wait: timer due authorize unknown, due in 29m") {
+		t.Errorf("told %q, then %+v", last, drain)
 	}
 }

@@ -81,6 +81,20 @@ func (n *Node) LoadStore(dir string) error {
 	return nil
 }
 
+// ClearStore removes what the node stored, as a lost disk would: when it starts again it gets everything from the others. The node must be
+// down, and a majority of the others up and current, or what was acknowledged may be lost with it.
+func (n *Node) ClearStore() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.process != nil && n.process.running() {
+		return fmt.Errorf("clear the store of node %s: it runs", n.name)
+	}
+	if err := os.RemoveAll(n.store()); err != nil {
+		return fmt.Errorf("clear the store of node %s: %w", n.name, err)
+	}
+	return nil
+}
+
 // copyStore copies a tree of folders and files, without those that vanish meanwhile.
 func copyStore(from, to string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {

@@ -1,7 +1,10 @@
 package harness_test
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,4 +99,36 @@ func messages(t *testing.T, js jetstream.JetStream) (count uint64) {
 		return err == nil
 	})
 	return count
+}
+
+func TestNodeComesBackWithoutItsStore(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, harness.ClusterOptions{})
+	js := clusterStreams(t, c)
+	createStream(t, js)
+	publish(t, js)
+	awaitReady(t, c)
+	n := c.Node(0)
+	if err := n.ClearStore(); err == nil || !strings.Contains(err.Error(), "it runs") {
+		t.Errorf("cleared the store of a node that runs: %v", err)
+	}
+	for _, do := range []func() error{
+		n.Stop, n.ClearStore,
+		func() error {
+			if err := n.SaveStore(filepath.Join(t.TempDir(), "n1")); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("what is left of the store can be saved: %v", err)
+			}
+			harness.Eventually(t, "only the node that is down is not well", func() bool { return slices.Equal(c.Unwell(t.Context()), []int{0}) })
+			return nil
+		},
+		func() error { return n.Start(t.Context()) },
+		func() error { return c.AwaitReady(t.Context()) },
+		c.Node(1).Stop, // from now on nothing goes on without it
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(t, js)
+	wantMessages(t, js, 2) // the other gave it what was stored before
 }

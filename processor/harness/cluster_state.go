@@ -113,6 +113,24 @@ func (c *Cluster) AwaitReady(ctx context.Context) error {
 	}
 }
 
+// Unwell returns the nodes that say of themselves that they are not well, or say nothing: they are down, or have not caught up with the
+// others in something.
+func (c *Cluster) Unwell(ctx context.Context) []int {
+	well := make([]bool, len(c.nodes))
+	_ = c.each(func(n *Node) error { // which is what the answer is made of
+		err := n.ask(ctx, "/healthz", nil)
+		well[c.index(n.name)] = err == nil
+		return err
+	})
+	var unwell []int
+	for i, is := range well {
+		if !is {
+			unwell = append(unwell, i)
+		}
+	}
+	return unwell
+}
+
 // ready says what is missing yet.
 func (c *Cluster) ready(ctx context.Context) error {
 	told := make([]*server.JSInfo, len(c.nodes))

@@ -17,6 +17,16 @@ func Continue(p *Payment, cmd messages.Command, operationID string, env Env) Dec
 	return d.Decision
 }
 
+// TakeUp is what is left to do for a command whose answer from a gateway turns out to be recorded already: if another operation took the
+// place of the one that was asked about and has not settled, its call is made, as Continue would. Whoever recorded the answer, perhaps
+// this command itself in a commit that it did not hear back from, may not have come to that.
+func TakeUp(p *Payment, cmd messages.Command, operationID string, env Env) Decision {
+	if op := p.latest(operationID); op == nil || op.ID == operationID {
+		return Decision{Payment: p}
+	}
+	return Continue(p, cmd, operationID, env)
+}
+
 // latest returns the operation that took the place of the one with the given id, or that one itself.
 func (p *Payment) latest(id string) *Operation {
 	op := p.Operation(id)

@@ -195,6 +195,8 @@ type Unfinished struct {
 	What string `json:"what"`
 	// Since is when the call was made, or when the timer is due.
 	Since time.Time `json:"since"`
+	// Operations are those that have not settled, such as "capture unknown", separated by commas; "" if there is none.
+	Operations string `json:"operations,omitempty"`
 }
 
 // ListUnfinished returns the calls that are under way and the timers that are due before the horizon, oldest first, at most
@@ -206,7 +208,7 @@ func ListUnfinished(ctx context.Context, db DB, horizon time.Time, limit int) ([
 	}
 	unfinished, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Unfinished, error) {
 		var u Unfinished
-		err := row.Scan((*[16]byte)(&u.PaymentID), &u.Tenant, &u.What, &u.Since)
+		err := row.Scan((*[16]byte)(&u.PaymentID), &u.Tenant, &u.What, &u.Since, &u.Operations)
 		return u, err
 	})
 	if err != nil {

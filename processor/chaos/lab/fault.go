@@ -42,7 +42,7 @@ type Fault struct {
 	Alone bool
 	// Inject brings it about and puts it right again; it returns what was done, to whom. An error means that it could not be
 	// brought about or put right.
-	Inject func(ctx context.Context, l *Lab) (detail string, err error)
+	Inject func(ctx context.Context, l *Lab, s *Stages) (detail string, err error)
 }
 
 // Faults lists every fault there is, in the order of the way of a payment.
@@ -61,6 +61,9 @@ type Injection struct {
 	// At and Until are counted from the start of the run.
 	At    time.Duration `json:"at_ns"`
 	Until time.Duration `json:"until_ns"`
+	// Struck is when it was brought about, Healed when its cause was gone; from then until Until the system became well again.
+	Struck time.Duration `json:"struck_ns"`
+	Healed time.Duration `json:"healed_ns"`
 	// With are the faults that happened at the same time.
 	With   []string `json:"with,omitempty"`
 	Detail string   `json:"detail"`

@@ -43,23 +43,23 @@ func (l *Lab) delayGateways(d time.Duration) {
 	}
 }
 
-func gatewayDown(ctx context.Context, l *Lab) (string, error) {
-	s := l.simulators[l.random.IntN(len(l.simulators))]
-	if err := s.kill(); err != nil {
-		return s.name, err
+func gatewayDown(ctx context.Context, l *Lab, s *Stages) (string, error) {
+	gateway := l.simulators[l.random.IntN(len(l.simulators))]
+	if err := gateway.kill(); err != nil {
+		return gateway.name, err
 	}
-	pause(ctx, 3*time.Second)
-	return s.name, s.start(ctx)
+	s.last(ctx, 3*time.Second)
+	return gateway.name, gateway.start(ctx)
 }
 
 // gatewayFault does something to every way to one gateway for a while.
-func gatewayFault(lasting time.Duration, set func(p *faulty.Proxy, on bool)) func(context.Context, *Lab) (string, error) {
-	return func(ctx context.Context, l *Lab) (string, error) {
+func gatewayFault(lasting time.Duration, set func(p *faulty.Proxy, on bool)) func(context.Context, *Lab, *Stages) (string, error) {
+	return func(ctx context.Context, l *Lab, s *Stages) (string, error) {
 		name := l.anyGateway()
 		for _, w := range l.ways() {
 			set(w.gateways[name], true)
 		}
-		pause(ctx, lasting)
+		s.last(ctx, lasting)
 		for _, w := range l.ways() {
 			set(w.gateways[name], false)
 		}
@@ -67,7 +67,7 @@ func gatewayFault(lasting time.Duration, set func(p *faulty.Proxy, on bool)) fun
 	}
 }
 
-func gatewayResets(ctx context.Context, l *Lab) (string, error) {
+func gatewayResets(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	name := l.anyGateway()
 	const times = 15
 	for range times {
@@ -80,7 +80,7 @@ func gatewayResets(ctx context.Context, l *Lab) (string, error) {
 }
 
 // gatewayHalfLate holds the answers to every other process back for longer than it waits.
-func gatewayHalfLate(ctx context.Context, l *Lab) (string, error) {
+func gatewayHalfLate(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	name := l.anyGateway()
 	set := func(d time.Duration) {
 		for i, w := range l.ways() {
@@ -91,7 +91,7 @@ func gatewayHalfLate(ctx context.Context, l *Lab) (string, error) {
 	}
 	const lasting = 3 * time.Second
 	set(CallTimeout + CallTimeout/2)
-	pause(ctx, lasting)
+	s.last(ctx, lasting)
 	set(0)
 	return fmt.Sprintf("%s for %s", name, lasting), nil
 }
@@ -104,13 +104,14 @@ func clockFaults() []Fault {
 	}}
 }
 
-func clockJumps(ctx context.Context, l *Lab) (string, error) {
+func clockJumps(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	if l.drifter == nil {
 		return "", errors.New("no process with a clock of its own was started")
 	}
-	for _, jump := range []time.Duration{26 * time.Hour, -time.Hour, 5 * time.Minute, 0} {
+	// The last of them is further than any timer of the lab, and near enough for what it delays to come due within the run.
+	for _, jump := range []time.Duration{26 * time.Hour, -time.Hour, 40 * time.Second, 0} {
 		l.drifter.jump(jump)
 		pause(ctx, time.Second)
 	}
-	return "ahead by 26h, back by 1h, ahead by 5m, right again", nil
+	return "ahead by 26h, back by 1h, ahead by 40s, right again", nil
 }

@@ -61,14 +61,14 @@ func postgresFaults() []Fault {
 	}
 }
 
-func restartPostgres(how harness.Shutdown) func(context.Context, *Lab) (string, error) {
-	return func(ctx context.Context, l *Lab) (string, error) {
+func restartPostgres(how harness.Shutdown) func(context.Context, *Lab, *Stages) (string, error) {
+	return func(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 		return "", l.postgres.Restart(ctx, how)
 	}
 }
 
 // cutAfterCommit lets commits reach the server and breaks the connection before the answer.
-func cutAfterCommit(ctx context.Context, l *Lab) (string, error) {
+func cutAfterCommit(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	const times = 10
 	for i := range times {
 		m := l.anyWorker()
@@ -95,7 +95,7 @@ func awaitTrap(ctx context.Context, t *faulty.Armed) error {
 	}
 }
 
-func lateCommits(ctx context.Context, l *Lab) (string, error) {
+func lateCommits(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	const times, held = 3, 700 * time.Millisecond
 	m := l.anyWorker()
 	for i := range times {
@@ -109,10 +109,10 @@ func lateCommits(ctx context.Context, l *Lab) (string, error) {
 	return fmt.Sprintf("%s, %d times by %s", m.Name, times, held), nil
 }
 
-func serializable(ctx context.Context, l *Lab) (string, error) {
+func serializable(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	const lasting = 2500 * time.Millisecond
 	set := func(sql string) error {
-		err := l.asOwner(ctx, func(s *session) error { return s.exec(ctx, sql) })
+		err := l.asOwner(ctx, func(as *session) error { return as.exec(ctx, sql) })
 		for _, w := range l.ways() {
 			w.postgres.Cut() // the setting is taken on by new sessions
 		}
@@ -121,25 +121,25 @@ func serializable(ctx context.Context, l *Lab) (string, error) {
 	if err := set("ALTER ROLE " + servingRole + " SET default_transaction_isolation = 'serializable'"); err != nil {
 		return "", err
 	}
-	pause(ctx, lasting)
+	s.last(ctx, lasting)
 	return fmt.Sprintf("for %s", lasting), set("ALTER ROLE " + servingRole + " RESET default_transaction_isolation")
 }
 
 // deadlocks lets calls pile up, so that one transaction writes several payments, and then locks those from the other end.
-func deadlocks(ctx context.Context, l *Lab) (string, error) {
+func deadlocks(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	const wanted, roundsMax = 3, 20
 	l.delayGateways(700 * time.Millisecond)
 	defer l.delayGateways(0)
 	met, before := 0, 0
-	err := l.asOwner(ctx, func(s *session) (err error) {
-		if before, err = s.deadlocks(ctx); err != nil {
+	err := l.asOwner(ctx, func(as *session) (err error) {
+		if before, err = as.deadlocks(ctx); err != nil {
 			return err
 		}
 		for range roundsMax {
 			if err := l.lockBackwards(ctx); err != nil {
 				return err
 			}
-			after, err := s.deadlocks(ctx)
+			after, err := as.deadlocks(ctx)
 			if met = after - before; err != nil || met >= wanted {
 				return err
 			}
@@ -152,41 +152,41 @@ func deadlocks(ctx context.Context, l *Lab) (string, error) {
 	return fmt.Sprintf("%d times", met), err
 }
 
-func idleInTransaction(ctx context.Context, l *Lab) (string, error) {
+func idleInTransaction(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	const lasting = 2 * time.Second
 	locked := 0
-	err := l.asOwner(ctx, func(s *session) error {
-		return s.inTransaction(ctx, func() error {
+	err := l.asOwner(ctx, func(as *session) error {
+		return as.inTransaction(ctx, func() error {
 			var err error
-			locked, err = s.count(ctx, `SELECT payment_id FROM payments ORDER BY updated_at DESC LIMIT 50 FOR UPDATE SKIP LOCKED`)
-			pause(ctx, lasting)
+			locked, err = as.count(ctx, `SELECT payment_id FROM payments ORDER BY updated_at DESC LIMIT 50 FOR UPDATE SKIP LOCKED`)
+			s.last(ctx, lasting)
 			return err
 		})
 	})
 	return fmt.Sprintf("%d payments locked for %s", locked, lasting), err
 }
 
-func longTransaction(ctx context.Context, l *Lab) (string, error) {
+func longTransaction(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	const lasting = 4 * time.Second
-	err := l.asOwner(ctx, func(s *session) error {
-		return s.inTransaction(ctx, func() error {
-			err := s.exec(ctx, `CREATE TABLE IF NOT EXISTS lab_scratch (at timestamptz NOT NULL)`)
+	err := l.asOwner(ctx, func(as *session) error {
+		return as.inTransaction(ctx, func() error {
+			err := as.exec(ctx, `CREATE TABLE IF NOT EXISTS lab_scratch (at timestamptz NOT NULL)`)
 			if err == nil {
-				err = s.exec(ctx, `INSERT INTO lab_scratch (at) SELECT now() FROM generate_series(1, 1000)`)
+				err = as.exec(ctx, `INSERT INTO lab_scratch (at) SELECT now() FROM generate_series(1, 1000)`)
 			}
-			pause(ctx, lasting)
+			s.last(ctx, lasting)
 			return err
 		})
 	})
 	return fmt.Sprintf("for %s", lasting), err
 }
 
-func diskFull(ctx context.Context, l *Lab) (string, error) {
+func diskFull(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	const lasting = 3 * time.Second
 	if err := l.postgres.FillDisk(0); err != nil {
 		return "", err
 	}
-	pause(ctx, lasting)
+	s.last(ctx, lasting)
 	if err := l.postgres.FreeDisk(); err != nil {
 		return "", err
 	}
@@ -194,7 +194,7 @@ func diskFull(ctx context.Context, l *Lab) (string, error) {
 	return fmt.Sprintf("for %s", lasting), l.postgres.Up(ctx)
 }
 
-func restoredFromDump(ctx context.Context, l *Lab) (detail string, err error) {
+func restoredFromDump(ctx context.Context, l *Lab, _ *Stages) (detail string, err error) {
 	if err := l.leaveAll(); err != nil {
 		return "", err
 	}
@@ -209,7 +209,7 @@ func restoredFromDump(ctx context.Context, l *Lab) (detail string, err error) {
 	return "", l.postgres.RestoreDump(ctx, database, file)
 }
 
-func failover(ctx context.Context, l *Lab) (string, error) {
+func failover(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	standby, err := l.postgres.Standby(ctx, harness.StandbyOptions{})
 	if err != nil {
 		return "", fmt.Errorf("make a replica: %w", err)
@@ -219,6 +219,7 @@ func failover(ctx context.Context, l *Lab) (string, error) {
 	}
 	pause(ctx, 2*time.Second)
 	old, before := l.postgres, l.postgresAddr()
+	s.strikes()
 	if err := errors.Join(old.Kill(), standby.Promote(ctx)); err != nil {
 		return "", errors.Join(err, standby.Stop())
 	}

@@ -26,12 +26,12 @@ func relayFaults() []Fault {
 }
 
 func killRelay(name, about string, where func(*Member) []place, when moment) Fault {
-	return Fault{Name: name, Class: ClassRelay, About: about, Inject: func(ctx context.Context, l *Lab) (string, error) {
-		return l.killAt(ctx, l.playing(roleRelay), where, when)
+	return Fault{Name: name, Class: ClassRelay, About: about, Inject: func(ctx context.Context, l *Lab, s *Stages) (string, error) {
+		return l.killAt(ctx, s, l.playing(roleRelay), where, when)
 	}}
 }
 
-func pauseRelay(ctx context.Context, l *Lab) (string, error) {
+func pauseRelay(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	m, err := l.relayAtWork(ctx)
 	if err != nil {
 		return "", err
@@ -39,16 +39,18 @@ func pauseRelay(ctx context.Context, l *Lab) (string, error) {
 	if err := m.Pause(); err != nil {
 		return m.Name, err
 	}
+	s.strikes()
 	m.links.postgres.Cut() // PostgreSQL ends the sessions, and with them the locks
 	err = poll(ctx, "wait for another relay", func() bool {
 		other, err := l.relayAtWork(ctx)
 		return err == nil && other != m
 	})
 	pause(ctx, 2*time.Second)
+	s.heals()
 	return m.Name, errors.Join(err, m.Resume())
 }
 
-func renewRelays(ctx context.Context, l *Lab) (string, error) {
+func renewRelays(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	names := ""
 	for _, m := range l.playing(roleRelay) {
 		if err := errors.Join(m.Renew(), m.awaitReady(ctx)); err != nil {

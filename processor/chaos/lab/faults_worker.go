@@ -89,14 +89,16 @@ func onEach(proxies []*faulty.Proxy, t faulty.Trap) []place {
 }
 
 func killWorker(name, about string, where func(*Member) []place, when moment) Fault {
-	return Fault{Name: name, Class: ClassWorker, About: about, Inject: func(ctx context.Context, l *Lab) (string, error) {
+	return Fault{Name: name, Class: ClassWorker, About: about, Inject: func(ctx context.Context, l *Lab, s *Stages) (string, error) {
 		m := l.anyWorker()
-		return l.killAt(ctx, []*Member{m}, where, when)
+		return l.killAt(ctx, s, []*Member{m}, where, when)
 	}}
 }
 
 // killAt sets the traps and waits until one of them has killed its member and the successor is there.
-func (l *Lab) killAt(ctx context.Context, members []*Member, where func(*Member) []place, when moment) (string, error) {
+func (l *Lab) killAt(
+	ctx context.Context, s *Stages, members []*Member, where func(*Member) []place, when moment,
+) (string, error) {
 	limit, cancel := context.WithTimeout(ctx, trapWait)
 	defer cancel()
 	type killed struct {
@@ -119,23 +121,25 @@ func (l *Lab) killAt(ctx context.Context, members []*Member, where func(*Member)
 	}
 	select {
 	case k := <-sprung:
+		s.strikes()
+		s.heals() // another is on its way
 		return k.m.Name, errors.Join(k.err, k.m.awaitReady(ctx))
 	case <-limit.Done():
 		return "", fmt.Errorf("the moment did not come within %s", trapWait)
 	}
 }
 
-func pauseWorker(ctx context.Context, l *Lab) (string, error) {
+func pauseWorker(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	m := l.anyWorker()
 	if err := m.Pause(); err != nil {
 		return m.Name, err
 	}
 	standstill := AckWait + 2*time.Second
-	pause(ctx, standstill)
+	s.last(ctx, standstill)
 	return fmt.Sprintf("%s for %s", m.Name, standstill), m.Resume()
 }
 
-func renewWorkers(ctx context.Context, l *Lab) (string, error) {
+func renewWorkers(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	left := 0
 	for range 2 {
 		for _, m := range l.members {
@@ -151,7 +155,7 @@ func renewWorkers(ctx context.Context, l *Lab) (string, error) {
 	return fmt.Sprintf("%d times", left), nil
 }
 
-func poolOfTwo(ctx context.Context, l *Lab) (string, error) {
+func poolOfTwo(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	m := l.anyWorker()
 	most := m.connsMax
 	m.connsMax = 2

@@ -214,7 +214,8 @@ func (l *Lab) prepare(ctx context.Context) error {
 	}
 	serving.User = url.UserPassword(servingRole, password)
 	l.servingURL, l.window = serving.String(), Duplicates
-	if err := errors.Join(l.tender(ctx, "migrate", "--grant-to", servingRole), l.tender(ctx, "provision")); err != nil {
+	// A cluster that has just started may still take a node for being away.
+	if err := errors.Join(l.tender(ctx, "migrate", "--grant-to", servingRole), l.provision(ctx)); err != nil {
 		return err
 	}
 	if !l.options.Small {

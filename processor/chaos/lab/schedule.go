@@ -86,8 +86,10 @@ func (l *Lab) runStep(ctx context.Context, step []Fault, began time.Time, tell f
 	for _, f := range step {
 		go func() {
 			i := Injection{Fault: f.Name, Class: f.Class, At: l.now().Sub(began), With: others(step, f)}
-			detail, err := f.Inject(ctx, l)
+			stages := &Stages{now: l.now}
+			detail, err := f.Inject(ctx, l, stages)
 			i.Until, i.Detail = l.now().Sub(began), detail
+			stages.write(&i, began)
 			if err != nil {
 				i.Problem = fmt.Sprintf("%s: %v", f.Name, err)
 			}

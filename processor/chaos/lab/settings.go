@@ -60,7 +60,7 @@ log: {level: info, format: console}
 `, strings.Join(m.links.natsURLs(l.NATSURL()), ","), m.Name, nodes, Duplicates,
 		m.links.postgresURL(l.servingURL), m.connsMax, strings.Join(m.roles, ", "), m.slotsMax, AckWait, deliveriesMax, m.committers())
 	b.WriteString(retrySettings)
-	routing := filepath.Join(l.dir, "routing.yaml")
+	routing := filepath.Join(l.dir, m.Name+".routing.yaml") // its own: others read theirs while this one is written
 	if err := os.WriteFile(routing, []byte(l.rules()), 0o600); err != nil {
 		return "", fmt.Errorf("write the routing rules: %w", err)
 	}
