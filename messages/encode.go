@@ -116,5 +116,25 @@ func payloadHash(c Command) ([sha256.Size]byte, error) {
 
 // appendTime appends a time in UTC with microseconds, which is what PostgreSQL keeps.
 func appendTime(b []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+	t = t.UTC()
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return t.AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+	}
+	hour, minute, second := t.Clock()
+	b = append(appendDigits(b, year, 1000), '-')
+	b = append(appendDigits(b, int(month), 10), '-')
+	b = append(appendDigits(b, day, 10), 'T')
+	b = append(appendDigits(b, hour, 10), ':')
+	b = append(appendDigits(b, minute, 10), ':')
+	b = append(appendDigits(b, second, 10), '.')
+	return append(appendDigits(b, t.Nanosecond()/1000, 100_000), 'Z')
+}
+
+// appendDigits appends as many digits of n as the power of ten has.
+func appendDigits(b []byte, n, highest int) []byte {
+	for ; highest > 0; highest /= 10 {
+		b = append(b, byte('0'+n/highest%10))
+	}
+	return b
 }

@@ -9,10 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
+
+	"github.com/seed-384b1f8a/tender/messages/jsonobject"
 )
 
 // eventMeta is what every event has, in the order in which it stands in the body, before the data's own fields.
@@ -109,24 +110,18 @@ func appendMeta(b []byte, e Event) []byte {
 	return b
 }
 
-// appendJSONString appends s as encoding/json does that escapes no HTML.
+// appendJSONString appends s as encoding/json does if it escapes no HTML.
 func appendJSONString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
-			return appendEscaped(b, s)
+	if strings.ContainsAny(s, "<>&") {
+		escaped := bytes.NewBuffer(b)
+		encoder := json.NewEncoder(escaped)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(s); err != nil {
+			panic(fmt.Sprintf("messages: a string must be valid JSON: %v", err))
 		}
+		return bytes.TrimSuffix(escaped.Bytes(), []byte{'\n'})
 	}
-	return append(append(append(b, '"'), s...), '"')
-}
-
-func appendEscaped(b []byte, s string) []byte {
-	escaped := bytes.NewBuffer(b)
-	encoder := json.NewEncoder(escaped)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(s); err != nil {
-		panic(fmt.Sprintf("messages: a string must be valid JSON: %v", err))
-	}
-	return bytes.TrimSuffix(escaped.Bytes(), []byte{'\n'})
+	return jsonobject.AppendString(b, s)
 }
 
 func checkEvent(e Event) error {

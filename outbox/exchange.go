@@ -82,9 +82,10 @@ CROSS JOIN LATERAL (
     SELECT w.partition, w.id, w.subject, w.message_id, w.ordering_key, w.header::text AS header, w.payload
     FROM outbox w
     WHERE w.partition = p.partition AND w.parked_at IS NULL
-      AND NOT EXISTS (
-        SELECT FROM outbox q
-        WHERE q.ordering_key = w.ordering_key AND q.id < w.id AND q.parked_at IS NOT NULL)
+      AND (NOT EXISTS (SELECT FROM outbox a WHERE a.parked_at IS NOT NULL) -- asked once, and nearly always enough
+        OR NOT EXISTS (
+          SELECT FROM outbox q
+          WHERE q.ordering_key = w.ordering_key AND q.id < w.id AND q.parked_at IS NOT NULL))
     ORDER BY w.id
     LIMIT $2
 ) o`

@@ -69,10 +69,10 @@ func TestStreamWithoutAtomicPublishGetsSingleMessages(t *testing.T) {
 func TestBatchesShrinkToWhatTheServerTakes(t *testing.T) {
 	t.Parallel()
 	b := setupOn(t, withConfig(t, `jetstream { limits { batch { max_msgs: 40 } } }`))
-	b.append(events(200, 5)...)
+	b.append(events(800, 5)...)
 	relay := b.relay(quick())
 	b.drained()
-	wantInOrder(t, b.messages("PAYMENTS"), 200, 5)
+	wantInOrder(t, b.messages("PAYMENTS"), 800, 5)
 	if stats := relay.Stats(); stats.Batches == 0 {
 		t.Errorf("no batches: %+v", stats)
 	}

@@ -24,7 +24,7 @@ var ErrRunning = errors.New("outbox relay is already running")
 
 // RelayConfig tunes a Relay. The zero value of each field means its default.
 type RelayConfig struct {
-	// BatchMax is how many rows a lane reads and publishes at once: 1 to 1000, default 500.
+	// BatchMax is how many rows a lane reads and publishes at once: 1 to 1000, the default.
 	BatchMax int
 	// Lanes is how many batches are under way at the same time, 1 to Partitions, default 2. The partitions are dealt out
 	// to the lanes, so that one lane reads and deletes while another publishes. Each lane uses one connection of the
@@ -174,7 +174,7 @@ func (c RelayConfig) validate() error {
 }
 
 func (c RelayConfig) withDefaults() RelayConfig {
-	c.BatchMax = orDefault(c.BatchMax, 500)
+	c.BatchMax = orDefault(c.BatchMax, batchSizeMax)
 	c.Lanes = orDefault(c.Lanes, 2)
 	c.PollInterval = orDefault(c.PollInterval, 500*time.Millisecond)
 	c.LockRetryInterval = orDefault(c.LockRetryInterval, time.Second)

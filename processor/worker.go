@@ -21,7 +21,7 @@ import (
 
 // WorkerConfig tunes a Worker. The zero value of a field means its default.
 type WorkerConfig struct {
-	// SlotsMax is how many commands are in progress at once; default 512.
+	// SlotsMax is how many commands are in progress at once; default 2048.
 	SlotsMax int
 	// AckWait is that of the consumer; a sign of life is sent three times as often. Default 30 s.
 	AckWait time.Duration
@@ -40,7 +40,7 @@ type WorkerConfig struct {
 
 func (c WorkerConfig) withDefaults() WorkerConfig {
 	if c.SlotsMax == 0 {
-		c.SlotsMax = 512
+		c.SlotsMax = 2048
 	}
 	if c.AckWait == 0 {
 		c.AckWait = 30 * time.Second

@@ -16,6 +16,9 @@ processes of; run a nats-server of your own for anything else.`,
 		Example: "  tender nats-node node.json",
 		Hidden:  true,
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return harness.RunNATSNode(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			tuneGC()
+			return harness.RunNATSNode(cmd.Context(), args[0])
+		},
 	}
 }

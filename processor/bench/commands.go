@@ -80,7 +80,7 @@ func Events(ctx context.Context, js jetstream.JetStream) (uint64, error) {
 }
 
 // eventsPoll is how often the stream is looked at, and so how exactly the end of a run is known.
-const eventsPoll = 10 * time.Millisecond
+const eventsPoll = 25 * time.Millisecond
 
 // AwaitEvents returns when as many events have come to the stream beside those that were there, and when nine of ten had. It fails
 // if no more come for the given time. When ctx ends it returns what it knows.

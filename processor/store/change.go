@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -133,10 +132,7 @@ func newEntry(c *Change) (*entry, error) {
 		return nil, err
 	}
 	c.Payment.LastHash = e.lastHash
-	state, err := json.Marshal(c.Payment)
-	if err != nil {
-		return nil, fmt.Errorf("encode state: %w", err)
-	}
+	state := c.Payment.AppendJSON(make([]byte, 0, stateSize))
 	e.row = newPaymentRow(c.Payment, c.ExpectedVersion, state)
 	e.bytes += len(state)
 	e.setTimer(c.Payment.DueAt(), c.PreviousDueAt)
@@ -145,6 +141,9 @@ func newEntry(c *Change) (*entry, error) {
 	}
 	return e, nil
 }
+
+// stateSize is about what the state of a payment takes.
+const stateSize = 1200
 
 func (e *entry) setTimer(dueAt, previous time.Time) {
 	switch e.dueAt = dueAt; {

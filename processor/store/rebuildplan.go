@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -113,11 +112,7 @@ func (e *examined) plan(damage string) (*plan, error) {
 		}
 		e.folded.LastHash = stored.LastHash
 	}
-	state, err := json.Marshal(e.folded)
-	if err != nil {
-		return nil, fmt.Errorf("encode state: %w", err)
-	}
-	p.row = newPaymentRow(e.folded, e.row.previousVersion, state)
+	p.row = newPaymentRow(e.folded, e.row.previousVersion, e.folded.AppendJSON(nil))
 	if p.row.previousVersion >= p.row.version {
 		p.row.previousVersion = p.row.version - 1
 	}
@@ -129,11 +124,14 @@ func (e *examined) plan(damage string) (*plan, error) {
 		if unreadable != nil {
 			stored = nil
 		}
-		p.Differences, err = e.rowDifferences(stored, &p.row)
+		var err error
+		if p.Differences, err = e.rowDifferences(stored, &p.row); err != nil {
+			return nil, err
+		}
 	}
 	p.compareTimer(e)
-	if err != nil || len(p.Differences) == 0 {
-		return nil, err
+	if len(p.Differences) == 0 {
+		return nil, nil
 	}
 	return p, nil
 }

@@ -14,14 +14,14 @@ type Config struct {
 	Committers int
 	// Loaders is the same for loads; 0 means 2.
 	Loaders int
-	// BatchMax is the largest number of requests in one batch; 0 means 256.
+	// BatchMax is the largest number of requests in one batch; 0 means 512.
 	BatchMax int
 	// Timeout bounds one try at a batch, connecting included; 0 means 15 s.
 	Timeout time.Duration
 }
 
 func (c Config) withDefaults() Config {
-	defaults := Config{Committers: 4, Loaders: 2, BatchMax: 256, Timeout: 15 * time.Second}
+	defaults := Config{Committers: 4, Loaders: 2, BatchMax: 512, Timeout: 15 * time.Second}
 	if c.Committers == 0 {
 		c.Committers = defaults.Committers
 	}
