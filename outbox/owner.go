@@ -43,6 +43,8 @@ func (r *Relay) ownAndRelay(ctx context.Context, owning func()) error {
 		o.missing = append(o.missing, p)
 	}
 	defer o.release(ctx)
+	r.setLanes(o.lanes)
+	defer r.setLanes(nil)
 
 	// serving ends when lanes must take nothing new; work ends when they must drop what they are at.
 	serving, stop := context.WithCancelCause(ctx)

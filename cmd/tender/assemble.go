@@ -32,6 +32,7 @@ type process struct {
 	js       jetstream.JetStream
 	pool     *pgxpool.Pool
 	store    *store.Store
+	relay    *outbox.Relay // nil without the role
 	gateways *gateways
 	// webhooks is where the role webhook listens; nil is the configured address.
 	webhooks net.Listener
@@ -77,7 +78,10 @@ func open(ctx context.Context, cfg config.Config, log *zap.Logger, o openOptions
 		}
 		return nil, err
 	}
-	p.store = store.New(p.pool, storeConfig(cfg), log.Named("store"))
+	if err := p.openStore(); err != nil {
+		p.close()
+		return nil, err
+	}
 	var err error
 	//nolint:contextcheck // a gateway lives until it is closed
 	if p.gateways, err = openGateways(cfg, p.nc, log, o.wrapGateway); err != nil {
@@ -146,11 +150,7 @@ func (p *process) run(ctx context.Context) error {
 		})
 	}
 	if p.plays(config.RoleRelay) {
-		relay, err := outbox.NewRelay(p.pool, p.js, relayConfig(p.cfg), p.log.Named("relay"))
-		if err != nil {
-			return fmt.Errorf("make the relay: %w", err)
-		}
-		start(&second, after, config.RoleRelay, relay.Run)
+		start(&second, after, config.RoleRelay, p.relay.Run)
 	}
 	if p.plays(config.RoleScheduler) {
 		scheduler := processor.NewScheduler(p.store, schedulerConfig(p.cfg), p.log.Named("scheduler"), p.now)
@@ -232,6 +232,20 @@ func (p *process) close() {
 	if p.pool != nil {
 		p.pool.Close()
 	}
+}
+
+// openStore makes the store and, if it is played here, the relay, which is woken by what the store commits.
+func (p *process) openStore() error {
+	cfg := storeConfig(p.cfg)
+	if p.plays(config.RoleRelay) {
+		relay, err := outbox.NewRelay(p.pool, p.js, relayConfig(p.cfg), p.log.Named("relay"))
+		if err != nil {
+			return fmt.Errorf("make the relay: %w", err)
+		}
+		p.relay, cfg.Committed = relay, relay.Wake
+	}
+	p.store = store.New(p.pool, cfg, p.log.Named("store"))
+	return nil
 }
 
 // settings of the parts, translated from the configuration.

@@ -108,6 +108,9 @@ func (s *Store) tryBatch(batch []*entry) ([]*entry, error) {
 	defer cancel()
 	w := batchWrite{entries: batch}
 	err := w.run(ctx, s.pool)
+	if w.wroteOutbox {
+		s.cfg.Committed()
+	}
 	return w.entries, err
 }
 

@@ -18,6 +18,8 @@ type Config struct {
 	BatchMax int
 	// Timeout bounds one try at a batch, connecting included; 0 means 15 s.
 	Timeout time.Duration
+	// Committed is called after every transaction that wrote to the outbox; it may be nil. It must not wait for anything.
+	Committed func()
 }
 
 func (c Config) withDefaults() Config {
@@ -33,6 +35,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = defaults.Timeout
+	}
+	if c.Committed == nil {
+		c.Committed = func() {}
 	}
 	return c
 }

@@ -22,6 +22,8 @@ import (
 type batchWrite struct {
 	// entries are those without an answer. run removes what it answers.
 	entries []*entry
+	// wroteOutbox is whether messages for the outbox were committed.
+	wroteOutbox bool
 }
 
 // run writes the entries in one transaction of two round trips. Entries that lost their version or their claim are
@@ -50,6 +52,7 @@ func (w *batchWrite) run(ctx context.Context, pool *pgxpool.Pool) error {
 		}
 		return fmt.Errorf("write events: %w", rollback(ctx, conn.Conn(), err))
 	}
+	w.wroteOutbox = slices.ContainsFunc(w.entries, func(e *entry) bool { return len(e.messages) > 0 })
 	settleAll(w.entries, nil)
 	w.entries = nil
 	return nil
