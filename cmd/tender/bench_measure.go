@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -208,7 +209,7 @@ func (b *benchmark) latency(ctx context.Context, name string, perSecond float64,
 		return found, err
 	}
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
-	fleet, err := s.launch(benchTask{processes: 1, slotsMax: b.cfg.Worker.SlotsMax, profile: b.profileOf("latency_" + name)})
+	fleet, err := s.launch(benchTask{processes: 1, slotsMax: b.cfg.Worker.SlotsMax, profile: b.profileOf("latency_" + strings.NewReplacer("/", "_", " ", "_").Replace(name))})
 	if err != nil {
 		return found, err
 	}

@@ -12,28 +12,44 @@ import (
 )
 
 // BenchmarkCommit takes payments through both their changes, 512 at a time: b.N counts payments.
-func BenchmarkCommit(b *testing.B) {
+func BenchmarkCommit(b *testing.B) { benchmarkCommit(b, 512/runtime.GOMAXPROCS(0)) }
+
+// BenchmarkCommitAlone takes one payment after the other through both its changes, each in a transaction of its own.
+func BenchmarkCommitAlone(b *testing.B) { benchmarkCommit(b, 0) }
+
+// benchmarkCommit does so with that many at once for each processor, or with one in all.
+func benchmarkCommit(b *testing.B, atOnce int) {
 	bundle := setup(b)
+	one := func() error {
+		paymentID := newID()
+		cmd := create(paymentID, paymentID.String(), "")
+		p := &payment.Payment{}
+		d := payment.Decide(p, cmd, env(start()))
+		if err := bundle.store.Commit(b.Context(), change(p, d, claimOf(cmd, d))); err != nil {
+			return err
+		}
+		settled := payment.Settle(d.Payment, cmd, *d.Call, succeeded(), env(start()))
+		return bundle.store.Commit(b.Context(), change(d.Payment, settled, nil))
+	}
 	b.ReportAllocs()
-	b.SetParallelism(512 / runtime.GOMAXPROCS(0))
 	b.ResetTimer()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			paymentID := newID()
-			cmd := create(paymentID, paymentID.String(), "")
-			p := &payment.Payment{}
-			d := payment.Decide(p, cmd, env(start()))
-			if err := bundle.store.Commit(b.Context(), change(p, d, claimOf(cmd, d))); err != nil {
-				b.Error(err)
-				return
-			}
-			settled := payment.Settle(d.Payment, cmd, *d.Call, succeeded(), env(start()))
-			if err := bundle.store.Commit(b.Context(), change(d.Payment, settled, nil)); err != nil {
-				b.Error(err)
-				return
+	if atOnce == 0 {
+		for b.Loop() {
+			if err := one(); err != nil {
+				b.Fatal(err)
 			}
 		}
-	})
+	} else {
+		b.SetParallelism(atOnce)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if err := one(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "payments/s")
 }

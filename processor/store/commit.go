@@ -106,7 +106,7 @@ func (s *Store) commitBatch(batch []*entry) {
 func (s *Store) tryBatch(batch []*entry) ([]*entry, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Timeout)
 	defer cancel()
-	w := batchWrite{entries: batch}
+	w := batchWrite{entries: batch, contests: &s.contests}
 	err := w.run(ctx, s.pool)
 	if w.wroteOutbox {
 		s.cfg.Committed()

@@ -89,13 +89,19 @@ func statementName(sql string) []byte {
 func TestConnectionBreaksAroundTheCommit(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		at      cut
-		unknown bool
-		written int
+		at        cut
+		contested bool
+		unknown   bool
+		written   int
 	}{
-		"before the payments are written": {beforePayments, false, 1}, // another try is made, since nothing was written
-		"before the commit is sent":       {beforeCommit, true, 0},
-		"before the commit is answered":   {afterCommit, true, 1},
+		// All in one round trip: nobody knows how much of it was sent.
+		"before anything is sent":       {beforePayments, false, true, 0},
+		"before the commit is sent":     {beforeCommit, false, true, 0},
+		"before the commit is answered": {afterCommit, false, true, 1},
+		// In two, after a conflict.
+		"contested, before the payments are written": {beforePayments, true, false, 1}, // another try is made, since nothing was written
+		"contested, before the commit is sent":       {beforeCommit, true, true, 0},
+		"contested, before the commit is answered":   {afterCommit, true, true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -105,6 +111,17 @@ func TestConnectionBreaksAroundTheCommit(t *testing.T) {
 			s := b.newStore(pool, store.Config{})
 			if err := s.Commit(t.Context(), first(create(newID(), "prepares the statements", ""))); err != nil {
 				t.Fatal(err)
+			}
+			if test.contested {
+				lost := create(newID(), "contested", "")
+				for _, want := range []error{nil, store.ErrVersionConflict} {
+					if err := s.Commit(t.Context(), first(lost)); !errors.Is(err, want) {
+						t.Fatalf("contest: %v, want %v", err, want)
+					}
+				}
+				if err := s.Commit(t.Context(), first(create(newID(), "prepares what the error made pgx forget", ""))); err != nil {
+					t.Fatal(err)
+				}
 			}
 			cmd := create(newID(), "k1", "")
 			w.set(test.at)

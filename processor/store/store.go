@@ -2,6 +2,7 @@ package store
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -55,6 +56,8 @@ type Store struct {
 	commits *queue[*entry]
 	loads   *queue[*lookup]
 	working sync.WaitGroup
+	// contests is how many batches are yet to be written with a look at who lost; see contestsAfterOne.
+	contests atomic.Int64
 }
 
 // New returns a store on a database that was migrated, with its goroutines started. The pool stays the caller's: it is

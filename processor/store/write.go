@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -22,13 +23,15 @@ import (
 type batchWrite struct {
 	// entries are those without an answer. run removes what it answers.
 	entries []*entry
+	// contests is how many batches are yet to be written with a look at who lost, of the whole store.
+	contests *atomic.Int64
 	// wroteOutbox is whether messages for the outbox were committed.
 	wroteOutbox bool
 }
 
-// run writes the entries in one transaction of two round trips. Entries that lost their version or their claim are
-// answered whatever becomes of the rest. If a claim was lost the transaction is rolled back, the loser answered, and
-// the rest left in entries for another run.
+// run writes the entries in one transaction. That is one round trip if no version and no claim is lost, as is nearly always
+// so. Otherwise it takes two more: entries that lost their version or their claim are answered whatever becomes of the rest.
+// If a claim was lost the transaction is rolled back, the loser answered, and the rest left in entries for another run.
 func (w *batchWrite) run(ctx context.Context, pool *pgxpool.Pool) error {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
@@ -38,24 +41,92 @@ func (w *batchWrite) run(ctx context.Context, pool *pgxpool.Pool) error {
 	defer conn.Release()
 	pgarray.Register(conn.Conn().TypeMap())
 	slices.SortFunc(w.entries, func(a, b *entry) int { return slices.Compare(a.row.id[:], b.row.id[:]) })
-	won, err := w.writePayments(ctx, conn.Conn())
+	if w.contests.Load() > 0 && w.contests.Add(-1) >= 0 {
+		return w.runContested(ctx, conn.Conn())
+	}
+	err = w.runUncontested(ctx, conn.Conn())
+	if errors.Is(err, errContested) {
+		return w.runContested(ctx, conn.Conn())
+	}
+	return err
+}
+
+// errContested means that nothing was written, since a version or a claim would have been lost.
+var errContested = errors.New("contested")
+
+// contestsAfterOne is how many batches are written with a look at who lost after one in which somebody did: conflicts come in
+// crowds, and finding one out the quick way costs a round trip and a transaction.
+const contestsAfterOne = 16
+
+// runUncontested writes everything in one round trip. It fails with errContested if something was lost.
+func (w *batchWrite) runUncontested(ctx context.Context, conn *pgx.Conn) error {
+	var batch pgx.Batch
+	claims := w.claims()
+	w.queuePayments(&batch, claims, len(w.entries), len(claims)).Query(func(rows pgx.Rows) error {
+		rows.Close() // reads to the end
+		return rows.Err()
+	})
+	if err := w.queueRest(&batch); err != nil {
+		return err
+	}
+	err := conn.SendBatch(ctx, &batch).Close()
+	switch {
+	case err == nil:
+		w.written()
+		return nil
+	case isContest(err):
+		w.contests.Store(contestsAfterOne)
+		if err := rollback(ctx, conn, nil); err != nil {
+			return err
+		}
+		return errContested
+	default:
+		return w.uncommitted(ctx, conn, fmt.Errorf("write payments and events: %w", err))
+	}
+}
+
+// isContest recognizes the error by which write_payments.sql says that something was lost.
+func isContest(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == divisionByZero
+}
+
+const divisionByZero = "22012"
+
+// runContested sees who lost before it goes on.
+func (w *batchWrite) runContested(ctx context.Context, conn *pgx.Conn) error {
+	won, err := w.writePayments(ctx, conn)
 	if err != nil {
-		return fmt.Errorf("write payments: %w", rollback(ctx, conn.Conn(), err))
+		return fmt.Errorf("write payments: %w", rollback(ctx, conn, err))
 	}
 	w.answerConflicts(won)
 	if len(w.entries) == 0 || w.answerLostClaims(won) {
-		return rollback(ctx, conn.Conn(), nil)
+		return rollback(ctx, conn, nil)
 	}
-	if err := w.writeRest(ctx, conn.Conn()); err != nil {
-		if !refusedByServer(err) && !inTransaction(conn.Conn()) {
-			return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-		}
-		return fmt.Errorf("write events: %w", rollback(ctx, conn.Conn(), err))
+	var batch pgx.Batch
+	if err := w.queueRest(&batch); err != nil {
+		return rollback(ctx, conn, err)
 	}
+	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
+		return w.uncommitted(ctx, conn, fmt.Errorf("write events: %w", err))
+	}
+	w.written()
+	return nil
+}
+
+// uncommitted is what to say of an error of what ended with the commit.
+func (w *batchWrite) uncommitted(ctx context.Context, conn *pgx.Conn, err error) error {
+	if !refusedByServer(err) && !inTransaction(conn) {
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	return rollback(ctx, conn, err)
+}
+
+// written answers everybody.
+func (w *batchWrite) written() {
 	w.wroteOutbox = slices.ContainsFunc(w.entries, func(e *entry) bool { return len(e.messages) > 0 })
 	settleAll(w.entries, nil)
 	w.entries = nil
-	return nil
 }
 
 // winners are the payments that were written, and those whose claim was, too.
@@ -67,10 +138,7 @@ func (w *batchWrite) writePayments(ctx context.Context, conn *pgx.Conn) (winners
 		claimed: make(map[uuid.UUID]struct{}, len(w.entries)),
 	}
 	var batch pgx.Batch
-	batch.Queue(beginSQL)
-	batch.Queue(settingsSQL)
-	arguments := append(paymentColumns(w.entries), claimColumns(w.claims())...)
-	batch.Queue(writePaymentsSQL, arguments...).Query(func(rows pgx.Rows) error {
+	w.queuePayments(&batch, w.claims(), nil, nil).Query(func(rows pgx.Rows) error {
 		var payment pgtype.UUID
 		var isClaim bool
 		_, err := pgx.ForEachRow(rows, []any{&payment, &isClaim}, func() error {
@@ -84,6 +152,14 @@ func (w *batchWrite) writePayments(ctx context.Context, conn *pgx.Conn) (winners
 		return err
 	})
 	return won, conn.SendBatch(ctx, &batch).Close()
+}
+
+// queuePayments begins the transaction. mustWrite and mustClaim are how many payments and claims there have to be, nil for any.
+func (w *batchWrite) queuePayments(batch *pgx.Batch, claims []*claimRow, mustWrite, mustClaim any) *pgx.QueuedQuery {
+	batch.Queue(beginSQL)
+	batch.Queue(settingsSQL)
+	arguments := append(paymentColumns(w.entries), claimColumns(claims)...)
+	return batch.Queue(writePaymentsSQL, append(arguments, mustWrite, mustClaim)...)
 }
 
 // claims are in the order of their names, so that no two batches wait for each other.
@@ -125,9 +201,8 @@ func (w *batchWrite) answerLostClaims(won winners) bool {
 	return len(w.entries) < before
 }
 
-// writeRest writes what belongs to the payments that were written, and commits.
-func (w *batchWrite) writeRest(ctx context.Context, conn *pgx.Conn) error {
-	var batch pgx.Batch
+// queueRest queues what belongs to the payments that were written, and the commit.
+func (w *batchWrite) queueRest(batch *pgx.Batch) error {
 	var events []*eventRow
 	var outgoing []outbox.Message
 	var set, deleted []*entry
@@ -151,7 +226,7 @@ func (w *batchWrite) writeRest(ctx context.Context, conn *pgx.Conn) error {
 	if len(deleted) > 0 {
 		batch.Queue(deleteTimersSQL, pgarray.UUIDs(deleted, func(e *entry) uuid.UUID { return e.row.id }))
 	}
-	if err := outbox.Queue(&batch, outgoing); err != nil {
+	if err := outbox.Queue(batch, outgoing); err != nil {
 		return err
 	}
 	batch.Queue(commitSQL).Exec(func(tag pgconn.CommandTag) error {
@@ -160,7 +235,7 @@ func (w *batchWrite) writeRest(ctx context.Context, conn *pgx.Conn) error {
 		}
 		return nil
 	})
-	return conn.SendBatch(ctx, &batch).Close()
+	return nil
 }
 
 // inTransaction reports whether the connection lives and its transaction is still open, so that it was not committed.
