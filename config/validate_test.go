@@ -136,7 +136,7 @@ func TestMistakes(t *testing.T) {
 		{one(", timeouts: {refund: 61s}"), "worker.handle_timeout"},
 		{one(", concurrency_max: 0"), "gateways.a.concurrency_max"},
 		{one(", concurrency_max: 600"), ""},
-		{fmt.Sprintf(twoGateways, ", concurrency_max: 512"), "gateways.a.concurrency_max"},
+		{fmt.Sprintf(twoGateways, ", concurrency_max: 2048"), "gateways.a.concurrency_max"},
 		{fmt.Sprintf(twoGateways, ", concurrency_max: 511"), ""},
 		{one(", retry: {tries_max: 0}"), "gateways.a.retry.tries_max"},
 		{one(", retry: {initial: 0}"), "gateways.a.retry.initial"},
