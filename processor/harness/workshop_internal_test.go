@@ -14,7 +14,7 @@ func TestHomesAreRemovedWhileOthersSweep(t *testing.T) {
 	shop := workshop{dir: t.TempDir()}
 	var homes []*home
 	for range 300 {
-		dir, err := os.MkdirTemp(shop.dir, homePrefix)
+		dir, err := os.MkdirTemp(shop.dir, homePrefix) //nolint:usetesting // where homes are, with their prefix
 		if err != nil {
 			t.Fatal(err)
 		}
