@@ -68,7 +68,7 @@ func TestStreamWithoutAtomicPublishGetsSingleMessages(t *testing.T) {
 
 func TestBatchesShrinkToWhatTheServerTakes(t *testing.T) {
 	t.Parallel()
-	b := setupOn(t, withConfig(t, `jetstream { limits { batch { max_msgs: 40 } } }`))
+	b := setupOn(t, withConfig(t, `jetstream { limits { batch { max_msgs: 130 } } }`))
 	b.append(events(800, 5)...)
 	relay := b.relay(quick())
 	b.drained()
@@ -86,7 +86,7 @@ func TestEachStreamGetsItsOwnBatches(t *testing.T) {
 	})
 	var msgs []outbox.Message
 	for n := 1; n <= 5; n++ {
-		for key := range 20 {
+		for key := range 100 {
 			msgs = append(msgs, event(keyName(key), n), outbox.Message{
 				Subject: "payments.cmd.acme.resume." + keyName(key), OrderingKey: keyName(key),
 				ID: fmt.Sprintf("%s:resume:%d", keyName(key), n),
@@ -96,9 +96,9 @@ func TestEachStreamGetsItsOwnBatches(t *testing.T) {
 	b.append(msgs...)
 	relay := b.relay(quick())
 	b.drained()
-	wantInOrder(t, b.messages("PAYMENTS"), 20, 5)
-	if n := len(b.messages("COMMANDS")); n != 100 {
-		t.Errorf("%d commands, want 100", n)
+	wantInOrder(t, b.messages("PAYMENTS"), 100, 5)
+	if n := len(b.messages("COMMANDS")); n != 500 {
+		t.Errorf("%d commands, want 500", n)
 	}
 	if stats := relay.Stats(); stats.Singles > 4 {
 		t.Errorf("streams share batches: %+v", stats)
