@@ -73,7 +73,7 @@ func newBench(c *cli) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.quick, "quick", false, "few payments: a first impression in less than a minute")
 	flags.StringSliceVar(&f.only, "only", nil, "measure only these: `list` of the names above")
-	flags.IntVar(&f.payments, "payments", 0, "payments in the run of throughput, and the rest in proportion (default 100000, 12000 with --quick)")
+	flags.IntVar(&f.payments, "payments", 0, "payments in the run of throughput, and the rest in proportion (default 100000, 8000 with --quick)")
 	flags.IntVar(&f.preload, "preload", 0, "measure with a store that holds this many `events`, too; ten million take several minutes to write")
 	flags.StringVar(&f.plot, "plot", "", "draw the latencies into this `file`, as SVG")
 	flags.StringVar(&f.profile, "profile", "", "profile the first worker of each run into files that begin with `prefix`: .<run>.cpu.pprof and .<run>.alloc.pprof")

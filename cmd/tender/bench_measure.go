@@ -250,7 +250,7 @@ func (b *benchmark) floor(ctx context.Context, payments int) (found bench.Floor,
 func (b *benchmark) floorConfig() bench.FloorConfig {
 	const lanes = 2
 	return bench.FloorConfig{
-		Connections: b.cfg.Store.Committers + lanes, BatchSizes: []int{b.cfg.Store.BatchMax, 4 * b.cfg.Store.BatchMax},
+		Connections: b.cfg.Store.Committers + lanes, BatchSizes: []int{max(1, b.cfg.Store.BatchMax/2), 2 * b.cfg.Store.BatchMax},
 		Gateway: benchGateway, Now: b.now,
 	}
 }

@@ -21,16 +21,16 @@ type benchPlan struct {
 // quickPlan takes less than a minute, fullPlan less than ten, on two cores.
 func quickPlan() benchPlan {
 	return benchPlan{
-		floor: 10_000, payments: 12_000, slow: 4_000, mixed: 2_000, scale: 5_000,
-		latencyFor: 2 * time.Second, rates: []float64{100, 1000},
-		backlog: 50_000, backlogFor: 2 * time.Second,
+		floor: 6_000, payments: 8_000, slow: 1_000, mixed: 500, scale: 1_500,
+		latencyFor: 1500 * time.Millisecond, rates: []float64{100, 1000},
+		backlog: 20_000, backlogFor: 1500 * time.Millisecond,
 	}
 }
 
 func fullPlan() benchPlan {
 	return benchPlan{
-		floor: 80_000, payments: 100_000, slow: 60_000, mixed: 20_000, scale: 50_000,
-		latencyFor: 20 * time.Second, rates: []float64{100, 1000},
+		floor: 80_000, payments: 100_000, slow: 60_000, mixed: 10_000, scale: 50_000,
+		latencyFor: 15 * time.Second, rates: []float64{100, 1000},
 		backlog: 1_000_000, backlogFor: 20 * time.Second,
 	}
 }
