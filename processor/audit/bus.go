@@ -194,6 +194,9 @@ func (a *busAudit) readTo(ctx context.Context, r *reading, state jetstream.Strea
 			if state, err = a.left(ctx, state); err != nil {
 				return err
 			}
+			if err := r.reopen(ctx); err != nil {
+				return firstCause(ctx, err)
+			}
 			continue
 		}
 		if err != nil {

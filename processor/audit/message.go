@@ -20,6 +20,7 @@ import (
 
 // reading reads a stream from its first message, in order.
 type reading struct {
+	stream   jetstream.Stream
 	iterator jetstream.MessagesContext
 	// sequence is that of the message read last.
 	sequence uint64
@@ -29,15 +30,30 @@ type reading struct {
 
 // openReading begins to read; the reading ends with its context.
 func openReading(ctx context.Context, stream jetstream.Stream) (*reading, error) {
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
+	r := &reading{stream: stream}
+	return r, r.open(ctx)
+}
+
+// open reads on behind what was read.
+func (r *reading) open(ctx context.Context) error {
+	consumer, err := r.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.sequence + 1,
+	})
 	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", messages.StreamEvents, err)
+		return fmt.Errorf("read stream %s: %w", messages.StreamEvents, err)
 	}
 	iterator, err := consumer.Messages(jetstream.PullMaxMessages(batchMax))
 	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", messages.StreamEvents, err)
+		return fmt.Errorf("read stream %s: %w", messages.StreamEvents, err)
 	}
-	return &reading{iterator: iterator, release: context.AfterFunc(ctx, iterator.Stop)}, nil
+	r.iterator, r.release = iterator, context.AfterFunc(ctx, iterator.Stop)
+	return nil
+}
+
+// reopen begins anew where reading stopped: a consumer that was made while the cluster chose its leaders may never deliver.
+func (r *reading) reopen(ctx context.Context) error {
+	r.stop()
+	return r.open(ctx)
 }
 
 func (r *reading) stop() {
