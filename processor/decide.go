@@ -39,10 +39,10 @@ func (h *handling) begin(ctx context.Context, cmd messages.Command) (payment.Dec
 		if !h.reloads(ctx, err) {
 			return d, err
 		}
-		if presumed {
-			presumed = false
+		if presumed && overtaken(err) {
 			h.doubts.Store(doubtsAfterError)
 		}
+		presumed = false
 	}
 }
 
@@ -168,13 +168,18 @@ func (h *handling) commit(ctx context.Context, before *payment.Payment, d paymen
 	return nil
 }
 
+// overtaken reports whether a change was not written because another one came first.
+func overtaken(err error) bool {
+	return errors.Is(err, store.ErrVersionConflict) || errors.Is(err, store.ErrClaimTaken)
+}
+
 // reloads reports whether a commit that came back with err is to be decided anew on a fresh state: somebody else was
 // faster, or it is not known whether it was written.
 func (h *handling) reloads(ctx context.Context, err error) bool {
 	switch {
 	case err == nil:
 		return false
-	case errors.Is(err, store.ErrVersionConflict), errors.Is(err, store.ErrClaimTaken):
+	case overtaken(err):
 		return ctx.Err() == nil
 	default:
 		return h.outlasts(ctx, err)

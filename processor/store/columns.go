@@ -3,10 +3,10 @@ package store
 import (
 	"time"
 
-	"github.com/seed-384b1f8a/tender/outbox/pgarray"
-
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/seed-384b1f8a/tender/outbox/pgarray"
 )
 
 // column takes one field of many rows, as an array for unnest.

@@ -60,9 +60,9 @@ func (c *wiredConn) Write(b []byte) (int, error) {
 	case bytes.Contains(b, statementName("begin")) && c.wire.take(beforePayments), commits && c.wire.take(beforeCommit):
 		return 0, c.breakUp()
 	case commits && c.wire.take(afterCommit):
-		n, err := c.Conn.Write(b)
-		c.broken.Store(true) // the answer is awaited, so that the server is done, and then kept from the client
-		return n, err
+		// The answer is awaited, so that the server is done, and then kept from the client, who may be reading already.
+		c.broken.Store(true)
+		return c.Conn.Write(b)
 	default:
 		return c.Conn.Write(b)
 	}
@@ -98,8 +98,10 @@ func TestConnectionBreaksAroundTheCommit(t *testing.T) {
 		"before anything is sent":       {beforePayments, false, true, 0},
 		"before the commit is sent":     {beforeCommit, false, true, 0},
 		"before the commit is answered": {afterCommit, false, true, 1},
-		// In two, after a conflict; the second is like the one above.
+		// In two, after a conflict.
 		"contested, before the payments are written": {beforePayments, true, false, 1}, // another try is made, since nothing was written
+		"contested, before the commit is sent":       {beforeCommit, true, true, 0},
+		"contested, before the commit is answered":   {afterCommit, true, true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

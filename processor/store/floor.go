@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
-
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-384b1f8a/tender/outbox"

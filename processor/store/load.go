@@ -7,14 +7,13 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/seed-384b1f8a/tender/outbox/pgarray"
-
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"go.uber.org/zap"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/outbox/pgarray"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 

@@ -5,11 +5,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/seed-384b1f8a/tender/outbox/pgarray"
-
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/seed-384b1f8a/tender/outbox/pgarray"
 )
 
 // apply writes what isn't written yet in one transaction, and returns the payments that have moved since they were read.
