@@ -203,7 +203,7 @@ func (b *benchmark) measure(ctx context.Context) error {
 	return nil
 }
 
-// profileOf is where the profiles of a run go, "" for nowhere.
+// profileOf is where the profiles of a run go, "" if there are none to be.
 func (b *benchmark) profileOf(run string) string {
 	if b.flags.profile == "" {
 		return ""

@@ -34,7 +34,7 @@ type benchTask struct {
 	processes int
 	slotsMax  int
 	gateway   bench.GatewayConfig
-	// profile is where the first of them puts its profiles, "" for nowhere: a prefix of two files.
+	// profile is where the first of them puts its profiles, "" if there are none to be: a prefix of two files.
 	profile string
 }
 
