@@ -27,6 +27,25 @@ func TestANotificationBeatsTheAnswer(t *testing.T) {
 	}
 }
 
+// The refund's own answer comes last of all: after the notification that it succeeded, and the one that it was taken back.
+func TestAnAnswerFromBeforeAReversalContradictsNothing(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusCaptured)
+	call := w.do(&messages.Refund{}).Call
+	n := told(w, messages.NotifyOutcome, messages.OutcomeSucceeded)
+	n.OperationID = call.Operation.ID
+	expectTypes(t, w.do(n).Events, messages.EventRefundSucceeded)
+	n = told(w, messages.NotifyReversal, "")
+	n.EventID, n.OperationID = "evt_2", call.Operation.ID
+	expectTypes(t, w.do(n).Events, messages.EventRefundFailed)
+	if d := w.settle(call, succeeded()); len(d.Events) != 0 {
+		t.Fatalf("the answer leads to %v", types(d.Events))
+	}
+	if d := w.do(&messages.Refund{}); d.Call == nil {
+		t.Fatalf("no further refund: %+v", d.Refusal)
+	}
+}
+
 func TestANotificationEndsAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	w := reach(t, messages.StatusUnknown)

@@ -61,9 +61,10 @@ func decides(o messages.Outcome) bool {
 // about records an event about an operation, caused by the command that asked for the operation.
 func (d *draft) about(op *Operation, data messages.EventData) { d.recordCausedBy(data, op.CausedBy) }
 
-// compareWithRecord looks at a late answer to an operation that is settled.
+// compareWithRecord looks at a late answer to an operation that is settled. That an operation succeeded which was taken back
+// since is no news and contradicts nothing: reversals are of successes only.
 func (d *draft) compareWithRecord(op *Operation, outcome messages.Outcome) {
-	contradicts := outcome.Kind == messages.OutcomeSucceeded && op.Status == OperationFailed ||
+	contradicts := outcome.Kind == messages.OutcomeSucceeded && op.Status == OperationFailed && op.ReversedMinor == 0 ||
 		outcome.Kind == messages.OutcomeDeclined && op.Status == OperationSucceeded
 	if contradicts {
 		d.openReview(op, outcome, "contradiction",
