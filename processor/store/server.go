@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// WALPosition is how many bytes PostgreSQL has written to its log since it was made: the difference of two is what was written
-// in between, by everybody.
+// WALPosition is how many bytes PostgreSQL has put into its log since it was made, synced or not: the difference of two is
+// what was put there in between, by everybody.
 func WALPosition(ctx context.Context, db DB) (int64, error) {
 	var bytes int64
 	if err := db.QueryRow(ctx, walPositionSQL).Scan(&bytes); err != nil {
