@@ -22,18 +22,24 @@ const (
 	released = "released"
 )
 
-// appendSQL writes all messages in one statement, ids rising in the order given. NOTIFY takes a lock that all notifying
-// transactions of the server share from before their commit until after it, so it is only issued when an owner sleeps.
-const appendSQL = `
-WITH added AS (
+const (
+	// insertSQL writes all messages in one statement, ids rising in the order given.
+	insertSQL = `
     INSERT INTO outbox (partition, subject, message_id, ordering_key, header, payload)
     SELECT m.partition, m.subject, m.message_id, m.ordering_key, m.header, m.payload
     FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::json[], $6::bytea[])
         WITH ORDINALITY AS m(partition, subject, message_id, ordering_key, header, payload, position)
-    ORDER BY m.position
+    ORDER BY m.position`
+
+	// sleepersSQL has a row if an owner sleeps. NOTIFY takes a lock that all notifying transactions of the server share from
+	// before their commit until after it, so it is only issued then.
+	sleepersSQL = `SELECT FROM outbox_partition p WHERE p.asleep AND p.partition = ANY($1::smallint[])`
+
+	appendSQL = `
+WITH added AS (` + insertSQL + `
 )
-SELECT pg_notify('` + channel + `', '')
-WHERE EXISTS (SELECT FROM outbox_partition p WHERE p.asleep AND p.partition = ANY($1::smallint[]))`
+SELECT pg_notify('` + channel + `', '') WHERE EXISTS (` + sleepersSQL + `)`
+)
 
 // Append writes msgs to the outbox within the caller's transaction: they are published if, and only if, it commits.
 // One statement, whatever the number of messages; none for no messages.
@@ -74,7 +80,16 @@ func Queue(b *pgx.Batch, msgs []Message) error {
 }
 
 func appendArgs(msgs []Message) ([]any, error) {
-	rows := make([]appended, len(msgs))
+	rows, err := encode(msgs)
+	if err != nil {
+		return nil, err
+	}
+	return columns(rows), nil
+}
+
+// encode checks messages and makes rows of them.
+func encode(msgs []Message) ([]encoded, error) {
+	rows := make([]encoded, len(msgs))
 	size := 0
 	for i := range msgs {
 		m := &msgs[i]
@@ -87,20 +102,25 @@ func appendArgs(msgs []Message) ([]any, error) {
 	for i := range msgs {
 		start := len(headers)
 		headers = appendHeader(headers, msgs[i].Header)
-		rows[i] = appended{Message: &msgs[i], partition: partitionOf(msgs[i].OrderingKey), header: headers[start:]}
+		rows[i] = encoded{Message: &msgs[i], partition: partitionOf(msgs[i].OrderingKey), header: headers[start:]}
 	}
-	return []any{
-		pgarray.Int16s(rows, func(r appended) int16 { return r.partition }),
-		pgarray.Texts(rows, func(r appended) string { return r.Subject }),
-		pgarray.Texts(rows, func(r appended) string { return r.ID }),
-		pgarray.Texts(rows, func(r appended) string { return r.OrderingKey }),
-		pgarray.Bytes(rows, func(r appended) []byte { return r.header }),
-		pgarray.Bytes(rows, func(r appended) []byte { return r.Payload }),
-	}, nil
+	return rows, nil
 }
 
-// appended is a message on its way into the table.
-type appended struct {
+// columns are the arguments of insertSQL.
+func columns(rows []encoded) []any {
+	return []any{
+		pgarray.Int16s(rows, func(r encoded) int16 { return r.partition }),
+		pgarray.Texts(rows, func(r encoded) string { return r.Subject }),
+		pgarray.Texts(rows, func(r encoded) string { return r.ID }),
+		pgarray.Texts(rows, func(r encoded) string { return r.OrderingKey }),
+		pgarray.Bytes(rows, func(r encoded) []byte { return r.header }),
+		pgarray.Bytes(rows, func(r encoded) []byte { return r.Payload }),
+	}
+}
+
+// encoded is a message on its way into the table.
+type encoded struct {
 	*Message
 	partition int16
 	header    []byte // as it is stored

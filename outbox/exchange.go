@@ -34,11 +34,12 @@ type outcome struct {
 
 func (o outcome) empty() bool { return len(o.published) == 0 && len(o.refused) == 0 }
 
-// reading says what to read next: at most limit rows of each partition, none when there are no partitions. drowsy asks
-// the writers for notifications.
+// reading says what to read next: at most limit rows of each partition, none when there are no partitions; with idsOnly no more
+// of a row than its place. drowsy asks the writers for notifications.
 type reading struct {
 	partitions []int16
 	limit      int
+	idsOnly    bool
 	drowsy     bool
 }
 
@@ -79,7 +80,18 @@ UPDATE outbox_partition SET asleep = $2 WHERE partition = ANY($1::smallint[]) AN
 SELECT o.partition, o.id, o.subject, o.message_id, o.ordering_key, o.header, o.payload
 FROM unnest($1::smallint[]) AS p(partition)
 CROSS JOIN LATERAL (
-    SELECT w.partition, w.id, w.subject, w.message_id, w.ordering_key, w.header::text AS header, w.payload
+    SELECT w.partition, w.id, w.subject, w.message_id, w.ordering_key, w.header::text AS header, w.payload` + oldestSQL + `
+) o`
+
+	// readIDsSQL takes no more of them than their places.
+	readIDsSQL = `
+SELECT o.partition, o.id
+FROM unnest($1::smallint[]) AS p(partition)
+CROSS JOIN LATERAL (
+    SELECT w.partition, w.id` + oldestSQL + `
+) o`
+
+	oldestSQL = `
     FROM outbox w
     WHERE w.partition = p.partition AND w.parked_at IS NULL
       AND (NOT EXISTS (SELECT FROM outbox a WHERE a.parked_at IS NOT NULL) -- asked once, and nearly always enough
@@ -87,8 +99,13 @@ CROSS JOIN LATERAL (
           SELECT FROM outbox q
           WHERE q.ordering_key = w.ordering_key AND q.id < w.id AND q.parked_at IS NOT NULL))
     ORDER BY w.id
-    LIMIT $2
-) o`
+    LIMIT $2`
+
+	// fetchSQL reads the rows at some places.
+	fetchSQL = `
+SELECT w.partition, w.id, w.subject, w.message_id, w.ordering_key, w.header::text, w.payload
+FROM unnest($1::smallint[], $2::bigint[]) AS d(partition, id)
+JOIN outbox w ON w.partition = d.partition AND w.id = d.id`
 )
 
 // exchange records what became of the last batch and reads the next one, in one round trip and one transaction. Rows
@@ -108,9 +125,13 @@ func (l *lane) exchange(ctx context.Context, done outcome, next reading) ([]row,
 	}
 	var rows []row
 	if len(next.partitions) > 0 {
-		b.Queue(readSQL, next.partitions, next.limit).Query(func(found pgx.Rows) error {
+		sql, scan := readSQL, scanRows
+		if next.idsOnly {
+			sql, scan = readIDsSQL, scanIDs
+		}
+		b.Queue(sql, next.partitions, next.limit).Query(func(found pgx.Rows) error {
 			var err error
-			rows, err = scanRows(found, l.lastRead)
+			rows, err = scan(found, l.lastRead)
 			return err
 		})
 	}
@@ -122,9 +143,40 @@ func (l *lane) exchange(ctx context.Context, done outcome, next reading) ([]row,
 		l.asleep, l.asleepFor = next.drowsy, len(next.partitions)
 	}
 	l.lastRead = len(rows)
-	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(rows, byID)
 	l.relay.counters.parked.Add(int64(len(done.refused)))
 	return rows, nil
+}
+
+func byID(a, b row) int { return cmp.Compare(a.id, b.id) }
+
+// fetch reads the rest of rows of which only the place is known.
+func (l *lane) fetch(ctx context.Context, places []row) ([]row, error) {
+	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
+	defer cancel()
+	partitions, ids := placesOf(places)
+	var rows []row
+	var b pgx.Batch
+	b.Queue(settingsSQL)
+	b.Queue(fetchSQL, partitions, ids).Query(func(found pgx.Rows) error {
+		var err error
+		rows, err = scanRows(found, len(places))
+		return err
+	})
+	if err := l.relay.pool.SendBatch(ctx, &b).Close(); err != nil {
+		return nil, fmt.Errorf("read %d rows of outbox: %w", len(places), err)
+	}
+	slices.SortFunc(rows, byID)
+	return rows, nil
+}
+
+// placesOf are the columns that say where rows are.
+func placesOf(rows []row) (partitions []int16, ids []int64) {
+	partitions, ids = make([]int16, len(rows)), make([]int64, len(rows))
+	for i := range rows {
+		partitions[i], ids[i] = rows[i].partition, rows[i].id
+	}
+	return partitions, ids
 }
 
 // finish records what became of the last batch without reading on. When ctx is already done it still tries for a
@@ -140,11 +192,8 @@ func (l *lane) finish(ctx context.Context, done outcome) error {
 }
 
 func queueOutcome(b *pgx.Batch, done outcome) {
-	if n := len(done.published); n > 0 {
-		partitions, ids := make([]int16, n), make([]int64, n)
-		for i := range done.published {
-			partitions[i], ids[i] = done.published[i].partition, done.published[i].id
-		}
+	if len(done.published) > 0 {
+		partitions, ids := placesOf(done.published)
 		b.Queue(deleteSQL, partitions, ids)
 	}
 	if n := len(done.refused); n > 0 {
@@ -169,6 +218,20 @@ func scanRows(found pgx.Rows, expected int) ([]row, error) {
 			return nil, fmt.Errorf("scan outbox row: %w", err)
 		}
 		next.readHeader(header)
+		rows = append(rows, next)
+	}
+	return rows, found.Err()
+}
+
+// scanIDs reads what readIDsSQL returns.
+func scanIDs(found pgx.Rows, expected int) ([]row, error) {
+	rows := make([]row, 0, expected)
+	var next row
+	targets := []any{&next.partition, &next.id}
+	for found.Next() {
+		if err := found.Scan(targets...); err != nil {
+			return nil, fmt.Errorf("scan outbox row: %w", err)
+		}
 		rows = append(rows, next)
 	}
 	return rows, found.Err()

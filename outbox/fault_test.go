@@ -3,9 +3,8 @@ package outbox_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor/harness"
@@ -62,8 +61,9 @@ func TestBrokerAndSchemaMayComeLater(t *testing.T) {
 	}
 }
 
-// Three relays, writers with several versions of a key in a transaction, and all the while sessions of PostgreSQL are
-// killed, relays come and go, connections break and the broker restarts: every message is in the stream once and in order.
+// Three relays, writers with several versions of a key in a transaction, half of which are offered to the relays, and all the
+// while sessions of PostgreSQL are killed, relays come and go, connections break and the broker restarts: every message is in
+// the stream once and in order.
 func TestNothingIsLostDoubledOrReorderedUnderFaults(t *testing.T) {
 	t.Parallel()
 	const writers, keys, versions = 3, 8, 60
@@ -72,9 +72,11 @@ func TestNothingIsLostDoubledOrReorderedUnderFaults(t *testing.T) {
 	cfg := quick()
 	cfg.BatchMax = 20
 	relays := make([]*running, 3)
+	var offerTo [3]atomic.Pointer[outbox.Relay]
 	start := func(i int) {
 		pool := b.newPool("relay")
 		relays[i] = b.relayOn(pool, b.connectOver(w), cfg)
+		offerTo[i].Store(relays[i].Relay)
 	}
 	for i := range relays {
 		start(i)
@@ -83,7 +85,13 @@ func TestNothingIsLostDoubledOrReorderedUnderFaults(t *testing.T) {
 	defer written()
 	var writing sync.WaitGroup
 	for w := range writers {
-		writing.Go(func() { b.write(w*keys, keys, versions) })
+		writing.Go(func() {
+			b.write(w*keys, keys, versions, func(appended *outbox.Appended) {
+				for i := range offerTo {
+					offerTo[i].Load().Offer(appended)
+				}
+			})
+		})
 	}
 	go func() { writing.Wait(); written() }()
 
@@ -109,16 +117,18 @@ func TestNothingIsLostDoubledOrReorderedUnderFaults(t *testing.T) {
 	wantInOrder(t, b.messages("PAYMENTS"), writers*keys, versions)
 }
 
-// write appends versions 1 to n of some keys, two versions of a key in each transaction.
-func (b *bundle) write(from, keys, n int) {
+// write appends versions 1 to n of some keys, two versions of a key in each transaction, and offers those of every key for a
+// while, and then not for a while.
+func (b *bundle) write(from, keys, n int, offer func(*outbox.Appended)) {
 	for version := 1; version <= n; version += 2 {
 		for key := from; key < from+keys; key++ {
-			err := pgx.BeginFunc(b.t.Context(), b.pool, func(tx pgx.Tx) error {
-				return outbox.Append(b.t.Context(), tx, event(keyName(key), version), event(keyName(key), version+1))
-			})
+			appended, err := b.tryAppendStretches(stretch(keyName(key), version-1, version+1))
 			if err != nil {
 				b.t.Error(err)
 				return
+			}
+			if (version/10+key)%2 == 0 {
+				offer(appended)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,27 +14,42 @@ import (
 )
 
 const (
-	// pollAwake is the rest of a lane that had rows a moment ago.
+	// pollAwake is how long a lane rests between two looks at the table that had rows of other processes a moment ago.
 	pollAwake = 5 * time.Millisecond
-	// A lane that read nothing drowsyAfter times in a row asks to be notified; after asleepAfter times it relies on it.
-	// The reads between the two catch writers who did not see the request yet.
+	// pollAlone is the same for one that had none in its last aloneAfter looks: what it was offered needs no look, and is
+	// deleted by the dozen.
+	pollAlone  = 25 * time.Millisecond
+	aloneAfter = 10
+	// restShare is how many times as long as a look takes such a lane rests before the next. A look is long where many rows were
+	// deleted that a vacuum has not come to.
+	restShare = 10
+	// A lane that had no rows at all in drowsyAfter looks in a row asks to be notified; after asleepAfter looks it relies on
+	// it. The looks between the two catch writers who did not see the request yet.
 	drowsyAfter = 50
 	asleepAfter = 60
 )
 
-// lane relays some of the partitions, one batch after the other: what it published is deleted in the same round trip
-// that reads what comes next. Only its own goroutine runs it; own and signal may be called from another.
+// lane relays some of the partitions, one batch after the other. It publishes what it was offered as it comes, and looks at the
+// table every now and then: then what it published is deleted in the same round trip that reads what nobody offered. Only its
+// own goroutine runs it; own, owns, offer and signal may be called from another.
 type lane struct {
 	relay             *Relay
 	postgres, jstream outage
 	wake              chan struct{} // capacity 1
+	shelf             shelf
+	look              atomic.Bool // the table is to be looked at now
 
 	mu         sync.Mutex
 	partitions []int16 // guarded by mu; only grows
 
-	lastRead  int  // how many rows the last exchange read
-	asleep    bool // what outbox_partition.asleep was last set to,
-	asleepFor int  // for that many of the partitions
+	done      outcome   // not yet recorded in the table
+	lookAt    time.Time // when to look at the table again
+	offered   int       // how many rows were published since then that were not read
+	alone     int       // looks in a row with such rows in between, and without rows that nobody offered
+	quiet     int       // looks in a row without any rows, offered or read, since the one before
+	lastRead  int       // how many rows the last exchange read
+	asleep    bool      // what outbox_partition.asleep was last set to,
+	asleepFor int       // for that many of the partitions
 }
 
 func newLane(r *Relay, number int) *lane {
@@ -45,10 +61,17 @@ func newLane(r *Relay, number int) *lane {
 	}
 }
 
+// signal makes the lane look at the table.
 func (l *lane) signal() {
+	l.look.Store(true)
+	l.nudge()
+}
+
+// nudge makes the lane look at its shelf.
+func (l *lane) nudge() {
 	select {
 	case l.wake <- struct{}{}:
-	default: // already signalled
+	default: // already nudged
 	}
 }
 
@@ -59,29 +82,37 @@ func (l *lane) own(partitions []int16) {
 	l.signal()
 }
 
+func (l *lane) owns(partition int16) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Contains(l.partitions, partition)
+}
+
 // run relays until serving is done, or the NATS connection is closed for good, which it returns. What was published by
 // then is deleted before it returns, if PostgreSQL answers within finishTimeout of work being done.
 func (l *lane) run(serving, work context.Context) error {
 	retry := l.relay.newBackOff()
-	var done outcome // of the last batch, not yet recorded
 	var closed error
-	empty := 0 // reads in a row that found nothing
 	for serving.Err() == nil && closed == nil {
 		partitions := l.owned()
 		if len(partitions) == 0 {
 			rest(serving, l.wake, l.relay.cfg.PollInterval)
 			continue
 		}
-		limit := (l.relay.cfg.BatchMax + len(partitions) - 1) / len(partitions)
-		rows, err := l.exchange(work, done, reading{partitions: partitions, limit: limit, drowsy: empty >= drowsyAfter})
+		rows, err := l.gather(work, partitions)
 		if err != nil {
 			l.failed(serving, &l.postgres, err)
 			rest(serving, nil, retry.NextBackOff())
 			continue
 		}
-		l.postgres.over()
-
-		done, err = l.relay.publish(work, rows)
+		if len(rows) == 0 {
+			if !l.due() {
+				rest(serving, l.wake, time.Until(l.lookAt))
+			}
+			continue
+		}
+		done, err := l.relay.publish(work, rows)
+		l.note(rows, done)
 		if !done.empty() || err == nil {
 			retry.Reset() // if any rows have to wait, it is not all of them
 		}
@@ -91,21 +122,111 @@ func (l *lane) run(serving, work context.Context) error {
 		case err != nil:
 			l.failed(serving, &l.jstream, err)
 			rest(serving, nil, retry.NextBackOff())
-		case len(rows) == 0:
-			empty++
-			rest(serving, l.wake, l.pause(empty))
 		default:
-			empty = 0
 			l.jstream.over()
-			if len(rows) < limit {
-				rest(serving, l.wake, l.pause(empty))
-			}
 		}
 	}
-	if err := l.finish(work, done); err != nil {
+	if err := l.finish(work, l.done); err != nil {
 		l.relay.log.Warn("outbox: published rows not deleted, they will be published again", zap.Error(err))
 	}
 	return closed
+}
+
+// gather returns what is to be published next: what was offered and, if it is time, what is in the table.
+func (l *lane) gather(ctx context.Context, partitions []int16) ([]row, error) {
+	var found []row
+	var err error
+	switch {
+	case l.due():
+		found, err = l.lookUp(ctx, partitions)
+	case len(l.done.refused) > 0 || len(l.done.published) >= l.relay.cfg.BatchMax:
+		err = l.record(ctx, &found, reading{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	rows, offered := l.shelf.take(found, l.relay.cfg.BatchMax)
+	l.offered += offered
+	l.relay.counters.offered.Add(int64(offered))
+	if len(rows) > 0 {
+		l.quiet = 0
+		if next := time.Now().Add(l.pause()); next.Before(l.lookAt) {
+			l.lookAt = next // it may have slept
+		}
+	}
+	return rows, nil
+}
+
+// due reports whether it is time to look at the table.
+func (l *lane) due() bool { return l.look.Load() || !time.Now().Before(l.lookAt) }
+
+// lookUp reads from the table what is not on the shelf.
+func (l *lane) lookUp(ctx context.Context, partitions []int16) (found []row, err error) {
+	l.look.Store(false) // before the look: who asks for one from now on wants another
+	defer func() {
+		if err != nil {
+			l.look.Store(true)
+		}
+	}()
+	limit := (l.relay.cfg.BatchMax + len(partitions) - 1) / len(partitions)
+	next := reading{partitions: partitions, limit: limit, idsOnly: l.isAlone(), drowsy: l.quiet >= drowsyAfter}
+	began := time.Now()
+	if err := l.record(ctx, &found, next); err != nil {
+		return nil, err
+	}
+	took := time.Since(began)
+	full := len(found) >= limit
+	if next.idsOnly && len(found) > 0 {
+		if found = l.shelf.missing(found); len(found) > 0 {
+			if found, err = l.fetch(ctx, found); err != nil {
+				return nil, err
+			}
+		}
+		full = full && len(found) > 0
+	}
+	l.quiet++ // unless there are rows on the shelf
+	switch foreign := l.shelf.foreigners(); {
+	case foreign > 0:
+		l.alone = 0
+	case l.offered > 0:
+		l.alone++
+	}
+	l.offered = 0
+	l.lookAt = time.Now()
+	switch {
+	case full:
+	case l.isAlone():
+		l.lookAt = l.lookAt.Add(max(l.pause(), min(took*restShare, l.relay.cfg.PollInterval)))
+	default:
+		l.lookAt = l.lookAt.Add(l.pause())
+	}
+	return found, nil
+}
+
+// record notes in the table what became of rows, and reads on.
+func (l *lane) record(ctx context.Context, found *[]row, next reading) (err error) {
+	if *found, err = l.exchange(ctx, l.done, next); err != nil {
+		return err
+	}
+	l.postgres.over()
+	l.done = outcome{}
+	return nil
+}
+
+// isAlone reports whether everything comes from the lane's own process.
+func (l *lane) isAlone() bool { return l.alone >= aloneAfter }
+
+// note takes down what became of rows. What was not published is left to the table, and what follows it in its key as well.
+func (l *lane) note(rows []row, done outcome) {
+	l.done.published = append(l.done.published, done.published...)
+	l.done.refused = append(l.done.refused, done.refused...)
+	if len(done.published)+len(done.refused) < len(rows) {
+		l.shelf.clear()
+		l.look.Store(true)
+	}
+	for _, refused := range done.refused {
+		l.shelf.bar(refused.row.OrderingKey)
+	}
 }
 
 // failed notes a failure, unless it is that of work given up at the end.
@@ -115,12 +236,16 @@ func (l *lane) failed(serving context.Context, o *outage, err error) {
 	}
 }
 
-// pause is how long to rest after a number of empty reads.
-func (l *lane) pause(empty int) time.Duration {
-	if empty < asleepAfter {
+// pause is how long to rest between two looks at the table.
+func (l *lane) pause() time.Duration {
+	switch {
+	case l.quiet >= asleepAfter:
+		return l.relay.cfg.PollInterval
+	case l.isAlone():
+		return min(pollAlone, l.relay.cfg.PollInterval)
+	default:
 		return min(pollAwake, l.relay.cfg.PollInterval)
 	}
-	return l.relay.cfg.PollInterval
 }
 
 func (l *lane) owned() []int16 {

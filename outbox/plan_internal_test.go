@@ -37,10 +37,12 @@ func TestBacklogIsWalkedByIndexWhateverTheStatistics(t *testing.T) {
 			exec(`INSERT INTO outbox (partition, subject, message_id, ordering_key, payload)
 				SELECT g % 8, 'a.b.c', 'm' || g, 'k' || g / 10, repeat('x', 400)::bytea FROM generate_series(1, 20000) g`)
 			exec(`PREPARE read (smallint[], bigint) AS ` + readSQL)
+			exec(`PREPARE read_ids (smallint[], bigint) AS ` + readIDsSQL)
+			exec(`PREPARE fetch_rows (smallint[], bigint[]) AS ` + fetchSQL)
 			exec(`PREPARE remove (smallint[], bigint[]) AS ` + deleteSQL)
 			exec(`BEGIN`)
 			exec(settingsSQL)
-			for _, statement := range []string{`read('{0,2,4,6}', 125)`, `remove('{0,1,2}', '{8,9,10}')`} {
+			for _, statement := range []string{`read('{0,2,4,6}', 125)`, `read_ids('{0,2,4,6}', 125)`, `fetch_rows('{0,1,2}', '{8,9,10}')`, `remove('{0,1,2}', '{8,9,10}')`} {
 				for range 10 { // longer than a plan made for the arguments lasts
 					wantIndexOnly(t, conn, statement)
 				}

@@ -58,7 +58,7 @@ type Relay struct {
 	cfg  RelayConfig
 	log  *zap.Logger
 
-	running  atomic.Bool
+	started  atomic.Bool
 	owned    atomic.Int64
 	counters counters
 	mu       sync.Mutex
@@ -68,7 +68,7 @@ type Relay struct {
 
 // counters only ever rise.
 type counters struct {
-	published, repeated, parked, batches, singles atomic.Int64
+	published, repeated, parked, batches, singles, offered atomic.Int64
 }
 
 // Stats is what a Relay did since it was made. The counters only rise; PartitionsOwned is the present state.
@@ -78,6 +78,7 @@ type Stats struct {
 	Parked          int64 // rows parked
 	Batches         int64 // atomic batches acknowledged
 	Singles         int64 // messages acknowledged outside an atomic batch, repeated ones included
+	Offered         int64 // messages that were offered and not read from the table
 	PartitionsOwned int   // of Partitions; 0 while standing by
 }
 
@@ -105,6 +106,7 @@ func (r *Relay) Stats() Stats {
 		Parked:          r.counters.parked.Load(),
 		Batches:         r.counters.batches.Load(),
 		Singles:         r.counters.singles.Load(),
+		Offered:         r.counters.offered.Load(),
 		PartitionsOwned: int(r.owned.Load()),
 	}
 }
@@ -114,10 +116,10 @@ func (r *Relay) Stats() Stats {
 // and at any time later; it waits for them. The only errors are ErrRunning and one that wraps
 // nats.ErrConnectionClosed, when the connection is closed for good under a relay that is still to run.
 func (r *Relay) Run(ctx context.Context) error {
-	if !r.running.CompareAndSwap(false, true) {
+	if !r.started.CompareAndSwap(false, true) {
 		return ErrRunning
 	}
-	defer r.running.Store(false)
+	defer r.started.Store(false)
 
 	retry := r.newBackOff()
 	outage := outage{log: r.log, what: "outbox: owning partitions"}
@@ -135,14 +137,43 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// Wake tells a relay that rests that there are rows to publish, for a program that writes them itself: sooner than the next
-// look and cheaper than a notification. It never waits, and does nothing to a relay that is busy or doesn't run.
-func (r *Relay) Wake() {
+// Offer gives the relay what a committed transaction of its own process appended, so that it needs not be read from the table
+// to be published. Offer the stretches of a key in the order of their commits. It never waits. What the relay can't use is
+// published all the same, as soon as it is read: rows of partitions it doesn't own, stretches that don't follow what it
+// published of their keys, and more than it keeps up with.
+func (r *Relay) Offer(a *Appended) {
+	lanes := r.running()
+	if len(lanes) == 0 {
+		return
+	}
+	nudged := make([]bool, len(lanes))
+	rows := a.rows
+	for i := range a.stretches {
+		stretch := &a.stretches[i]
+		its := rows[:len(stretch.Messages)]
+		rows = rows[len(its):]
+		partition := partitionOf(stretch.Key)
+		at := int(partition) % len(lanes)
+		switch l := lanes[at]; {
+		case !l.owns(partition):
+		case a.known && l.shelf.offer(stretch, its):
+			nudged[at] = nudged[at] || len(its) > 0
+		case len(its) > 0:
+			l.signal()
+		}
+	}
+	for at, l := range lanes {
+		if nudged[at] {
+			l.nudge()
+		}
+	}
+}
+
+// running are the lanes that run.
+func (r *Relay) running() []*lane {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, l := range r.lanes {
-		l.signal()
-	}
+	return r.lanes
 }
 
 func (r *Relay) setLanes(lanes []*lane) {

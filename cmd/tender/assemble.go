@@ -234,7 +234,7 @@ func (p *process) close() {
 	}
 }
 
-// openStore makes the store and, if it is played here, the relay, which is woken by what the store commits.
+// openStore makes the store and, if it is played here, the relay, which is given what the store commits.
 func (p *process) openStore() error {
 	cfg := storeConfig(p.cfg)
 	if p.plays(config.RoleRelay) {
@@ -242,7 +242,7 @@ func (p *process) openStore() error {
 		if err != nil {
 			return fmt.Errorf("make the relay: %w", err)
 		}
-		p.relay, cfg.Committed = relay, relay.Wake
+		p.relay, cfg.Committed = relay, relay.Offer
 	}
 	p.store = store.New(p.pool, cfg, p.log.Named("store"))
 	return nil

@@ -84,11 +84,13 @@ type entry struct {
 	events   []eventRow
 	lastHash messages.Hash // of the last event
 	messages []outbox.Message
-	dueAt    time.Time // zero: none
-	timer    timerChange
-	keyNames []string
-	bytes    int
-	done     chan error // receives exactly one answer once the entry was taken
+	// orderingKey is that of all messages.
+	orderingKey string
+	dueAt       time.Time // zero: none
+	timer       timerChange
+	keyNames    []string
+	bytes       int
+	done        chan error // receives exactly one answer once the entry was taken
 }
 
 type timerChange int
@@ -127,7 +129,9 @@ func newEntry(c *Change) (*entry, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	e := &entry{keyNames: []string{string(c.Payment.ID[:])}, done: make(chan error, 1)}
+	e := &entry{
+		keyNames: []string{string(c.Payment.ID[:])}, orderingKey: c.Payment.ID.String(), done: make(chan error, 1),
+	}
 	if err := e.setEvents(c.Events, c.PreviousHash); err != nil {
 		return nil, err
 	}
@@ -195,7 +199,7 @@ func (e *entry) setEvents(events []messages.Event, previous messages.Hash) error
 		}
 		e.bytes += len(body)
 		e.messages = append(e.messages, outbox.Message{
-			Subject: subject, ID: messages.EventMessageID(event), OrderingKey: event.PaymentID.String(),
+			Subject: subject, ID: messages.EventMessageID(event), OrderingKey: e.orderingKey,
 			Header: header, Payload: body,
 		})
 	}

@@ -106,11 +106,8 @@ func (s *Store) commitBatch(batch []*entry) {
 func (s *Store) tryBatch(batch []*entry) ([]*entry, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Timeout)
 	defer cancel()
-	w := batchWrite{entries: batch, contests: &s.contests}
+	w := batchWrite{entries: batch, contests: &s.contests, committed: s.cfg.Committed}
 	err := w.run(ctx, s.pool)
-	if w.wroteOutbox {
-		s.cfg.Committed()
-	}
 	return w.entries, err
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"slices"
 	"sync"
+	"time"
 )
 
 // queue gathers requests until somebody has time for them. T is a pointer, so that requests can be told apart.
@@ -11,6 +12,9 @@ import (
 // earlier one is released, however many others overtake it.
 type queue[T comparable] struct {
 	batchMax int
+	// besideLeast is how many requests have to wait for a batch to be taken beside another: a batch costs as much as many
+	// requests in it. It counts for besideAfter; whatever holds up a batch is not to hold up everybody.
+	besideLeast int
 	// sizeMax bounds the sum of the sizes in a batch; a single larger request makes a batch of its own.
 	sizeMax int
 	keys    func(T) []string
@@ -21,7 +25,13 @@ type queue[T comparable] struct {
 	waiting []T
 	taken   map[string]struct{} // the keys of the requests that were taken and not yet released
 	closed  bool
+	batches int       // taken and not yet released
+	takenAt time.Time // when the latest of them was
+	alarm   *time.Timer
 }
+
+// besideAfter is some times what a batch takes.
+const besideAfter = 20 * time.Millisecond
 
 func newQueue[T comparable](batchMax, sizeMax int, keys func(T) []string, size func(T) int) *queue[T] {
 	q := &queue[T]{batchMax: batchMax, sizeMax: sizeMax, keys: keys, size: size, taken: map[string]struct{}{}}
@@ -61,6 +71,8 @@ func (q *queue[T]) take() []T {
 	defer q.mu.Unlock()
 	for {
 		if batch := q.gather(); len(batch) > 0 {
+			q.batches++
+			q.takenAt = time.Now()
 			return batch
 		}
 		if q.closed && len(q.waiting) == 0 {
@@ -72,6 +84,9 @@ func (q *queue[T]) take() []T {
 
 // gather moves what can be taken now out of the queue.
 func (q *queue[T]) gather() []T {
+	if q.waits() {
+		return nil
+	}
 	var batch []T
 	size, kept := 0, 0
 	for i, r := range q.waiting {
@@ -95,6 +110,29 @@ func (q *queue[T]) gather() []T {
 	return batch
 }
 
+// waits reports whether what is in the queue is to wait for a batch that was taken, and sees to it that this ends.
+func (q *queue[T]) waits() bool {
+	if q.batches == 0 || len(q.waiting) == 0 || len(q.waiting) >= q.besideLeast {
+		return false
+	}
+	left := besideAfter - time.Since(q.takenAt)
+	if left <= 0 {
+		return false
+	}
+	if q.alarm == nil {
+		q.alarm = time.AfterFunc(left, q.ring)
+	} else {
+		q.alarm.Reset(left)
+	}
+	return true
+}
+
+func (q *queue[T]) ring() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.changed.Broadcast()
+}
+
 func (q *queue[T]) free(keys []string) bool {
 	for _, key := range keys {
 		if _, taken := q.taken[key]; taken {
@@ -108,6 +146,7 @@ func (q *queue[T]) free(keys []string) bool {
 func (q *queue[T]) release(batch []T) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.batches--
 	for _, r := range batch {
 		for _, key := range q.keys(r) {
 			delete(q.taken, key)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 )
 
 // request is what the tests put into queues.
@@ -103,4 +104,24 @@ func TestClosedQueueIsEmptiedFirst(t *testing.T) {
 	wantBatch(t, second, "b")
 	q.release(second)
 	wantBatch(t, <-rest)
+}
+
+func TestFewRequestsWaitForTheBatchUnderWay(t *testing.T) {
+	t.Parallel()
+	q := newTestQueue(10, 100)
+	q.besideLeast = 3
+	q.mustAdd(t, &request{name: "a"})
+	first := q.take()
+	q.mustAdd(t, &request{name: "b"}, &request{name: "c"})
+	q.mu.Lock()
+	q.takenAt = q.takenAt.Add(time.Hour) // as if no time passed
+	if batch := q.gather(); batch != nil {
+		t.Errorf("%d requests are taken beside a batch", len(batch))
+	}
+	q.mu.Unlock()
+	q.mustAdd(t, &request{name: "d"})
+	wantBatch(t, q.take(), "b", "c", "d")
+	q.mustAdd(t, &request{name: "e"})
+	q.release(first)
+	wantBatch(t, q.take(), "e") // the batch of three has been under way for too long by now
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/outbox"
 )
 
 // Config tunes a Store. Zero values mean the defaults.
@@ -19,8 +21,9 @@ type Config struct {
 	BatchMax int
 	// Timeout bounds one try at a batch, connecting included; 0 means 15 s.
 	Timeout time.Duration
-	// Committed is called after every transaction that wrote to the outbox; it may be nil. It must not wait for anything.
-	Committed func()
+	// Committed is called after every transaction with what it wrote to the outbox, before the callers of its changes have
+	// their answers; it may be nil. It must not wait for anything. See [outbox.Relay.Offer].
+	Committed func(*outbox.Appended)
 }
 
 func (c Config) withDefaults() Config {
@@ -38,10 +41,14 @@ func (c Config) withDefaults() Config {
 		c.Timeout = defaults.Timeout
 	}
 	if c.Committed == nil {
-		c.Committed = func() {}
+		c.Committed = func(*outbox.Appended) {}
 	}
 	return c
 }
+
+// commitsBesideLeast is from how many waiting changes on a transaction is worth its own costs while another is under way. The
+// first change of a transaction takes some ten times as long as each further one.
+const commitsBesideLeast = 32
 
 // batchSizeMax bounds the bytes of the changes written in one transaction.
 const batchSizeMax = 8 << 20
@@ -69,6 +76,7 @@ func New(pool *pgxpool.Pool, cfg Config, log *zap.Logger) *Store {
 		commits: newQueue(cfg.BatchMax, batchSizeMax, (*entry).keys, (*entry).size),
 		loads:   newQueue(cfg.BatchMax, batchSizeMax, (*lookup).keys, (*lookup).size),
 	}
+	s.commits.besideLeast = commitsBesideLeast
 	for range cfg.Committers {
 		s.working.Go(s.commitBatches)
 	}

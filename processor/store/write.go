@@ -25,8 +25,8 @@ type batchWrite struct {
 	entries []*entry
 	// contests is how many batches are yet to be written with a look at who lost, of the whole store.
 	contests *atomic.Int64
-	// wroteOutbox is whether messages for the outbox were committed.
-	wroteOutbox bool
+	// committed is called with what was written to the outbox.
+	committed func(*outbox.Appended)
 }
 
 // run writes the entries in one transaction. That is one round trip if no version and no claim is lost, as is nearly always
@@ -66,13 +66,14 @@ func (w *batchWrite) runUncontested(ctx context.Context, conn *pgx.Conn) error {
 		rows.Close() // reads to the end
 		return rows.Err()
 	})
-	if err := w.queueRest(&batch); err != nil {
+	appended, err := w.queueRest(&batch)
+	if err != nil {
 		return err
 	}
-	err := conn.SendBatch(ctx, &batch).Close()
+	err = conn.SendBatch(ctx, &batch).Close()
 	switch {
 	case err == nil:
-		w.written()
+		w.written(appended)
 		return nil
 	case isContest(err):
 		w.contests.Store(contestsAfterOne)
@@ -104,13 +105,14 @@ func (w *batchWrite) runContested(ctx context.Context, conn *pgx.Conn) error {
 		return rollback(ctx, conn, nil)
 	}
 	var batch pgx.Batch
-	if err := w.queueRest(&batch); err != nil {
+	appended, err := w.queueRest(&batch)
+	if err != nil {
 		return rollback(ctx, conn, err)
 	}
 	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
 		return w.uncommitted(ctx, conn, fmt.Errorf("write events: %w", err))
 	}
-	w.written()
+	w.written(appended)
 	return nil
 }
 
@@ -122,9 +124,10 @@ func (w *batchWrite) uncommitted(ctx context.Context, conn *pgx.Conn, err error)
 	return rollback(ctx, conn, err)
 }
 
-// written answers everybody.
-func (w *batchWrite) written() {
-	w.wroteOutbox = slices.ContainsFunc(w.entries, func(e *entry) bool { return len(e.messages) > 0 })
+// written passes on what was appended to the outbox and answers everybody, in this order: whoever goes on with a payment
+// appends what follows.
+func (w *batchWrite) written(appended *outbox.Appended) {
+	w.committed(appended)
 	settleAll(w.entries, nil)
 	w.entries = nil
 }
@@ -202,15 +205,17 @@ func (w *batchWrite) answerLostClaims(won winners) bool {
 }
 
 // queueRest queues what belongs to the payments that were written, and the commit.
-func (w *batchWrite) queueRest(batch *pgx.Batch) error {
+func (w *batchWrite) queueRest(batch *pgx.Batch) (*outbox.Appended, error) {
 	var events []*eventRow
-	var outgoing []outbox.Message
+	outgoing := make([]outbox.Stretch, len(w.entries))
 	var set, deleted []*entry
-	for _, e := range w.entries {
+	for at, e := range w.entries {
 		for i := range e.events {
 			events = append(events, &e.events[i])
 		}
-		outgoing = append(outgoing, e.messages...)
+		outgoing[at] = outbox.Stretch{
+			Key: e.orderingKey, After: e.row.previousVersion, Upto: e.row.version, Messages: e.messages,
+		}
 		switch e.timer {
 		case timerStays:
 		case timerSet:
@@ -226,8 +231,9 @@ func (w *batchWrite) queueRest(batch *pgx.Batch) error {
 	if len(deleted) > 0 {
 		batch.Queue(deleteTimersSQL, pgarray.UUIDs(deleted, func(e *entry) uuid.UUID { return e.row.id }))
 	}
-	if err := outbox.Queue(batch, outgoing); err != nil {
-		return err
+	appended, err := outbox.QueueStretches(batch, outgoing)
+	if err != nil {
+		return nil, err
 	}
 	batch.Queue(commitSQL).Exec(func(tag pgconn.CommandTag) error {
 		if tag.String() != "COMMIT" {
@@ -235,7 +241,7 @@ func (w *batchWrite) queueRest(batch *pgx.Batch) error {
 		}
 		return nil
 	})
-	return nil
+	return appended, nil
 }
 
 // inTransaction reports whether the connection lives and its transaction is still open, so that it was not committed.
