@@ -19,6 +19,9 @@ import (
 // batchSizeMax is the most messages a NATS server takes in one atomic batch by default.
 const batchSizeMax = 1000
 
+// unansweredMax is more messages than lanes can leave without an answer within a PublishTimeout: publishing is never to wait.
+const unansweredMax = 100_000
+
 // ErrRunning is returned by Run when the same Relay already runs.
 var ErrRunning = errors.New("outbox relay is already running")
 
@@ -55,8 +58,10 @@ type RelayConfig struct {
 type Relay struct {
 	pool *pgxpool.Pool
 	js   jetstream.JetStream
-	cfg  RelayConfig
-	log  *zap.Logger
+	// async publishes what does not go out in atomic batches, over the connection of js.
+	async jetstream.JetStream
+	cfg   RelayConfig
+	log   *zap.Logger
 
 	started  atomic.Bool
 	owned    atomic.Int64
@@ -95,7 +100,13 @@ func NewRelay(pool *pgxpool.Pool, js jetstream.JetStream, cfg RelayConfig, log *
 	if log == nil {
 		log = zap.NewNop()
 	}
-	return &Relay{pool: pool, js: js, cfg: cfg.withDefaults(), log: log, streams: make(map[string]*stream)}, nil
+	cfg = cfg.withDefaults()
+	async, err := jetstream.New(js.Conn(),
+		jetstream.WithPublishAsyncTimeout(cfg.PublishTimeout), jetstream.WithPublishAsyncMaxPending(unansweredMax))
+	if err != nil {
+		return nil, fmt.Errorf("outbox relay: %w", err)
+	}
+	return &Relay{pool: pool, js: js, async: async, cfg: cfg, log: log, streams: make(map[string]*stream)}, nil
 }
 
 // Stats returns the present counters.

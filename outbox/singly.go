@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // singlesInFlight is how many messages are published at once outside an atomic batch.
-const singlesInFlight = 64
+const singlesInFlight = 128
 
 // publishSingly publishes rows outside of a batch: many at once, but of each ordering key only one at a time, so that
 // the loss of one message never lets a later one of its key overtake it. A message the stream already has counts as
@@ -78,25 +77,36 @@ func (p *pass) publishWindow(ctx context.Context, s *stream, rows []row) ([]erro
 	}
 	defer stop()
 	errs := make([]error, len(rows))
-	var publishing sync.WaitGroup
+	acks := make([]jetstream.PubAckFuture, len(rows))
 	for i := range rows {
-		publishing.Go(func() {
-			ack, err := p.relay.js.PublishMsg(ctx, rows[i].msg(), jetstream.WithRetryAttempts(0))
-			if err != nil {
-				errs[i] = causeOf(ctx, err)
-				return
-			}
-			s.acknowledged(ack.Stream)
-			p.relay.counters.singles.Add(1)
-			if ack.Duplicate {
-				p.relay.counters.repeated.Add(1)
-			} else {
-				p.relay.counters.published.Add(1)
-			}
-		})
+		acks[i], errs[i] = p.relay.async.PublishMsgAsync(rows[i].msg(), jetstream.WithRetryAttempts(0))
 	}
-	publishing.Wait()
+	for i, pending := range acks {
+		if errs[i] == nil {
+			errs[i] = p.acknowledged(ctx, s, pending)
+		}
+		errs[i] = causeOf(ctx, errs[i])
+	}
 	return errs, nil
+}
+
+// acknowledged waits for one acknowledgement, and counts it.
+func (p *pass) acknowledged(ctx context.Context, s *stream, pending jetstream.PubAckFuture) error {
+	select {
+	case ack := <-pending.Ok():
+		s.acknowledged(ack.Stream)
+		p.relay.counters.singles.Add(1)
+		if ack.Duplicate {
+			p.relay.counters.repeated.Add(1)
+		} else {
+			p.relay.counters.published.Add(1)
+		}
+		return nil
+	case err := <-pending.Err():
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // strayed reports whether subject, for which nothing responded, is the row's own fault: the stream that took other
