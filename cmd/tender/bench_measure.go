@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap"
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/bench"
+	"github.com/seed-384b1f8a/tender/processor/checkpoint"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -177,7 +179,7 @@ func account(r bench.Run, before, after reading, ended time.Time, figures []benc
 	return r
 }
 
-// preload fills the store with payments that were published long ago.
+// preload fills the store with payments that were published long ago, and covered by checkpoints.
 func (s *benchStage) preload(ctx context.Context, events int) error {
 	if events == 0 {
 		return nil
@@ -192,6 +194,12 @@ func (s *benchStage) preload(ctx context.Context, events int) error {
 		}
 	})
 	if err != nil {
+		return err
+	}
+	s.bench.remark("  vacuum, and checkpoints of %d events", events)
+	filled := store.New(s.pool, storeConfig(s.cfg), zap.NewNop())
+	defer filled.Close()
+	if err := checkpoint.NewTaker(filled, time.Hour, zap.NewNop(), s.bench.now).TakeAll(ctx); err != nil {
 		return err
 	}
 	// The pool's statements have a time limit.

@@ -33,7 +33,7 @@ func MeasureFloor(ctx context.Context, pool *store.Pool, c FloorConfig) (Floor, 
 	var best Floor
 	for _, size := range c.BatchSizes {
 		// Plans and connections are there before it counts.
-		if _, err := writeFloor(ctx, pool, c, min(2*size*c.Connections, c.Payments), size); err != nil {
+		if _, err := writeFloor(ctx, pool, c, min(2*size*c.Connections, c.Payments), size, nil); err != nil {
 			return Floor{}, err
 		}
 		f, err := measureFloor(ctx, pool, c, size)
@@ -53,7 +53,7 @@ func measureFloor(ctx context.Context, pool *store.Pool, c FloorConfig, size int
 		return Floor{}, err
 	}
 	server := c.ServerCPU()
-	wrote, err := writeFloor(ctx, pool, c, c.Payments, size)
+	wrote, err := writeFloor(ctx, pool, c, c.Payments, size, nil)
 	if err != nil {
 		return Floor{}, err
 	}
@@ -73,7 +73,7 @@ func measureFloor(ctx context.Context, pool *store.Pool, c FloorConfig, size int
 func Fill(ctx context.Context, pool *store.Pool, c FloorConfig, progress func(written int)) error {
 	for written := 0; written < c.Payments; {
 		n := min(floorRound, c.Payments-written)
-		if _, err := writeFloor(ctx, pool, c, n, c.BatchSizes[0]); err != nil {
+		if _, err := writeFloor(ctx, pool, c, n, c.BatchSizes[0], (*store.Floor).OmitOutbox); err != nil {
 			return err
 		}
 		written += n
@@ -85,7 +85,9 @@ func Fill(ctx context.Context, pool *store.Pool, c FloorConfig, progress func(wr
 // effort is what the writing took, without the encoding.
 type effort struct{ took, cpu time.Duration }
 
-func writeFloor(ctx context.Context, pool *store.Pool, c FloorConfig, payments, batchSize int) (effort, error) {
+func writeFloor(
+	ctx context.Context, pool *store.Pool, c FloorConfig, payments, batchSize int, prepare func(*store.Floor),
+) (effort, error) {
 	var wrote effort
 	for payments > 0 {
 		n := min(payments, floorRound)
@@ -99,6 +101,9 @@ func writeFloor(ctx context.Context, pool *store.Pool, c FloorConfig, payments, 
 		f, err := store.NewFloor(batch, batchSize)
 		if err != nil {
 			return wrote, err
+		}
+		if prepare != nil {
+			prepare(f)
 		}
 		began, used := c.Now(), OwnUsage().CPU
 		if err := f.Write(ctx, pool, c.Connections); err != nil {

@@ -36,14 +36,14 @@ func NewTaker(s *store.Store, interval time.Duration, log *zap.Logger, now func(
 // meanwhile is covered later.
 func (t *Taker) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		t.report(ctx, t.takeAll(ctx))
+		t.report(ctx, t.TakeAll(ctx))
 		wait(ctx, t.interval)
 	}
 	return nil
 }
 
-// takeAll covers everything that was recorded until now.
-func (t *Taker) takeAll(ctx context.Context) error {
+// TakeAll covers everything that was recorded until now.
+func (t *Taker) TakeAll(ctx context.Context) error {
 	mark, err := t.store.MarkCheckpoint(ctx)
 	if err != nil || mark.IsZero() {
 		return err
