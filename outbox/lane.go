@@ -20,9 +20,10 @@ const (
 	// deleted by the dozen.
 	pollAlone  = 25 * time.Millisecond
 	aloneAfter = 10
-	// restShare is how many times as long as a look takes such a lane rests before the next. A look is long where many rows were
-	// deleted that a vacuum has not come to.
-	restShare = 10
+	// pollSlow is the same after a look that took longer than slowLook: there are many rows that were deleted and that a vacuum has
+	// not come to, or the lane is that busy.
+	pollSlow = 250 * time.Millisecond
+	slowLook = 10 * time.Millisecond
 	// A lane that had no rows at all in drowsyAfter looks in a row asks to be notified; after asleepAfter looks it relies on
 	// it. The looks between the two catch writers who did not see the request yet.
 	drowsyAfter = 50
@@ -42,14 +43,14 @@ type lane struct {
 	mu         sync.Mutex
 	partitions []int16 // guarded by mu; only grows
 
-	done      outcome   // not yet recorded in the table
-	lookAt    time.Time // when to look at the table again
-	offered   int       // how many rows were published since then that were not read
-	alone     int       // looks in a row with such rows in between, and without rows that nobody offered
-	quiet     int       // looks in a row without any rows, offered or read, since the one before
-	lastRead  int       // how many rows the last exchange read
-	asleep    bool      // what outbox_partition.asleep was last set to,
-	asleepFor int       // for that many of the partitions
+	done      outcome     // not yet recorded in the table
+	alarm     *time.Timer // goes off when it is time to look at the table again
+	offered   int         // how many rows were published since then that were not read
+	alone     int         // looks in a row with such rows in between, and without rows that nobody offered
+	quiet     int         // looks in a row without any rows, offered or read, since the one before
+	lastRead  int         // how many rows the last exchange read
+	asleep    bool        // what outbox_partition.asleep was last set to,
+	asleepFor int         // for that many of the partitions
 }
 
 func newLane(r *Relay, number int) *lane {
@@ -58,6 +59,7 @@ func newLane(r *Relay, number int) *lane {
 		postgres: outage{log: r.log, what: fmt.Sprintf("outbox lane %d: reading", number)},
 		jstream:  outage{log: r.log, what: fmt.Sprintf("outbox lane %d: publishing", number)},
 		wake:     make(chan struct{}, 1),
+		alarm:    time.NewTimer(0),
 	}
 }
 
@@ -107,7 +109,7 @@ func (l *lane) run(serving, work context.Context) error {
 		}
 		if len(rows) == 0 {
 			if !l.due() {
-				rest(serving, l.wake, time.Until(l.lookAt))
+				l.await(serving)
 			}
 			continue
 		}
@@ -149,16 +151,34 @@ func (l *lane) gather(ctx context.Context, partitions []int16) ([]row, error) {
 	l.offered += offered
 	l.relay.counters.offered.Add(int64(offered))
 	if len(rows) > 0 {
+		slept := l.quiet >= asleepAfter
 		l.quiet = 0
-		if next := time.Now().Add(l.pause()); next.Before(l.lookAt) {
-			l.lookAt = next // it may have slept
+		if slept {
+			l.alarm.Reset(l.pause())
 		}
 	}
 	return rows, nil
 }
 
 // due reports whether it is time to look at the table.
-func (l *lane) due() bool { return l.look.Load() || !time.Now().Before(l.lookAt) }
+func (l *lane) due() bool {
+	select {
+	case <-l.alarm.C:
+		l.look.Store(true)
+	default:
+	}
+	return l.look.Load()
+}
+
+// await returns when it is time to look at the table, or at the shelf, or ctx is done.
+func (l *lane) await(ctx context.Context) {
+	select {
+	case <-l.alarm.C:
+		l.look.Store(true)
+	case <-l.wake:
+	case <-ctx.Done():
+	}
+}
 
 // lookUp reads from the table what is not on the shelf.
 func (l *lane) lookUp(ctx context.Context, partitions []int16) (found []row, err error) {
@@ -170,11 +190,11 @@ func (l *lane) lookUp(ctx context.Context, partitions []int16) (found []row, err
 	}()
 	limit := (l.relay.cfg.BatchMax + len(partitions) - 1) / len(partitions)
 	next := reading{partitions: partitions, limit: limit, idsOnly: l.isAlone(), drowsy: l.quiet >= drowsyAfter}
-	began := time.Now()
+	slow := time.NewTimer(slowLook)
+	defer slow.Stop()
 	if err := l.record(ctx, &found, next); err != nil {
 		return nil, err
 	}
-	took := time.Since(began)
 	full := len(found) >= limit
 	if next.idsOnly && len(found) > 0 {
 		if found = l.shelf.missing(found); len(found) > 0 {
@@ -192,14 +212,18 @@ func (l *lane) lookUp(ctx context.Context, partitions []int16) (found []row, err
 		l.alone++
 	}
 	l.offered = 0
-	l.lookAt = time.Now()
-	switch {
-	case full:
-	case l.isAlone():
-		l.lookAt = l.lookAt.Add(max(l.pause(), min(took*restShare, l.relay.cfg.PollInterval)))
+	pause := l.pause()
+	select {
+	case <-slow.C:
+		if l.isAlone() {
+			pause = max(pause, min(pollSlow, l.relay.cfg.PollInterval))
+		}
 	default:
-		l.lookAt = l.lookAt.Add(l.pause())
 	}
+	if full {
+		l.look.Store(true)
+	}
+	l.alarm.Reset(pause)
 	return found, nil
 }
 

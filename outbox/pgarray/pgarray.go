@@ -23,6 +23,8 @@ type array[R, T any] struct {
 	boxed func(value T) any
 	// size is that of an element; nil if all are alike.
 	size func(value T) int
+	// reserved is what is to be made room for at once, 0 for the array itself.
+	reserved int
 }
 
 // Dimensions implements pgtype.ArrayGetter.
@@ -49,7 +51,10 @@ func (a *array[R, T]) appendBinary(b []byte, elementOID uint32) []byte {
 		return appendUint32s(b, 0, 0, elementOID)
 	}
 	start := len(b)
-	b = slices.Grow(b, a.room())
+	if a.reserved == 0 {
+		a.reserved = a.room()
+	}
+	b = slices.Grow(b, a.reserved)
 	b = appendUint32s(b, 1, 0, elementOID, uint32(len(a.rows)), 1) //nolint:gosec // see Dimensions
 	for _, r := range a.rows {
 		at := len(b)
@@ -77,6 +82,8 @@ func (a *array[R, T]) room() int {
 	return room
 }
 
+func (a *array[R, T]) reserve(room int) { a.reserved = room }
+
 func appendUint32s(b []byte, values ...uint32) []byte {
 	for _, v := range values {
 		b = binary.BigEndian.AppendUint32(b, v)
@@ -89,7 +96,7 @@ func UUIDs[R any](rows []R, get func(R) uuid.UUID) any {
 	return &array[R, uuid.UUID]{
 		rows, get,
 		func(b []byte, v uuid.UUID) ([]byte, bool) { return append(b, v[:]...), true },
-		func(v uuid.UUID) any { return pgtype.UUID{Bytes: v, Valid: true} }, nil,
+		func(v uuid.UUID) any { return pgtype.UUID{Bytes: v, Valid: true} }, nil, 0,
 	}
 }
 
@@ -98,7 +105,7 @@ func Int64s[R any](rows []R, get func(R) int64) any {
 	return &array[R, int64]{
 		rows, get,
 		func(b []byte, v int64) ([]byte, bool) { return binary.BigEndian.AppendUint64(b, uint64(v)), true }, //nolint:gosec // the same bits
-		func(v int64) any { return v }, nil,
+		func(v int64) any { return v }, nil, 0,
 	}
 }
 
@@ -107,7 +114,7 @@ func Int16s[R any](rows []R, get func(R) int16) any {
 	return &array[R, int16]{
 		rows, get,
 		func(b []byte, v int16) ([]byte, bool) { return binary.BigEndian.AppendUint16(b, uint16(v)), true }, //nolint:gosec // the same bits
-		func(v int16) any { return v }, nil,
+		func(v int16) any { return v }, nil, 0,
 	}
 }
 
@@ -117,7 +124,7 @@ func Texts[R any](rows []R, get func(R) string) any {
 		rows, get,
 		func(b []byte, v string) ([]byte, bool) { return append(b, v...), true },
 		func(v string) any { return v },
-		func(v string) int { return len(v) },
+		func(v string) int { return len(v) }, 0,
 	}
 }
 
@@ -127,7 +134,7 @@ func Bytes[R any](rows []R, get func(R) []byte) any {
 		rows, get,
 		func(b []byte, v []byte) ([]byte, bool) { return append(b, v...), true },
 		func(v []byte) any { return append([]byte{}, v...) },
-		func(v []byte) int { return len(v) },
+		func(v []byte) int { return len(v) }, 0,
 	}
 }
 
@@ -144,6 +151,6 @@ func Times[R any](rows []R, get func(R) time.Time) any {
 			}
 			return binary.BigEndian.AppendUint64(b, uint64(v.UnixMicro()-epoch)), true //nolint:gosec // the same bits
 		},
-		func(v time.Time) any { return pgtype.Timestamptz{Time: v, Valid: !v.IsZero()} }, nil,
+		func(v time.Time) any { return pgtype.Timestamptz{Time: v, Valid: !v.IsZero()} }, nil, 0,
 	}
 }

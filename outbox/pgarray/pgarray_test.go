@@ -2,6 +2,7 @@ package pgarray_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +73,33 @@ func TestArraysArriveAsTheyAre(t *testing.T) {
 	}
 }
 
+// A batch that room was reserved for arrives as it is, large or small, and again and again on one connection.
+func TestReservedBatchesArriveAsTheyAre(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	pgarray.Register(conn.TypeMap())
+	for _, n := range []int{1, 3000, 2, 5000} {
+		rows := make([]row, n)
+		for i := range rows {
+			rows[i] = row{id: uuid.New(), large: int64(i), text: strings.Repeat("x", i%100), bytes: []byte{}, object: "{}"}
+		}
+		var batch pgx.Batch
+		for range 2 {
+			batch.Queue(readSQL, arguments(rows)...).Query(func(found pgx.Rows) error {
+				received, err := scan(found)
+				if diff := cmp.Diff(rows, received, cmp.AllowUnexported(row{})); diff != "" {
+					t.Errorf("%d rows (-sent +received):\n%s", n, diff)
+				}
+				return err
+			})
+		}
+		pgarray.Reserve(conn, &batch)
+		if err := conn.SendBatch(t.Context(), &batch).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // An ordinary slice is what it was, on a connection that knows of the arrays.
 func TestRegisterLeavesOtherValuesAlone(t *testing.T) {
 	t.Parallel()
@@ -92,22 +120,27 @@ func read(t *testing.T, conn *pgx.Conn, sent []row) []row {
 	if err != nil {
 		t.Fatal(err)
 	}
+	received, err := scan(found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return received
+}
+
+func scan(found pgx.Rows) ([]row, error) {
 	received := []row{}
 	for found.Next() {
 		var r row
 		var at *time.Time
 		if err := found.Scan((*[16]byte)(&r.id), &r.large, &r.small, &r.text, &r.bytes, &r.object, &at); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		if at != nil {
 			r.at = at.UTC()
 		}
 		received = append(received, r)
 	}
-	if err := found.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return received
+	return received, found.Err()
 }
 
 func connect(t *testing.T) *pgx.Conn {

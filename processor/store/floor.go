@@ -189,6 +189,7 @@ func (b *floorBatch) write(ctx context.Context, pool *Pool) error {
 		b.steps[i].queue(&batch, func(partition int16, id int64) {
 			partitions, ids = append(partitions, partition), append(ids, id)
 		})
+		pgarray.Reserve(conn.Conn(), &batch)
 		if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
 			return err
 		}

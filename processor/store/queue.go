@@ -25,9 +25,9 @@ type queue[T comparable] struct {
 	waiting []T
 	taken   map[string]struct{} // the keys of the requests that were taken and not yet released
 	closed  bool
-	batches int       // taken and not yet released
-	takenAt time.Time // when the latest of them was
-	alarm   *time.Timer
+	batches int         // taken and not yet released
+	alarm   *time.Timer // of the latest of them
+	overdue bool        // it went off
 }
 
 // besideAfter is some times what a batch takes.
@@ -72,7 +72,7 @@ func (q *queue[T]) take() []T {
 	for {
 		if batch := q.gather(); len(batch) > 0 {
 			q.batches++
-			q.takenAt = time.Now()
+			q.watch()
 			return batch
 		}
 		if q.closed && len(q.waiting) == 0 {
@@ -110,26 +110,27 @@ func (q *queue[T]) gather() []T {
 	return batch
 }
 
-// waits reports whether what is in the queue is to wait for a batch that was taken, and sees to it that this ends.
+// waits reports whether what is in the queue is to wait for a batch that was taken.
 func (q *queue[T]) waits() bool {
-	if q.batches == 0 || len(q.waiting) == 0 || len(q.waiting) >= q.besideLeast {
-		return false
+	return q.batches > 0 && !q.overdue && len(q.waiting) < q.besideLeast
+}
+
+// watch sees to it that nothing waits for a batch for too long.
+func (q *queue[T]) watch() {
+	q.overdue = false
+	switch {
+	case q.besideLeast == 0:
+	case q.alarm == nil:
+		q.alarm = time.AfterFunc(besideAfter, q.ring)
+	default:
+		q.alarm.Reset(besideAfter)
 	}
-	left := besideAfter - time.Since(q.takenAt)
-	if left <= 0 {
-		return false
-	}
-	if q.alarm == nil {
-		q.alarm = time.AfterFunc(left, q.ring)
-	} else {
-		q.alarm.Reset(left)
-	}
-	return true
 }
 
 func (q *queue[T]) ring() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.overdue = true
 	q.changed.Broadcast()
 }
 

@@ -70,6 +70,7 @@ func (w *batchWrite) runUncontested(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
+	pgarray.Reserve(conn, &batch)
 	err = conn.SendBatch(ctx, &batch).Close()
 	switch {
 	case err == nil:
