@@ -9,7 +9,7 @@ import (
 )
 
 // singlesInFlight is how many messages are published at once outside an atomic batch.
-const singlesInFlight = 128
+const singlesInFlight = 200
 
 // publishSingly publishes rows outside of a batch: many at once, but of each ordering key only one at a time, so that
 // the loss of one message never lets a later one of its key overtake it. A message the stream already has counts as

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ type system struct {
 	busDir string
 	// stopRelay stops the relay that setup started.
 	stopRelay func()
+	offerTo   atomic.Pointer[outbox.Relay]
 	log       *zap.Logger
 	logs      *observer.ObservedLogs
 	now       func() time.Time
@@ -100,7 +102,7 @@ func (s *system) openStore() {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(pool.Close)
-	s.pool, s.store = pool, store.New(pool, store.Config{}, s.log)
+	s.pool, s.store = pool, store.New(pool, store.Config{Committed: s.offer}, s.log)
 	s.t.Cleanup(s.store.Close)
 }
 
@@ -139,12 +141,21 @@ func (s *system) openSimulator() {
 	}
 }
 
+// offer gives the relay what the store commits, as a process does that plays both roles.
+func (s *system) offer(appended *outbox.Appended) {
+	if relay := s.offerTo.Load(); relay != nil {
+		relay.Offer(appended)
+	}
+}
+
+// relay makes a relay, which is offered what is committed from now on.
 func (s *system) relay() *outbox.Relay {
 	s.t.Helper()
 	r, err := outbox.NewRelay(s.pool, s.partsJS, outbox.RelayConfig{PollInterval: 50 * time.Millisecond, DrainTimeout: time.Second}, s.log)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.offerTo.Store(r)
 	return r
 }
 
