@@ -129,3 +129,27 @@ func eventBatch(n int) []any {
 	}
 	return []any{ids, versions, times, types, parents, bodies}
 }
+
+// BenchmarkTakeCheckpoint covers b.N payments with five events each, as a taker does that was away: -benchtime 100000x.
+func BenchmarkTakeCheckpoint(b *testing.B) {
+	bundle := setup(b)
+	bundle.fill(b.N)
+	mark, err := bundle.store.MarkCheckpoint(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	var events int64
+	for {
+		c, err := bundle.store.TakeCheckpoint(b.Context(), mark, start())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if c.Number == 0 {
+			break
+		}
+		events += c.Events
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(events), "µs/event")
+}
