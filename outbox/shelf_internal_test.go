@@ -3,6 +3,8 @@ package outbox
 import (
 	"slices"
 	"testing"
+
+	"go.uber.org/zap"
 )
 
 func shelved(key string, ids ...int64) []row {
@@ -97,5 +99,31 @@ func TestShelfIsBounded(t *testing.T) {
 	_, last := s.read.get(2 * rememberMax)
 	if first || !last || len(s.read.recent)+len(s.read.before) > 2*rememberMax {
 		t.Error("memory does not forget the oldest, or forgets the newest")
+	}
+}
+
+// What follows a row that was not published, or that was refused, is read from the table like that row itself.
+func TestALaneLeavesToTheTableWhatItDidNotPublish(t *testing.T) {
+	t.Parallel()
+	for name, become := range map[string]func(row) outcome{
+		"not published": func(row) outcome { return outcome{} },
+		"refused":       func(r row) outcome { return outcome{refused: []refusal{{row: r}}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLane(&Relay{log: zap.NewNop()}, 0)
+			l.shelf.offer(&Stretch{Key: "a", Upto: 1}, shelved("a", 1))
+			l.shelf.offer(&Stretch{Key: "b", Upto: 1}, shelved("b", 2))
+			rows, _ := l.shelf.take(nil, 10)
+			done := become(rows[0])
+			done.published = rows[1:]
+			l.note(rows, done)
+			if l.shelf.offer(&Stretch{Key: "a", After: 1, Upto: 2}, shelved("a", 3)) {
+				t.Error("what follows it is published before it")
+			}
+			if len(done.refused) == 0 && !l.look.Load() {
+				t.Error("the lane does not look at the table")
+			}
+		})
 	}
 }
