@@ -1,10 +1,8 @@
 package outbox
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -109,7 +107,7 @@ JOIN outbox w ON w.partition = d.partition AND w.id = d.id`
 )
 
 // exchange records what became of the last batch and reads the next one, in one round trip and one transaction. Rows
-// come in the order of their ids. On an error nothing was recorded, or it is unknown whether it was; repeat the call.
+// come in no order across partitions. On an error nothing was recorded, or it is unknown whether it was; repeat the call.
 func (l *lane) exchange(ctx context.Context, done outcome, next reading) ([]row, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
 	defer cancel()
@@ -143,12 +141,9 @@ func (l *lane) exchange(ctx context.Context, done outcome, next reading) ([]row,
 		l.asleep, l.asleepFor = next.drowsy, len(next.partitions)
 	}
 	l.lastRead = len(rows)
-	slices.SortFunc(rows, byID)
 	l.relay.counters.parked.Add(int64(len(done.refused)))
 	return rows, nil
 }
-
-func byID(a, b row) int { return cmp.Compare(a.id, b.id) }
 
 // fetch reads the rest of rows of which only the place is known.
 func (l *lane) fetch(ctx context.Context, places []row) ([]row, error) {
@@ -166,7 +161,6 @@ func (l *lane) fetch(ctx context.Context, places []row) ([]row, error) {
 	if err := l.relay.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, fmt.Errorf("read %d rows of outbox: %w", len(places), err)
 	}
-	slices.SortFunc(rows, byID)
 	return rows, nil
 }
 

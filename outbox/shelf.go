@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 )
@@ -56,7 +57,8 @@ func (s *shelf) offer(stretch *Stretch, rows []row) (taken bool) {
 }
 
 // take merges what was read from the table with what is on the shelf: all of that if anything was read, since something of a
-// key that was read may be there, and otherwise at most limit rows. It says how many come from the shelf alone.
+// key that was read may be there, and otherwise at most limit rows. They are in the order of their ids, or of their offers. It
+// says how many come from the shelf alone.
 func (s *shelf) take(found []row, limit int) (rows []row, offered int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +81,7 @@ func (s *shelf) take(found []row, limit int) (rows []row, offered int) {
 		offered++
 	}
 	s.rows = slices.Delete(s.rows, 0, len(s.rows))
-	slices.SortFunc(found, byID)
+	slices.SortFunc(found, func(a, b row) int { return cmp.Compare(a.id, b.id) })
 	return found, offered
 }
 
