@@ -48,7 +48,7 @@ faults: build postgres ## break everything on purpose, with three seeds, and pro
 # The peer is a module of its own, so that Watermill is not among the product's dependencies.
 .PHONY: bench-peer
 bench-peer: build postgres ## measure Tender and the same work done with Watermill in turn, print the ratio (ARGS=...)
-	$(GO) -C processor/bench/peer build -trimpath -o "$(CURDIR)/bin/peer" .
+	$(GO) -C processor/lab/bench/peer build -trimpath -o "$(CURDIR)/bin/peer" .
 	@bin/peer compare --key runs.throughput.payments_per_second $(ARGS) -- \
 		bin/tender bench --quiet --only throughput --payments 50000 --json --nats {nats} --postgres {postgres}
 

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // nodeArgument makes the test binary run a node of a NATS cluster instead of the tests.
@@ -19,14 +19,14 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == nodeArgument {
 		os.Exit(node(os.Args[2]))
 	}
-	os.Exit(harness.Main(m))
+	os.Exit(servers.Main(m))
 }
 
 // node runs a node until it is told to end.
 func node(configFile string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if err := harness.RunNATSNode(ctx, configFile); err != nil {
+	if err := servers.RunNATSNode(ctx, configFile); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/status"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 const natsConfig = "nats/nats-server.conf"
@@ -38,20 +38,20 @@ func setPasswords(t *testing.T) {
 func passwordOf(user string) string { return "secretOf" + user }
 
 // startBus starts a server with the shipped configuration.
-func startBus(t *testing.T) *harness.NATSServer {
+func startBus(t *testing.T) *servers.NATSServer {
 	t.Helper()
 	setPasswords(t)
 	return startBusAsIs(t)
 }
 
 // startBusAsIs takes the passwords from the environment as it is.
-func startBusAsIs(t *testing.T) *harness.NATSServer {
+func startBusAsIs(t *testing.T) *servers.NATSServer {
 	t.Helper()
-	return harness.NATS(t, func(o *harness.NATSOptions) { o.ConfigFile = natsConfig })
+	return servers.NATS(t, func(o *servers.NATSOptions) { o.ConfigFile = natsConfig })
 }
 
 // connectAs connects a user of the shipped configuration with the inbox prefix that it is allowed.
-func connectAs(t *testing.T, bus *harness.NATSServer, user string) *nats.Conn {
+func connectAs(t *testing.T, bus *servers.NATSServer, user string) *nats.Conn {
 	t.Helper()
 	prefix := nats.InboxPrefix[:len(nats.InboxPrefix)-1]
 	if user == "acme" {
@@ -92,7 +92,7 @@ func TestNATSRefusesStrangers(t *testing.T) {
 }
 
 // login connects and leaves.
-func login(bus *harness.NATSServer, user, password string) error {
+func login(bus *servers.NATSServer, user, password string) error {
 	conn, err := nats.Connect(bus.URL(), nats.UserInfo(user, password))
 	if err != nil {
 		return err
@@ -295,7 +295,7 @@ func TestNATSCarriesACommandThatTheServerGaveUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- processor.NewCollector(serve, zaptest.NewLogger(t)).Run(ctx) }()
-	harness.Eventually(t, "the command becomes a dead letter", func() bool {
+	servers.Eventually(t, "the command becomes a dead letter", func() bool {
 		_, err := deadletter.Get(t.Context(), operator, 1)
 		return err == nil
 	})
@@ -328,7 +328,7 @@ func TestNATSCarriesTheStateOfGateways(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- reporter.Run(ctx) }()
 	operator := connectAs(t, bus, "operator")
-	harness.Eventually(t, "the operator is answered", func() bool {
+	servers.Eventually(t, "the operator is answered", func() bool {
 		asking, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		reports, err := status.Collect(asking, operator)
@@ -345,6 +345,6 @@ type idle struct{ gateway.Gateway }
 
 func streams(t *testing.T, conn *nats.Conn) jetstream.JetStream {
 	t.Helper()
-	js := harness.JetStream(t, conn)
+	js := servers.JetStream(t, conn)
 	return js
 }

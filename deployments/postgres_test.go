@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // Codes of PostgreSQL's refusals.
@@ -34,7 +34,7 @@ func TestPostgresReadsItsConfiguration(t *testing.T) {
 	if err := errors.Join(os.WriteFile(file, configuration, 0o644), os.Chmod(home, 0o755), os.Chmod(filepath.Dir(home), 0o711)); err != nil {
 		t.Fatal(err)
 	}
-	pg, err := harness.StartPostgres(t.Context(), harness.PostgresOptions{
+	pg, err := servers.StartPostgres(t.Context(), servers.PostgresOptions{
 		Durable:  true,
 		Settings: map[string]string{"config_file": file},
 	})
@@ -65,7 +65,7 @@ func TestPostgresReadsItsConfiguration(t *testing.T) {
 
 func TestRolesHaveWhatTheyNeedAndNoMore(t *testing.T) {
 	t.Parallel()
-	superuser := harness.Database(t)
+	superuser := servers.Database(t)
 	runRoles(t, superuser, "first")
 	runRoles(t, superuser, "second") // may be run again, and changes the passwords
 
@@ -108,7 +108,7 @@ func TestRolesHaveWhatTheyNeedAndNoMore(t *testing.T) {
 
 func TestRolesNeedPasswords(t *testing.T) {
 	t.Parallel()
-	superuser := harness.Database(t)
+	superuser := servers.Database(t)
 	cmd := psql(t, superuser)
 	cmd.Env = append(cmd.Env, "POSTGRES_MIGRATE_PASSWORD=one of two")
 	if out, err := cmd.CombinedOutput(); err == nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // incidents are those of the runbook, by the names that stand in its comments.
@@ -111,7 +111,7 @@ func (s *scene) dropOne() {
 // awaitLetter waits for the first dead letter and tells the recipes its number.
 func (s *scene) awaitLetter() {
 	s.t.Helper()
-	harness.Eventually(s.t, "a dead letter", func() bool { return len(s.letters()) > 0 })
+	servers.Eventually(s.t, "a dead letter", func() bool { return len(s.letters()) > 0 })
 	s.vars["LETTER"] = strconv.FormatUint(s.letters()[0].Sequence, 10)
 }
 
@@ -184,7 +184,7 @@ func (s *scene) delete(stream string) {
 // awaitPublished waits until the outbox is empty.
 func (s *scene) awaitPublished() {
 	s.t.Helper()
-	harness.Eventually(s.t, "the outbox to be empty", func() bool {
+	servers.Eventually(s.t, "the outbox to be empty", func() bool {
 		status, err := outbox.Inspect(s.t.Context(), s.pool)
 		return err == nil && status.Waiting == 0
 	})
@@ -277,7 +277,7 @@ func (s *scene) up() {
 	if err := s.bus.Up(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
-	harness.Eventually(s.t, "the bus to be back", func() bool {
+	servers.Eventually(s.t, "the bus to be back", func() bool {
 		_, err := s.js.AccountInfo(s.t.Context())
 		return err == nil
 	})

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func payments() map[string]incident {
@@ -61,7 +61,7 @@ retry: {not_sent_initial: 200ms, not_sent_max: 1s}
 			make: func(s *scene) {
 				victim := s.serve("worker")
 				s.name(s.pay("sim_slow_2000"))
-				harness.Eventually(s.t, "the gateway to be asked", func() bool { return len(s.simulator.Snapshot().Operations) > 0 })
+				servers.Eventually(s.t, "the gateway to be asked", func() bool { return len(s.simulator.Snapshot().Operations) > 0 })
 				victim.end(syscall.SIGKILL)
 				s.serveAll()
 			},

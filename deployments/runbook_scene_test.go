@@ -19,10 +19,10 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
-	"github.com/seed-384b1f8a/tender/processor/store/storetest"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 )
 
 // incident is one thing that goes wrong: how it comes about, and how one sees that it is over.
@@ -50,8 +50,8 @@ type scene struct {
 	made      incident
 	programs  programs
 	home      string
-	bus       *harness.NATSServer
-	cluster   *harness.Cluster
+	bus       *servers.NATSServer
+	cluster   *servers.Cluster
 	js        jetstream.JetStream
 	client    *messages.Client
 	database  string
@@ -101,14 +101,14 @@ func (s *scene) openDatabase() {
 func (s *scene) startBus() {
 	s.t.Helper()
 	if s.made.cluster == 0 {
-		s.bus = harness.NATS(s.t, func(o *harness.NATSOptions) { o.Dir = s.busFolder() })
+		s.bus = servers.NATS(s.t, func(o *servers.NATSOptions) { o.Dir = s.busFolder() })
 		return
 	}
 	self, err := os.Executable()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.cluster, err = harness.StartCluster(s.t.Context(), harness.ClusterOptions{
+	s.cluster, err = servers.StartCluster(s.t.Context(), servers.ClusterOptions{
 		Program: []string{self, nodeArgument}, Dir: s.busFolder(), Nodes: s.made.cluster, MaxStore: 256 << 20,
 	})
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *scene) provision() {
 	o := s.made.streams
 	o.AckWait = ackWait
 	// A node that was slow to show a sign of life is no place for a replica until it does.
-	harness.Eventually(s.t, "the bus to be provisioned", func() bool {
+	servers.Eventually(s.t, "the bus to be provisioned", func() bool {
 		_, err := messages.Provision(s.t.Context(), s.js, o, messages.ProvisionOptions{})
 		if err == nil {
 			_, err = routing.EnsureBucket(s.t.Context(), s.js, routing.BucketOptions{Replicas: s.made.streams.Replicas})
@@ -262,7 +262,7 @@ func (s *scene) paid(n int) []uuid.UUID {
 // await waits for a payment's status.
 func (s *scene) await(id uuid.UUID, want messages.Status) {
 	s.t.Helper()
-	harness.Eventually(s.t, "payment "+id.String()+" to be "+string(want), func() bool {
+	servers.Eventually(s.t, "payment "+id.String()+" to be "+string(want), func() bool {
 		p, err := s.store.Get(s.t.Context(), sceneTenant, id)
 		return err == nil && p.Status == want
 	})
@@ -287,7 +287,7 @@ func (s *scene) wantOver() {
 	}
 	s.awaitSettled()
 	var report store.Report
-	harness.Eventually(s.t, "everything to hold and be published", func() bool {
+	servers.Eventually(s.t, "everything to hold and be published", func() bool {
 		var err error
 		report, err = store.CheckInvariants(s.t.Context(), s.pool, store.CheckOptions{})
 		switch {
@@ -307,7 +307,7 @@ func (s *scene) wantOver() {
 
 func (s *scene) awaitSettled() {
 	s.t.Helper()
-	harness.Eventually(s.t, "every command to be settled", func() bool { return s.backlog() == 0 })
+	servers.Eventually(s.t, "every command to be settled", func() bool { return s.backlog() == 0 })
 }
 
 // backlog is how many commands are not settled, or -1 if that can't be known now.
@@ -325,5 +325,5 @@ func (s *scene) backlog() int64 {
 // binDir is where psql is, which came with the server and need not be on PATH.
 func binDir(t *testing.T) string {
 	t.Helper()
-	return value(t, connect(t, harness.Database(t)), "SELECT setting FROM pg_config WHERE name = $1", "BINDIR")
+	return value(t, connect(t, servers.Database(t)), "SELECT setting FROM pg_config WHERE name = $1", "BINDIR")
 }

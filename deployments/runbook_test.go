@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // TestRunbook goes through RUNBOOK.md as an operator would: for each incident it makes the state that shows it, runs every recipe
@@ -126,7 +126,7 @@ func (s *scene) take(step step) {
 				s.t.Log(problem)
 			}
 		}()
-		harness.Eventually(s.t, fmt.Sprintf("the recipe in RUNBOOK.md:%d to show what it should", step.line), func() bool {
+		servers.Eventually(s.t, fmt.Sprintf("the recipe in RUNBOOK.md:%d to show what it should", step.line), func() bool {
 			problem = s.try(step)
 			return problem == ""
 		})

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func newClient(t testing.TB, conn *nats.Conn) *messages.Client {
@@ -115,7 +115,7 @@ func TestClientKeepsTenantsAndPaymentsApart(t *testing.T) {
 
 func TestClientRefusesWhatNoWorkerTakes(t *testing.T) {
 	t.Parallel()
-	client := newClient(t, harness.NATS(t).Connect(t))
+	client := newClient(t, servers.NATS(t).Connect(t))
 	card := aCreate()
 	card.PaymentMethod = cardText
 	for name, tt := range map[string]struct {
@@ -141,7 +141,7 @@ func TestClientRefusesWhatNoWorkerTakes(t *testing.T) {
 
 func TestClientWithoutStreams(t *testing.T) {
 	t.Parallel()
-	client := newClient(t, harness.NATS(t).Connect(t))
+	client := newClient(t, servers.NATS(t).Connect(t))
 	ack, err := client.Publish(t.Context(), messages.Command{Body: aCreate()})
 	if !errors.Is(err, messages.ErrStreamMissing) || !strings.Contains(err.Error(), messages.StreamCommands) {
 		t.Errorf("publish: %v", err)
@@ -167,9 +167,9 @@ func TestClientWithFullStream(t *testing.T) {
 
 func TestClientPublishesOverARestart(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	conn := server.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
-	js := harness.JetStream(t, conn)
+	js := servers.JetStream(t, conn)
 	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
 	client := newClient(t, conn)
 	server.Down()
@@ -193,7 +193,7 @@ func TestClientPublishesOverARestart(t *testing.T) {
 // TestClientPublishesUntilItIsAnswered has a stream that stores the first message and loses its acknowledgement.
 func TestClientPublishesUntilItIsAnswered(t *testing.T) {
 	t.Parallel()
-	conn := harness.NATS(t).Connect(t)
+	conn := servers.NATS(t).Connect(t)
 	ids := make(chan string, 2)
 	_, err := conn.Subscribe("payments.cmd.>", func(msg *nats.Msg) {
 		ids <- msg.Header.Get(messages.HeaderMessageID)
@@ -289,9 +289,9 @@ func TestWait(t *testing.T) {
 
 func TestWaitOverARestart(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	conn := server.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
-	js := harness.JetStream(t, conn)
+	js := servers.JetStream(t, conn)
 	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
 	client, err := messages.NewClient(conn, messages.ClientConfig{Tenant: "acme", AckWait: 100 * time.Millisecond})
 	if err != nil {
@@ -311,7 +311,7 @@ func TestWaitOverARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Another connection, so that the event may well be there before the waiting one is back.
-	other := harness.JetStream(t, server.Connect(t))
+	other := servers.JetStream(t, server.Connect(t))
 	emit(t, other, ack.Command, 1, &messages.PaymentCaptured{AmountMinor: 1999})
 	if err := <-waited; err != nil {
 		t.Errorf("wait over a restart: %v", err)
@@ -332,8 +332,8 @@ func TestPublishAndWaitWithATenantsRights(t *testing.T) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := harness.NATS(t, func(o *harness.NATSOptions) { o.ConfigFile = file })
-	worker := harness.JetStream(t, server.Connect(t, nats.UserInfo("worker", "w")))
+	server := servers.NATS(t, func(o *servers.NATSOptions) { o.ConfigFile = file })
+	worker := servers.JetStream(t, server.Connect(t, nats.UserInfo("worker", "w")))
 	provision(t, worker, messages.StreamOptions{}, messages.ProvisionOptions{})
 	silent := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}) // It is told what it may not do.
 	client := newClient(t, server.Connect(t, nats.UserInfo("shop", "s"), nats.CustomInboxPrefix("_INBOX.acme"), silent))

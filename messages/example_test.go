@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func ExampleParseMoney() {
@@ -105,7 +105,7 @@ func ExampleClient() {
 
 // exampleBus runs a NATS server with the streams, and in place of Tender one worker that finds every create captured.
 func exampleBus(ctx context.Context) (url string, stop func()) {
-	server, err := harness.StartNATS(ctx, harness.NATSOptions{})
+	server, err := servers.StartNATS(ctx, servers.NATSOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

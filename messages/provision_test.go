@@ -10,12 +10,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func bus(t testing.TB) jetstream.JetStream {
 	t.Helper()
-	js := harness.JetStream(t, harness.NATS(t).Connect(t))
+	js := servers.JetStream(t, servers.NATS(t).Connect(t))
 	return js
 }
 
@@ -204,7 +204,7 @@ func TestAdvisoriesAreKept(t *testing.T) {
 	if err := msg.TermWithReason("test"); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, "an advisory about the terminated command", func() bool {
+	servers.Eventually(t, "an advisory about the terminated command", func() bool {
 		stream, err := js.Stream(t.Context(), messages.StreamAdvisories)
 		return err == nil && stream.CachedInfo().State.Msgs == 1
 	})

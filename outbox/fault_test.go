@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func TestBrokerRestartInTheMiddle(t *testing.T) {
@@ -18,7 +18,7 @@ func TestBrokerRestartInTheMiddle(t *testing.T) {
 	cfg.BatchMax = 50
 	b.append(events(100, 20)...)
 	relay := b.relayOn(b.pool, b.connectOver(w), cfg)
-	harness.Eventually(t, "some of the rows are published", func() bool { return relay.Stats().Published > 100 })
+	servers.Eventually(t, "some of the rows are published", func() bool { return relay.Stats().Published > 100 })
 	b.restartBroker(w)
 	b.drained()
 	wantInOrder(t, b.messages("PAYMENTS"), 100, 20)
@@ -34,7 +34,7 @@ func TestConnectionLostInTheMiddleOfBatches(t *testing.T) {
 	for n := 1; n <= 20; n++ {
 		before := relay.Stats()
 		b.append(someEvents(100, n)...)
-		harness.Eventually(t, "more is published", func() bool { return relay.Stats() != before })
+		servers.Eventually(t, "more is published", func() bool { return relay.Stats() != before })
 		w.cut()
 		w.mend()
 	}
@@ -109,7 +109,7 @@ func TestNothingIsLostDoubledOrReorderedUnderFaults(t *testing.T) {
 			b.restartBroker(w)
 		}
 		before := published(relays)
-		harness.Eventually(t, "something is published after the fault", func() bool {
+		servers.Eventually(t, "something is published after the fault", func() bool {
 			return published(relays) > before || ctx.Err() != nil
 		})
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // stretch is messages after to upto of a key, the first of which is after+1.
@@ -60,7 +60,7 @@ func TestOfferedRowsNeedNotBeRead(t *testing.T) {
 			return err
 		}
 		relay.Offer(appended)
-		harness.Eventually(t, "all is published", func() bool { return relay.Stats().Published == 300 })
+		servers.Eventually(t, "all is published", func() bool { return relay.Stats().Published == 300 })
 		return nil
 	})
 	if err != nil {
@@ -104,7 +104,7 @@ func TestOfferedRowsWaitBehindAParkedOne(t *testing.T) {
 	relay.Offer(b.appendStretches(stretch("pay-0", 0, 1), stretch("pay-1", 0, 1)))
 	relay.Offer(b.appendStretches(large, stretch("pay-1", 1, 3)))
 	relay.Offer(b.appendStretches(stretch("pay-0", 3, 4)))
-	harness.Eventually(t, "its key is parked", func() bool { return b.status().Parked == 1 })
+	servers.Eventually(t, "its key is parked", func() bool { return b.status().Parked == 1 })
 	relay.Offer(b.appendStretches(stretch("pay-0", 4, 5), stretch("pay-1", 3, 4)))
 	b.drained()
 	if diff := cmp.Diff([]string{"pay-0:1", "pay-1:1", "pay-1:2", "pay-1:3", "pay-1:4"}, b.sortedIDs()); diff != "" {
@@ -117,7 +117,7 @@ func TestOfferedRowsWaitBehindAParkedOne(t *testing.T) {
 	if _, err := outbox.Unpark(t.Context(), b.pool, "pay-0"); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, "all is published", func() bool { s := b.status(); return s.Waiting+s.Behind+s.Parked == 0 })
+	servers.Eventually(t, "all is published", func() bool { s := b.status(); return s.Waiting+s.Behind+s.Parked == 0 })
 	if n := len(b.sortedIDs()); n != 9 {
 		t.Errorf("%d messages, want 9", n)
 	}

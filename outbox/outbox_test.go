@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // bundle is a database with an outbox and a bus with one stream, PAYMENTS, for payments.evt.>.
@@ -24,17 +24,17 @@ type bundle struct {
 	t    testing.TB
 	url  string
 	pool *pgxpool.Pool
-	bus  *harness.NATSServer
+	bus  *servers.NATSServer
 	nc   *nats.Conn
 	js   jetstream.JetStream
 }
 
-func setup(t testing.TB) *bundle { return setupOn(t, harness.NATS(t)) }
+func setup(t testing.TB) *bundle { return setupOn(t, servers.NATS(t)) }
 
 // setupOn uses a server of the test's own; login is a user and password, if the server has users.
-func setupOn(t testing.TB, bus *harness.NATSServer, login ...string) *bundle {
+func setupOn(t testing.TB, bus *servers.NATSServer, login ...string) *bundle {
 	t.Helper()
-	b := &bundle{t: t, url: harness.Database(t), bus: bus}
+	b := &bundle{t: t, url: servers.Database(t), bus: bus}
 	b.pool = b.newPool("test")
 	b.exec(outbox.SchemaV1())
 	b.nc, b.js = b.connect(login...)
@@ -43,13 +43,13 @@ func setupOn(t testing.TB, bus *harness.NATSServer, login ...string) *bundle {
 }
 
 // withConfig starts a server with a piece of configuration.
-func withConfig(t testing.TB, config string) *harness.NATSServer {
+func withConfig(t testing.TB, config string) *servers.NATSServer {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return harness.NATS(t, func(o *harness.NATSOptions) { o.ConfigFile = file })
+	return servers.NATS(t, func(o *servers.NATSOptions) { o.ConfigFile = file })
 }
 
 func stream() jetstream.StreamConfig {
@@ -159,7 +159,7 @@ func (b *bundle) relayOn(pool *pgxpool.Pool, js jetstream.JetStream, cfg outbox.
 // owning waits until the relay owns n partitions.
 func (r *running) owning(t testing.TB, n int) *running {
 	t.Helper()
-	harness.Eventually(t, fmt.Sprintf("the relay owns %d partitions", n),
+	servers.Eventually(t, fmt.Sprintf("the relay owns %d partitions", n),
 		func() bool { return r.Stats().PartitionsOwned == n })
 	return r
 }
@@ -167,7 +167,7 @@ func (r *running) owning(t testing.TB, n int) *running {
 // drained waits until no row is left to publish.
 func (b *bundle) drained() {
 	b.t.Helper()
-	harness.Eventually(b.t, "the outbox is empty but for parked keys", func() bool { return b.status().Waiting == 0 })
+	servers.Eventually(b.t, "the outbox is empty but for parked keys", func() bool { return b.status().Waiting == 0 })
 }
 
 func (b *bundle) status() outbox.Status {

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func TestStandbyTakesOverWhenTheOwnerStops(t *testing.T) {
@@ -20,7 +20,7 @@ func TestStandbyTakesOverWhenTheOwnerStops(t *testing.T) {
 	if n := second.Stats().PartitionsOwned; n != 0 {
 		t.Fatalf("the standby owns %d partitions", n)
 	}
-	harness.Eventually(t, "the standby listens", func() bool { return b.listeners() == 2 })
+	servers.Eventually(t, "the standby listens", func() bool { return b.listeners() == 2 })
 	first.stop()
 	second.owning(t, outbox.Partitions)
 	b.append(someEvents(10, 6)...)
@@ -37,9 +37,9 @@ func TestStandbyTakesOverWhenTheOwnerLosesItsSession(t *testing.T) {
 		t.Fatalf("owners: %+v", owners)
 	}
 	second := b.relay(quick())
-	harness.Eventually(t, "the standby listens", func() bool { return b.listeners() == 2 })
+	servers.Eventually(t, "the standby listens", func() bool { return b.listeners() == 2 })
 	b.exec(`SELECT pg_terminate_backend($1)`, owners[0].PID)
-	harness.Eventually(t, "every partition has another owner", func() bool {
+	servers.Eventually(t, "every partition has another owner", func() bool {
 		now := b.status().Owners
 		return len(now) == outbox.Partitions && now[0].PID != owners[0].PID &&
 			first.Stats().PartitionsOwned+second.Stats().PartitionsOwned == outbox.Partitions

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func TestARowTooLargeForTheStreamParksItsKeyOnly(t *testing.T) {
@@ -42,12 +42,12 @@ func TestARowTooLargeForTheStreamParksItsKeyOnly(t *testing.T) {
 	if n, err := outbox.Unpark(t.Context(), b.pool, "pay-0"); err != nil || n != 1 {
 		t.Fatalf("unpark: %d, %v", n, err)
 	}
-	harness.Eventually(t, "it is parked again, for nothing changed", func() bool { return b.status().Parked == 1 })
+	servers.Eventually(t, "it is parked again, for nothing changed", func() bool { return b.status().Parked == 1 })
 	b.provision(stream())
 	if _, err := outbox.Unpark(t.Context(), b.pool, "pay-0"); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, "all is published", func() bool { s := b.status(); return s.Waiting+s.Behind+s.Parked == 0 })
+	servers.Eventually(t, "all is published", func() bool { s := b.status(); return s.Waiting+s.Behind+s.Parked == 0 })
 	wantInOrder(t, b.messages("PAYMENTS"), 2, 4)
 }
 
@@ -121,7 +121,7 @@ func TestAMissingStreamParksNothing(t *testing.T) {
 	}
 	tries := b.nc.Stats().OutMsgs
 	b.append(events(20, 3)...)
-	harness.Eventually(t, "the relay has tried", func() bool { return b.nc.Stats().OutMsgs > tries+200 })
+	servers.Eventually(t, "the relay has tried", func() bool { return b.nc.Stats().OutMsgs > tries+200 })
 	if s := b.status(); s.Waiting != 60 || s.Parked != 0 {
 		t.Fatalf("status: %+v", s)
 	}

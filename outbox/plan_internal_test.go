@@ -9,10 +9,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
 // A backlog that grows in a table PostgreSQL believes to be nearly empty must not be read whole for each batch.
 func TestBacklogIsWalkedByIndexWhateverTheStatistics(t *testing.T) {
@@ -21,7 +21,7 @@ func TestBacklogIsWalkedByIndexWhateverTheStatistics(t *testing.T) {
 	for name, gather := range statistics {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn, err := pgx.Connect(t.Context(), harness.Database(t))
+			conn, err := pgx.Connect(t.Context(), servers.Database(t))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // The relay is killed after JetStream acknowledged a batch and before its rows are deleted.
@@ -23,10 +23,10 @@ func TestRowsPublishedBeforeACrashAreNotDoubled(t *testing.T) {
 	cfg := quick()
 	cfg.DrainTimeout = 10 * time.Millisecond
 	first := b.relay(cfg)
-	harness.Eventually(t, "both lanes published a batch", func() bool { return first.Stats().Published == 300 })
+	servers.Eventually(t, "both lanes published a batch", func() bool { return first.Stats().Published == 300 })
 	first.stop() // it cannot delete
 	b.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
-	harness.Eventually(t, "the process is gone from PostgreSQL, too", func() bool { return b.waitingForLocks() == 0 })
+	servers.Eventually(t, "the process is gone from PostgreSQL, too", func() bool { return b.waitingForLocks() == 0 })
 	if err := lock.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestASilentSubjectDoesNotStopOthers(t *testing.T) {
 	cfg.Lanes = 1 // one batch, and its end is what is not answered
 	cfg.PublishTimeout = 100 * time.Millisecond
 	b.relayOn(b.pool, js, cfg)
-	harness.Eventually(t, "all but the silent ones are published", func() bool { return b.status().Waiting == 2 })
+	servers.Eventually(t, "all but the silent ones are published", func() bool { return b.status().Waiting == 2 })
 	wantInOrder(t, b.messages("PAYMENTS"), 2, 2)
 	if rows := b.parked(); len(rows) != 0 {
 		t.Errorf("parked: %+v", rows)
@@ -138,9 +138,9 @@ func TestALaterRowDoesNotPassOneThatWaits(t *testing.T) {
 	cfg := quick()
 	cfg.Lanes = 1
 	b.relay(cfg)
-	harness.Eventually(t, "the other rows are published", func() bool { return b.status().Waiting == 2 })
+	servers.Eventually(t, "the other rows are published", func() bool { return b.status().Waiting == 2 })
 	b.append(event("pay-3", 1))
-	harness.Eventually(t, "later rows are published", func() bool { return len(b.messages("PAYMENTS")) == 4 })
+	servers.Eventually(t, "later rows are published", func() bool { return len(b.messages("PAYMENTS")) == 4 })
 	if diff := cmp.Diff([]string{"pay-0:1", "pay-1:1", "pay-2:1", "pay-3:1"}, b.sortedIDs()); diff != "" {
 		t.Fatal(diff)
 	}

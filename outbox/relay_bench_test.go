@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // BenchmarkRelay relays a backlog: one op is one row, from the table to the stream and out of the table. Appending is
@@ -16,7 +16,7 @@ func BenchmarkRelay(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	relay := bundle.relay(outbox.RelayConfig{})
-	harness.Eventually(b, "all rows are published", func() bool { return relay.Stats().Published == int64(b.N) })
+	servers.Eventually(b, "all rows are published", func() bool { return relay.Stats().Published == int64(b.N) })
 	relay.stop()
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func TestRelayPublishesWhatWasAppended(t *testing.T) {
@@ -90,11 +90,11 @@ func TestRowsThatCommitLateAreNotLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.append(events(8, 20)...)
-	harness.Eventually(t, "rows with higher ids are published", func() bool { return relay.Stats().Published == 160 })
+	servers.Eventually(t, "rows with higher ids are published", func() bool { return relay.Stats().Published == 160 })
 	if err := early.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, "the row with the lowest id is published", func() bool { return relay.Stats().Published == 161 })
+	servers.Eventually(t, "the row with the lowest id is published", func() bool { return relay.Stats().Published == 161 })
 }
 
 func TestIdleRelayIsWokenByAppend(t *testing.T) {
@@ -104,7 +104,7 @@ func TestIdleRelayIsWokenByAppend(t *testing.T) {
 	cfg.PollInterval = time.Hour
 	b.relay(cfg).owning(t, outbox.Partitions)
 	for n := 1; n <= 3; n++ {
-		harness.Eventually(t, "the relay sleeps", func() bool { return b.asleep() == outbox.Partitions })
+		servers.Eventually(t, "the relay sleeps", func() bool { return b.asleep() == outbox.Partitions })
 		b.append(event("pay-1", n))
 		b.drained()
 	}
@@ -149,7 +149,7 @@ func TestStopFinishesTheBatchInFlight(t *testing.T) {
 	cfg := quick()
 	cfg.BatchMax = 50
 	relay := b.relay(cfg)
-	harness.Eventually(t, "some of the rows are published", func() bool { return relay.Stats().Published > 0 })
+	servers.Eventually(t, "some of the rows are published", func() bool { return relay.Stats().Published > 0 })
 	relay.stop()
 	left, published := int(b.status().Waiting), len(b.messages("PAYMENTS"))
 	if left+published != 4000 || published == 0 {
@@ -183,7 +183,7 @@ func TestRunEndsWithAClosedConnection(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- relay.Run(t.Context()) }()
-	harness.Eventually(t, "the relay owns its partitions", func() bool { return relay.Stats().PartitionsOwned > 0 })
+	servers.Eventually(t, "the relay owns its partitions", func() bool { return relay.Stats().PartitionsOwned > 0 })
 	nc.Close()
 	b.append(event("pay-1", 1))
 	if err := <-ended; !errors.Is(err, nats.ErrConnectionClosed) {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // These are bugs that other payment systems had, as their issue trackers tell them. Each happens here on the whole
@@ -51,7 +51,7 @@ func TestBugPaidAgainWhileUnknown(t *testing.T) {
 	s.worker()
 	id := newID()
 	first := s.publish(id, "create", create("sim_charge_then_timeout"))
-	harness.Eventually(t, "the outcome is unknown", func() bool {
+	servers.Eventually(t, "the outcome is unknown", func() bool {
 		p, err := s.store.Get(t.Context(), "acme", id)
 		return err == nil && (p.Status == messages.StatusUnknown || p.Status == messages.StatusCaptured)
 	})
@@ -288,7 +288,7 @@ func TestBugWebhookBeatsTheResponse(t *testing.T) {
 	})
 	id := newID()
 	created := s.publish(id, "create", create("pm_card_visa"))
-	harness.Eventually(t, "it is charged", func() bool { return len(s.sim.Ledger()) == 1 })
+	servers.Eventually(t, "it is charged", func() bool { return len(s.sim.Ledger()) == 1 })
 	s.notify(id, "evt_1", messages.Notify{Kind: messages.NotifyOutcome, Outcome: messages.OutcomeSucceeded, GatewayReference: "gw_1"})
 	s.expect(s.await(created), messages.EventPaymentCaptured)
 	close(told)
@@ -377,7 +377,7 @@ func TestBugExpiredIsNeverSet(t *testing.T) {
 	body := create("pm")
 	body.CaptureMethod = messages.CaptureManual
 	s.expect(s.outcome(id, "create", body), messages.EventPaymentAuthorized)
-	harness.Eventually(t, "the payment expires", func() bool { return s.get(id).Status == messages.StatusExpired })
+	servers.Eventually(t, "the payment expires", func() bool { return s.get(id).Status == messages.StatusExpired })
 	rejected := s.expect(s.outcome(id, "late", &messages.Capture{}), messages.EventCommandRejected)
 	if r := rejected.Data.(*messages.CommandRejected); r.Code != messages.RejectAuthorizationExpired {
 		t.Fatalf("%+v", r)

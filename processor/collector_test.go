@@ -10,7 +10,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func (s *system) collector() (stop func()) {
@@ -49,7 +49,7 @@ func (s *system) advisories() (raised, collected uint64) {
 // allCollected waits until the collector has done with at least so many advisories, and with all there are.
 func (s *system) allCollected(least uint64) {
 	s.t.Helper()
-	harness.Eventually(s.t, "every advisory is collected", func() bool {
+	servers.Eventually(s.t, "every advisory is collected", func() bool {
 		raised, collected := s.advisories()
 		return raised >= least && collected == raised
 	})
@@ -62,7 +62,7 @@ func (s *system) givesUp() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	harness.Eventually(s.t, "the server gives up", func() bool {
+	servers.Eventually(s.t, "the server gives up", func() bool {
 		msgs, err := consumer.FetchNoWait(1)
 		if err != nil {
 			s.t.Fatal(err)
@@ -108,7 +108,7 @@ func TestACommandThatKillsItsWorkersIsCollected(t *testing.T) {
 	s.givesUp()
 	// Nobody collected yet; what the server said outlives it.
 	s.bus.Restart(t)
-	harness.Eventually(t, "the bus is back", func() bool { return s.nc.IsConnected() })
+	servers.Eventually(t, "the bus is back", func() bool { return s.nc.IsConnected() })
 	stop := s.collector()
 	s.allCollected(1)
 	stop()
@@ -260,9 +260,9 @@ func TestTheCollectorOutlivesOutages(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.bus.Restart(t)
-		harness.Eventually(t, "the bus is back", func() bool { return s.nc.IsConnected() })
+		servers.Eventually(t, "the bus is back", func() bool { return s.nc.IsConnected() })
 	}
 	// What the server was about to say as it stopped is lost; what it said is not, nor told twice.
 	raised, _ := s.advisories()
-	harness.Eventually(t, "a dead letter for each advisory", func() bool { return uint64(len(s.letters())) == raised })
+	servers.Eventually(t, "a dead letter for each advisory", func() bool { return uint64(len(s.letters())) == raised })
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
@@ -282,7 +282,7 @@ func (m *moneyTest) publishAll(commands []planned) {
 func (m *moneyTest) atRest() {
 	m.t.Helper()
 	m.settled()
-	harness.Eventually(m.t, "no payment has anything due or under way", func() bool {
+	servers.Eventually(m.t, "no payment has anything due or under way", func() bool {
 		var open int
 		err := m.pool.QueryRow(m.t.Context(), `
 			SELECT (SELECT count(*) FROM payments WHERE awaiting_since IS NOT NULL)
@@ -302,7 +302,7 @@ func (m *moneyTest) booksAgree() {
 			m.t.Log(p)
 		}
 	})
-	harness.Eventually(m.t, "the books of Tender and of the gateways agree", func() bool {
+	servers.Eventually(m.t, "the books of Tender and of the gateways agree", func() bool {
 		problems = m.compareBooks()
 		return len(problems) == 0
 	})

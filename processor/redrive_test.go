@@ -12,7 +12,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 var errCut = errors.New("the process ended here")
@@ -50,7 +50,7 @@ func TestRedrivingTwiceDoesNothingTwice(t *testing.T) {
 	id := newID()
 	s.raw("payments.cmd.acme.create."+id.String(), create("pm_card_visa"), "nats-msg-id", "order-1", "idempotency-key", "order-1", "Nats-Msg-Id", "order-1")
 	s.raw("payments.cmd.acme.create."+id.String(), create("pm_card_visa"), "idempotency-key", "order-1", "Nats-Msg-Id", "message-1")
-	harness.Eventually(t, "both become dead letters", func() bool { return len(s.letters()) == 2 })
+	servers.Eventually(t, "both become dead letters", func() bool { return len(s.letters()) == 2 })
 	stop()
 	s.worker()
 	var letter uint64
@@ -66,7 +66,7 @@ func TestRedrivingTwiceDoesNothingTwice(t *testing.T) {
 
 	// Cut short between publishing and removing, again and again, until JetStream has forgotten the first time.
 	begin := s.lastCommand()
-	harness.Eventually(t, "JetStream takes it for another message", func() bool {
+	servers.Eventually(t, "JetStream takes it for another message", func() bool {
 		if err := redrive(cutShort{s.js}); !errors.Is(err, errCut) {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestRedrivingTwiceDoesNothingTwice(t *testing.T) {
 	// Then by several processes at once.
 	var redriving sync.WaitGroup
 	for range 6 {
-		other := harness.JetStream(s.t, s.bus.Connect(t))
+		other := servers.JetStream(s.t, s.bus.Connect(t))
 		redriving.Go(func() {
 			if err := redrive(other); err != nil && !errors.Is(err, deadletter.ErrNotFound) {
 				t.Error(err)

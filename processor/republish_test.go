@@ -12,7 +12,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/republish"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
@@ -98,7 +98,7 @@ func (s *system) busMatchesHistory(ids []uuid.UUID, exact bool) {
 // outboxEmpty waits until everything is published.
 func (s *system) outboxEmpty() {
 	s.t.Helper()
-	harness.Eventually(s.t, "the outbox is empty", func() bool {
+	servers.Eventually(s.t, "the outbox is empty", func() bool {
 		status, err := outbox.Inspect(s.t.Context(), s.pool)
 		return err == nil && status.Waiting+status.Parked+status.Behind == 0
 	})
@@ -132,8 +132,8 @@ func (s *system) busUp() {
 	if err := s.bus.Up(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
-	harness.Eventually(s.t, "the bus is back", func() bool { return s.nc.IsConnected() })
-	harness.Eventually(s.t, "the streams can be made", func() bool {
+	servers.Eventually(s.t, "the bus is back", func() bool { return s.nc.IsConnected() })
+	servers.Eventually(s.t, "the streams can be made", func() bool {
 		_, err := messages.Provision(s.t.Context(), s.js, s.streams, messages.ProvisionOptions{})
 		return err == nil
 	})
@@ -212,7 +212,7 @@ func TestARestoredBusGetsItsEventsBack(t *testing.T) {
 	if dry.Payments != 2*payments || dry.Missing < payments || dry.Behind != payments/2+payments || dry.NotInStore != 0 {
 		t.Errorf("dry run: %+v", dry)
 	}
-	harness.Eventually(t, "nothing is missing", func() bool {
+	servers.Eventually(t, "nothing is missing", func() bool {
 		r := s.republish(republish.Options{})
 		s.outboxEmpty()
 		return r.Behind == 0
@@ -224,7 +224,7 @@ func TestARestoredBusGetsItsEventsBack(t *testing.T) {
 	}
 
 	// Regardless of what the bus holds, for one payment and a time.
-	harness.Eventually(t, "one is sent again", func() bool {
+	servers.Eventually(t, "one is sent again", func() bool {
 		r := s.republish(republish.Options{All: true, PublishedRange: store.PublishedRange{Payments: ids[:1]}})
 		return r.Payments == 1 && r.Queued > 0
 	})
@@ -254,7 +254,7 @@ func TestALostBusIsRefilledInOrderWhileNoRelayRuns(t *testing.T) {
 	s.replaceBus("")
 	// Newer events wait already.
 	s.publish(ids[0], "first", &messages.Capture{AmountMinor: amount(2000)})
-	harness.Eventually(t, "the capture is done", func() bool { return s.get(ids[0]).CapturedMinor == 2000 })
+	servers.Eventually(t, "the capture is done", func() bool { return s.get(ids[0]).CapturedMinor == 2000 })
 	if r := s.republish(republish.Options{}); r.Behind != 5 || len(r.Left) != 0 || r.NotInStore != 0 {
 		t.Errorf("%+v", r)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // outage is a gateway that cannot be reached while it is down. It counts every call.
@@ -79,7 +79,7 @@ func TestAnOutageParksPaymentsAndNothingIsLost(t *testing.T) {
 
 	// The first few find out, and try again.
 	ids := s.creates(tripAfter)
-	harness.Eventually(t, "the breaker opens", func() bool { return guard.State() == gateway.StateOpen })
+	servers.Eventually(t, "the breaker opens", func() bool { return guard.State() == gateway.StateOpen })
 	s.settled()
 	finding := gone.calls.Load()
 
@@ -104,7 +104,7 @@ func TestAnOutageParksPaymentsAndNothingIsLost(t *testing.T) {
 	comesBackSpreadOut(t, due)
 
 	// It is back: every payment is charged once.
-	harness.Eventually(t, "every payment is captured", func() bool {
+	servers.Eventually(t, "every payment is captured", func() bool {
 		return !slices.ContainsFunc(ids, func(id uuid.UUID) bool { return s.get(id).Status != messages.StatusCaptured })
 	})
 	if guard.State() != gateway.StateClosed {
@@ -220,7 +220,7 @@ func TestAGatewayThatAsksForRestIsLeftAlone(t *testing.T) {
 
 	ahead.Add(int64(2 * time.Minute))
 	s.passTime(2 * time.Minute)
-	harness.Eventually(t, "every payment is captured", func() bool {
+	servers.Eventually(t, "every payment is captured", func() bool {
 		return !slices.ContainsFunc(ids, func(id uuid.UUID) bool { return s.get(id).Status != messages.StatusCaptured })
 	})
 	if entries := s.sim.Ledger(); len(entries) != len(ids) {

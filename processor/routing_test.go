@@ -11,7 +11,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 )
 
@@ -118,7 +118,7 @@ func TestRulesAreReplacedWhilePaymentsFlow(t *testing.T) {
 	}
 	revision = s.setRules(revision, "version: 1\nrules: [{name: last, to: [{gateway: second}]}]")
 	for _, live := range instances {
-		harness.Eventually(t, "both instances have the last rules", func() bool { return live.InForce().Revision == revision })
+		servers.Eventually(t, "both instances have the last rules", func() bool { return live.InForce().Revision == revision })
 	}
 	s.settled()
 	for _, id := range ids {
@@ -155,7 +155,7 @@ func (s *system) live(gateways *gateway.Set) *routing.Live {
 		live.Watch(ctx, s.js)
 		return nil
 	})
-	harness.Eventually(s.t, "the bucket was looked at", func() bool {
+	servers.Eventually(s.t, "the bucket was looked at", func() bool {
 		select {
 		case <-live.Looked():
 			return true

@@ -16,8 +16,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
-	"github.com/seed-384b1f8a/tender/processor/harness"
-	"github.com/seed-384b1f8a/tender/processor/harness/faulty"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
@@ -209,12 +209,12 @@ func (p *process) scheduler() *process {
 // lookEvery is how often the state of a system is looked at: many are under way at once, and looking is not free.
 const lookEvery = 20 * time.Millisecond
 
-// eventually is harness.Eventually for what costs something to look at.
+// eventually is servers.Eventually for what costs something to look at.
 func (s *stepwise) eventually(what string, cond func() bool) {
 	s.t.Helper()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
-	harness.Eventually(s.t, what, func() bool {
+	servers.Eventually(s.t, what, func() bool {
 		if cond() {
 			return true
 		}
@@ -254,7 +254,7 @@ func (s *stepwise) isBlocked() (blocked bool) {
 // sprung waits for a trap.
 func (p *passage) sprung(a *faulty.Armed) {
 	p.s.t.Helper()
-	harness.Eventually(p.s.t, "the fault happens to "+p.name, func() bool {
+	servers.Eventually(p.s.t, "the fault happens to "+p.name, func() bool {
 		select {
 		case <-a.Fired():
 			return true

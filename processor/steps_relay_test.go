@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor/harness/faulty"
+	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
 )
 
 // outboxHas reports whether messages wait in the outbox.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/harness/faulty"
+	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
 )
 
 // step is a step of handling a command, by what passes over the wire at it.

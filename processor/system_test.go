@@ -21,21 +21,21 @@ import (
 	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
-	"github.com/seed-384b1f8a/tender/processor/store/storetest"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
 // system is a whole Tender on real parts, but for the processes: a database, a bus, a simulator, a relay and a scheduler.
 type system struct {
 	t     *testing.T
 	pool  *pgxpool.Pool
 	store *store.Store
-	bus   *harness.NATSServer
+	bus   *servers.NATSServer
 	nc    *nats.Conn
 	// js is the test's own, partsJS that of the system's parts.
 	js, partsJS jetstream.JetStream
@@ -108,13 +108,13 @@ func (s *system) openStore() {
 
 func (s *system) openBus() {
 	s.t.Helper()
-	s.bus = harness.NATS(s.t, func(o *harness.NATSOptions) {
+	s.bus = servers.NATS(s.t, func(o *servers.NATSOptions) {
 		if s.busDir != "" {
 			o.Dir = s.busDir
 		}
 	})
 	s.nc = s.bus.Connect(s.t, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
-	s.js = harness.JetStream(s.t, s.nc)
+	s.js = servers.JetStream(s.t, s.nc)
 	var err error
 	if s.partsJS, err = jetstream.New(s.nc); err != nil {
 		s.t.Fatal(err)
@@ -312,7 +312,7 @@ func (s *system) settled() {
 				info.NumPending, info.NumAckPending, info.AckFloor.Stream+1, info.Delivered.Consumer, s.lastLogs())
 		}
 	})
-	harness.Eventually(s.t, "every command is settled", func() bool {
+	servers.Eventually(s.t, "every command is settled", func() bool {
 		info, err = consumer.Info(s.t.Context())
 		settled = err == nil && info.AckFloor.Stream >= last
 		return settled
@@ -322,7 +322,7 @@ func (s *system) settled() {
 // verify holds the whole system to its promises.
 func (s *system) verify() {
 	s.t.Helper()
-	harness.Eventually(s.t, "the outbox is empty", func() bool {
+	servers.Eventually(s.t, "the outbox is empty", func() bool {
 		status, err := outbox.Inspect(s.t.Context(), s.pool)
 		return err == nil && status.Waiting+status.Parked+status.Behind == 0
 	})

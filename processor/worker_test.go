@@ -18,7 +18,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func TestACommandBecomesAPaymentAndAnEvent(t *testing.T) {
@@ -200,7 +200,7 @@ func TestADeadLetterIsRedriven(t *testing.T) {
 	stop := s.worker(func(p *processor.Parts, _ *processor.WorkerConfig) { p.Gateways = nil })
 	id := newID()
 	s.raw("payments.cmd.acme.create."+id.String(), create("pm_card_visa"), "Nats-Msg-Id", "order-1")
-	harness.Eventually(t, "the command becomes a dead letter", func() bool { return len(s.letters()) == 1 })
+	servers.Eventually(t, "the command becomes a dead letter", func() bool { return len(s.letters()) == 1 })
 	stop()
 	s.worker()
 	l := s.letters()[0]
@@ -364,7 +364,7 @@ func TestAWorkerThatDiesAfterTheChargeIsTakenOver(t *testing.T) {
 	stop()
 	s.gateway = s.sim
 	s.worker()
-	harness.Eventually(t, "the payment is captured", func() bool { return s.get(id).Status == messages.StatusCaptured })
+	servers.Eventually(t, "the payment is captured", func() bool { return s.get(id).Status == messages.StatusCaptured })
 	op, _ := s.sim.Snapshot().Operation(id.String() + "-1")
 	if op.Effects != 1 || op.Requests < 2 {
 		t.Fatalf("%+v", op)
@@ -459,7 +459,7 @@ func TestDrainFinishesWhatWasBegunAndHandsBackTheRest(t *testing.T) {
 	for range 100 {
 		cmds = append(cmds, s.publish(newID(), "", create("pm_card_visa")))
 	}
-	harness.Eventually(t, "every slot is taken", func() bool { return begun.Load() == 20 })
+	servers.Eventually(t, "every slot is taken", func() bool { return begun.Load() == 20 })
 	stop()
 	if finished := len(s.sim.Ledger()); finished != 20 {
 		t.Errorf("%d of the 20 that were begun are finished", finished)
@@ -531,7 +531,7 @@ func TestPostgreSQLMayGoAway(t *testing.T) {
 	for range 100 {
 		cmds = append(cmds, s.publish(newID(), "", create("sim_slow_20")))
 	}
-	harness.Eventually(t, "half is charged", func() bool { return len(s.sim.Ledger()) > 50 })
+	servers.Eventually(t, "half is charged", func() bool { return len(s.sim.Ledger()) > 50 })
 	cancel()
 	<-cut
 	for _, cmd := range cmds {
@@ -552,7 +552,7 @@ func TestNATSMayGoAway(t *testing.T) {
 	for range 100 {
 		cmds = append(cmds, s.publish(newID(), "", create("sim_slow_50")))
 	}
-	harness.Eventually(t, "some are charged", func() bool { return len(s.sim.Ledger()) > 5 })
+	servers.Eventually(t, "some are charged", func() bool { return len(s.sim.Ledger()) > 5 })
 	s.bus.Restart(t)
 	for _, cmd := range cmds {
 		s.expect(s.await(cmd), messages.EventPaymentCaptured)
@@ -568,7 +568,7 @@ func TestAWorkerWaitsForItsConsumer(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.worker()
-	harness.Eventually(t, "the worker says what is missing", func() bool {
+	servers.Eventually(t, "the worker says what is missing", func() bool {
 		return s.logs.FilterMessageSnippet("no commands to be had").Len() == 1
 	})
 	if _, err := s.js.CreateConsumer(t.Context(), messages.StreamCommands, messages.WorkerConsumer(s.streams)); err != nil {
@@ -605,7 +605,7 @@ func TestAnAbandonedOperationIsSwept(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.worker()
-	harness.Eventually(t, "the payment is captured", func() bool { return s.get(id).Status == messages.StatusCaptured })
+	servers.Eventually(t, "the payment is captured", func() bool { return s.get(id).Status == messages.StatusCaptured })
 	s.settled()
 	s.verify()
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-384b1f8a/tender/config"
-	"github.com/seed-384b1f8a/tender/processor/bench"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/bench"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // benchFlags are those of bench.
@@ -40,7 +40,7 @@ type benchmark struct {
 	// published and stored are how many events of a payment go onto the bus and into the store.
 	published, stored int
 	// postgres is a server of our own, nil if one was given; the addresses are those of any.
-	postgres    *harness.Postgres
+	postgres    *servers.Postgres
 	postgresURL string
 	natsURL     string
 	// postmaster is the first process of our own server, 0 as long as it is not known.
@@ -169,7 +169,7 @@ func (b *benchmark) prepare(ctx context.Context) (err error) {
 	}
 	starting, cancel := context.WithTimeout(ctx, sandboxStartTimeout)
 	defer cancel()
-	b.postgres, err = harness.StartPostgres(starting, harness.PostgresOptions{Durable: true, Settings: benchPostgres()})
+	b.postgres, err = servers.StartPostgres(starting, servers.PostgresOptions{Durable: true, Settings: benchPostgres()})
 	if err == nil {
 		b.postgresURL = b.postgres.URL("postgres")
 	}

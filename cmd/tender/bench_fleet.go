@@ -13,8 +13,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/seed-384b1f8a/tender/processor/bench"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/bench"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // benchFleet is the processes that a benchmark measures.
@@ -22,7 +22,7 @@ type benchFleet struct{ members []*benchMember }
 
 // benchMember is one of them.
 type benchMember struct {
-	process *harness.Process
+	process *servers.Process
 	begin   *os.File // its standard input
 	said    *bufio.Reader
 	output  *os.File
@@ -85,7 +85,7 @@ func (s *benchStage) launchMember(t benchTask, number int) (*benchMember, error)
 	}
 	m.begin, m.output, m.said = begin, output, bufio.NewReader(output)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = input, told, log
-	m.process, err = harness.Launch(cmd)
+	m.process, err = servers.Launch(cmd)
 	// The process has its own copies.
 	return m, errors.Join(err, input.Close(), told.Close(), log.Close())
 }

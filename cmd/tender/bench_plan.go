@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/seed-384b1f8a/tender/processor/bench"
+	"github.com/seed-384b1f8a/tender/processor/lab/bench"
 )
 
 // benchPlan is how much of everything is measured.

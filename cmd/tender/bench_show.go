@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/seed-384b1f8a/tender/processor/bench"
+	"github.com/seed-384b1f8a/tender/processor/lab/bench"
 )
 
 // show prints the report, as JSON or for people, and draws the plot that was asked for.

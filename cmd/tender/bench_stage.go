@@ -20,8 +20,8 @@ import (
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/bench"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/bench"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -39,7 +39,7 @@ type benchStage struct {
 	pool     *pgxpool.Pool
 	facts    store.ServerFacts
 	// node is the NATS server, nil if one was given.
-	node    *harness.Process
+	node    *servers.Process
 	nodePID int
 }
 
@@ -179,7 +179,7 @@ func (s *benchStage) startNATS(ctx context.Context, syncAlways bool) error {
 	}
 	cmd := exec.Command(s.bench.program, "nats-node", path) //nolint:gosec,noctx // G204: this program itself, which close ends
 	cmd.Stdout, cmd.Stderr = log, log
-	s.node, err = harness.Launch(cmd)
+	s.node, err = servers.Launch(cmd)
 	if err = errors.Join(err, log.Close()); err != nil {
 		return fmt.Errorf("start NATS: %w", err)
 	}

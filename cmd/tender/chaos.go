@@ -14,8 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-384b1f8a/tender/processor/chaos"
-	"github.com/seed-384b1f8a/tender/processor/chaos/lab"
+	"github.com/seed-384b1f8a/tender/processor/lab/chaos"
+	"github.com/seed-384b1f8a/tender/processor/lab/rig"
 )
 
 // chaosFlags are those of chaos.
@@ -119,7 +119,7 @@ func (s *seedList) Set(text string) error {
 func (s *seedList) Type() string { return "seed" }
 
 func (c *cli) listFaults() error {
-	faults := lab.Faults()
+	faults := rig.Faults()
 	if c.json {
 		for _, f := range faults {
 			if err := c.printJSON(map[string]any{"fault": f.Name, "class": f.Class, "about": f.About, "alone": f.Alone}); err != nil {
@@ -136,25 +136,25 @@ func (c *cli) listFaults() error {
 }
 
 // faults are those that the flags ask for.
-func (f *chaosFlags) faults() ([]lab.Fault, error) {
+func (f *chaosFlags) faults() ([]rig.Fault, error) {
 	names := f.only
 	if f.short && len(names) == 0 {
 		names = chaosShort()
 	}
-	all := lab.Faults()
+	all := rig.Faults()
 	if len(names) == 0 {
 		return all, nil
 	}
 	for _, name := range names {
-		if !slices.ContainsFunc(all, func(known lab.Fault) bool { return known.Name == name }) {
+		if !slices.ContainsFunc(all, func(known rig.Fault) bool { return known.Name == name }) {
 			return nil, usageError("there is no fault %q: see tender chaos --list", name)
 		}
 	}
-	return slices.DeleteFunc(all, func(known lab.Fault) bool { return !slices.Contains(names, known.Name) }), nil
+	return slices.DeleteFunc(all, func(known rig.Fault) bool { return !slices.Contains(names, known.Name) }), nil
 }
 
 // given are the servers of one's own, nil if there are none.
-func (c *cli) given(f chaosFlags) (*lab.Given, error) {
+func (c *cli) given(f chaosFlags) (*rig.Given, error) {
 	if c.configFile == "" && c.natsURL == "" && c.postgresURL == "" && len(f.gateways) == 0 {
 		return nil, nil
 	}
@@ -165,7 +165,7 @@ func (c *cli) given(f chaosFlags) (*lab.Given, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &lab.Given{NATSURL: cfg.NATS.URL.Reveal(), PostgresURL: cfg.Postgres.URL.Reveal(), Gateways: f.gateways}
+	g := &rig.Given{NATSURL: cfg.NATS.URL.Reveal(), PostgresURL: cfg.Postgres.URL.Reveal(), Gateways: f.gateways}
 	hosts, err := g.Hosts()
 	if err != nil {
 		return nil, usageError("%w", err)

@@ -15,8 +15,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/config"
-	"github.com/seed-384b1f8a/tender/processor/chaos"
-	"github.com/seed-384b1f8a/tender/processor/chaos/lab"
+	"github.com/seed-384b1f8a/tender/processor/lab/chaos"
+	"github.com/seed-384b1f8a/tender/processor/lab/rig"
 )
 
 // producerConnections is how many connections the producers spread their commands over.
@@ -26,13 +26,13 @@ const producerConnections = 3
 type chaosRun struct {
 	*cli
 	flags   chaosFlags
-	faults  []lab.Fault
-	given   *lab.Given
+	faults  []rig.Fault
+	given   *rig.Given
 	program string
 	seed    uint64
 	dir     string
 
-	lab        *lab.Lab
+	lab        *rig.Lab
 	record     *chaos.Record
 	workload   *chaos.Workload
 	began      time.Time
@@ -73,7 +73,7 @@ func (r *chaosRun) open(ctx context.Context) error {
 	}
 	r.step("seed %d, evidence in %s", r.seed, r.dir)
 	var err error
-	r.lab, err = lab.Open(ctx, lab.Options{
+	r.lab, err = rig.Open(ctx, rig.Options{
 		Tender: r.program, Dir: r.dir, Seed: r.seed, Given: r.given, Small: r.flags.short, CopyAge: r.flags.copyAge,
 		Drift: r.drift, Producers: r, Now: r.now, Step: r.step,
 	})
@@ -178,7 +178,7 @@ func (r *chaosRun) perform(ctx context.Context) error {
 }
 
 // injected notes a fault that is over.
-func (r *chaosRun) injected(i lab.Injection) {
+func (r *chaosRun) injected(i rig.Injection) {
 	outcome := "put right after " + (i.Until - i.At).Round(100*time.Millisecond).String()
 	if i.Problem != "" {
 		outcome = i.Problem
@@ -207,7 +207,7 @@ func (r *chaosRun) settle(ctx context.Context) error {
 		return err
 	}
 	drain, err := chaos.Await(ctx, pool, js, chaos.AwaitConfig{
-		Timeout: r.flags.drain, Horizon: lab.Horizon, Progress: r.draining, Now: r.now,
+		Timeout: r.flags.drain, Horizon: rig.Horizon, Progress: r.draining, Now: r.now,
 	})
 	r.report.Drain = &drain
 	return err
@@ -249,7 +249,7 @@ func (r *chaosRun) judge(ctx context.Context) error {
 	return err
 }
 
-// PublishAgain implements lab.Producers.
+// PublishAgain implements rig.Producers.
 func (r *chaosRun) PublishAgain(ctx context.Context) int { return r.workload.Replay(ctx, 1) }
 
 // drift runs all roles in this process on a clock of their own.

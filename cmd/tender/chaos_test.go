@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed-384b1f8a/tender/processor/chaos"
-	"github.com/seed-384b1f8a/tender/processor/chaos/lab"
+	"github.com/seed-384b1f8a/tender/processor/lab/chaos"
+	"github.com/seed-384b1f8a/tender/processor/lab/rig"
 )
 
 // TestChaosShort breaks a few things with a fixed seed, and wants everything to hold. `make faults` breaks everything.
@@ -59,7 +59,7 @@ func TestChaosShort(t *testing.T) {
 func TestChaosFaultsAreNamed(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, f := range lab.Faults() {
+	for _, f := range rig.Faults() {
 		if f.Name == "" || f.About == "" || f.Class == "" || f.Inject == nil || seen[f.Name] {
 			t.Errorf("fault %q lacks something, or is there twice", f.Name)
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-384b1f8a/tender/config"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 const (
@@ -74,7 +74,7 @@ func devFolderRule() string {
 		return filepath.Dir(devFile)
 	}
 	// PostgreSQL refuses root, so its server runs as another user, to whom root's own folders are often closed.
-	dir, err := harness.StateDir("dev")
+	dir, err := servers.StateDir("dev")
 	if err != nil {
 		return filepath.Dir(devFile)
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/store"
 	"github.com/seed-384b1f8a/tender/processor/webhook"
 )
@@ -37,8 +37,8 @@ type sandbox struct {
 	simulators []*sandboxSimulator
 	// webhooks is where the first instance takes in what they tell.
 	webhooks net.Listener
-	nats     *harness.NATSServer
-	postgres *harness.Postgres
+	nats     *servers.NATSServer
+	postgres *servers.Postgres
 }
 
 // sandboxOptions say where a sandbox lives and how fast its clocks go.
@@ -102,7 +102,7 @@ func (s *sandbox) startNATS(ctx context.Context, o sandboxOptions) error {
 	defer cancel()
 	err := o.nats.orFree(func(port int) (err error) {
 		// What is acknowledged is on the disk, as in production.
-		s.nats, err = harness.StartNATS(ctx, harness.NATSOptions{Dir: o.sub(sandboxNATS), Port: port, SyncAlways: true})
+		s.nats, err = servers.StartNATS(ctx, servers.NATSOptions{Dir: o.sub(sandboxNATS), Port: port, SyncAlways: true})
 		return err
 	})
 	if err != nil {
@@ -117,7 +117,7 @@ func (s *sandbox) startPostgres(ctx context.Context, o sandboxOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, sandboxStartTimeout)
 	defer cancel()
 	var err error
-	s.postgres, err = harness.StartPostgres(ctx, harness.PostgresOptions{Dir: o.sub(sandboxPostgres), Durable: true})
+	s.postgres, err = servers.StartPostgres(ctx, servers.PostgresOptions{Dir: o.sub(sandboxPostgres), Durable: true})
 	if err != nil {
 		return err
 	}

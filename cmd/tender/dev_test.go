@@ -19,7 +19,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // runningDev is a `tender dev` in a process of its own.
@@ -72,7 +72,7 @@ func startDev(t *testing.T, dir string, args ...string) *runningDev {
 	}
 	go func() { d.ended <- d.cmd.Wait() }()
 	t.Cleanup(func() { _ = d.cmd.Process.Kill() })
-	harness.Eventually(t, "tender dev says what to try", func() bool {
+	servers.Eventually(t, "tender dev says what to try", func() bool {
 		select {
 		case err := <-d.ended:
 			t.Fatalf("it ended: %v\n%s", err, d.output.String())
@@ -124,7 +124,7 @@ func (d *runningDev) follow() uuid.UUID {
 		d.t.Fatal(err)
 	}
 	defer nc.Close()
-	js := harness.JetStream(d.t, nc)
+	js := servers.JetStream(d.t, nc)
 	msg := &nats.Msg{Subject: line[1], Header: nats.Header{messages.HeaderMessageID: {line[4]}}, Data: []byte(line[3])}
 	if _, err := js.PublishMsg(d.t.Context(), msg); err != nil {
 		d.t.Fatal(err)
@@ -142,7 +142,7 @@ func (d *runningDev) dispute() {
 	if out := d.tender(strings.Fields(line[1])...); !strings.Contains(out, "captured") {
 		d.t.Errorf("the suggested payment came out as:\n%s", out)
 	}
-	harness.Eventually(d.t, "the gateway tells of the dispute", func() bool {
+	servers.Eventually(d.t, "the gateway tells of the dispute", func() bool {
 		return strings.Contains(d.tender("history", line[2]), string(messages.EventDisputeOpened))
 	})
 }
@@ -167,7 +167,7 @@ func TestDevKeepsItsPayments(t *testing.T) {
 	dir := passableDir(t)
 	first := startDev(t, dir)
 	id := first.follow()
-	harness.Eventually(t, "the suggested payment is captured", func() bool {
+	servers.Eventually(t, "the suggested payment is captured", func() bool {
 		return strings.Contains(first.tender("list", "--status", "captured", "--quiet"), id.String())
 	})
 	if out := first.tender("pay", "create", "--amount", "700", "--currency", "EUR", "--method", "pm_card_visa", "--wait"); !strings.Contains(out, "captured") {

@@ -13,13 +13,13 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/connector"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // TestGatewayBehindAConnector asks connectors by the gateway's own name and by another one.
 func TestGatewayBehindAConnector(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	simulator, err := sim.New(sim.Config{})
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // raceEnv is the variable that steers the race detector. By default each process that is built with it waits for a second before it exits,
@@ -30,4 +30,4 @@ func TestMain(m *testing.M) {
 type packageRun struct{ m *testing.M }
 
 // Run implements testscript.TestingM.
-func (r packageRun) Run() int { return harness.Main(r.m) }
+func (r packageRun) Run() int { return servers.Main(r.m) }

@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // newNATSNode is one server of the cluster that `tender chaos` breaks. It is of no use to a person.
@@ -18,7 +18,7 @@ processes of; run a nats-server of your own for anything else.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			tuneGC()
-			return harness.RunNATSNode(cmd.Context(), args[0])
+			return servers.RunNATSNode(cmd.Context(), args[0])
 		},
 	}
 }

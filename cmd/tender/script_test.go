@@ -24,7 +24,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // TestScripts runs testdata/*.txtar, each with a database and a bus of its own. Beside the commands of testscript:
@@ -71,8 +71,8 @@ func prepareScript(env *testscript.Env) error {
 	if !ok {
 		return errors.New("the script is not run by a test")
 	}
-	env.Setenv(config.EnvName("nats.url"), harness.NATS(t).URL())
-	database := harness.Database(t)
+	env.Setenv(config.EnvName("nats.url"), servers.NATS(t).URL())
+	database := servers.Database(t)
 	env.Setenv(config.EnvName("postgres.url"), database)
 	env.Values[superuserKey{}] = database
 	env.Setenv(config.EnvName("log.format"), "console")

@@ -21,7 +21,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 const (
@@ -37,7 +37,7 @@ func TestServeSurvivesKill(t *testing.T) {
 	ids := f.publish(t)
 
 	victim := f.members[0]
-	harness.Eventually(t, "a fifth of the payments to be captured, and every process to have a hand in it", func() bool {
+	servers.Eventually(t, "a fifth of the payments to be captured, and every process to have a hand in it", func() bool {
 		return f.captured.Load() >= fleetPayments/5 && f.everyoneWorks()
 	})
 	if err := victim.cmd.Process.Kill(); err != nil {
@@ -49,7 +49,7 @@ func TestServeSurvivesKill(t *testing.T) {
 	}
 	f.killed()
 
-	harness.Eventually(t, "every payment to be captured", func() bool { return f.captured.Load() >= fleetPayments })
+	servers.Eventually(t, "every payment to be captured", func() bool { return f.captured.Load() >= fleetPayments })
 	for _, m := range f.members[1:] {
 		m.leave(t)
 	}
@@ -59,10 +59,10 @@ func TestServeSurvivesKill(t *testing.T) {
 // TestServeLeavesDuringOutage tells a process to stop while the bus is away: it has nothing to wait for.
 func TestServeLeavesDuringOutage(t *testing.T) {
 	t.Parallel()
-	bus := harness.NATS(t)
+	bus := servers.NATS(t)
 	f := &fleet{environ: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), quickExit(), "TENDER_GATEWAYS_SIMULATOR_KIND=sim",
-		"TENDER_NATS_URL=" + bus.URL(), "TENDER_POSTGRES_URL=" + harness.Database(t), "TENDER_SHUTDOWN_DRAIN_TIMEOUT=2s",
+		"TENDER_NATS_URL=" + bus.URL(), "TENDER_POSTGRES_URL=" + servers.Database(t), "TENDER_SHUTDOWN_DRAIN_TIMEOUT=2s",
 	}}
 	f.tender(t, "migrate")
 	f.tender(t, "provision")
@@ -108,7 +108,7 @@ type member struct {
 
 func startFleet(t *testing.T) *fleet {
 	t.Helper()
-	bus := harness.NATS(t)
+	bus := servers.NATS(t)
 	simulator, err := sim.New(sim.Config{})
 	if err != nil {
 		t.Fatalf("open the simulator: %v", err)
@@ -117,7 +117,7 @@ func startFleet(t *testing.T) *fleet {
 		nc: bus.Connect(t), simulator: simulator,
 		environ: []string{
 			"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), quickExit(),
-			"TENDER_NATS_URL=" + bus.URL(), "TENDER_POSTGRES_URL=" + harness.Database(t),
+			"TENDER_NATS_URL=" + bus.URL(), "TENDER_POSTGRES_URL=" + servers.Database(t),
 			// Small enough that the work is spread, and that what the victim held is soon taken up.
 			"TENDER_WORKER_SLOTS_MAX=16", "TENDER_WORKER_ACK_WAIT=2s", "TENDER_POSTGRES_MAX_CONNS=8",
 		},
@@ -204,7 +204,7 @@ func (m *member) leave(t *testing.T) {
 // says waits until the process has logged something.
 func (m *member) says(t *testing.T, what string) {
 	t.Helper()
-	harness.Eventually(t, "the process to log "+what, func() bool {
+	servers.Eventually(t, "the process to log "+what, func() bool {
 		text, err := os.ReadFile(m.log)
 		return err == nil && bytes.Contains(text, []byte(what))
 	})
@@ -290,7 +290,7 @@ func (f *fleet) checkBooks(t *testing.T, ids []uuid.UUID) {
 // checkSettled wants every command acknowledged and none given up.
 func (f *fleet) checkSettled(t *testing.T) {
 	t.Helper()
-	js := harness.JetStream(t, f.nc)
+	js := servers.JetStream(t, f.nc)
 	workers, err := js.Consumer(t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
 	if err != nil {
 		t.Fatalf("look at the workers' consumer: %v", err)

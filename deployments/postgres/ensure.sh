@@ -6,7 +6,7 @@
 set -eu
 
 # The folder of a complete set of server programs: on PATH first, then where packages put them, newest version first.
-# The same places in the same order as in processor/harness/programs.go.
+# The same places in the same order as in processor/lab/servers/programs.go.
 find_programs() {
 	if initdb=$(command -v initdb); then
 		if real=$(readlink -f "$initdb" 2>/dev/null); then

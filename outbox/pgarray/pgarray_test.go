@@ -11,10 +11,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-384b1f8a/tender/outbox/pgarray"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
 type row struct {
 	id     uuid.UUID
@@ -145,7 +145,7 @@ func scan(found pgx.Rows) ([]row, error) {
 
 func connect(t *testing.T) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), harness.Database(t))
+	conn, err := pgx.Connect(t.Context(), servers.Database(t))
 	if err != nil {
 		t.Fatal(err)
 	}

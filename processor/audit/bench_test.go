@@ -11,11 +11,11 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/audit"
-	"github.com/seed-384b1f8a/tender/processor/harness"
-	"github.com/seed-384b1f8a/tender/processor/store/storetest"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
 // benchPayments is how many payments BenchmarkBus compares, with four events each of about 400 bytes.
 const benchPayments = 50_000
@@ -36,7 +36,7 @@ func BenchmarkBus(b *testing.B) {
 	must(b, err)
 	_, err = pool.Exec(b.Context(), `ANALYZE payment_events`)
 	must(b, err)
-	js, err := jetstream.New(harness.NATS(b).Connect(b))
+	js, err := jetstream.New(servers.NATS(b).Connect(b))
 	must(b, err)
 	_, err = messages.Provision(b.Context(), js, messages.StreamOptions{}, messages.ProvisionOptions{})
 	must(b, err)

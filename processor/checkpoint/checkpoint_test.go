@@ -11,7 +11,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/checkpoint"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -52,10 +52,10 @@ func TestTakerOutlastsAnOutage(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	stop := b.run(checkpoint.NewTaker(b.store, 10*time.Millisecond, zap.New(core), time.Now).Run)
 	b.pay()
-	harness.Eventually(t, "the outage is noticed", func() bool { return logs.Len() == 1 })
+	servers.Eventually(t, "the outage is noticed", func() bool { return logs.Len() == 1 })
 	b.exec(`ALTER TABLE elsewhere RENAME TO checkpoints`)
 	b.covered()
-	harness.Eventually(t, "its end is noticed", func() bool { return logs.Len() == 2 })
+	servers.Eventually(t, "its end is noticed", func() bool { return logs.Len() == 2 })
 	stop()
 }
 
@@ -128,7 +128,7 @@ func TestStreamThatWasLostIsNotHeldAgainstTheDatabase(t *testing.T) {
 	before := b.count(`SELECT count(*) FROM checkpoints`)
 	b.pay()
 	b.covered()
-	harness.Eventually(t, "what is new is compared", func() bool {
+	servers.Eventually(t, "what is new is compared", func() bool {
 		c := b.compare()
 		return int(c.Compared) == b.count(`SELECT count(*) FROM checkpoints`)-before && len(c.Findings) == 0
 	})

@@ -16,13 +16,13 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor/checkpoint"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
-	"github.com/seed-384b1f8a/tender/processor/store/storetest"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
 // books is a database and a bus, with a relay between them once it is started.
 type books struct {
@@ -41,7 +41,7 @@ func open(t *testing.T) *books {
 	t.Cleanup(pool.Close)
 	b := &books{T: t, pool: pool, store: store.New(pool, store.Config{}, zaptest.NewLogger(t))}
 	t.Cleanup(b.store.Close)
-	b.js = harness.JetStream(t, harness.NATS(t).Connect(t))
+	b.js = servers.JetStream(t, servers.NATS(t).Connect(t))
 	if _, err := messages.Provision(t.Context(), b.js, messages.StreamOptions{}, messages.ProvisionOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func (b *books) taker() (stop func()) {
 // checkpoint comes into the outbox with its own commit, so that an outbox that is empty later holds none of those that were seen.
 func (b *books) covered() {
 	b.Helper()
-	harness.Eventually(b, "everything is covered and published", func() bool {
+	servers.Eventually(b, "everything is covered and published", func() bool {
 		return b.count(`SELECT count(*) FROM payment_events WHERE position > (SELECT COALESCE(max(to_position), 0) FROM checkpoints)`) == 0 &&
 			b.count(`SELECT count(*) FROM outbox`) == 0
 	})

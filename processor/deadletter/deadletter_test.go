@@ -12,13 +12,13 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func bus(t testing.TB) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	nc := harness.NATS(t).Connect(t)
-	js := harness.JetStream(t, nc)
+	nc := servers.NATS(t).Connect(t)
+	js := servers.JetStream(t, nc)
 	if _, err := messages.Provision(t.Context(), js, messages.StreamOptions{}, messages.ProvisionOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 )
 
@@ -69,7 +69,7 @@ func (i instance) awaitLook(t *testing.T) {
 // await waits until the instance goes by a revision, 0 for the configured rules, and holds it to what that routes to.
 func (i instance) await(t *testing.T, revision uint64, gateway string) {
 	t.Helper()
-	harness.Eventually(t, fmt.Sprintf("revision %d is in force", revision), func() bool { return i.InForce().Revision == revision })
+	servers.Eventually(t, fmt.Sprintf("revision %d is in force", revision), func() bool { return i.InForce().Revision == revision })
 	want := routing.SourceBucket
 	if revision == 0 {
 		want = routing.SourceConfiguration
@@ -80,7 +80,7 @@ func (i instance) await(t *testing.T, revision uint64, gateway string) {
 }
 
 // connect returns JetStream on the server, with requests that give up soon.
-func connect(t *testing.T, server *harness.NATSServer) jetstream.JetStream {
+func connect(t *testing.T, server *servers.NATSServer) jetstream.JetStream {
 	t.Helper()
 	nc := server.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(2*time.Second))
@@ -118,7 +118,7 @@ func replace(t *testing.T, js jetstream.JetStream, document string, revision uin
 
 func TestEveryInstanceFollowsTheBucket(t *testing.T) {
 	t.Parallel()
-	js := connect(t, harness.NATS(t))
+	js := connect(t, servers.NATS(t))
 	ensure(t, js, routing.BucketOptions{})
 	one, two := start(t, js, 0), start(t, js, 0)
 	for _, i := range []instance{one, two} {
@@ -156,14 +156,14 @@ func TestEveryInstanceFollowsTheBucket(t *testing.T) {
 
 func TestABadSetIsRefusedAndTheLastGoodOneStays(t *testing.T) {
 	t.Parallel()
-	js := connect(t, harness.NATS(t))
+	js := connect(t, servers.NATS(t))
 	ensure(t, js, routing.BucketOptions{})
 	live := start(t, js, 20*time.Millisecond)
 	good := replace(t, js, single("backup"), 0)
 	live.await(t, good, "backup")
 
 	bad := replace(t, js, single("nowhere"), good)
-	harness.Eventually(t, "the bad set is refused", func() bool { return live.InForce().Refused == bad })
+	servers.Eventually(t, "the bad set is refused", func() bool { return live.InForce().Refused == bad })
 	now := live.InForce()
 	var refused *routing.RefusedError
 	if now.Revision != good || !errors.As(now.Reason, &refused) || refused.Mistakes[0].Line != 2 {
@@ -188,7 +188,7 @@ func TestABadSetIsRefusedAndTheLastGoodOneStays(t *testing.T) {
 
 func TestWithoutABucketTheConfiguredRulesAreInForce(t *testing.T) {
 	t.Parallel()
-	js := connect(t, harness.NATS(t))
+	js := connect(t, servers.NATS(t))
 	live := start(t, js, 20*time.Millisecond)
 	live.awaitLook(t)
 	live.await(t, 0, "primary")
@@ -202,35 +202,35 @@ func TestWithoutABucketTheConfiguredRulesAreInForce(t *testing.T) {
 	if err := js.DeleteKeyValue(t.Context(), routing.Bucket); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, "the loss is noticed", func() bool { return live.logs.FilterMessageSnippet("is gone").Len() == 1 })
+	servers.Eventually(t, "the loss is noticed", func() bool { return live.logs.FilterMessageSnippet("is gone").Len() == 1 })
 	live.await(t, first, "backup")
 	ensure(t, js, routing.BucketOptions{})
 	if again := replace(t, js, single("candidate"), 0); again != first {
 		t.Fatalf("revision %d, want %d once more", again, first)
 	}
-	harness.Eventually(t, "the new rules are in force", func() bool { return live.Route(facts()).Gateway == "candidate" })
+	servers.Eventually(t, "the new rules are in force", func() bool { return live.Route(facts()).Gateway == "candidate" })
 }
 
 func TestTheWatchOutlivesTheServer(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	js := connect(t, server)
 	ensure(t, js, routing.BucketOptions{})
 	live := start(t, js, 50*time.Millisecond)
 	first := replace(t, js, single("backup"), 0)
 	live.await(t, first, "backup")
 	bad := replace(t, js, single("nowhere"), first)
-	harness.Eventually(t, "the bad set is refused", func() bool { return live.InForce().Refused == bad })
+	servers.Eventually(t, "the bad set is refused", func() bool { return live.InForce().Refused == bad })
 	server.Down()
-	harness.Eventually(t, "the outage is noticed", func() bool { return live.logs.FilterMessageSnippet("cannot be watched").Len() > 0 })
+	servers.Eventually(t, "the outage is noticed", func() bool { return live.logs.FilterMessageSnippet("cannot be watched").Len() > 0 })
 	live.await(t, first, "backup")
 	if err := server.Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, "the bucket is watched again", func() bool { return live.logs.FilterMessageSnippet("watched again").Len() > 0 })
+	servers.Eventually(t, "the bucket is watched again", func() bool { return live.logs.FilterMessageSnippet("watched again").Len() > 0 })
 	live.await(t, first, "backup")
 	var second uint64
-	harness.Eventually(t, "the server takes rules again", func() (stored bool) {
+	servers.Eventually(t, "the server takes rules again", func() (stored bool) {
 		var err error
 		second, err = routing.Replace(t.Context(), js, []byte(single("candidate")), bad)
 		if errors.Is(err, routing.ErrRevision) {
@@ -250,7 +250,7 @@ func TestTheWatchOutlivesTheServer(t *testing.T) {
 // TestASilentWatchIsNoticed takes the watch's consumer away on the server, so that it never says anything again.
 func TestASilentWatchIsNoticed(t *testing.T) {
 	t.Parallel()
-	js := connect(t, harness.NATS(t))
+	js := connect(t, servers.NATS(t))
 	ensure(t, js, routing.BucketOptions{})
 	live := start(t, js, 100*time.Millisecond)
 	live.awaitLook(t)
@@ -277,7 +277,7 @@ func TestASilentWatchIsNoticed(t *testing.T) {
 // TestTwoPeopleChangeTheRules holds that nobody overwrites what they have not seen.
 func TestTwoPeopleChangeTheRules(t *testing.T) {
 	t.Parallel()
-	js := connect(t, harness.NATS(t))
+	js := connect(t, servers.NATS(t))
 	if _, err := routing.Read(t.Context(), js); !errors.Is(err, routing.ErrNoBucket) {
 		t.Errorf("read without a bucket: %v", err)
 	}
@@ -309,7 +309,7 @@ func TestTwoPeopleChangeTheRules(t *testing.T) {
 
 func TestEnsureBucket(t *testing.T) {
 	t.Parallel()
-	js := connect(t, harness.NATS(t))
+	js := connect(t, servers.NATS(t))
 	if got := ensure(t, js, routing.BucketOptions{CheckOnly: true}).String(); got != "bucket tender_routing: missing" {
 		t.Error(got)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 )
 
@@ -48,7 +48,7 @@ func TestFewRightsAreEnough(t *testing.T) {
 	if err := os.WriteFile(file, []byte(rights), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := harness.NATS(t, func(o *harness.NATSOptions) { o.ConfigFile = file })
+	server := servers.NATS(t, func(o *servers.NATSOptions) { o.ConfigFile = file })
 	as := func(user string) (*nats.Conn, jetstream.JetStream) {
 		nc := server.Connect(t, nats.UserInfo(user, "p"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 		js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(2*time.Second))

@@ -10,14 +10,14 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
 // awaitLockWaiter returns when a session of the test's database waits for a lock.
 func (b *bundle) awaitLockWaiter() {
 	b.Helper()
-	harness.Eventually(b, "a session waits for a lock", func() bool {
+	servers.Eventually(b, "a session waits for a lock", func() bool {
 		return b.count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
 	})
 }

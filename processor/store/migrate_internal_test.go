@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // olderSchema is the schema before the history was partitioned, with three payments' events in it and a role that serves.
@@ -48,7 +48,7 @@ const digestOfEvents = `SELECT md5(string_agg(e::text, '|' ORDER BY e.payment_id
 // statement that it had before.
 func TestHistoryOfAnOlderVersionIsTakenOver(t *testing.T) {
 	t.Parallel()
-	pool, err := pgxpool.New(t.Context(), harness.Database(t))
+	pool, err := pgxpool.New(t.Context(), servers.Database(t))
 	if err != nil {
 		t.Fatal(err)
 	}

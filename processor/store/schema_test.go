@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -50,7 +50,7 @@ func queries(t *testing.T) map[string]string {
 
 func TestInstancesMigrateTogether(t *testing.T) {
 	t.Parallel()
-	url := harness.Database(t)
+	url := servers.Database(t)
 	const instances = 8
 	applied := make([][]store.Applied, instances)
 	var starting sync.WaitGroup
@@ -82,7 +82,7 @@ func TestInstancesMigrateTogether(t *testing.T) {
 
 func TestMigrateSaysWhatItDoes(t *testing.T) {
 	t.Parallel()
-	pool := newPool(t, harness.Database(t))
+	pool := newPool(t, servers.Database(t))
 	var schema *store.SchemaError
 	if err := store.CheckSchema(t.Context(), pool); !errors.As(err, &schema) || schema.Version != 0 {
 		t.Errorf("an empty database: %v, want a SchemaError", err)

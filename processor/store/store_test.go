@@ -15,13 +15,13 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
-	"github.com/seed-384b1f8a/tender/processor/store/storetest"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
 const tenant = "acme"
 

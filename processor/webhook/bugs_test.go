@@ -12,7 +12,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/webhook"
 )
 
@@ -62,7 +62,7 @@ func TestADuplicateChangesNothing(t *testing.T) {
 	id := newID()
 	s.create(id, "sim_webhook_duplicate")
 	s.await(id, messages.StatusCaptured)
-	harness.Eventually(t, "the second copy is known", func() bool { return s.seen(webhook.ResultDuplicate) == 1 })
+	servers.Eventually(t, "the second copy is known", func() bool { return s.seen(webhook.ResultDuplicate) == 1 })
 
 	// Past JetStream's own memory the key is known to the database.
 	lost := about(id, "1", "evt_dispute", protocol.EventDisputeOpened)
@@ -109,7 +109,7 @@ func TestWhatIsReorderedEndsTheSame(t *testing.T) {
 	id := newID()
 	s.create(id, "sim_webhook_reordered")
 	s.await(id, messages.StatusCaptured)
-	harness.Eventually(t, "both events are there", func() bool { return s.seen(webhook.ResultPublished) == 2 })
+	servers.Eventually(t, "both events are there", func() bool { return s.seen(webhook.ResultPublished) == 2 })
 	s.settled()
 	if p := s.get(id); p.Status != messages.StatusCaptured || s.count(id, messages.EventOperationPending) != 0 {
 		t.Fatalf("%s: %v", p.Status, s.types(id))
@@ -177,7 +177,7 @@ func TestAnUnknownPaymentBecomesADeadLetter(t *testing.T) {
 	id := newID()
 	s.tell(about(id, "1", "evt_nobody", protocol.EventSucceeded))
 	var letters []deadletter.Letter
-	harness.Eventually(t, "it is a dead letter", func() bool {
+	servers.Eventually(t, "it is a dead letter", func() bool {
 		letters = nil
 		err := deadletter.List(t.Context(), s.js, deadletter.Filter{}, func(l deadletter.Letter) bool {
 			letters = append(letters, l)

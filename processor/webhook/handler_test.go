@@ -18,7 +18,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/webhook"
 )
 
@@ -162,7 +162,7 @@ func TestTheGatewaySendsAgainWhileTheBusIsAway(t *testing.T) {
 	if err := s.sim.MoveDispute("dp_"+id.String()+"-1", "won"); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, "the event is turned away", func() bool { return s.seen(webhook.ResultUnavailable) > 1 })
+	servers.Eventually(t, "the event is turned away", func() bool { return s.seen(webhook.ResultUnavailable) > 1 })
 	s.provision()
 	s.awaitEvent(id, messages.EventDisputeWon)
 }
@@ -176,7 +176,7 @@ func TestWithoutABusItIsNotTaken(t *testing.T) {
 		t.Fatalf("%d, want 503", status)
 	}
 	e.bus.Restart(t)
-	harness.Eventually(t, "the next try lands", func() bool {
+	servers.Eventually(t, "the next try lands", func() bool {
 		return e.post(e.url, body, protocol.Sign(body, time.Now(), secret)) == http.StatusOK
 	})
 	if n := e.stored(); n != 1 {
@@ -246,7 +246,7 @@ func TestServeFinishesWhatWasBegun(t *testing.T) {
 	}()
 	<-bus.entered
 	stop()
-	harness.Eventually(t, "no more connections are taken", func() bool {
+	servers.Eventually(t, "no more connections are taken", func() bool {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())
 		if err == nil {
 			_ = conn.Close()

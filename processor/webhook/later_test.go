@@ -7,7 +7,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func TestADisputeRunsItsCourse(t *testing.T) {
@@ -99,7 +99,7 @@ func TestARefundFailsAfterAll(t *testing.T) {
 	}
 	// The money is there to be refunded another time.
 	s.publish(id, "again", &messages.Refund{})
-	harness.Eventually(t, "the second refund fails too", func() bool { return s.count(id, messages.EventRefundFailed) == 2 })
+	servers.Eventually(t, "the second refund fails too", func() bool { return s.count(id, messages.EventRefundFailed) == 2 })
 }
 
 // A gateway that does not say whether a refund that failed had succeeded before makes two notifications of it. Together they leave one

@@ -24,15 +24,15 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
-	"github.com/seed-384b1f8a/tender/processor/store/storetest"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/webhook"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
 const (
 	secret = "whsec_test"
@@ -42,7 +42,7 @@ const (
 // endpoint is the webhook endpoint on a real port, before a real bus.
 type endpoint struct {
 	t    *testing.T
-	bus  *harness.NATSServer
+	bus  *servers.NATSServer
 	js   jetstream.JetStream
 	url  string
 	log  *zap.Logger
@@ -56,10 +56,10 @@ type endpoint struct {
 func listen(t *testing.T, change ...func(*webhook.Config)) *endpoint {
 	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
-	e := &endpoint{t: t, bus: harness.NATS(t), log: zap.New(core), logs: logs}
+	e := &endpoint{t: t, bus: servers.NATS(t), log: zap.New(core), logs: logs}
 	t.Cleanup(e.explain)
 	nc := e.bus.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
-	e.js = harness.JetStream(t, nc)
+	e.js = servers.JetStream(t, nc)
 	e.provision()
 	decoder, err := webhook.NewProtocol([]string{secret}, 0, nil)
 	if err != nil {
@@ -264,7 +264,7 @@ func (s *system) get(id uuid.UUID) *payment.Payment {
 
 func (s *system) await(id uuid.UUID, status messages.Status) *payment.Payment {
 	s.t.Helper()
-	harness.Eventually(s.t, "the payment is "+string(status), func() bool {
+	servers.Eventually(s.t, "the payment is "+string(status), func() bool {
 		p := s.get(id)
 		return p != nil && p.Status == status
 	})
@@ -296,7 +296,7 @@ func (s *system) count(id uuid.UUID, kind messages.EventType) int {
 
 func (s *system) awaitEvent(id uuid.UUID, kind messages.EventType) {
 	s.t.Helper()
-	harness.Eventually(s.t, string(kind)+" is in the history", func() bool { return slices.Contains(s.types(id), kind) })
+	servers.Eventually(s.t, string(kind)+" is in the history", func() bool { return slices.Contains(s.types(id), kind) })
 }
 
 // settled waits until every command that is in the stream now has been settled.
@@ -307,7 +307,7 @@ func (s *system) settled() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	harness.Eventually(s.t, "every command is settled", func() bool {
+	servers.Eventually(s.t, "every command is settled", func() bool {
 		info, err := consumer.Info(s.t.Context())
 		return err == nil && info.AckFloor.Stream >= last
 	})

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/conformance"
 	"github.com/seed-384b1f8a/tender/processor/gateway/connector"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func TestBrokenConnectorsFailTheRightLines(t *testing.T) {
@@ -29,7 +29,7 @@ func TestBrokenConnectorsFailTheRightLines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := harness.NATS(t)
+			server := servers.NATS(t)
 			running, err := connector.Start(server.Connect(t), connector.Config{Name: "bank", Gateway: simulator(t), Now: c.now})
 			if err != nil {
 				t.Fatal(err)

@@ -14,10 +14,10 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/conformance"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
 const testKey = "key"
 
@@ -139,7 +139,7 @@ func TestRunRefuses(t *testing.T) {
 	if _, err := conformance.Run(t.Context(), target, conformance.Options{}); !errors.Is(err, conformance.ErrUnreachable) {
 		t.Errorf("no server: %v", err)
 	}
-	nc := harness.NATS(t).Connect(t)
+	nc := servers.NATS(t).Connect(t)
 	nobody, err := conformance.OverNATS(nc, "nobody")
 	if err != nil {
 		t.Fatal(err)

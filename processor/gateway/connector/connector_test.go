@@ -21,7 +21,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/natsgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // asked is a gateway that says what the test wants it to say.
@@ -51,7 +51,7 @@ func authorization() messages.Operation {
 }
 
 // start runs a connector on a connection of its own, stopped at the end of the test.
-func start(t *testing.T, server *harness.NATSServer, c connector.Config) *connector.Connector {
+func start(t *testing.T, server *servers.NATSServer, c connector.Config) *connector.Connector {
 	t.Helper()
 	if c.Name == "" {
 		c.Name = "bank"
@@ -71,7 +71,7 @@ func start(t *testing.T, server *harness.NATSServer, c connector.Config) *connec
 	return running
 }
 
-func client(t *testing.T, server *harness.NATSServer) *natsgw.Gateway {
+func client(t *testing.T, server *servers.NATSServer) *natsgw.Gateway {
 	t.Helper()
 	g, err := natsgw.New(server.Connect(t), "bank")
 	if err != nil {
@@ -111,7 +111,7 @@ func TestConformsOverNATS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	for range 2 { // which of them is asked must not matter
 		start(t, server, connector.Config{Gateway: s})
 	}
@@ -144,7 +144,7 @@ func TestConformsOverNATS(t *testing.T) {
 // TestWhatIsProvenTravels holds that a caller concludes what a caller in process would have.
 func TestWhatIsProvenTravels(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	decline := gateway.ClassifyDecline("lost_card", "41", "")
 	for _, o := range []messages.Outcome{
 		{Kind: messages.OutcomeSucceeded, GatewayReference: "ref", AmountMinor: 1999},
@@ -166,7 +166,7 @@ func TestWhatIsProvenTravels(t *testing.T) {
 
 func TestShowsUpAsAService(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	running := start(t, server, connector.Config{
 		Gateway: asked{do: succeeds, lookup: says(messages.Outcome{Kind: messages.OutcomeUnknown}).Do}, Version: "1.2.3",
 		Metadata: map[string]string{"region": "eu"},
@@ -232,7 +232,7 @@ func control(t *testing.T, nc *nats.Conn, verb micro.Verb, into any) {
 
 func TestLateWorkIsRefused(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	fromNow := time.Now().Add(time.Hour)
 	start(t, server, connector.Config{
 		Now: func() time.Time { return fromNow },
@@ -257,7 +257,7 @@ func TestLateWorkIsRefused(t *testing.T) {
 
 func TestCallsAreBounded(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	bounds := make(chan time.Duration, 1)
 	start(t, server, connector.Config{CallTimeout: time.Hour, Gateway: asked{do: func(ctx context.Context, op messages.Operation) messages.Outcome {
 		deadline, ok := ctx.Deadline()
@@ -284,7 +284,7 @@ func TestCallsAreBounded(t *testing.T) {
 
 func TestWhatHasNoPlaceIsNotDone(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	begun, release := make(chan struct{}), make(chan struct{})
 	start(t, server, connector.Config{CallsMax: 1, Gateway: asked{do: func(ctx context.Context, op messages.Operation) messages.Outcome {
 		close(begun)
@@ -304,7 +304,7 @@ func TestWhatHasNoPlaceIsNotDone(t *testing.T) {
 
 func TestAPanicCostsOneAnswer(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	var calls atomic.Int64
 	panics := make(chan any, 1)
 	start(t, server, connector.Config{
@@ -330,7 +330,7 @@ func TestAPanicCostsOneAnswer(t *testing.T) {
 
 func TestInstancesShareTheWork(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	var did [3]atomic.Int64
 	for i := range did {
 		start(t, server, connector.Config{Gateway: asked{do: func(ctx context.Context, op messages.Operation) messages.Outcome {
@@ -358,7 +358,7 @@ func TestInstancesShareTheWork(t *testing.T) {
 
 func TestStopFinishesWhatWasBegun(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	begun, release := make(chan struct{}), make(chan struct{})
 	running := start(t, server, connector.Config{Gateway: asked{do: func(ctx context.Context, op messages.Operation) messages.Outcome {
 		close(begun)
@@ -372,7 +372,7 @@ func TestStopFinishesWhatWasBegun(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- running.Stop(t.Context()) }()
 	observer := server.Connect(t)
-	harness.Eventually(t, "no new request is taken", func() bool { return nobodyListens(t, observer) })
+	servers.Eventually(t, "no new request is taken", func() bool { return nobodyListens(t, observer) })
 	want(t, g.Do(within(t), authorization()), messages.OutcomeNotSent)
 	select {
 	case err := <-stopped:
@@ -389,7 +389,7 @@ func TestStopFinishesWhatWasBegun(t *testing.T) {
 
 func TestStopEndsWhatTakesTooLong(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	begun := make(chan struct{})
 	running := start(t, server, connector.Config{Gateway: asked{do: func(ctx context.Context, _ messages.Operation) messages.Outcome {
 		close(begun)
@@ -418,7 +418,7 @@ func TestStopEndsWhatTakesTooLong(t *testing.T) {
 
 func TestStartRefuses(t *testing.T) {
 	t.Parallel()
-	nc := harness.NATS(t).Connect(t)
+	nc := servers.NATS(t).Connect(t)
 	good := connector.Config{Name: "bank", Gateway: says(messages.Outcome{})}
 	for name, change := range map[string]func(*connector.Config){
 		"no name":               func(c *connector.Config) { c.Name = "" },

@@ -19,7 +19,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/connector"
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // The variables that make the test binary a connector process, and where its bus and its provider are.
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(harness.Main(m))
+	os.Exit(servers.Main(m))
 }
 
 // beConnector is the whole life of a connector process: until its standard input ends, or it is killed.
@@ -61,7 +61,7 @@ func beConnector(bus, provider string) error {
 }
 
 // instance starts a connector process and returns what kills it, once. It is there when instance returns.
-func instance(t *testing.T, server *harness.NATSServer, provider string) func() {
+func instance(t *testing.T, server *servers.NATSServer, provider string) func() {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), busVariable+"="+server.URL(), providerVariable+"="+provider)
@@ -112,7 +112,7 @@ func TestConnectorKilledInACall(t *testing.T) {
 	for method, effectsBefore := range map[string]int{"sim_charge_then_timeout": 1, "sim_timeout_no_charge": 0} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			server := harness.NATS(t)
+			server := servers.NATS(t)
 			s, provider := bank(t)
 			kill := instance(t, server, provider)
 			g := client(t, server)
@@ -121,13 +121,13 @@ func TestConnectorKilledInACall(t *testing.T) {
 			defer giveUp()
 			answered := make(chan messages.Outcome, 1)
 			go func() { answered <- g.Do(ctx, op) }()
-			harness.Eventually(t, "the provider has the request", func() bool {
+			servers.Eventually(t, "the provider has the request", func() bool {
 				count, _ := s.Snapshot().Operation(op.ID)
 				return count.Requests == 1 && count.Effects == effectsBefore
 			})
 			kill()
 			observer := server.Connect(t)
-			harness.Eventually(t, "the service is gone", func() bool { return nobodyListens(t, observer) })
+			servers.Eventually(t, "the service is gone", func() bool { return nobodyListens(t, observer) })
 			// What is not sent now says nothing of the call that is still waiting.
 			want(t, g.Do(within(t), op), messages.OutcomeNotSent)
 			giveUp()
@@ -147,7 +147,7 @@ func TestConnectorKilledInACall(t *testing.T) {
 // end, and nobody is told anything else.
 func TestConnectorsComeAndGo(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	s, provider := bank(t)
 	instance(t, server, provider)
 	g := client(t, server)
@@ -177,7 +177,7 @@ func TestConnectorsComeAndGo(t *testing.T) {
 	}
 	for n := range kills {
 		kill := instance(t, server, provider)
-		harness.Eventually(t, "the provider is busy", func() bool { return len(s.Snapshot().Operations) >= min(operations, 10*(n+1)) })
+		servers.Eventually(t, "the provider is busy", func() bool { return len(s.Snapshot().Operations) >= min(operations, 10*(n+1)) })
 		kill()
 	}
 	all.Wait()

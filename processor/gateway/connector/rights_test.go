@@ -11,7 +11,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/connector"
 	"github.com/seed-384b1f8a/tender/processor/gateway/natsgw"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // The least that a connector and those who ask it need on the bus. The README shows the connector's.
@@ -41,7 +41,7 @@ func TestAConnectorNeedsFewRights(t *testing.T) {
 	if err := os.WriteFile(file, []byte(rights), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := harness.NATS(t, func(o *harness.NATSOptions) { o.ConfigFile = file })
+	server := servers.NATS(t, func(o *servers.NATSOptions) { o.ConfigFile = file })
 	violated := nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { t.Errorf("refused: %v", err) })
 	running, err := connector.Start(server.Connect(t, nats.UserInfo("connector", "c"), violated), connector.Config{
 		Name: "bank", Gateway: asked{do: succeeds, lookup: succeeds},

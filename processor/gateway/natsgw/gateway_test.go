@@ -17,10 +17,10 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/conformance"
 	"github.com/seed-384b1f8a/tender/processor/gateway/natsgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
 func authorization() messages.Operation {
 	return conformance.NewPayment().Authorize("pm_card_visa", 1999)
@@ -100,7 +100,7 @@ func (a *arrivals) until(t *testing.T, by *nats.Conn) []string {
 
 func TestNobodyListeningIsNotSent(t *testing.T) {
 	t.Parallel()
-	nc := harness.NATS(t).Connect(t)
+	nc := servers.NATS(t).Connect(t)
 	g := gatewayOf(t, nc)
 	want(t, g.Do(within(t), authorization()), messages.OutcomeNotSent)
 	want(t, g.Lookup(within(t), authorization()), messages.OutcomeUnknown)
@@ -108,7 +108,7 @@ func TestNobodyListeningIsNotSent(t *testing.T) {
 
 func TestNobodyListeningBehindAnObserverIsUnknown(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	observe(t, server.Connect(t))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -117,7 +117,7 @@ func TestNobodyListeningBehindAnObserverIsUnknown(t *testing.T) {
 
 func TestTimeoutIsUnknownAndTheDeadlineTravels(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	asked := make(chan *nats.Msg, 1)
 	listen(t, server.Connect(t), func(m *nats.Msg) { asked <- m })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -145,7 +145,7 @@ func TestTimeoutIsUnknownAndTheDeadlineTravels(t *testing.T) {
 
 func TestNothingIsPublishedWithoutNeed(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	seen := observe(t, server.Connect(t))
 	nc := server.Connect(t)
 	g := gatewayOf(t, nc)
@@ -168,7 +168,7 @@ func TestNothingIsPublishedWithoutNeed(t *testing.T) {
 
 func TestReconnectingIsNotSentAndStaysSo(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	lost, found := make(chan struct{}, 2), make(chan struct{}, 1) // the end of the connection is a loss too
 	nc := server.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(5*time.Millisecond),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { lost <- struct{}{} }),
@@ -190,14 +190,14 @@ func TestReconnectingIsNotSentAndStaysSo(t *testing.T) {
 
 func TestConnectionLostWhileWaitingIsUnknown(t *testing.T) {
 	t.Parallel()
-	for name, lose := range map[string]func(*harness.NATSServer, *nats.Conn, context.CancelFunc){
+	for name, lose := range map[string]func(*servers.NATSServer, *nats.Conn, context.CancelFunc){
 		// nats.go does not tell that a request was under way when it reconnects: the call waits for its deadline.
-		"server gone":       func(s *harness.NATSServer, _ *nats.Conn, giveUp context.CancelFunc) { s.Down(); giveUp() },
-		"connection closed": func(_ *harness.NATSServer, nc *nats.Conn, _ context.CancelFunc) { nc.Close() },
+		"server gone":       func(s *servers.NATSServer, _ *nats.Conn, giveUp context.CancelFunc) { s.Down(); giveUp() },
+		"connection closed": func(_ *servers.NATSServer, nc *nats.Conn, _ context.CancelFunc) { nc.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := harness.NATS(t)
+			server := servers.NATS(t)
 			asked := make(chan struct{})
 			listen(t, server.Connect(t), func(*nats.Msg) { close(asked) })
 			nc := server.Connect(t)
@@ -214,7 +214,7 @@ func TestConnectionLostWhileWaitingIsUnknown(t *testing.T) {
 
 func TestClosedOrDrainingConnectionIsNotSent(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	listen(t, server.Connect(t), func(m *nats.Msg) { t.Errorf("asked on %s", m.Subject) })
 	closed := server.Connect(t)
 	closed.Close()
@@ -234,12 +234,12 @@ func TestClosedOrDrainingConnectionIsNotSent(t *testing.T) {
 	}
 	want(t, gatewayOf(t, draining).Do(within(t), authorization()), messages.OutcomeNotSent)
 	close(release)
-	harness.Eventually(t, "the connection is closed", draining.IsClosed)
+	servers.Eventually(t, "the connection is closed", draining.IsClosed)
 }
 
 func TestRepliesProveWhatTheySay(t *testing.T) {
 	t.Parallel()
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	replies := server.Connect(t)
 	var reply func(op messages.Operation) *nats.Msg
 	listen(t, replies, func(m *nats.Msg) {
@@ -307,8 +307,8 @@ func TestRepliesProveWhatTheySay(t *testing.T) {
 // TestAStreamOnTheSubjectsIsNoConnector has a stream store the requests and acknowledge them to whoever asked.
 func TestAStreamOnTheSubjectsIsNoConnector(t *testing.T) {
 	t.Parallel()
-	nc := harness.NATS(t).Connect(t)
-	js := harness.JetStream(t, nc)
+	nc := servers.NATS(t).Connect(t)
+	js := servers.JetStream(t, nc)
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "GREEDY", Subjects: []string{"payments.gateway.>"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +321,7 @@ func TestNewRefuses(t *testing.T) {
 	if _, err := natsgw.New(nil, "bank"); err == nil {
 		t.Error("no connection is taken")
 	}
-	nc := harness.NATS(t).Connect(t)
+	nc := servers.NATS(t).Connect(t)
 	for _, name := range []string{"", "a.b", "a b", ">", "*", "Bank"} {
 		if _, err := natsgw.New(nc, name); err == nil {
 			t.Errorf("the name %q is taken", name)

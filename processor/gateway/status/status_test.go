@@ -14,10 +14,10 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/status"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
 // down is a gateway that cannot be reached.
 type down struct{}
@@ -139,7 +139,7 @@ func names(reports []status.Report) (all []string) {
 
 func TestCollectHearsEveryInstance(t *testing.T) {
 	t.Parallel()
-	bus := harness.NATS(t)
+	bus := servers.NATS(t)
 	watcher := bus.Connect(t)
 	start(t, bus.Connect(t), "one", time.Hour)
 	start(t, bus.Connect(t), "two", time.Hour)
@@ -147,7 +147,7 @@ func TestCollectHearsEveryInstance(t *testing.T) {
 
 	want := []string{"backup one", "backup three", "backup two", "primary one", "primary three", "primary two"}
 	var reports []status.Report
-	harness.Eventually(t, "all three answer", func() bool {
+	servers.Eventually(t, "all three answer", func() bool {
 		var err error
 		if reports, err = status.Collect(within(t), watcher); err != nil {
 			t.Fatal(err)
@@ -173,7 +173,7 @@ func TestCollectHearsEveryInstance(t *testing.T) {
 
 func TestNobodyAnswering(t *testing.T) {
 	t.Parallel()
-	nc := harness.NATS(t).Connect(t)
+	nc := servers.NATS(t).Connect(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if reports, err := status.Collect(ctx, nc); err != nil || len(reports) != 0 {
@@ -188,7 +188,7 @@ func TestNobodyAnswering(t *testing.T) {
 
 func TestEveryChangeIsReported(t *testing.T) {
 	t.Parallel()
-	bus := harness.NATS(t)
+	bus := servers.NATS(t)
 	l := listen(t, bus.Connect(t))
 	one, _ := start(t, bus.Connect(t), "one", time.Hour)
 	primary := func(state gateway.State) func(status.Report) bool {
@@ -201,7 +201,7 @@ func TestEveryChangeIsReported(t *testing.T) {
 		t.Errorf("report is %+v, want one that tells what opened the breaker", opened)
 	}
 	// The breaker notices that its time is up when it is looked at.
-	harness.Eventually(t, "half open", func() bool {
+	servers.Eventually(t, "half open", func() bool {
 		g, _ := one.set.Get("primary")
 		return g.State() == gateway.StateHalfOpen
 	})
@@ -212,7 +212,7 @@ func TestEveryChangeIsReported(t *testing.T) {
 
 func TestHeartbeats(t *testing.T) {
 	t.Parallel()
-	bus := harness.NATS(t)
+	bus := servers.NATS(t)
 	l := listen(t, bus.Connect(t))
 	start(t, bus.Connect(t), "one", 10*time.Millisecond)
 	for range 3 {
@@ -223,12 +223,12 @@ func TestHeartbeats(t *testing.T) {
 
 func TestReportsGoOnAfterNATSWasAway(t *testing.T) {
 	t.Parallel()
-	bus := harness.NATS(t)
+	bus := servers.NATS(t)
 	reconnect := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(10 * time.Millisecond)}
 	start(t, bus.Connect(t, reconnect...), "one", time.Hour)
 	watcher := bus.Connect(t, reconnect...)
 	bus.Restart(t)
-	harness.Eventually(t, "the instance answers again", func() bool {
+	servers.Eventually(t, "the instance answers again", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		reports, err := status.Collect(ctx, watcher)
@@ -238,7 +238,7 @@ func TestReportsGoOnAfterNATSWasAway(t *testing.T) {
 
 func TestTheReportOnTheBus(t *testing.T) {
 	t.Parallel()
-	bus := harness.NATS(t)
+	bus := servers.NATS(t)
 	nc := bus.Connect(t)
 	sub, err := nc.SubscribeSync("payments.ops.gateway.primary.one")
 	if err != nil {
@@ -265,7 +265,7 @@ func TestTheReportOnTheBus(t *testing.T) {
 
 func TestWhatIsNoReportIsPassedOver(t *testing.T) {
 	t.Parallel()
-	bus := harness.NATS(t)
+	bus := servers.NATS(t)
 	l := listen(t, bus.Connect(t))
 	nc := bus.Connect(t)
 	good := `{"gateway":"primary","instance":"one","state":"closed"}`

@@ -8,10 +8,10 @@ import (
 
 	"github.com/seed-384b1f8a/tender/processor/gateway/conformance"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
-	"github.com/seed-384b1f8a/tender/processor/harness"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
 func TestExampleConforms(t *testing.T) {
 	t.Setenv("PROVIDER_API_KEY", "key")
@@ -26,7 +26,7 @@ func TestExampleConforms(t *testing.T) {
 		}
 		web.Close()
 	})
-	server := harness.NATS(t)
+	server := servers.NATS(t)
 	for name, args := range map[string][]string{"inside": nil, "behind": {"--url", web.URL}} {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -38,7 +38,7 @@ func TestExampleConforms(t *testing.T) {
 		cards := conformance.SimulatorCards()
 		cards.Slow = "sim_slow_50"
 		var report conformance.Report
-		harness.Eventually(t, "the connector is there", func() bool {
+		servers.Eventually(t, "the connector is there", func() bool {
 			report, err = conformance.Run(t.Context(), target, conformance.Options{Cards: cards})
 			return err == nil
 		})

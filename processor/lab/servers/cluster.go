@@ -1,0 +1,169 @@
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+)
+
+// ClusterOptions say what cluster to run. Program is required; the rest may be left out.
+type ClusterOptions struct {
+	// Program is the command line of a program that calls [RunNATSNode] with its last argument, the path of a
+	// configuration file, and ends it on SIGTERM.
+	Program    []string
+	Dir        string // folder of the nodes, kept for the next start; empty: temporary
+	Nodes      int    // 0: three
+	SyncAlways bool   // an acknowledged message survives a power failure of all nodes; false: not within two minutes
+	MaxStore   int64  // bytes that JetStream may put on disk on each node; 0: as much as the disk has to give
+	// Route returns the address (host:port) at which node from reaches the cluster port of node to, so that a proxy can
+	// stand between them. It is called for every ordered pair in turn, before any node starts (again should a port be
+	// lost to another program), with the port's own address; nil: that address. A pair of nodes has connections in
+	// either direction: to part it, cut both.
+	Route func(from, to int, address string) (string, error)
+}
+
+// Cluster is a NATS cluster with JetStream, each node a process of its own on loopback without authorization. Nodes are
+// counted from 0. Its methods may be called from several goroutines, but not while Snapshot or Restore runs.
+//
+// How fast it notices a failure: a killed node is off the routes at once, one that hangs or is cut off in silence after
+// three to four seconds. A new leader takes what the server has compiled in: four to nine seconds after the last sign
+// of the old one, unless that one stopped in order and handed over.
+type Cluster struct {
+	options ClusterOptions
+	home    *home
+	nodes   []*Node
+	stop    func() error
+}
+
+// StartCluster starts all nodes and returns when the cluster is ready as by AwaitReady. ctx bounds the start, not the
+// life of the cluster: call Stop for that. The nodes end with this process, too.
+func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
+	if o.Nodes == 0 {
+		o.Nodes = 3
+	}
+	if len(o.Program) == 0 {
+		return nil, errors.New("start a NATS cluster: no program given that runs a node")
+	}
+	h, err := natsHome(ctx, o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("prepare a NATS cluster: %w", err)
+	}
+	c := &Cluster{options: o, home: h}
+	c.stop = sync.OnceValue(c.end)
+	if err := c.start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start a NATS cluster: %w", err), c.Stop())
+	}
+	return c, nil
+}
+
+// start tries other ports when one was lost to another program between choosing and binding it.
+func (c *Cluster) start(ctx context.Context) error {
+	for try := 1; ; try++ {
+		if err := c.furnish(ctx); err != nil {
+			return err
+		}
+		err := c.startAll(ctx)
+		if err == nil {
+			return c.AwaitReady(ctx)
+		}
+		if ctx.Err() != nil || try == portTries || !c.portLost(ctx) {
+			return err
+		}
+	}
+}
+
+func (c *Cluster) portLost(ctx context.Context) bool {
+	for _, n := range c.nodes {
+		if n.Running() {
+			continue
+		}
+		for _, port := range []int{n.ports.client, n.ports.cluster, n.ports.monitor} {
+			if !portFree(ctx, port) {
+				return errors.Join(c.each(func(n *Node) error { return n.Kill() })) == nil
+			}
+		}
+	}
+	return false
+}
+
+// furnish gives every node its ports, its folder and its configuration.
+func (c *Cluster) furnish(ctx context.Context) error {
+	const perNode = 3
+	ports, err := freePorts(ctx, perNode*c.options.Nodes)
+	if err != nil {
+		return err
+	}
+	c.nodes = nil
+	for i := range c.options.Nodes {
+		name := "n" + strconv.Itoa(i+1)
+		mine := nodePorts{client: ports[perNode*i], cluster: ports[perNode*i+1], monitor: ports[perNode*i+2]}
+		c.nodes = append(c.nodes, &Node{
+			name: name, dir: filepath.Join(c.home.dir, name), ports: mine, program: c.options.Program, held: c.home.held,
+		})
+	}
+	for _, n := range c.nodes { // one after the other: Route need not stand several calls at once
+		if err := os.MkdirAll(n.dir, 0o700); err != nil {
+			return fmt.Errorf("create the folder of node %s: %w", n.name, err)
+		}
+		if err := c.configure(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startAll starts the nodes side by side: none of them is of use alone.
+func (c *Cluster) startAll(ctx context.Context) error {
+	return c.each(func(n *Node) error { return n.Start(ctx) })
+}
+
+// each does something with all nodes at once.
+func (c *Cluster) each(do func(*Node) error) error {
+	errs := make([]error, len(c.nodes))
+	var working sync.WaitGroup
+	for i, n := range c.nodes {
+		working.Go(func() { errs[i] = do(n) })
+	}
+	working.Wait()
+	return errors.Join(errs...)
+}
+
+// Nodes returns how many nodes there are, running or not.
+func (c *Cluster) Nodes() int { return len(c.nodes) }
+
+// Node returns a node, counted from 0.
+func (c *Cluster) Node(i int) *Node { return c.nodes[i] }
+
+// ClientAddr returns the address (host:port) at which a node takes clients. It stays the same for the life of the
+// cluster. Clients are never told of other addresses than those they were given.
+func (c *Cluster) ClientAddr(i int) string { return loopbackAddress(c.nodes[i].ports.client) }
+
+// URLs returns the addresses for clients, one of each node.
+func (c *Cluster) URLs() []string {
+	var urls []string
+	for i := range c.nodes {
+		urls = append(urls, "nats://"+c.ClientAddr(i))
+	}
+	return urls
+}
+
+// Stop ends all nodes for good and, unless the folder was given, removes what they stored. Further calls return the
+// same result.
+func (c *Cluster) Stop() error { return c.stop() }
+
+func (c *Cluster) end() error {
+	// A store that is removed anyway needs no orderly end.
+	stop := (*Node).Stop
+	if c.home.temporary {
+		stop = (*Node).Kill
+	}
+	if err := c.each(stop); err != nil {
+		c.home.temporary = false // what a node may still write to is left for a later sweep, when nobody holds its lock
+		return errors.Join(err, c.home.release())
+	}
+	return c.home.release()
+}

@@ -1,0 +1,33 @@
+package servers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// mountDisk makes a folder that is a file system of its own, in memory.
+func mountDisk(dir string, sizeMB int) error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("%w: to mount one takes root", ErrNoSmallDisk)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return fmt.Errorf("make a place for a file system: %w", err)
+	}
+	if err := syscall.Mount("tender", dir, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, fmt.Sprintf("size=%dm,mode=0700", sizeMB)); err != nil {
+		return fmt.Errorf("%w: mount %s: %w", ErrNoSmallDisk, dir, err)
+	}
+	return nil
+}
+
+// unmountDisk takes such a file system away with what is on it, whoever uses it still. A folder that is none, or is not
+// there, is no error.
+func unmountDisk(dir string) error {
+	const noFollow = 8 // UMOUNT_NOFOLLOW
+	err := syscall.Unmount(dir, syscall.MNT_DETACH|noFollow)
+	if err == nil || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOENT) || os.Geteuid() != 0 {
+		return nil
+	}
+	return fmt.Errorf("unmount %s: %w", dir, err)
+}

@@ -1,0 +1,384 @@
+package servers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	loopback = "127.0.0.1"
+	// portTries bounds how often a free port may be lost to another program between choosing and binding it.
+	portTries = 10
+	// readyPoll is how often a starting server is asked whether it answers.
+	readyPoll = 20 * time.Millisecond
+	// logTail is how much of the server's log goes into an error, in bytes.
+	logTail = 4096
+)
+
+// PostgresOptions say what server to start. The zero value is a temporary one on a free port for tests: fast, and
+// careless with the data, which is removed at the end anyway.
+type PostgresOptions struct {
+	Bin            string            // folder of initdb and postgres; empty: PATH, then the usual places
+	Dir            string            // folder that keeps the data for the next start; empty: temporary
+	Port           int               // loopback port; 0: a free one
+	Durable        bool              // a commit survives a power failure; false: it may not
+	MaxConnections int               // 0: 200
+	Settings       map[string]string // further server settings by name, over the ones chosen here
+	// DiskMB puts the data of a temporary server on a file system of its own of that many MiB, for [Postgres.FillDisk]; 0: the
+	// data is where the folder is. An empty server takes some 40. It takes root on Linux: elsewhere the start fails with [ErrNoSmallDisk].
+	DiskMB int
+}
+
+// Postgres is a private PostgreSQL server. Its methods may be called from several goroutines.
+type Postgres struct {
+	options   PostgresOptions
+	installed programs
+	as        account
+	home      *home
+	port      int
+	password  string
+	stop      func() error
+
+	mu     sync.Mutex
+	server *process // the latest one
+	lives  *os.File // at its end when all processes of the server have ended
+	down   bool     // ended on purpose
+	paused []int    // the processes that are held still
+}
+
+// StartPostgres starts a server and returns when it accepts connections. It fails with [ErrPostgresMissing] when the machine has no
+// server programs, and otherwise with the end of the server's log. ctx bounds the start, not the life of the server:
+// call Stop for that.
+func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
+	installed, err := findPrograms(ctx, o.Bin)
+	if err != nil {
+		return nil, err
+	}
+	as, err := serverAccount()
+	if err != nil {
+		return nil, err
+	}
+	h, err := prepareHome(ctx, o, installed, as)
+	if err != nil {
+		return nil, fmt.Errorf("prepare PostgreSQL: %w", err)
+	}
+	pg, err := start(ctx, o, h, installed, as)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start PostgreSQL %s: %w", installed.version, err), h.release())
+	}
+	return pg, nil
+}
+
+// prepareHome returns a home with a database cluster in it.
+func prepareHome(ctx context.Context, o PostgresOptions, installed programs, as account) (*home, error) {
+	if o.Dir == "" {
+		shop, err := openWorkshop()
+		if err != nil {
+			return nil, err
+		}
+		return shop.newHome(ctx, as, func(dir string) error {
+			template, err := shop.template(ctx, installed, as)
+			if err != nil {
+				return err
+			}
+			if o.DiskMB > 0 {
+				if err := mountDisk(filepath.Join(dir, dataName), o.DiskMB); err != nil {
+					return err
+				}
+			}
+			return copyHome(template, dir, as)
+		})
+	}
+	if o.DiskMB > 0 {
+		return nil, fmt.Errorf("%w: it goes with its server, and %s is to be kept", ErrNoSmallDisk, o.Dir)
+	}
+	h, err := openHome(o.Dir, as)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.initialiseOnce(ctx, installed, as); err != nil {
+		return nil, errors.Join(err, h.release())
+	}
+	return h, nil
+}
+
+// predecessorWait is how long a server that was left behind in a kept folder may take to end. Its parent has died, which
+// tells it to.
+const predecessorWait = 10 * time.Second
+
+// awaitPredecessor waits for a server that still runs in the folder, because the process that started it was killed.
+func awaitPredecessor(ctx context.Context, h *home) {
+	limit, cancel := context.WithTimeout(ctx, predecessorWait)
+	defer cancel()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for {
+		content, err := os.ReadFile(filepath.Join(h.data(), "postmaster.pid"))
+		if err != nil {
+			return
+		}
+		first, _, _ := strings.Cut(string(content), "\n")
+		pid, err := strconv.Atoi(strings.TrimSpace(first))
+		if err != nil || !processAlive(pid) {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-limit.Done():
+			return // PostgreSQL itself says what is wrong.
+		}
+	}
+}
+
+// processAlive reports whether there is a process of that number.
+func processAlive(pid int) bool {
+	found, err := os.FindProcess(pid)
+	return err == nil && !errors.Is(found.Signal(syscall.Signal(0)), os.ErrProcessDone)
+}
+
+// start tries free ports until one is not lost to another program; a port that was asked for is tried once.
+func start(ctx context.Context, o PostgresOptions, h *home, installed programs, as account) (*Postgres, error) {
+	password, err := h.password()
+	if err != nil {
+		return nil, err
+	}
+	awaitPredecessor(ctx, h)
+	pg := &Postgres{options: o, installed: installed, as: as, home: h, password: password, port: o.Port}
+	pg.stop = sync.OnceValue(pg.end)
+	for try := 1; ; try++ {
+		if o.Port == 0 {
+			if pg.port, err = freePort(ctx); err != nil {
+				return nil, err
+			}
+		} else if !portFree(ctx, o.Port) {
+			return nil, fmt.Errorf("port %d is taken by another program", o.Port)
+		}
+		err := pg.run(ctx)
+		if err == nil {
+			return pg, nil
+		}
+		if o.Port != 0 || try == portTries || portFree(ctx, pg.port) {
+			return nil, err
+		}
+	}
+}
+
+// run starts the server and waits until it answers. One that does not is ended.
+func (pg *Postgres) run(ctx context.Context) error {
+	if err := pg.launch(); err != nil {
+		return err
+	}
+	err := pg.awaitReady(ctx)
+	if err != nil && pg.server.running() {
+		err = errors.Join(err, pg.server.stop())
+	}
+	return err
+}
+
+// launch runs the server program with its settings on the command line, so that the same data can be served
+// with others the next time.
+func (pg *Postgres) launch() error {
+	arguments := []string{"-D", pg.home.data()}
+	settings := pg.options.settings(pg.port)
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		arguments = append(arguments, "-c", name+"="+settings[name])
+	}
+	log, err := os.OpenFile(pg.home.log(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	lives, held, err := os.Pipe() // every process of the server inherits the end that is held
+	if err != nil {
+		return errors.Join(fmt.Errorf("make a pipe: %w", err), log.Close())
+	}
+	cmd := exec.Command(pg.installed.postgres, arguments...) //nolint:gosec,noctx // G204: a program that findPrograms chose; Stop ends it, in order
+	cmd.Dir, cmd.Env = pg.home.data(), serverEnvironment()
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{held}
+	cmd.SysProcAttr = pg.as.attributes()
+	dieWithParent(cmd.SysProcAttr, syscall.SIGINT)
+	server, err := launch(cmd)
+	if err := errors.Join(err, log.Close(), held.Close()); err != nil { // the child has its own copies of the descriptors
+		return errors.Join(err, lives.Close())
+	}
+	if pg.lives != nil {
+		err = pg.lives.Close()
+	}
+	pg.server, pg.lives, pg.down, pg.paused = server, lives, false, nil
+	return err
+}
+
+func (o PostgresOptions) settings(port int) map[string]string {
+	connections := o.MaxConnections
+	if connections == 0 {
+		connections = 200
+	}
+	settings := map[string]string{
+		"listen_addresses":        loopback,
+		"port":                    strconv.Itoa(port),
+		"unix_socket_directories": ".", // in the data folder, which is closed to others and never too long a path
+		"max_connections":         strconv.Itoa(connections),
+		"shared_buffers":          "128MB",
+		"max_wal_size":            "1GB",
+		"timezone":                "UTC",
+		"log_timezone":            "UTC",
+		"log_line_prefix":         "%m [%p] %d ",
+		"jit":                     "off", // compiling costs more than it saves on statements this short
+	}
+	if !o.Durable {
+		for _, name := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
+			settings[name] = "off"
+		}
+	}
+	if o.DiskMB > 0 { // two segments, the least
+		settings["min_wal_size"], settings["max_wal_size"] = "32MB", "32MB"
+	}
+	maps.Copy(settings, o.Settings)
+	return settings
+}
+
+// awaitReady returns when the server answers a query, when it has ended, or when ctx is done.
+func (pg *Postgres) awaitReady(ctx context.Context) error {
+	poll := time.NewTicker(readyPoll)
+	defer poll.Stop()
+	for {
+		err := pg.administer(ctx, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-pg.server.done:
+			return fmt.Errorf("the server ended (%w); its log says:\n%s", pg.server.err, tail(pg.home.log()))
+		case <-ctx.Done():
+			return fmt.Errorf("wait for an answer: %w (last: %w); its log says:\n%s", ctx.Err(), err, tail(pg.home.log()))
+		case <-poll.C:
+		}
+	}
+}
+
+// URL returns the address of a database on this server, with the superuser's name and password. The database need not exist yet.
+func (pg *Postgres) URL(database string) string {
+	address := url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(Superuser, pg.password),
+		Host:     net.JoinHostPort(loopback, strconv.Itoa(pg.port)),
+		Path:     "/" + database,
+		RawQuery: "sslmode=disable",
+	}
+	return address.String()
+}
+
+// CreateDatabase creates an empty database, or leaves the one of that name as it is.
+func (pg *Postgres) CreateDatabase(ctx context.Context, database string) error {
+	return pg.createDatabase(ctx, database, "template0")
+}
+
+// CopyDatabase creates a database with what is in another one, or leaves the one of that name as it is. Whoever is
+// connected to the original is cut off.
+func (pg *Postgres) CopyDatabase(ctx context.Context, database, original string) error {
+	err := pg.administer(ctx, func(conn *pgx.Conn) error {
+		// A session ends some time after its connection was closed, and PostgreSQL copies only what nobody uses.
+		_, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE datname = $1", original, quitWait.Milliseconds())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("copy database %s: %w", original, err)
+	}
+	return pg.createDatabase(ctx, database, original)
+}
+
+func (pg *Postgres) createDatabase(ctx context.Context, database, template string) error {
+	err := pg.administer(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{database}.Sanitize()+" TEMPLATE "+pgx.Identifier{template}.Sanitize())
+		return err
+	})
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == "42P04" { // duplicate_database
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create database %s: %w", database, err)
+	}
+	return nil
+}
+
+// DropDatabase removes a database, cutting off whoever uses it. A database that is not there is no error.
+func (pg *Postgres) DropDatabase(ctx context.Context, database string) error {
+	err := pg.administer(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{database}.Sanitize()+" WITH (FORCE)")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("drop database %s: %w", database, err)
+	}
+	return nil
+}
+
+// CreateRole makes a role that may log in, or leaves the one that is there, and gives it the password. It has no rights
+// but those of everybody.
+func (pg *Postgres) CreateRole(ctx context.Context, name, password string) error {
+	role := pgx.Identifier{name}.Sanitize()
+	err := pg.administer(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "CREATE ROLE "+role+" LOGIN")
+		if refused := (*pgconn.PgError)(nil); err != nil && (!errors.As(err, &refused) || refused.Code != "42710") { // duplicate_object
+			return err
+		}
+		quoted, err := conn.PgConn().EscapeString(password)
+		if err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, "ALTER ROLE "+role+" PASSWORD '"+quoted+"'")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("create role %s: %w", name, err)
+	}
+	return nil
+}
+
+// administer lends a connection to the database that every server has.
+func (pg *Postgres) administer(ctx context.Context, do func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, pg.URL("postgres"))
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	err = do(conn)
+	return errors.Join(err, conn.Close(ctx))
+}
+
+// Stop ends the server and, unless its folder was given, removes its data. Clients are cut off. Further calls return
+// the same result.
+func (pg *Postgres) Stop() error { return pg.stop() }
+
+func (pg *Postgres) end() error {
+	err := pg.Down(FastShutdown)
+	if pg.lives != nil {
+		err = errors.Join(err, pg.lives.Close())
+	}
+	return errors.Join(err, pg.home.release())
+}
+
+// tail returns the end of a log, for an error that has nothing better to say.
+func tail(path string) string {
+	log, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(bytes.TrimSpace(log[max(0, len(log)-logTail):]))
+}
