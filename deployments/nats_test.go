@@ -13,6 +13,8 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
+	"github.com/seed-384b1f8a/tender/messages/client"
 	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
@@ -51,13 +53,13 @@ func startBusAsIs(t *testing.T) *servers.NATSServer {
 }
 
 // connectAs connects a user of the shipped configuration with the inbox prefix that it is allowed.
-func connectAs(t *testing.T, bus *servers.NATSServer, user string) *nats.Conn {
+func connectAs(t *testing.T, server *servers.NATSServer, user string) *nats.Conn {
 	t.Helper()
 	prefix := nats.InboxPrefix[:len(nats.InboxPrefix)-1]
 	if user == "acme" {
 		prefix += ".acme"
 	}
-	return bus.Connect(t, nats.UserInfo(user, passwordOf(user)), nats.CustomInboxPrefix(prefix),
+	return server.Connect(t, nats.UserInfo(user, passwordOf(user)), nats.CustomInboxPrefix(prefix),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // refusals are read from the connection
 }
 
@@ -79,21 +81,21 @@ func TestNATSKeepsWhatItAcknowledges(t *testing.T) {
 }
 
 func TestNATSRefusesStrangers(t *testing.T) {
-	bus := startBus(t)
+	server := startBus(t)
 	for _, stranger := range []struct{ user, password string }{
 		{"", ""},
 		{"acme", passwordOf("operator")},
 		{"globex", passwordOf("globex")},
 	} {
-		if err := login(bus, stranger.user, stranger.password); !errors.Is(err, nats.ErrAuthorization) {
+		if err := login(server, stranger.user, stranger.password); !errors.Is(err, nats.ErrAuthorization) {
 			t.Errorf("connect as %q: %v, want ErrAuthorization", stranger.user, err)
 		}
 	}
 }
 
 // login connects and leaves.
-func login(bus *servers.NATSServer, user, password string) error {
-	conn, err := nats.Connect(bus.URL(), nats.UserInfo(user, password))
+func login(server *servers.NATSServer, user, password string) error {
+	conn, err := nats.Connect(server.URL(), nats.UserInfo(user, password))
 	if err != nil {
 		return err
 	}
@@ -102,7 +104,7 @@ func login(bus *servers.NATSServer, user, password string) error {
 }
 
 func TestNATSPermissions(t *testing.T) {
-	bus := startBus(t)
+	server := startBus(t)
 	const id = "01980000-0000-7000-8000-000000000001"
 	type want struct {
 		user    string
@@ -189,7 +191,7 @@ func TestNATSPermissions(t *testing.T) {
 		if w.publish {
 			verb = "publish to"
 		}
-		if got := allowed(t, connectAs(t, bus, w.user), w.publish, w.subject); got != w.allowed {
+		if got := allowed(t, connectAs(t, server, w.user), w.publish, w.subject); got != w.allowed {
 			t.Errorf("%s may %s %s: %t, want %t", w.user, verb, w.subject, got, w.allowed)
 		}
 	}
@@ -212,18 +214,18 @@ func allowed(t *testing.T, conn *nats.Conn, publish bool, subject string) bool {
 
 // TestNATSCarriesACommand goes the way of a command with nothing but the shipped permissions.
 func TestNATSCarriesACommand(t *testing.T) {
-	bus := startBus(t)
-	operator := streams(t, connectAs(t, bus, "operator"))
-	if _, err := messages.Provision(t.Context(), operator, messages.StreamOptions{}, messages.ProvisionOptions{}); err != nil {
+	server := startBus(t)
+	operator := streams(t, connectAs(t, server, "operator"))
+	if _, err := bus.Provision(t.Context(), operator, bus.StreamOptions{}, bus.ProvisionOptions{}); err != nil {
 		t.Fatalf("operator provisions: %v", err)
 	}
 
-	producer := connectAs(t, bus, "acme")
+	producer := connectAs(t, server, "acme")
 	followed, err := producer.SubscribeSync("payments.evt.acme.>")
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := messages.NewClient(producer, messages.ClientConfig{Tenant: "acme"})
+	client, err := client.New(producer, client.Config{Tenant: "acme"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,8 +235,8 @@ func TestNATSCarriesACommand(t *testing.T) {
 		t.Fatalf("acme gives a command: %v", err)
 	}
 
-	js := streams(t, connectAs(t, bus, "serve"))
-	consumer, err := js.Consumer(t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	js := streams(t, connectAs(t, server, "serve"))
+	consumer, err := js.Consumer(t.Context(), messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		t.Fatalf("serve finds its consumer: %v", err)
 	}
@@ -267,12 +269,12 @@ func TestNATSCarriesACommand(t *testing.T) {
 
 // TestNATSCarriesACommandThatTheServerGaveUp collects and redrives with nothing but the shipped permissions.
 func TestNATSCarriesACommandThatTheServerGaveUp(t *testing.T) {
-	bus := startBus(t)
-	operator := streams(t, connectAs(t, bus, "operator"))
-	if _, err := messages.Provision(t.Context(), operator, messages.StreamOptions{}, messages.ProvisionOptions{}); err != nil {
+	server := startBus(t)
+	operator := streams(t, connectAs(t, server, "operator"))
+	if _, err := bus.Provision(t.Context(), operator, bus.StreamOptions{}, bus.ProvisionOptions{}); err != nil {
 		t.Fatalf("operator provisions: %v", err)
 	}
-	client, err := messages.NewClient(connectAs(t, bus, "acme"), messages.ClientConfig{Tenant: "acme"})
+	client, err := client.New(connectAs(t, server, "acme"), client.Config{Tenant: "acme"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,8 +282,8 @@ func TestNATSCarriesACommandThatTheServerGaveUp(t *testing.T) {
 	if _, err := client.Publish(t.Context(), messages.Command{IdempotencyKey: "order-42", Body: &create}); err != nil {
 		t.Fatalf("acme gives a command: %v", err)
 	}
-	serve := streams(t, connectAs(t, bus, "serve"))
-	consumer, err := serve.Consumer(t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	serve := streams(t, connectAs(t, server, "serve"))
+	consumer, err := serve.Consumer(t.Context(), messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +312,7 @@ func TestNATSCarriesACommandThatTheServerGaveUp(t *testing.T) {
 
 // TestNATSCarriesTheStateOfGateways asks and answers with nothing but the shipped permissions.
 func TestNATSCarriesTheStateOfGateways(t *testing.T) {
-	bus := startBus(t)
+	server := startBus(t)
 	guard, err := gateway.NewGuard("primary", idle{}, gateway.Settings{})
 	if err != nil {
 		t.Fatal(err)
@@ -319,7 +321,7 @@ func TestNATSCarriesTheStateOfGateways(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reporter, err := status.NewReporter(connectAs(t, bus, "serve"), set, status.NewFeed(time.Now),
+	reporter, err := status.NewReporter(connectAs(t, server, "serve"), set, status.NewFeed(time.Now),
 		status.Config{Instance: "one", Heartbeat: time.Hour, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
@@ -327,7 +329,7 @@ func TestNATSCarriesTheStateOfGateways(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- reporter.Run(ctx) }()
-	operator := connectAs(t, bus, "operator")
+	operator := connectAs(t, server, "operator")
 	servers.Eventually(t, "the operator is answered", func() bool {
 		asking, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
@@ -42,7 +43,7 @@ func backlogs() map[string]incident {
 		"no-workers": {hands: startTender(), make: (*scene).threeWaiting},
 		"consumer-paused": {make: func(s *scene) {
 			until := time.Now().Add(time.Hour)
-			if _, err := s.js.PauseConsumer(s.t.Context(), messages.StreamCommands, messages.ConsumerWorkers, until); err != nil {
+			if _, err := s.js.PauseConsumer(s.t.Context(), messages.StreamCommands, bus.ConsumerWorkers, until); err != nil {
 				s.t.Fatal(err)
 			}
 			s.serveAll()
@@ -51,7 +52,7 @@ func backlogs() map[string]incident {
 		"consumer-deleted": {make: func(s *scene) {
 			s.serveAll()
 			s.paid(2)
-			if err := s.js.DeleteConsumer(s.t.Context(), messages.StreamCommands, messages.ConsumerWorkers); err != nil {
+			if err := s.js.DeleteConsumer(s.t.Context(), messages.StreamCommands, bus.ConsumerWorkers); err != nil {
 				s.t.Fatal(err)
 			}
 			s.threeWaiting()
@@ -78,7 +79,7 @@ func letters() map[string]incident {
 			over: (*scene).wantNoLetters,
 		},
 		"gave-up": {
-			streams: messages.StreamOptions{DeliveriesMax: 1},
+			streams: bus.StreamOptions{DeliveriesMax: 1},
 			make: func(s *scene) {
 				s.name(s.pay("pm_card_visa"))
 				s.dropOne()
@@ -95,7 +96,7 @@ func (s *scene) name(payment uuid.UUID) { s.vars["PAYMENT"] = payment.String() }
 // dropOne takes a command as a worker would that dies of it.
 func (s *scene) dropOne() {
 	s.t.Helper()
-	consumer, err := s.js.Consumer(s.t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	consumer, err := s.js.Consumer(s.t.Context(), messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -139,7 +140,7 @@ func (s *scene) wantNoLetters() {
 func streamsInTrouble() map[string]incident {
 	return map[string]incident{
 		"stream-full": {
-			streams: messages.StreamOptions{CommandMaxBytes: 4 << 10},
+			streams: bus.StreamOptions{CommandMaxBytes: 4 << 10},
 			make: func(s *scene) {
 				s.vars["BYTES"] = strconv.Itoa(64 << 20)
 				s.serveAll()
@@ -211,7 +212,7 @@ func busesInTrouble() map[string]incident {
 	return map[string]incident{
 		"node-lost": {
 			cluster: 3,
-			streams: messages.StreamOptions{Replicas: 3},
+			streams: bus.StreamOptions{Replicas: 3},
 			make: func(s *scene) {
 				s.serveAll()
 				s.paid(1)

@@ -18,11 +18,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
+	"github.com/seed-384b1f8a/tender/messages/client"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
-	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 )
 
 // incident is one thing that goes wrong: how it comes about, and how one sees that it is over.
@@ -34,7 +36,7 @@ type incident struct {
 	// settings are environment variables of Tender's processes and commands, over those of every scene.
 	settings []string
 	// streams size the streams.
-	streams messages.StreamOptions
+	streams bus.StreamOptions
 	make    func(s *scene)
 	// hands are what the runbook tells the reader to do without a recipe.
 	hands map[string]func(s *scene)
@@ -53,7 +55,7 @@ type scene struct {
 	bus       *servers.NATSServer
 	cluster   *servers.Cluster
 	js        jetstream.JetStream
-	client    *messages.Client
+	client    *client.Client
 	database  string
 	pool      *pgxpool.Pool
 	store     *store.Store
@@ -138,7 +140,7 @@ func (s *scene) openBus() {
 	}
 	s.t.Cleanup(nc.Close)
 	s.js = streams(s.t, nc)
-	client, err := messages.NewClient(nc, messages.ClientConfig{Tenant: sceneTenant})
+	client, err := client.New(nc, client.Config{Tenant: sceneTenant})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -151,7 +153,7 @@ func (s *scene) provision() {
 	o.AckWait = ackWait
 	// A node that was slow to show a sign of life is no place for a replica until it does.
 	servers.Eventually(s.t, "the bus to be provisioned", func() bool {
-		_, err := messages.Provision(s.t.Context(), s.js, o, messages.ProvisionOptions{})
+		_, err := bus.Provision(s.t.Context(), s.js, o, bus.ProvisionOptions{})
 		if err == nil {
 			_, err = routing.EnsureBucket(s.t.Context(), s.js, routing.BucketOptions{Replicas: s.made.streams.Replicas})
 		}
@@ -314,7 +316,7 @@ func (s *scene) awaitSettled() {
 func (s *scene) backlog() int64 {
 	ctx, cancel := context.WithTimeout(s.t.Context(), askLimit)
 	defer cancel()
-	consumer, err := s.js.Consumer(ctx, messages.StreamCommands, messages.ConsumerWorkers)
+	consumer, err := s.js.Consumer(ctx, messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		return -1
 	}

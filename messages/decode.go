@@ -41,11 +41,12 @@ func DecodeCommand(subject string, header nats.Header, body []byte) (Command, er
 		Traceparent:    h.traceparent,
 		Body:           decoded,
 	}
-	return completed(c)
+	return Complete(c)
 }
 
-// completed fills in what a command says only by leaving it out, and its hash.
-func completed(c Command) (Command, error) {
+// Complete fills in what a command says only by leaving it out, and its hash. It fails with a *DecodeError where the command
+// lacks an idempotency key that it needs.
+func Complete(c Command) (Command, error) {
 	switch {
 	case c.Name() == CommandResume:
 		c.IdempotencyKey = ""

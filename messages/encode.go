@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -63,7 +64,7 @@ func commandHeaders(c Command, origin Origin) (map[string]string, error) {
 		HeaderCESpecVersion: cloudEventsVersion,
 		HeaderCEID:          c.ID,
 		HeaderCEType:        "tender.command." + string(c.Name()) + ".v1",
-		HeaderCESource:      firstOf(origin.Source, cloudEventsSource),
+		HeaderCESource:      cmp.Or(origin.Source, cloudEventsSource),
 		HeaderCESubject:     c.PaymentID.String(),
 		HeaderContentType:   contentTypeJSON,
 		HeaderMessageID:     CommandMessageID(c),

@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"cmp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -82,7 +83,7 @@ func readCommandHeader(header nats.Header) (commandHeader, error) {
 	if utf8.RuneCountInString(h.idempotencyKey) > keyLengthMax {
 		return commandHeader{}, refuse(CodeInvalidHeader, "header "+keySource, "is longer than %d characters", keyLengthMax)
 	}
-	h.id = firstOf(ceID, messageID, h.idempotencyKey)
+	h.id = cmp.Or(ceID, messageID, h.idempotencyKey)
 	return h, nil
 }
 
@@ -168,13 +169,4 @@ func isPrintable(s string) bool {
 		}
 	}
 	return true
-}
-
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
-	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 )
 
@@ -62,10 +62,10 @@ func (c *Collector) Run(ctx context.Context) error {
 // round takes what advisories there are, or waits a moment for some.
 func (c *Collector) round(ctx context.Context, consumer *jetstream.Consumer) error {
 	if *consumer == nil {
-		found, err := c.js.Consumer(ctx, messages.StreamAdvisories, messages.ConsumerCollector)
+		found, err := c.js.Consumer(ctx, bus.StreamAdvisories, bus.ConsumerCollector)
 		if err != nil {
 			return fmt.Errorf("find consumer %s of stream %s (has `tender provision` been run?): %w",
-				messages.ConsumerCollector, messages.StreamAdvisories, err)
+				bus.ConsumerCollector, bus.StreamAdvisories, err)
 		}
 		*consumer = found
 	}

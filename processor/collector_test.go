@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
@@ -21,7 +22,7 @@ func (s *system) collector() (stop func()) {
 // fetch takes the next command from the workers' consumer, as a worker does that then dies.
 func (s *system) fetch() jetstream.Msg {
 	s.t.Helper()
-	consumer, err := s.js.Consumer(s.t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	consumer, err := s.js.Consumer(s.t.Context(), messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -35,11 +36,11 @@ func (s *system) fetch() jetstream.Msg {
 // advisories is how many the server has raised, and how many of them the collector has done with.
 func (s *system) advisories() (raised, collected uint64) {
 	s.t.Helper()
-	stream, err := s.js.Stream(s.t.Context(), messages.StreamAdvisories)
+	stream, err := s.js.Stream(s.t.Context(), bus.StreamAdvisories)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	consumer, err := stream.Consumer(s.t.Context(), messages.ConsumerCollector)
+	consumer, err := stream.Consumer(s.t.Context(), bus.ConsumerCollector)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func (s *system) allCollected(least uint64) {
 // givesUp waits until the server has given up on a command. It does so when somebody asks for more.
 func (s *system) givesUp() {
 	s.t.Helper()
-	consumer, err := s.js.Consumer(s.t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	consumer, err := s.js.Consumer(s.t.Context(), messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -79,8 +80,8 @@ func (s *system) givesUp() {
 func (s *system) repeat() {
 	s.t.Helper()
 	var again []*jetstream.RawStreamMsg
-	from := messages.ScanFrom{Stream: messages.StreamAdvisories, Subject: ">"}
-	if err := messages.Scan(s.t.Context(), s.js, from, func(m *jetstream.RawStreamMsg) bool {
+	from := bus.ScanFrom{Stream: bus.StreamAdvisories, Subject: ">"}
+	if err := bus.Scan(s.t.Context(), s.js, from, func(m *jetstream.RawStreamMsg) bool {
 		again = append(again, m)
 		return true
 	}); err != nil {
@@ -95,7 +96,7 @@ func (s *system) repeat() {
 
 // twoDeliveries is a bus on which the server gives up after two deliveries, with short times.
 func twoDeliveries(s *system) {
-	s.streams = messages.StreamOptions{AckWait: 100 * time.Millisecond, DeliveriesMax: 2, DuplicatesWindow: 100 * time.Millisecond}
+	s.streams = bus.StreamOptions{AckWait: 100 * time.Millisecond, DeliveriesMax: 2, DuplicatesWindow: 100 * time.Millisecond}
 }
 
 func TestACommandThatKillsItsWorkersIsCollected(t *testing.T) {
@@ -124,7 +125,7 @@ func TestACommandThatKillsItsWorkersIsCollected(t *testing.T) {
 
 	// The server does not deliver it again, whatever the limit is now: the letter is the only way.
 	s.streams.DeliveriesMax, s.streams.AckWait = 20, 2*time.Second
-	if _, err := messages.Provision(t.Context(), s.js, s.streams, messages.ProvisionOptions{}); err != nil {
+	if _, err := bus.Provision(t.Context(), s.js, s.streams, bus.ProvisionOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	s.worker()

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/republish"
@@ -34,8 +35,8 @@ func (s *system) republish(o republish.Options) republish.Report {
 func (s *system) published() map[uuid.UUID][]*jetstream.RawStreamMsg {
 	s.t.Helper()
 	found := map[uuid.UUID][]*jetstream.RawStreamMsg{}
-	from := messages.ScanFrom{Stream: messages.StreamEvents, Subject: "payments.evt.>"}
-	err := messages.Scan(s.t.Context(), s.js, from, func(m *jetstream.RawStreamMsg) bool {
+	from := bus.ScanFrom{Stream: messages.StreamEvents, Subject: "payments.evt.>"}
+	err := bus.Scan(s.t.Context(), s.js, from, func(m *jetstream.RawStreamMsg) bool {
 		_, _, id, err := messages.ParseEventSubject(m.Subject)
 		if err != nil {
 			s.t.Fatal(err)
@@ -134,7 +135,7 @@ func (s *system) busUp() {
 	}
 	servers.Eventually(s.t, "the bus is back", func() bool { return s.nc.IsConnected() })
 	servers.Eventually(s.t, "the streams can be made", func() bool {
-		_, err := messages.Provision(s.t.Context(), s.js, s.streams, messages.ProvisionOptions{})
+		_, err := bus.Provision(s.t.Context(), s.js, s.streams, bus.ProvisionOptions{})
 		return err == nil
 	})
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
-	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )

@@ -17,15 +17,17 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
+	"github.com/seed-384b1f8a/tender/messages/client"
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
-	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
@@ -39,12 +41,12 @@ type system struct {
 	nc    *nats.Conn
 	// js is the test's own, partsJS that of the system's parts.
 	js, partsJS jetstream.JetStream
-	client      *messages.Client
+	client      *client.Client
 	sim         *sim.Simulator
 	// gateway is what workers call; the simulator unless a test puts something else there before it starts workers.
 	gateway gateway.Gateway
 	cfg     processor.WorkerConfig
-	streams messages.StreamOptions
+	streams bus.StreamOptions
 	// busDir is the folder of the bus; empty is one of its own.
 	busDir string
 	// stopRelay stops the relay that setup started.
@@ -75,7 +77,7 @@ func newSystem(t *testing.T, options ...func(*system)) *system {
 	core, logs := observer.New(zap.DebugLevel)
 	s := &system{t: t, log: zap.New(core), logs: logs, now: time.Now}
 	s.cfg = processor.WorkerConfig{SlotsMax: 64, Patience: 5 * time.Second, Policy: quickPolicy()}
-	s.streams = messages.StreamOptions{AckWait: 2 * time.Second}
+	s.streams = bus.StreamOptions{AckWait: 2 * time.Second}
 	for _, o := range options {
 		o(s)
 	}
@@ -119,10 +121,10 @@ func (s *system) openBus() {
 	if s.partsJS, err = jetstream.New(s.nc); err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := messages.Provision(s.t.Context(), s.js, s.streams, messages.ProvisionOptions{}); err != nil {
+	if _, err := bus.Provision(s.t.Context(), s.js, s.streams, bus.ProvisionOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
-	s.client, err = messages.NewClient(s.nc, messages.ClientConfig{Tenant: "acme"})
+	s.client, err = client.New(s.nc, client.Config{Tenant: "acme"})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -300,7 +302,7 @@ func (s *system) settled() {
 	}
 	// What the consumer says of its backlog may lag behind the stream; its position can't run ahead of it.
 	last := stream.CachedInfo().State.LastSeq
-	consumer, err := s.js.Consumer(s.t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	consumer, err := s.js.Consumer(s.t.Context(), messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -184,7 +185,7 @@ func TestADeadlockLosesNothing(t *testing.T) {
 // backlog is what the workers' consumer has to deliver and what it waits for.
 func (c *crowd) backlog() *jetstream.ConsumerInfo {
 	c.t.Helper()
-	consumer, err := c.js.Consumer(c.t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	consumer, err := c.js.Consumer(c.t.Context(), messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
@@ -143,10 +144,10 @@ func (w *Worker) consume(ctx, work context.Context) {
 // fetch asks for as many commands as there are free slots and starts a handler for each.
 func (w *Worker) fetch(ctx, work context.Context, consumer *jetstream.Consumer) error {
 	if *consumer == nil {
-		found, err := w.JetStream.Consumer(ctx, messages.StreamCommands, messages.ConsumerWorkers)
+		found, err := w.JetStream.Consumer(ctx, messages.StreamCommands, bus.ConsumerWorkers)
 		if err != nil {
 			return fmt.Errorf("find consumer %s of stream %s (has `tender provision` been run?): %w",
-				messages.ConsumerWorkers, messages.StreamCommands, err)
+				bus.ConsumerWorkers, messages.StreamCommands, err)
 		}
 		*consumer = found
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
@@ -464,7 +465,7 @@ func TestDrainFinishesWhatWasBegunAndHandsBackTheRest(t *testing.T) {
 	if finished := len(s.sim.Ledger()); finished != 20 {
 		t.Errorf("%d of the 20 that were begun are finished", finished)
 	}
-	consumer, err := s.js.Consumer(t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	consumer, err := s.js.Consumer(t.Context(), messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -564,14 +565,14 @@ func TestNATSMayGoAway(t *testing.T) {
 func TestAWorkerWaitsForItsConsumer(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	if err := s.js.DeleteConsumer(t.Context(), messages.StreamCommands, messages.ConsumerWorkers); err != nil {
+	if err := s.js.DeleteConsumer(t.Context(), messages.StreamCommands, bus.ConsumerWorkers); err != nil {
 		t.Fatal(err)
 	}
 	s.worker()
 	servers.Eventually(t, "the worker says what is missing", func() bool {
 		return s.logs.FilterMessageSnippet("no commands to be had").Len() == 1
 	})
-	if _, err := s.js.CreateConsumer(t.Context(), messages.StreamCommands, messages.WorkerConsumer(s.streams)); err != nil {
+	if _, err := s.js.CreateConsumer(t.Context(), messages.StreamCommands, bus.WorkerConsumer(s.streams)); err != nil {
 		t.Fatal(err)
 	}
 	s.expect(s.outcome(newID(), "", create("pm_card_visa")), messages.EventPaymentCaptured)

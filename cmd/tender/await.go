@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/client"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 )
 
@@ -42,7 +43,7 @@ type deadLetterView struct {
 
 // await shows how the command ends. The exit code says whether that is what was asked for.
 func (c *cli) await(
-	ctx context.Context, client *messages.Client, letters <-chan *nats.Msg, p published, timeout time.Duration,
+	ctx context.Context, client *client.Client, letters <-chan *nats.Msg, p published, timeout time.Duration,
 ) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

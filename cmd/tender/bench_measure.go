@@ -12,8 +12,8 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/audit"
-	"github.com/seed-384b1f8a/tender/processor/lab/bench"
 	"github.com/seed-384b1f8a/tender/processor/checkpoint"
+	"github.com/seed-384b1f8a/tender/processor/lab/bench"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/lab/bench"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/store"
@@ -147,7 +148,7 @@ func (s *benchStage) refuseUsedBus(ctx context.Context) error {
 
 func benchStreams() []string {
 	return []string{
-		messages.StreamCommands, messages.StreamEvents, messages.StreamDeadLetters, messages.StreamAdvisories, messages.StreamAudit,
+		messages.StreamCommands, messages.StreamEvents, messages.StreamDeadLetters, bus.StreamAdvisories, messages.StreamAudit,
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-384b1f8a/tender/processor/lab/bench"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
+	"github.com/seed-384b1f8a/tender/processor/lab/bench"
 )
 
 // benchWorker is one process that a benchmark measures: `tender serve` with another gateway.

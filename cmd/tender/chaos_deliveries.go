@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 )
 
 // deliveries counts what the workers' consumer delivered over a run in which streams and consumers are deleted and restored.
@@ -38,7 +39,7 @@ func (d *deliveries) look(ctx context.Context, js jetstream.JetStream) {
 	if err != nil {
 		return // it may be away, or gone for a while
 	}
-	consumer, err := stream.Consumer(ctx, messages.ConsumerWorkers)
+	consumer, err := stream.Consumer(ctx, bus.ConsumerWorkers)
 	if err != nil {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -90,13 +91,13 @@ func dialPool(ctx context.Context, cfg config.Postgres, name string) (*pgxpool.P
 }
 
 // bus is the connection to NATS of a command that does one thing.
-type bus struct {
+type link struct {
 	nc *nats.Conn
 	js jetstream.JetStream
 }
 
 // openBus connects or fails at once.
-func openBus(cfg config.Config) (*bus, error) {
+func openBus(cfg config.Config) (*link, error) {
 	nc, err := dialNATS(cfg.NATS)
 	if err != nil {
 		return nil, err
@@ -106,10 +107,10 @@ func openBus(cfg config.Config) (*bus, error) {
 		nc.Close()
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
-	return &bus{nc: nc, js: js}, nil
+	return &link{nc: nc, js: js}, nil
 }
 
-func (b *bus) close() { b.nc.Close() }
+func (b *link) close() { b.nc.Close() }
 
 // openDatabase connects a command that does one thing to a migrated database, or fails at once.
 func openDatabase(ctx context.Context, cfg config.Config) (*pgxpool.Pool, error) {
@@ -140,8 +141,8 @@ func checkProvisioned(ctx context.Context, js jetstream.JetStream) error {
 			return missing("stream "+name, err)
 		}
 	}
-	if _, err := js.Consumer(ctx, messages.StreamCommands, messages.ConsumerWorkers); err != nil {
-		return missing("consumer "+messages.ConsumerWorkers, err)
+	if _, err := js.Consumer(ctx, messages.StreamCommands, bus.ConsumerWorkers); err != nil {
+		return missing("consumer "+bus.ConsumerWorkers, err)
 	}
 	return nil
 }

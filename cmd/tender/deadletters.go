@@ -61,7 +61,7 @@ func (f *letterFlags) complete(now time.Time) error {
 }
 
 // each calls do for the letters that the flags select, until it fails.
-func (f *letterFlags) each(ctx context.Context, b *bus, do func(deadletter.Letter) error) error {
+func (f *letterFlags) each(ctx context.Context, b *link, do func(deadletter.Letter) error) error {
 	var failed error
 	left := f.limit
 	err := deadletter.List(ctx, b.js, f.filter, func(l deadletter.Letter) bool {
@@ -104,7 +104,7 @@ card numbers in them are masked.`,
 }
 
 // withBus connects to NATS for one command.
-func (c *cli) withBus(do func(*bus) error) error {
+func (c *cli) withBus(do func(*link) error) error {
 	cfg, err := c.load()
 	if err != nil {
 		return err
@@ -132,14 +132,14 @@ func newLettersList(c *cli) *cobra.Command {
   tender dlq ls --payment 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withBus(func(b *bus) error { return c.listLetters(cmd.Context(), b, f) })
+			return c.withBus(func(b *link) error { return c.listLetters(cmd.Context(), b, f) })
 		},
 	}
 	f.bind(c, cmd)
 	return cmd
 }
 
-func (c *cli) listLetters(ctx context.Context, b *bus, f letterFlags) error {
+func (c *cli) listLetters(ctx context.Context, b *link, f letterFlags) error {
 	var t table
 	if !c.json {
 		t = newTable(c.stdout, "SEQUENCE", "TIME", "REASON", "SUBJECT", "DELIVERIES", "DETAIL")
@@ -185,7 +185,7 @@ func newLettersShow(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.withBus(func(b *bus) error {
+			return c.withBus(func(b *link) error {
 				l, err := deadletter.Get(cmd.Context(), b.js, sequence)
 				if errors.Is(err, deadletter.ErrNotFound) {
 					return noSuch("%w", err)

@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
+	"github.com/seed-384b1f8a/tender/messages/client"
 	"github.com/seed-384b1f8a/tender/outbox"
 )
 
@@ -28,7 +30,7 @@ const (
 // stage is where scenarios are played: the bus as a producer and a consumer see it, and nothing else.
 type stage struct {
 	js      jetstream.JetStream
-	client  *messages.Client
+	client  *client.Client
 	witness *witness
 }
 
@@ -38,7 +40,7 @@ func newStage(ctx context.Context, nc *nats.Conn) (*stage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
-	client, err := messages.NewClient(nc, messages.ClientConfig{Tenant: demoTenant, Source: "tender-demo"})
+	client, err := client.New(nc, client.Config{Tenant: demoTenant, Source: "tender-demo"})
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +192,7 @@ func (s *stage) settle(ctx context.Context, pool *pgxpool.Pool) error {
 
 // quiet looks in the order in which work moves on, so that nothing slips from a place not looked at to one already seen.
 func (s *stage) quiet(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
-	workers, err := s.js.Consumer(ctx, messages.StreamCommands, messages.ConsumerWorkers)
+	workers, err := s.js.Consumer(ctx, messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		return false, fmt.Errorf("look at the workers' consumer: %w", err)
 	}

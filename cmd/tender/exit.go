@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/client"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -137,7 +138,7 @@ func codeOf(err error) exitCode {
 }
 
 func notPrepared(err error) bool {
-	return errors.Is(err, messages.ErrStreamMissing) || errors.Is(err, jetstream.ErrStreamNotFound) ||
+	return errors.Is(err, client.ErrStreamMissing) || errors.Is(err, jetstream.ErrStreamNotFound) ||
 		errors.Is(err, jetstream.ErrJetStreamNotEnabled)
 }
 

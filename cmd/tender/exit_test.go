@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/client"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -27,7 +28,7 @@ func TestExitCodes(t *testing.T) {
 		"a setting":               {errors.Join(&config.KeyError{Key: "roles", Problem: "is missing"}), exitUsage},
 		"a command refused":       {&messages.DecodeError{Code: messages.CodeMissingField}, exitUsage},
 		"nobody there":            {&unavailableError{service: serviceNATS, err: errors.New("refused")}, exitUnavailable},
-		"no stream":               {fmt.Errorf("publish: %w", messages.ErrStreamMissing), exitUnavailable},
+		"no stream":               {fmt.Errorf("publish: %w", client.ErrStreamMissing), exitUnavailable},
 		"no JetStream":            {fmt.Errorf("look: %w", jetstream.ErrJetStreamNotEnabled), exitUnavailable},
 		"no schema":               {fmt.Errorf("open: %w", &store.SchemaError{Needed: 2}), exitUnavailable},
 		"no outcome in time":      {timeoutError("no outcome"), exitTimeout},

@@ -91,7 +91,7 @@ func (c *cli) conformance(ctx context.Context, f conformanceFlags) error {
 		return usageError("--timeout must be greater than zero")
 	}
 	if f.connector != "" {
-		return c.withBus(func(b *bus) error {
+		return c.withBus(func(b *link) error {
 			target, err := conformance.OverNATS(b.nc, f.connector)
 			if err != nil {
 				return &exitError{code: exitUsage, err: err}

@@ -32,7 +32,7 @@ Each instance judges for itself, so that one with a broken network does not keep
   tender gateway ls --json | jq 'select(.state != "closed")'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withBus(func(b *bus) error {
+			return c.withBus(func(b *link) error {
 				if watch {
 					return c.watchGateways(cmd.Context(), b)
 				}
@@ -45,7 +45,7 @@ Each instance judges for itself, so that one with a broken network does not keep
 	return cmd
 }
 
-func (c *cli) listGateways(ctx context.Context, b *bus, patience time.Duration) error {
+func (c *cli) listGateways(ctx context.Context, b *link, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	reports, err := status.Collect(ctx, b.nc)
@@ -87,7 +87,7 @@ const watchPace = time.Second
 
 // watchGateways shows the gateways until it is interrupted: on a terminal the table in place, elsewhere the table anew
 // whenever it has changed.
-func (c *cli) watchGateways(ctx context.Context, b *bus) (err error) {
+func (c *cli) watchGateways(ctx context.Context, b *link) (err error) {
 	l, err := status.Listen(ctx, b.nc)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/client"
 )
 
 // defaultTenant is whose payments the pay commands make unless --tenant says otherwise.
@@ -132,7 +133,7 @@ func (c *cli) pay(ctx context.Context, f payFlags, command messages.Command) err
 		return err
 	}
 	defer b.close()
-	client, err := messages.NewClient(b.nc, messages.ClientConfig{Tenant: f.tenant, Source: "tender-cli", Now: c.now})
+	client, err := client.New(b.nc, client.Config{Tenant: f.tenant, Source: "tender-cli", Now: c.now})
 	if err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (c *cli) pay(ctx context.Context, f payFlags, command messages.Command) err
 	return c.await(ctx, client, letters, result, f.timeout)
 }
 
-func publishFailed(ctx context.Context, ack messages.Ack, err error) error {
+func publishFailed(ctx context.Context, ack client.Ack, err error) error {
 	if ctx.Err() == nil || context.Cause(ctx) == context.Canceled { //nolint:errorlint // the sentinel itself, as the context gives it
 		return err
 	}
@@ -185,7 +186,7 @@ type published struct {
 	Duplicate      bool                 `json:"duplicate"`
 }
 
-func newPublished(ack messages.Ack) published {
+func newPublished(ack client.Ack) published {
 	cmd := ack.Command
 	return published{
 		command: cmd, Command: cmd.Name(), PaymentID: cmd.PaymentID, Tenant: cmd.Tenant, CommandID: cmd.ID,

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-384b1f8a/tender/config"
-	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 )
 
@@ -52,14 +52,14 @@ func (c *cli) provision(ctx context.Context, js jetstream.JetStream, cfg config.
 		}
 		fmt.Fprintln(c.stdout, change)
 	}
-	var refused *messages.RefusedChangeError
+	var refused *bus.RefusedChangeError
 	if errors.As(err, &refused) {
 		return &exitError{code: exitNo, err: err}
 	}
 	if err != nil {
 		return fmt.Errorf("provision NATS at %s: %w", cfg.NATS.URL, err)
 	}
-	differs := func(ch messages.Change) bool { return ch.Action != messages.ActionUnchanged }
+	differs := func(ch bus.Change) bool { return ch.Action != bus.ActionUnchanged }
 	if check && slices.ContainsFunc(changes, differs) {
 		return sayNo()
 	}
@@ -67,8 +67,8 @@ func (c *cli) provision(ctx context.Context, js jetstream.JetStream, cfg config.
 }
 
 // provisionBus makes everything that Tender keeps on NATS, or only compares, and says what it changed.
-func provisionBus(ctx context.Context, js jetstream.JetStream, cfg config.Config, check bool) ([]messages.Change, error) {
-	changes, err := messages.Provision(ctx, js, streamOptions(cfg), messages.ProvisionOptions{CheckOnly: check})
+func provisionBus(ctx context.Context, js jetstream.JetStream, cfg config.Config, check bool) ([]bus.Change, error) {
+	changes, err := bus.Provision(ctx, js, streamOptions(cfg), bus.ProvisionOptions{CheckOnly: check})
 	if err != nil {
 		return changes, err
 	}
@@ -80,9 +80,9 @@ func provisionBus(ctx context.Context, js jetstream.JetStream, cfg config.Config
 }
 
 // streamOptions translates the settings of the streams, and of the consumer that the workers' settings imply.
-func streamOptions(cfg config.Config) messages.StreamOptions {
+func streamOptions(cfg config.Config) bus.StreamOptions {
 	s := cfg.Streams
-	return messages.StreamOptions{
+	return bus.StreamOptions{
 		Replicas:         s.Replicas,
 		CommandMaxAge:    orForEver(s.CmdMaxAge),
 		CommandMaxBytes:  s.CmdMaxBytes,

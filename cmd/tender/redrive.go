@@ -33,7 +33,7 @@ again; it is reported and kept (exit code 1). Redriving a letter twice, at once 
 			if err != nil {
 				return err
 			}
-			return c.withBus(func(b *bus) error { return c.redrive(cmd.Context(), b, f, sequences) })
+			return c.withBus(func(b *link) error { return c.redrive(cmd.Context(), b, f, sequences) })
 		},
 	}
 	f.bind(c, cmd)
@@ -42,7 +42,7 @@ again; it is reported and kept (exit code 1). Redriving a letter twice, at once 
 	return cmd
 }
 
-func (c *cli) redrive(ctx context.Context, b *bus, f redriveFlags, sequences []uint64) error {
+func (c *cli) redrive(ctx context.Context, b *link, f redriveFlags, sequences []uint64) error {
 	if f.all {
 		// Listed before the first one is sent: one that fails again becomes a new letter, which is not to be sent in turn.
 		err := f.each(ctx, b, func(l deadletter.Letter) error {
@@ -85,7 +85,7 @@ type redriven struct {
 }
 
 // redriveOne fails only for reasons that would fail the next letter too.
-func (c *cli) redriveOne(ctx context.Context, b *bus, f redriveFlags, sequence uint64) (redriven, error) {
+func (c *cli) redriveOne(ctx context.Context, b *link, f redriveFlags, sequence uint64) (redriven, error) {
 	act := deadletter.Redrive
 	if f.dryRun {
 		act = wouldRedrive

@@ -34,7 +34,7 @@ kept.`,
 			if f.dryRun == f.yes {
 				return usageError("give --dry-run to see what would be discarded, then --yes to discard it")
 			}
-			return c.withBus(func(b *bus) error { return c.removeLetters(cmd.Context(), b, f, sequences) })
+			return c.withBus(func(b *link) error { return c.removeLetters(cmd.Context(), b, f, sequences) })
 		},
 	}
 	f.bind(c, cmd)
@@ -44,7 +44,7 @@ kept.`,
 	return cmd
 }
 
-func (c *cli) removeLetters(ctx context.Context, b *bus, f removeFlags, sequences []uint64) error {
+func (c *cli) removeLetters(ctx context.Context, b *link, f removeFlags, sequences []uint64) error {
 	if f.all {
 		err := f.each(ctx, b, func(l deadletter.Letter) error {
 			sequences = append(sequences, l.Sequence)

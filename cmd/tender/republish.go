@@ -50,7 +50,7 @@ whatever the bus holds, and needs one of --since and --payment.`,
 				return err
 			}
 			return c.withDatabase(cmd.Context(), func(pool *pgxpool.Pool) error {
-				return c.withBus(func(b *bus) error { return c.republish(cmd.Context(), pool, b, f.options) })
+				return c.withBus(func(b *link) error { return c.republish(cmd.Context(), pool, b, f.options) })
 			})
 		},
 	}
@@ -83,7 +83,7 @@ func (f *republishFlags) complete(c *cli) error {
 	return nil
 }
 
-func (c *cli) republish(ctx context.Context, pool *pgxpool.Pool, b *bus, o republish.Options) error {
+func (c *cli) republish(ctx context.Context, pool *pgxpool.Pool, b *link, o republish.Options) error {
 	s := store.New(pool, store.Config{Committers: 1, Loaders: 1}, zap.NewNop())
 	defer s.Close()
 	onTerminal := !c.quiet && fancy(c.stderr, c.environ)

@@ -34,7 +34,7 @@ Rules are taken whole or refused whole. A payment that was sent to a gateway sta
 }
 
 // withConfiguredBus connects to NATS for a command that needs its configuration too.
-func (c *cli) withConfiguredBus(do func(config.Config, *bus) error) error {
+func (c *cli) withConfiguredBus(do func(config.Config, *link) error) error {
 	cfg, err := c.load()
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ configuration refuses: running processes keep the last good ones, and one that s
 			if err := apart(cmd, "document", "json"); err != nil {
 				return err
 			}
-			return c.withConfiguredBus(func(cfg config.Config, b *bus) error {
+			return c.withConfiguredBus(func(cfg config.Config, b *link) error {
 				shown, err := rulesInForce(cmd.Context(), b.js, cfg)
 				if err != nil {
 					return err

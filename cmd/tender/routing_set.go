@@ -42,7 +42,7 @@ be read.`,
 			if err != nil {
 				return err
 			}
-			return c.withConfiguredBus(func(cfg config.Config, b *bus) error {
+			return c.withConfiguredBus(func(cfg config.Config, b *link) error {
 				return c.setRules(cmd.Context(), b, cfg, newRules{place: args[0], document: document, flags: f})
 			})
 		},
@@ -69,7 +69,7 @@ type stored struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-func (c *cli) setRules(ctx context.Context, b *bus, cfg config.Config, set newRules) error {
+func (c *cli) setRules(ctx context.Context, b *link, cfg config.Config, set newRules) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	rules, err := routing.Parse(set.document, gatewayNames(cfg))
@@ -123,12 +123,12 @@ func newRoutingUnset(c *cli) *cobra.Command {
   tender routing show`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withConfiguredBus(func(cfg config.Config, b *bus) error { return c.unsetRules(cmd.Context(), b, cfg) })
+			return c.withConfiguredBus(func(cfg config.Config, b *link) error { return c.unsetRules(cmd.Context(), b, cfg) })
 		},
 	}
 }
 
-func (c *cli) unsetRules(ctx context.Context, b *bus, cfg config.Config) error {
+func (c *cli) unsetRules(ctx context.Context, b *link, cfg config.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	before, err := routing.Read(ctx, b.js)

@@ -24,6 +24,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
@@ -306,9 +307,9 @@ func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
 
 func cmdAdvise(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 3, "advise KIND SEQUENCE REASON")
-	subject := "$JS.EVENT.ADVISORY.CONSUMER." + args[0] + "." + messages.StreamCommands + "." + messages.ConsumerWorkers
+	subject := "$JS.EVENT.ADVISORY.CONSUMER." + args[0] + "." + messages.StreamCommands + "." + bus.ConsumerWorkers
 	body := fmt.Sprintf(`{"timestamp":%q,"stream":%q,"consumer":%q,"stream_seq":%s,"deliveries":3,"reason":%q}`,
-		time.Now().UTC().Format(time.RFC3339Nano), messages.StreamCommands, messages.ConsumerWorkers, args[1], args[2])
+		time.Now().UTC().Format(time.RFC3339Nano), messages.StreamCommands, bus.ConsumerWorkers, args[1], args[2])
 	cmdPublish(ts, false, []string{subject, "", body})
 }
 

@@ -20,6 +20,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
+	"github.com/seed-384b1f8a/tender/messages/client"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
@@ -59,16 +61,16 @@ func TestServeSurvivesKill(t *testing.T) {
 // TestServeLeavesDuringOutage tells a process to stop while the bus is away: it has nothing to wait for.
 func TestServeLeavesDuringOutage(t *testing.T) {
 	t.Parallel()
-	bus := servers.NATS(t)
+	link := servers.NATS(t)
 	f := &fleet{environ: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), quickExit(), "TENDER_GATEWAYS_SIMULATOR_KIND=sim",
-		"TENDER_NATS_URL=" + bus.URL(), "TENDER_POSTGRES_URL=" + servers.Database(t), "TENDER_SHUTDOWN_DRAIN_TIMEOUT=2s",
+		"TENDER_NATS_URL=" + link.URL(), "TENDER_POSTGRES_URL=" + servers.Database(t), "TENDER_SHUTDOWN_DRAIN_TIMEOUT=2s",
 	}}
 	f.tender(t, "migrate")
 	f.tender(t, "provision")
 	m := f.start(t)
 	m.says(t, `"msg":"ready"`)
-	bus.Down()
+	link.Down()
 	m.says(t, `"msg":"NATS is gone`)
 	m.leave(t)
 	m.says(t, `"msg":"drained"`)
@@ -108,16 +110,16 @@ type member struct {
 
 func startFleet(t *testing.T) *fleet {
 	t.Helper()
-	bus := servers.NATS(t)
+	link := servers.NATS(t)
 	simulator, err := sim.New(sim.Config{})
 	if err != nil {
 		t.Fatalf("open the simulator: %v", err)
 	}
 	f := &fleet{
-		nc: bus.Connect(t), simulator: simulator,
+		nc: link.Connect(t), simulator: simulator,
 		environ: []string{
 			"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), quickExit(),
-			"TENDER_NATS_URL=" + bus.URL(), "TENDER_POSTGRES_URL=" + servers.Database(t),
+			"TENDER_NATS_URL=" + link.URL(), "TENDER_POSTGRES_URL=" + servers.Database(t),
 			// Small enough that the work is spread, and that what the victim held is soon taken up.
 			"TENDER_WORKER_SLOTS_MAX=16", "TENDER_WORKER_ACK_WAIT=2s", "TENDER_POSTGRES_MAX_CONNS=8",
 		},
@@ -236,7 +238,7 @@ func (f *fleet) watch(t *testing.T) {
 // publish publishes the payments and returns their ids.
 func (f *fleet) publish(t *testing.T) []uuid.UUID {
 	t.Helper()
-	client, err := messages.NewClient(f.nc, messages.ClientConfig{Tenant: "acme"})
+	client, err := client.New(f.nc, client.Config{Tenant: "acme"})
 	if err != nil {
 		t.Fatalf("make a client: %v", err)
 	}
@@ -291,7 +293,7 @@ func (f *fleet) checkBooks(t *testing.T, ids []uuid.UUID) {
 func (f *fleet) checkSettled(t *testing.T) {
 	t.Helper()
 	js := servers.JetStream(t, f.nc)
-	workers, err := js.Consumer(t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	workers, err := js.Consumer(t.Context(), messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		t.Fatalf("look at the workers' consumer: %v", err)
 	}

@@ -59,7 +59,7 @@ func (c *cli) compareBus(ctx context.Context, pool *pgxpool.Pool, o store.CheckO
 			o.Progress(store.Progress{Pass: "bus", Unit: "messages", Done: done, Total: total})
 		}
 	}
-	err = c.withBus(func(b *bus) error {
+	err = c.withBus(func(b *link) error {
 		compared, err = audit.Bus(ctx, pool, b.js, options)
 		return err
 	})

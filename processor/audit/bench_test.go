@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
@@ -38,7 +39,7 @@ func BenchmarkBus(b *testing.B) {
 	must(b, err)
 	js, err := jetstream.New(servers.NATS(b).Connect(b))
 	must(b, err)
-	_, err = messages.Provision(b.Context(), js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	_, err = bus.Provision(b.Context(), js, bus.StreamOptions{}, bus.ProvisionOptions{})
 	must(b, err)
 	publishAll(b, pool, js)
 	b.ResetTimer()

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 )
 
 // lateEvent is an event that came for the first time behind a newer one of its payment.
@@ -44,7 +45,7 @@ func cameAgainInOrder(ctx context.Context, js jetstream.JetStream, tenant string
 		return false, err
 	}
 	last := map[int64]uint64{} // sequence by version
-	err = messages.Scan(ctx, js, messages.ScanFrom{Stream: messages.StreamEvents, Subject: filter}, func(msg *jetstream.RawStreamMsg) bool {
+	err = bus.Scan(ctx, js, bus.ScanFrom{Stream: messages.StreamEvents, Subject: filter}, func(msg *jetstream.RawStreamMsg) bool {
 		if e, err := messages.DecodeEventBody(msg.Data); err == nil {
 			last[e.Version] = msg.Sequence
 		}

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/checkpoint"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/store"
@@ -135,6 +136,6 @@ func TestStreamThatWasLostIsNotHeldAgainstTheDatabase(t *testing.T) {
 }
 
 func audit() jetstream.StreamConfig {
-	streams := messages.Streams(messages.StreamOptions{})
+	streams := bus.Streams(bus.StreamOptions{})
 	return streams[len(streams)-1]
 }

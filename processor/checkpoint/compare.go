@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -82,8 +83,8 @@ func readBus(ctx context.Context, js jetstream.JetStream) ([]published, error) {
 		return nil, err
 	}
 	var all []published
-	from := messages.ScanFrom{Stream: messages.StreamAudit, Subject: messages.SubjectCheckpoint}
-	err := messages.Scan(ctx, js, from, func(msg *jetstream.RawStreamMsg) bool {
+	from := bus.ScanFrom{Stream: messages.StreamAudit, Subject: messages.SubjectCheckpoint}
+	err := bus.Scan(ctx, js, from, func(msg *jetstream.RawStreamMsg) bool {
 		checkpoint, err := messages.DecodeCheckpoint(msg.Data)
 		all = append(all, published{msg.Sequence, checkpoint.Number, checkpoint.Hash(), err})
 		return true

@@ -14,12 +14,13 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor/checkpoint"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
-	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
@@ -42,7 +43,7 @@ func open(t *testing.T) *books {
 	b := &books{T: t, pool: pool, store: store.New(pool, store.Config{}, zaptest.NewLogger(t))}
 	t.Cleanup(b.store.Close)
 	b.js = servers.JetStream(t, servers.NATS(t).Connect(t))
-	if _, err := messages.Provision(t.Context(), b.js, messages.StreamOptions{}, messages.ProvisionOptions{}); err != nil {
+	if _, err := bus.Provision(t.Context(), b.js, bus.StreamOptions{}, bus.ProvisionOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return b

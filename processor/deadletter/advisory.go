@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 )
 
 // Advisory is what the server says about a command that it will not deliver again.
@@ -34,8 +35,8 @@ func ParseAdvisory(subject string, body []byte) (Advisory, error) {
 	if err := json.Unmarshal(body, &a); err != nil {
 		return Advisory{}, fmt.Errorf("read advisory %s: %w", subject, err)
 	}
-	a.Terminated = strings.HasPrefix(subject, messages.AdvisoryTerminated)
-	if a.Stream == "" || a.Consumer == "" || a.Sequence == 0 || !a.Terminated && !strings.HasPrefix(subject, messages.AdvisoryMaxDeliveries) {
+	a.Terminated = strings.HasPrefix(subject, bus.AdvisoryTerminated)
+	if a.Stream == "" || a.Consumer == "" || a.Sequence == 0 || !a.Terminated && !strings.HasPrefix(subject, bus.AdvisoryMaxDeliveries) {
 		return Advisory{}, fmt.Errorf("read advisory %s: it names no message", subject)
 	}
 	return a, nil
@@ -89,7 +90,7 @@ func NewCollection(js jetstream.JetStream) *Collection {
 // last looked, and by its message id within the stream's window for duplicates. A termination by a worker, which stored the
 // letter before, is recognised by its reason, whatever became of the letter.
 func (c *Collection) Collect(ctx context.Context, a Advisory) (Letter, bool, error) {
-	if a.Stream != messages.StreamCommands || a.Consumer != messages.ConsumerWorkers || Buried(a.Termination) {
+	if a.Stream != messages.StreamCommands || a.Consumer != bus.ConsumerWorkers || Buried(a.Termination) {
 		return Letter{}, false, nil
 	}
 	original, err := stored{a.Stream, a.Sequence}.fetch(ctx, c.js)

@@ -11,15 +11,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-func bus(t testing.TB) (*nats.Conn, jetstream.JetStream) {
+func startBus(t testing.TB) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
 	nc := servers.NATS(t).Connect(t)
 	js := servers.JetStream(t, nc)
-	if _, err := messages.Provision(t.Context(), js, messages.StreamOptions{}, messages.ProvisionOptions{}); err != nil {
+	if _, err := bus.Provision(t.Context(), js, bus.StreamOptions{}, bus.ProvisionOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return nc, js
@@ -55,7 +56,7 @@ func list(t testing.TB, js jetstream.JetStream, f deadletter.Filter) (letters []
 
 func TestListAsksForManyAtOnce(t *testing.T) {
 	t.Parallel()
-	nc, js := bus(t)
+	nc, js := startBus(t)
 	const n = 3000
 	fill(t, js, n)
 	before := nc.Stats().OutMsgs
@@ -72,7 +73,7 @@ func TestListAsksForManyAtOnce(t *testing.T) {
 
 func TestListFilters(t *testing.T) {
 	t.Parallel()
-	_, js := bus(t)
+	_, js := startBus(t)
 	if got := list(t, js, deadletter.Filter{}); len(got) != 0 {
 		t.Errorf("%+v", got)
 	}
@@ -111,7 +112,7 @@ func TestListFilters(t *testing.T) {
 
 func TestRemoveTellsApartWhatIsGoneAndWhatMayNotGo(t *testing.T) {
 	t.Parallel()
-	_, js := bus(t)
+	_, js := startBus(t)
 	fill(t, js, 2)
 	if l, err := deadletter.Remove(t.Context(), js, 1); err != nil || l.StreamSequence != 1 {
 		t.Errorf("%v, %+v", err, l)
@@ -119,7 +120,7 @@ func TestRemoveTellsApartWhatIsGoneAndWhatMayNotGo(t *testing.T) {
 	if _, err := deadletter.Remove(t.Context(), js, 1); !errors.Is(err, deadletter.ErrNotFound) {
 		t.Errorf("again: %v", err)
 	}
-	config := messages.Streams(messages.StreamOptions{})[2]
+	config := bus.Streams(bus.StreamOptions{})[2]
 	config.DenyDelete = true
 	if err := js.DeleteStream(t.Context(), config.Name); err != nil {
 		t.Fatal(err)
@@ -136,7 +137,7 @@ func TestRemoveTellsApartWhatIsGoneAndWhatMayNotGo(t *testing.T) {
 func TestAdvisoriesThatNameNothingAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{``, `[]`, `{}`, `{"stream":"PAYMENTS_CMD","consumer":"workers"}`} {
-		if a, err := deadletter.ParseAdvisory(messages.AdvisoryTerminated+"PAYMENTS_CMD.workers", []byte(body)); err == nil {
+		if a, err := deadletter.ParseAdvisory(bus.AdvisoryTerminated+"PAYMENTS_CMD.workers", []byte(body)); err == nil {
 			t.Errorf("%s: %+v", body, a)
 		}
 	}

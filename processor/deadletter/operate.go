@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 )
 
 // Filter narrows a listing. Its zero value lets everything through.
@@ -25,7 +26,7 @@ func (f Filter) passes(l Letter) bool {
 }
 
 // List calls yield for every dead letter that passes the filter, oldest first, until it returns false or none is left. It
-// reads many at once; errors are those of messages.Scan, and *messages.DecodeError for a filter that nothing could match.
+// reads many at once; errors are those of bus.Scan, and *messages.DecodeError for a filter that nothing could match.
 func List(ctx context.Context, js jetstream.JetStream, f Filter, yield func(Letter) bool) error {
 	return listFrom(ctx, js, 0, f, yield)
 }
@@ -38,8 +39,8 @@ func listFrom(ctx context.Context, js jetstream.JetStream, sequence uint64, f Fi
 	if _, err := js.Stream(ctx, messages.StreamDeadLetters); err != nil {
 		return fmt.Errorf("open stream %s: %w", messages.StreamDeadLetters, err)
 	}
-	from := messages.ScanFrom{Stream: messages.StreamDeadLetters, Subject: subject, Sequence: sequence}
-	err = messages.Scan(ctx, js, from, func(msg *jetstream.RawStreamMsg) bool {
+	from := bus.ScanFrom{Stream: messages.StreamDeadLetters, Subject: subject, Sequence: sequence}
+	err = bus.Scan(ctx, js, from, func(msg *jetstream.RawStreamMsg) bool {
 		l := parse(msg)
 		return !f.passes(l) || yield(l)
 	})

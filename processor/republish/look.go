@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -67,7 +68,7 @@ func (r *run) latest(ctx context.Context, page []store.Published, recentFrom tim
 		}
 	}
 	found := make(latestMessages, len(subjects))
-	err := messages.Latest(ctx, r.JetStream, messages.StreamEvents, subjects, func(msg *jetstream.RawStreamMsg) {
+	err := bus.Latest(ctx, r.JetStream, messages.StreamEvents, subjects, func(msg *jetstream.RawStreamMsg) {
 		found[msg.Subject] = newOnBus(msg, recentFrom)
 	})
 	return found, err
@@ -112,8 +113,8 @@ func (r *run) scan(ctx context.Context, p store.Published, recentFrom time.Time)
 		return nil, fmt.Errorf("look for payment %s on the bus: %w", p.PaymentID, err)
 	}
 	var found []onBus
-	from := messages.ScanFrom{Stream: messages.StreamEvents, Subject: filter}
-	err = messages.Scan(ctx, r.JetStream, from, func(msg *jetstream.RawStreamMsg) bool {
+	from := bus.ScanFrom{Stream: messages.StreamEvents, Subject: filter}
+	err = bus.Scan(ctx, r.JetStream, from, func(msg *jetstream.RawStreamMsg) bool {
 		found = append(found, newOnBus(msg, recentFrom))
 		return true
 	})

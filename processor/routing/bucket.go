@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 )
 
 // Bucket is the key-value bucket on NATS that holds the rules for all processes, under Key.
@@ -117,13 +117,13 @@ type BucketOptions struct {
 }
 
 // EnsureBucket makes the bucket, or brings it to what Tender wants of it, and says what it changed, as
-// [messages.Provision] does for streams. It may be repeated and deletes nothing.
-func EnsureBucket(ctx context.Context, js jetstream.JetStream, o BucketOptions) (messages.Change, error) {
+// [bus.Provision] does for streams. It may be repeated and deletes nothing.
+func EnsureBucket(ctx context.Context, js jetstream.JetStream, o BucketOptions) (bus.Change, error) {
 	o.Replicas = max(o.Replicas, 1)
-	change := messages.Change{Kind: "bucket", Name: Bucket, Action: messages.ActionUnchanged}
+	change := bus.Change{Kind: "bucket", Name: Bucket, Action: bus.ActionUnchanged}
 	stream, err := js.Stream(ctx, bucketStream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		change.Action = messages.ActionCreate
+		change.Action = bus.ActionCreate
 		if o.CheckOnly {
 			return change, nil
 		}
@@ -145,7 +145,7 @@ func EnsureBucket(ctx context.Context, js jetstream.JetStream, o BucketOptions) 
 	if len(change.Fields) == 0 {
 		return change, nil
 	}
-	change.Action = messages.ActionUpdate
+	change.Action = bus.ActionUpdate
 	if o.CheckOnly {
 		return change, nil
 	}
@@ -157,11 +157,11 @@ func EnsureBucket(ctx context.Context, js jetstream.JetStream, o BucketOptions) 
 }
 
 // adoptBucket lays what Tender wants over what is there, and returns the differences.
-func adoptBucket(cfg *jetstream.StreamConfig, o BucketOptions) []messages.FieldChange {
-	var changed []messages.FieldChange
+func adoptBucket(cfg *jetstream.StreamConfig, o BucketOptions) []bus.FieldChange {
+	var changed []bus.FieldChange
 	differ := func(field, old, now string) {
 		if old != now {
-			changed = append(changed, messages.FieldChange{Field: field, Old: old, New: now})
+			changed = append(changed, bus.FieldChange{Field: field, Old: old, New: now})
 		}
 	}
 	differ("description", cfg.Description, bucketDescription)

@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 )
@@ -98,7 +98,7 @@ func patient(t *testing.T) context.Context {
 	return ctx
 }
 
-func ensure(t *testing.T, js jetstream.JetStream, o routing.BucketOptions) messages.Change {
+func ensure(t *testing.T, js jetstream.JetStream, o routing.BucketOptions) bus.Change {
 	t.Helper()
 	change, err := routing.EnsureBucket(patient(t), js, o)
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
-	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }

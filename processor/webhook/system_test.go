@@ -20,15 +20,17 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
+	"github.com/seed-384b1f8a/tender/messages/client"
 	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
-	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/webhook"
 )
 
@@ -96,7 +98,7 @@ func (e *endpoint) explain() {
 
 func (e *endpoint) provision() {
 	e.t.Helper()
-	if _, err := messages.Provision(e.t.Context(), e.js, messages.StreamOptions{AckWait: 2 * time.Second}, messages.ProvisionOptions{}); err != nil {
+	if _, err := bus.Provision(e.t.Context(), e.js, bus.StreamOptions{AckWait: 2 * time.Second}, bus.ProvisionOptions{}); err != nil {
 		e.t.Fatal(err)
 	}
 }
@@ -173,7 +175,7 @@ type system struct {
 	*endpoint
 	store  *store.Store
 	sim    *sim.Simulator
-	client *messages.Client
+	client *client.Client
 	// gateway is what the worker calls; the simulator, unless a test puts something before it.
 	gateway gateway.Gateway
 	policy  payment.Policy
@@ -199,7 +201,7 @@ func setup(t *testing.T, change ...func(*system)) *system {
 	}
 	s.cfg.Policy = s.policy
 	s.work()
-	if s.client, err = messages.NewClient(s.bus.Connect(t), messages.ClientConfig{Tenant: "acme"}); err != nil {
+	if s.client, err = client.New(s.bus.Connect(t), client.Config{Tenant: "acme"}); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -303,7 +305,7 @@ func (s *system) awaitEvent(id uuid.UUID, kind messages.EventType) {
 func (s *system) settled() {
 	s.t.Helper()
 	last := s.stored()
-	consumer, err := s.js.Consumer(s.t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	consumer, err := s.js.Consumer(s.t.Context(), messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		s.t.Fatal(err)
 	}

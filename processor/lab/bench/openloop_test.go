@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/lab/bench"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
@@ -15,10 +16,10 @@ import (
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
 // bus is a provisioned bus without a pipeline.
-func bus(t *testing.T) jetstream.JetStream {
+func startBus(t *testing.T) jetstream.JetStream {
 	t.Helper()
 	js := servers.JetStream(t, servers.NATS(t).Connect(t))
-	if _, err := messages.Provision(t.Context(), js, messages.StreamOptions{}, messages.ProvisionOptions{}); err != nil {
+	if _, err := bus.Provision(t.Context(), js, bus.StreamOptions{}, bus.ProvisionOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return js
@@ -68,7 +69,7 @@ func standStill(t *testing.T, js jetstream.JetStream, commands, lost int) {
 // have seen one slow payment; here each is as late as it was due early.
 func TestOpenLoopOmitsNothing(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
+	js := startBus(t)
 	const rate, n, lost = 400, 200, 3
 	standStill(t, js, n, lost)
 	found, err := bench.OpenLoop(t.Context(), js, bench.OpenLoopConfig{
@@ -91,7 +92,7 @@ func TestOpenLoopOmitsNothing(t *testing.T) {
 
 func TestAwaitEventsGivesUp(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
+	js := startBus(t)
 	if err := bench.Backlog(t.Context(), js, 3, messages.CaptureAutomatic, time.Now); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
@@ -120,7 +121,7 @@ func look(ctx context.Context, db store.DB, js jetstream.JetStream, c AwaitConfi
 	if err != nil {
 		return d, fmt.Errorf("look at %s: %w", messages.StreamCommands, err)
 	}
-	consumer, err := stream.Consumer(ctx, messages.ConsumerWorkers)
+	consumer, err := stream.Consumer(ctx, bus.ConsumerWorkers)
 	if err != nil {
 		return d, fmt.Errorf("look at the workers' consumer: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/store"
@@ -152,7 +153,7 @@ func (x *examination) readDeadLetters(ctx context.Context) error {
 }
 
 func (x *examination) readConsumer(ctx context.Context) error {
-	consumer, err := x.JetStream.Consumer(ctx, messages.StreamCommands, messages.ConsumerWorkers)
+	consumer, err := x.JetStream.Consumer(ctx, messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		return fmt.Errorf("look at the workers' consumer: %w", err)
 	}

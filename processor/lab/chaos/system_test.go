@@ -13,17 +13,17 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
-	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor"
-	"github.com/seed-384b1f8a/tender/processor/lab/chaos"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/lab/chaos"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
-	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
@@ -36,7 +36,7 @@ type system struct {
 	bus      *servers.NATSServer
 	js       jetstream.JetStream
 	sims     map[string]*sim.Simulator
-	streams  messages.StreamOptions
+	streams  bus.StreamOptions
 	config   chaos.WorkloadConfig
 	path     string
 	record   *chaos.Record
@@ -50,7 +50,7 @@ type system struct {
 func setup(t *testing.T, payments int) *system {
 	t.Helper()
 	s := &system{TB: t, sims: map[string]*sim.Simulator{}}
-	s.streams = messages.StreamOptions{AckWait: 2 * time.Second, DuplicatesWindow: 200 * time.Millisecond}
+	s.streams = bus.StreamOptions{AckWait: 2 * time.Second, DuplicatesWindow: 200 * time.Millisecond}
 	s.openStore()
 	s.openBus()
 	s.startTender()
@@ -86,7 +86,7 @@ func (s *system) openStore() {
 func (s *system) openBus() {
 	s.bus = servers.NATS(s)
 	s.js = s.connect()
-	_, err := messages.Provision(s.Context(), s.js, s.streams, messages.ProvisionOptions{})
+	_, err := bus.Provision(s.Context(), s.js, s.streams, bus.ProvisionOptions{})
 	s.must(err)
 }
 

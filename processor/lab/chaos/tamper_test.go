@@ -14,8 +14,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/lab/chaos"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/lab/chaos"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
@@ -308,7 +309,7 @@ func (s *system) readBus() (all []*nats.Msg) {
 func (s *system) rewriteBus(all []*nats.Msg) {
 	s.Helper()
 	s.must(s.js.DeleteStream(s.Context(), messages.StreamEvents))
-	_, err := messages.Provision(s.Context(), s.js, s.streams, messages.ProvisionOptions{})
+	_, err := bus.Provision(s.Context(), s.js, s.streams, bus.ProvisionOptions{})
 	s.must(err)
 	for _, m := range all {
 		_, err := s.js.PublishMsg(s.Context(), m, jetstream.WithExpectStream(messages.StreamEvents))

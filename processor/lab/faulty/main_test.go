@@ -8,8 +8,8 @@ import (
 	"os"
 	"testing"
 
-	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }

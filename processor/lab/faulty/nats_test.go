@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
-	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // bus is a stream with a consumer, reached over a faulty connection and over a good one.

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func TestAProxyForwardsEverythingInOrder(t *testing.T) {

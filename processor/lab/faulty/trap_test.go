@@ -3,8 +3,8 @@ package faulty_test
 import (
 	"testing"
 
-	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func TestATrapSeesWhatIsSplit(t *testing.T) {

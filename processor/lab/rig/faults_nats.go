@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
 )
 
@@ -231,7 +232,7 @@ func (l *Lab) persist(ctx context.Context, what string, every time.Duration, do 
 }
 
 func consumerDeleted(ctx context.Context, l *Lab, s *Stages) (string, error) {
-	if err := l.js.DeleteConsumer(ctx, messages.StreamCommands, messages.ConsumerWorkers); err != nil {
+	if err := l.js.DeleteConsumer(ctx, messages.StreamCommands, bus.ConsumerWorkers); err != nil {
 		return "", fmt.Errorf("delete consumer: %w", err)
 	}
 	s.last(ctx, time.Second)
@@ -322,7 +323,7 @@ func (l *Lab) handled(ctx context.Context) {
 		if last == 0 {
 			last = stream.CachedInfo().State.LastSeq
 		}
-		consumer, err := stream.Consumer(ctx, messages.ConsumerWorkers)
+		consumer, err := stream.Consumer(ctx, bus.ConsumerWorkers)
 		return err == nil && consumer.CachedInfo().AckFloor.Stream >= last
 	})
 }

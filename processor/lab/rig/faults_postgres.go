@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 // postgresFaults strike the server, the connections to it, and what others do in the same database.

@@ -40,4 +40,4 @@ require (
 	golang.org/x/time v0.16.0 // indirect
 )
 
-replace github.com/seed-384b1f8a/tender => ../../..
+replace github.com/seed-384b1f8a/tender => ../../../..

@@ -8,9 +8,9 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// servers are a NATS server and a PostgreSQL server with an empty database. NATS serves on a real port and keeps streams in files;
+// pair is a NATS server and a PostgreSQL server with an empty database. NATS serves on a real port and keeps streams in files;
 // PostgreSQL syncs every commit.
-type servers struct {
+type pair struct {
 	nats     *servers.NATSServer
 	postgres *servers.Postgres
 
@@ -23,7 +23,7 @@ const (
 )
 
 // startServers starts new ones, the same for whoever is measured.
-func startServers(ctx context.Context) (*servers, error) {
+func startServers(ctx context.Context) (*pair, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	postgres, err := servers.StartPostgres(ctx, servers.PostgresOptions{Durable: true, MaxConnections: 400, Settings: postgresSettings()})
@@ -34,7 +34,7 @@ func startServers(ctx context.Context) (*servers, error) {
 	if err != nil {
 		return nil, errors.Join(err, postgres.Stop())
 	}
-	s := &servers{nats: bus, postgres: postgres, natsURL: bus.URL(), postgresURL: postgres.URL(databaseName)}
+	s := &pair{nats: bus, postgres: postgres, natsURL: bus.URL(), postgresURL: postgres.URL(databaseName)}
 	if err := postgres.CreateDatabase(ctx, databaseName); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
@@ -49,7 +49,7 @@ func postgresSettings() map[string]string {
 	}
 }
 
-func (s *servers) stop() error {
+func (s *pair) stop() error {
 	s.nats.Down()
 	return errors.Join(s.nats.Stop(), s.postgres.Stop())
 }

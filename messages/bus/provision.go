@@ -1,4 +1,4 @@
-package messages
+package bus
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/messages"
 )
 
 // ProvisionOptions say how Provision goes about it.
@@ -125,7 +127,7 @@ func plan(ctx context.Context, js jetstream.JetStream, o StreamOptions) ([]step,
 		steps, refused = append(steps, s), append(refused, err)
 	}
 	for _, c := range []consumerPlan{
-		{js, StreamCommands, WorkerConsumer(o)},
+		{js, messages.StreamCommands, WorkerConsumer(o)},
 		{js, StreamAdvisories, CollectorConsumer()},
 	} {
 		s, err := c.plan(ctx)

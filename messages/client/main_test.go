@@ -1,4 +1,4 @@
-package messages_test
+package client_test
 
 import (
 	"os"

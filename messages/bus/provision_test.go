@@ -1,4 +1,4 @@
-package messages_test
+package bus_test
 
 import (
 	"errors"
@@ -10,25 +10,26 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-func bus(t testing.TB) jetstream.JetStream {
+func newBus(t testing.TB) jetstream.JetStream {
 	t.Helper()
 	js := servers.JetStream(t, servers.NATS(t).Connect(t))
 	return js
 }
 
-func provision(t testing.TB, js jetstream.JetStream, o messages.StreamOptions, how messages.ProvisionOptions) []messages.Change {
+func provision(t testing.TB, js jetstream.JetStream, o bus.StreamOptions, how bus.ProvisionOptions) []bus.Change {
 	t.Helper()
-	changes, err := messages.Provision(t.Context(), js, o, how)
+	changes, err := bus.Provision(t.Context(), js, o, how)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return changes
 }
 
-func texts(changes []messages.Change) []string {
+func texts(changes []bus.Change) []string {
 	var lines []string
 	for _, c := range changes {
 		lines = append(lines, c.String())
@@ -38,35 +39,35 @@ func texts(changes []messages.Change) []string {
 
 func TestProvision(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
-	check := messages.ProvisionOptions{CheckOnly: true}
+	js := newBus(t)
+	check := bus.ProvisionOptions{CheckOnly: true}
 	steps := []struct {
 		name string
-		o    messages.StreamOptions
-		how  messages.ProvisionOptions
+		o    bus.StreamOptions
+		how  bus.ProvisionOptions
 		want []string
 	}{
-		{"check finds nothing", messages.StreamOptions{}, check, []string{
+		{"check finds nothing", bus.StreamOptions{}, check, []string{
 			"stream PAYMENTS_CMD: missing", "stream PAYMENTS_EVT: missing", "stream PAYMENTS_DLQ: missing",
 			"stream PAYMENTS_ADV: missing", "stream PAYMENTS_AUDIT: missing", "consumer workers: missing", "consumer collector: missing",
 		}},
-		{"it makes everything, as the check changed nothing", messages.StreamOptions{}, messages.ProvisionOptions{}, []string{
+		{"it makes everything, as the check changed nothing", bus.StreamOptions{}, bus.ProvisionOptions{}, []string{
 			"stream PAYMENTS_CMD: created", "stream PAYMENTS_EVT: created", "stream PAYMENTS_DLQ: created",
 			"stream PAYMENTS_ADV: created", "stream PAYMENTS_AUDIT: created", "consumer workers: created", "consumer collector: created",
 		}},
-		{"again changes nothing", messages.StreamOptions{}, messages.ProvisionOptions{}, []string{
+		{"again changes nothing", bus.StreamOptions{}, bus.ProvisionOptions{}, []string{
 			"stream PAYMENTS_CMD: unchanged", "stream PAYMENTS_EVT: unchanged", "stream PAYMENTS_DLQ: unchanged",
 			"stream PAYMENTS_ADV: unchanged", "stream PAYMENTS_AUDIT: unchanged", "consumer workers: unchanged", "consumer collector: unchanged",
 		}},
-		{"check compares", messages.StreamOptions{CommandMaxAge: 24 * time.Hour, AckWait: time.Minute}, check, []string{
+		{"check compares", bus.StreamOptions{CommandMaxAge: 24 * time.Hour, AckWait: time.Minute}, check, []string{
 			"stream PAYMENTS_CMD: differs in max_age 168h0m0s -> 24h0m0s", "stream PAYMENTS_EVT: unchanged",
 			"stream PAYMENTS_DLQ: unchanged", "stream PAYMENTS_ADV: unchanged", "stream PAYMENTS_AUDIT: unchanged", "consumer workers: differs in ack_wait 30s -> 1m0s",
 			"consumer collector: unchanged",
 		}},
-		{"it updates", messages.StreamOptions{
+		{"it updates", bus.StreamOptions{
 			CommandMaxAge: 24 * time.Hour, CommandMaxBytes: 1 << 30, AckWait: time.Minute, AckPendingMax: 7, DeliveriesMax: 9,
 			DuplicatesWindow: time.Minute, EventMaxAge: time.Hour, DeadLetterMaxAge: time.Hour,
-		}, messages.ProvisionOptions{}, []string{
+		}, bus.ProvisionOptions{}, []string{
 			"stream PAYMENTS_CMD: updated max_age 168h0m0s -> 24h0m0s, max_bytes -1 -> 1073741824, duplicate_window 2m0s -> 1m0s",
 			"stream PAYMENTS_EVT: updated max_age unlimited -> 1h0m0s, duplicate_window 2m0s -> 1m0s",
 			"stream PAYMENTS_DLQ: updated max_age 720h0m0s -> 1h0m0s, duplicate_window 2m0s -> 1m0s",
@@ -85,8 +86,8 @@ func TestProvision(t *testing.T) {
 
 func TestProvisionLeavesWhatOthersSet(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
-	theirs := messages.Streams(messages.StreamOptions{})[0]
+	js := newBus(t)
+	theirs := bus.Streams(bus.StreamOptions{})[0]
 	theirs.Compression = jetstream.S2Compression
 	theirs.Metadata = map[string]string{"owner": "team-pay"}
 	theirs.DenyPurge = true
@@ -94,7 +95,7 @@ func TestProvisionLeavesWhatOthersSet(t *testing.T) {
 	if _, err := js.CreateStream(t.Context(), theirs); err != nil {
 		t.Fatal(err)
 	}
-	changes := provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	changes := provision(t, js, bus.StreamOptions{}, bus.ProvisionOptions{})
 	want := "stream PAYMENTS_CMD: updated allow_atomic false -> true, metadata tender.contract= -> tender.contract=1"
 	if got := changes[0].String(); got != want {
 		t.Errorf("%s\nwant %s", got, want)
@@ -111,16 +112,16 @@ func TestProvisionLeavesWhatOthersSet(t *testing.T) {
 
 func TestProvisionRefuses(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
-	commands := messages.Streams(messages.StreamOptions{})[0]
+	js := newBus(t)
+	commands := bus.Streams(bus.StreamOptions{})[0]
 	commands.Storage = jetstream.MemoryStorage
 	commands.Retention = jetstream.WorkQueuePolicy
 	if _, err := js.CreateStream(t.Context(), commands); err != nil {
 		t.Fatal(err)
 	}
-	for _, how := range []messages.ProvisionOptions{{CheckOnly: true}, {}} {
-		_, err := messages.Provision(t.Context(), js, messages.StreamOptions{}, how)
-		var refused *messages.RefusedChangeError
+	for _, how := range []bus.ProvisionOptions{{CheckOnly: true}, {}} {
+		_, err := bus.Provision(t.Context(), js, bus.StreamOptions{}, how)
+		var refused *bus.RefusedChangeError
 		if !errors.As(err, &refused) || refused.Name != messages.StreamCommands || refused.Field != "retention" {
 			t.Errorf("%+v: %v", how, err)
 		}
@@ -135,17 +136,17 @@ func TestProvisionRefuses(t *testing.T) {
 
 func TestProvisionNeverDeletesMessages(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
-	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	js := newBus(t)
+	provision(t, js, bus.StreamOptions{}, bus.ProvisionOptions{})
 	publish(t, js, minimalCreate)
-	_, err := messages.Provision(t.Context(), js, messages.StreamOptions{CommandMaxBytes: 10}, messages.ProvisionOptions{})
-	var refused *messages.RefusedChangeError
+	_, err := bus.Provision(t.Context(), js, bus.StreamOptions{CommandMaxBytes: 10}, bus.ProvisionOptions{})
+	var refused *bus.RefusedChangeError
 	if !errors.As(err, &refused) || refused.Field != "max_bytes" {
 		t.Errorf("fewer bytes than there are: %v", err)
 	}
 	// The oldest message is a little older than this, by the server's clock, once a second one is there.
-	tiny := messages.StreamOptions{CommandMaxAge: time.Nanosecond, DuplicatesWindow: time.Nanosecond}
-	_, err = messages.Provision(t.Context(), js, tiny, messages.ProvisionOptions{})
+	tiny := bus.StreamOptions{CommandMaxAge: time.Nanosecond, DuplicatesWindow: time.Nanosecond}
+	_, err = bus.Provision(t.Context(), js, tiny, bus.ProvisionOptions{})
 	if !errors.As(err, &refused) || refused.Field != "max_age" {
 		t.Errorf("less time than messages are old: %v", err)
 	}
@@ -153,21 +154,21 @@ func TestProvisionNeverDeletesMessages(t *testing.T) {
 
 func publish(t testing.TB, js jetstream.JetStream, body string) {
 	t.Helper()
-	if _, err := js.Publish(t.Context(), subjectOf(messages.CommandCreate), []byte(body)); err != nil {
+	if _, err := js.Publish(t.Context(), "payments.cmd.acme.create.0190b5a0-7d3c-7aaa-8000-000000000001", []byte(body)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestProvisionRefusesNonsense(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
-	for name, o := range map[string]messages.StreamOptions{
+	js := newBus(t)
+	for name, o := range map[string]bus.StreamOptions{
 		"replicas":          {Replicas: 6},
 		"negative age":      {CommandMaxAge: -time.Hour},
 		"duplicates window": {CommandMaxAge: time.Minute, DuplicatesWindow: time.Hour},
 		"bytes":             {CommandMaxBytes: -2},
 	} {
-		if _, err := messages.Provision(t.Context(), js, o, messages.ProvisionOptions{}); err == nil {
+		if _, err := bus.Provision(t.Context(), js, o, bus.ProvisionOptions{}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -175,8 +176,8 @@ func TestProvisionRefusesNonsense(t *testing.T) {
 
 func TestEventsAndCheckpointsCannotBeDeleted(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
-	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	js := newBus(t)
+	provision(t, js, bus.StreamOptions{}, bus.ProvisionOptions{})
 	for _, name := range []string{messages.StreamEvents, messages.StreamAudit} {
 		stream, err := js.Stream(t.Context(), name)
 		if err != nil {
@@ -190,10 +191,10 @@ func TestEventsAndCheckpointsCannotBeDeleted(t *testing.T) {
 
 func TestAdvisoriesAreKept(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
-	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
+	js := newBus(t)
+	provision(t, js, bus.StreamOptions{}, bus.ProvisionOptions{})
 	publish(t, js, "rubbish")
-	consumer, err := js.Consumer(t.Context(), messages.StreamCommands, messages.ConsumerWorkers)
+	consumer, err := js.Consumer(t.Context(), messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +206,9 @@ func TestAdvisoriesAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	servers.Eventually(t, "an advisory about the terminated command", func() bool {
-		stream, err := js.Stream(t.Context(), messages.StreamAdvisories)
+		stream, err := js.Stream(t.Context(), bus.StreamAdvisories)
 		return err == nil && stream.CachedInfo().State.Msgs == 1
 	})
 }
+
+const minimalCreate = `{"amount_minor":1999,"currency":"USD","payment_method":"pm_card_visa"}`

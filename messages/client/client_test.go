@@ -1,4 +1,4 @@
-package messages_test
+package client_test
 
 import (
 	"context"
@@ -14,16 +14,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
+	"github.com/seed-384b1f8a/tender/messages/client"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-func newClient(t testing.TB, conn *nats.Conn) *messages.Client {
+func newClient(t testing.TB, conn *nats.Conn) *client.Client {
 	t.Helper()
-	client, err := messages.NewClient(conn, messages.ClientConfig{Tenant: "acme", Source: "/shop"})
+	producer, err := client.New(conn, client.Config{Tenant: "acme", Source: "/shop"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return client
+	return producer
 }
 
 func aCreate() *messages.Create {
@@ -57,11 +59,11 @@ func relayed(t testing.TB, cause messages.Command, version int64, data messages.
 
 func TestClientPublishes(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
-	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
-	client := newClient(t, js.Conn())
+	js := newBus(t)
+	provision(t, js)
+	producer := newClient(t, js.Conn())
 	command := messages.Command{IdempotencyKey: "order-42", Body: aCreate()}
-	ack, err := client.Publish(t.Context(), command)
+	ack, err := producer.Publish(t.Context(), command)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +74,7 @@ func TestClientPublishes(t *testing.T) {
 	if sent.ID != "create:order-42" || sent.PaymentID.Version() != 7 || sent.Tenant != "acme" {
 		t.Errorf("sent %+v", sent)
 	}
-	again, err := client.Publish(t.Context(), sent)
+	again, err := producer.Publish(t.Context(), sent)
 	if err != nil || !again.Duplicate || again.Sequence != 1 {
 		t.Errorf("published again: %+v, %v", again, err)
 	}
@@ -99,14 +101,14 @@ func TestClientPublishes(t *testing.T) {
 
 func TestClientKeepsTenantsAndPaymentsApart(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
-	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
-	other, err := messages.NewClient(js.Conn(), messages.ClientConfig{Tenant: "umbrella"})
+	js := newBus(t)
+	provision(t, js)
+	other, err := client.New(js.Conn(), client.Config{Tenant: "umbrella"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, client := range []*messages.Client{newClient(t, js.Conn()), newClient(t, js.Conn()), other} {
-		ack, err := client.Publish(t.Context(), messages.Command{ID: "1", Body: aCreate()})
+	for i, producer := range []*client.Client{newClient(t, js.Conn()), newClient(t, js.Conn()), other} {
+		ack, err := producer.Publish(t.Context(), messages.Command{ID: "1", Body: aCreate()})
 		if err != nil || ack.Duplicate {
 			t.Errorf("command %d: %+v, %v", i, ack, err)
 		}
@@ -115,7 +117,7 @@ func TestClientKeepsTenantsAndPaymentsApart(t *testing.T) {
 
 func TestClientRefusesWhatNoWorkerTakes(t *testing.T) {
 	t.Parallel()
-	client := newClient(t, servers.NATS(t).Connect(t))
+	producer := newClient(t, servers.NATS(t).Connect(t))
 	card := aCreate()
 	card.PaymentMethod = cardText
 	for name, tt := range map[string]struct {
@@ -131,36 +133,36 @@ func TestClientRefusesWhatNoWorkerTakes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := client.Publish(context.Background(), tt.command)
+			_, err := producer.Publish(context.Background(), tt.command)
 			wantCode(t, err, tt.want)
 		})
 	}
-	_, err := messages.NewClient(nil, messages.ClientConfig{Tenant: "Acme"})
+	_, err := client.New(nil, client.Config{Tenant: "Acme"})
 	wantCode(t, err, messages.CodeInvalidTenant)
 }
 
 func TestClientWithoutStreams(t *testing.T) {
 	t.Parallel()
-	client := newClient(t, servers.NATS(t).Connect(t))
-	ack, err := client.Publish(t.Context(), messages.Command{Body: aCreate()})
-	if !errors.Is(err, messages.ErrStreamMissing) || !strings.Contains(err.Error(), messages.StreamCommands) {
+	producer := newClient(t, servers.NATS(t).Connect(t))
+	ack, err := producer.Publish(t.Context(), messages.Command{Body: aCreate()})
+	if !errors.Is(err, client.ErrStreamMissing) || !strings.Contains(err.Error(), messages.StreamCommands) {
 		t.Errorf("publish: %v", err)
 	}
 	if ack.Command.PaymentID == uuid.Nil {
 		t.Error("the failed ack doesn't say which command to publish again")
 	}
-	_, err = client.Wait(t.Context(), ack.Command)
-	if !errors.Is(err, messages.ErrStreamMissing) || !strings.Contains(err.Error(), messages.StreamEvents) {
+	_, err = producer.Wait(t.Context(), ack.Command)
+	if !errors.Is(err, client.ErrStreamMissing) || !strings.Contains(err.Error(), messages.StreamEvents) {
 		t.Errorf("wait: %v", err)
 	}
 }
 
 func TestClientWithFullStream(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
-	provision(t, js, messages.StreamOptions{CommandMaxBytes: 10}, messages.ProvisionOptions{})
+	js := newBus(t)
+	provision(t, js, bus.StreamOptions{CommandMaxBytes: 10})
 	_, err := newClient(t, js.Conn()).Publish(t.Context(), messages.Command{Body: aCreate()})
-	if !errors.Is(err, messages.ErrStreamFull) {
+	if !errors.Is(err, client.ErrStreamFull) {
 		t.Errorf("publish: %v", err)
 	}
 }
@@ -170,16 +172,16 @@ func TestClientPublishesOverARestart(t *testing.T) {
 	server := servers.NATS(t)
 	conn := server.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
 	js := servers.JetStream(t, conn)
-	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
-	client := newClient(t, conn)
+	provision(t, js)
+	producer := newClient(t, conn)
 	server.Down()
 	type result struct {
-		ack messages.Ack
+		ack client.Ack
 		err error
 	}
 	published := make(chan result, 1)
 	go func() {
-		ack, err := client.Publish(t.Context(), messages.Command{Body: aCreate()})
+		ack, err := producer.Publish(t.Context(), messages.Command{Body: aCreate()})
 		published <- result{ack, err}
 	}()
 	if err := server.Up(t.Context()); err != nil {
@@ -206,11 +208,11 @@ func TestClientPublishesUntilItIsAnswered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := messages.NewClient(conn, messages.ClientConfig{Tenant: "acme", AckWait: 50 * time.Millisecond})
+	producer, err := client.New(conn, client.Config{Tenant: "acme", AckWait: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ack, err := client.Publish(t.Context(), messages.Command{Body: aCreate()})
+	ack, err := producer.Publish(t.Context(), messages.Command{Body: aCreate()})
 	if err != nil || !ack.Duplicate {
 		t.Fatalf("ack %+v, %v", ack, err)
 	}
@@ -221,31 +223,31 @@ func TestClientPublishesUntilItIsAnswered(t *testing.T) {
 
 func TestClientContext(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
-	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
-	client := newClient(t, js.Conn())
+	js := newBus(t)
+	provision(t, js)
+	producer := newClient(t, js.Conn())
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := client.Publish(ended, messages.Command{Body: aCreate()}); !errors.Is(err, context.Canceled) {
+	if _, err := producer.Publish(ended, messages.Command{Body: aCreate()}); !errors.Is(err, context.Canceled) {
 		t.Errorf("publish: %v", err)
 	}
-	ack, err := client.Publish(t.Context(), messages.Command{Body: aCreate()})
+	ack, err := producer.Publish(t.Context(), messages.Command{Body: aCreate()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := client.Wait(soon, ack.Command); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := producer.Wait(soon, ack.Command); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("wait for what never comes: %v", err)
 	}
 }
 
 func TestWait(t *testing.T) {
 	t.Parallel()
-	js := bus(t)
-	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
-	client := newClient(t, js.Conn())
-	ack, err := client.Publish(t.Context(), messages.Command{Body: aCreate()})
+	js := newBus(t)
+	provision(t, js)
+	producer := newClient(t, js.Conn())
+	ack, err := producer.Publish(t.Context(), messages.Command{Body: aCreate()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,14 +260,14 @@ func TestWait(t *testing.T) {
 	refund.ID, refund.IdempotencyKey, refund.Body = "refund:1", "1", &messages.Refund{}
 	emit(t, js, refund, 5, &messages.RefundCreated{AmountMinor: 1999})
 
-	got, err := client.Wait(t.Context(), create)
+	got, err := producer.Wait(t.Context(), create)
 	if err != nil || got.Version != captured.Version {
 		t.Errorf("create ended with %+v, %v", got, err)
 	}
 
 	waited := make(chan messages.Event, 1)
 	go func() {
-		e, err := client.Wait(t.Context(), refund)
+		e, err := producer.Wait(t.Context(), refund)
 		if err != nil {
 			t.Errorf("wait for the refund: %v", err)
 		}
@@ -292,19 +294,19 @@ func TestWaitOverARestart(t *testing.T) {
 	server := servers.NATS(t)
 	conn := server.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
 	js := servers.JetStream(t, conn)
-	provision(t, js, messages.StreamOptions{}, messages.ProvisionOptions{})
-	client, err := messages.NewClient(conn, messages.ClientConfig{Tenant: "acme", AckWait: 100 * time.Millisecond})
+	provision(t, js)
+	producer, err := client.New(conn, client.Config{Tenant: "acme", AckWait: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ack, err := client.Publish(t.Context(), messages.Command{Body: aCreate()})
+	ack, err := producer.Publish(t.Context(), messages.Command{Body: aCreate()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server.Down()
 	waited := make(chan error, 1)
 	go func() {
-		_, err := client.Wait(t.Context(), ack.Command)
+		_, err := producer.Wait(t.Context(), ack.Command)
 		waited <- err
 	}()
 	if err := server.Up(t.Context()); err != nil {
@@ -334,11 +336,11 @@ func TestPublishAndWaitWithATenantsRights(t *testing.T) {
 	}
 	server := servers.NATS(t, func(o *servers.NATSOptions) { o.ConfigFile = file })
 	worker := servers.JetStream(t, server.Connect(t, nats.UserInfo("worker", "w")))
-	provision(t, worker, messages.StreamOptions{}, messages.ProvisionOptions{})
+	provision(t, worker)
 	silent := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}) // It is told what it may not do.
-	client := newClient(t, server.Connect(t, nats.UserInfo("shop", "s"), nats.CustomInboxPrefix("_INBOX.acme"), silent))
+	producer := newClient(t, server.Connect(t, nats.UserInfo("shop", "s"), nats.CustomInboxPrefix("_INBOX.acme"), silent))
 
-	create, err := client.Prepare(messages.Command{Body: aCreate()})
+	create, err := producer.Prepare(messages.Command{Body: aCreate()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +356,7 @@ func TestPublishAndWaitWithATenantsRights(t *testing.T) {
 	if err := worker.Conn().Flush(); err != nil {
 		t.Fatal(err)
 	}
-	ack, event, err := client.PublishAndWait(t.Context(), create)
+	ack, event, err := producer.PublishAndWait(t.Context(), create)
 	if err != nil || ack.Sequence != 1 || event.Type() != messages.EventPaymentCaptured {
 		t.Errorf("ack %+v, event %+v, %v", ack, event, err)
 	}
@@ -363,41 +365,44 @@ func TestPublishAndWaitWithATenantsRights(t *testing.T) {
 func TestConnectNamesTheServerWithoutItsSecrets(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"nats://shop:hunter2@127.0.0.1:1", "shop:hunter2@127.0.0.1:1", "nats://hunter2@127.0.0.1:1,nats://127.0.0.1:2"} {
-		_, err := messages.Connect(t.Context(), messages.ClientConfig{URL: url, Tenant: "acme"})
+		_, err := client.Connect(t.Context(), client.Config{URL: url, Tenant: "acme"})
 		if err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("connect: %v", err)
 		}
 	}
 }
 
-func TestEndsCommand(t *testing.T) {
-	t.Parallel()
-	ends := map[messages.CommandName][]messages.EventType{
-		messages.CommandCreate: {
-			messages.EventPaymentAuthorized, messages.EventPaymentCaptured, messages.EventPaymentActionRequired,
-			messages.EventPaymentDeclined, messages.EventPaymentFailed, messages.EventPaymentReviewOpened,
-		},
-		messages.CommandCapture: {messages.EventPaymentCaptured, messages.EventPaymentCaptureFailed, messages.EventPaymentReviewOpened},
-		messages.CommandVoid:    {messages.EventPaymentVoided, messages.EventPaymentVoidFailed, messages.EventPaymentReviewOpened},
-		messages.CommandRefund:  {messages.EventRefundSucceeded, messages.EventRefundFailed, messages.EventPaymentReviewOpened},
-		messages.CommandResolve: {messages.EventPaymentOutcomeResolved},
-		messages.CommandResume:  nil,
-		messages.CommandNotify:  nil,
+func toHeader(m map[string]string) nats.Header {
+	header := make(nats.Header, len(m))
+	for name, value := range m {
+		header.Set(name, value)
 	}
-	ends[messages.CommandConfirm] = ends[messages.CommandCreate]
-	samples := sampleEvents()
-	for _, name := range messages.CommandNames() {
-		for _, e := range samples {
-			want := false
-			for _, end := range ends[name] {
-				want = want || e.Type() == end
-			}
-			if rejected, ok := e.Data.(*messages.CommandRejected); ok {
-				want = rejected.Command == name
-			}
-			if got := messages.EndsCommand(name, e); got != want {
-				t.Errorf("EndsCommand(%s, %s) = %v", name, e.Type(), got)
-			}
-		}
+	return header
+}
+
+func newBus(t testing.TB) jetstream.JetStream {
+	t.Helper()
+	return servers.JetStream(t, servers.NATS(t).Connect(t))
+}
+
+func provision(t testing.TB, js jetstream.JetStream, options ...bus.StreamOptions) {
+	t.Helper()
+	if _, err := bus.Provision(t.Context(), js, append(options, bus.StreamOptions{})[0], bus.ProvisionOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const cardText = "4242424242424242"
+
+func wantCode(t *testing.T, err error, want messages.DecodeCode) {
+	t.Helper()
+	var refused *messages.DecodeError
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("unexpected error: %v", err)
+	case want != "" && !errors.As(err, &refused):
+		t.Errorf("error %v, want a *DecodeError with code %s", err, want)
+	case want != "" && refused.Code != want:
+		t.Errorf("code %s (%v), want %s", refused.Code, err, want)
 	}
 }

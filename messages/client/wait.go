@@ -1,4 +1,4 @@
-package messages
+package client
 
 import (
 	"context"
@@ -9,43 +9,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-)
 
-// EndsCommand reports whether the event is an answer to a command of this name: after it, nothing more happens by itself
-// that the command asked for. An unknown outcome is no answer, a review is: a person has to look. A resume has none.
-// That the event was caused by the command at hand is for the caller to see, from its causation id.
-func EndsCommand(name CommandName, e Event) bool {
-	if rejected, ok := e.Data.(*CommandRejected); ok {
-		return rejected.Command == name
-	}
-	switch name {
-	case CommandCreate, CommandConfirm:
-		switch e.Data.(type) {
-		case *PaymentAuthorized, *PaymentCaptured, *PaymentActionRequired, *PaymentDeclined, *PaymentFailed, *PaymentReviewOpened:
-			return true
-		}
-	case CommandCapture:
-		switch e.Data.(type) {
-		case *PaymentCaptured, *PaymentCaptureFailed, *PaymentReviewOpened:
-			return true
-		}
-	case CommandVoid:
-		switch e.Data.(type) {
-		case *PaymentVoided, *PaymentVoidFailed, *PaymentReviewOpened:
-			return true
-		}
-	case CommandRefund:
-		switch e.Data.(type) {
-		case *RefundSucceeded, *RefundFailed, *PaymentReviewOpened:
-			return true
-		}
-	case CommandResolve:
-		_, ok := e.Data.(*PaymentOutcomeResolved)
-		return ok
-	case CommandResume, CommandNotify:
-	}
-	return false
-}
+	"github.com/seed-384b1f8a/tender/messages"
+)
 
 // Wait returns the event that ends the command, in the sense of EndsCommand; it may have been published before Wait was
 // called. Command is Ack.Command as Publish returned it. It returns when there is such an event or the context ends; give
@@ -57,10 +23,10 @@ func EndsCommand(name CommandName, e Event) bool {
 // tenants: without it, Wait sees only what is published from now on, so use PublishAndWait.
 //
 // It fails with ErrStreamMissing, an error of NATS or the context, or a *DecodeError for an event that cannot be read.
-func (c *Client) Wait(ctx context.Context, command Command) (Event, error) {
+func (c *Client) Wait(ctx context.Context, command messages.Command) (messages.Event, error) {
 	w, err := c.watch(ctx, command)
 	if err != nil {
-		return Event{}, err
+		return messages.Event{}, err
 	}
 	defer w.stop()
 	return w.wait(ctx)
@@ -69,19 +35,19 @@ func (c *Client) Wait(ctx context.Context, command Command) (Event, error) {
 // PublishAndWait publishes a command like Publish and waits for the event that ends it like Wait, listening before it
 // publishes. The Ack is set if the command was stored, whatever the error. A command that was published before under the
 // same id has its outcome in the past: see Wait for who can see it.
-func (c *Client) PublishAndWait(ctx context.Context, command Command) (Ack, Event, error) {
+func (c *Client) PublishAndWait(ctx context.Context, command messages.Command) (Ack, messages.Event, error) {
 	prepared, err := c.Prepare(command)
 	if err != nil {
-		return Ack{Command: command}, Event{}, err
+		return Ack{Command: command}, messages.Event{}, err
 	}
 	w, err := c.watch(ctx, prepared)
 	if err != nil {
-		return Ack{Command: prepared}, Event{}, err
+		return Ack{Command: prepared}, messages.Event{}, err
 	}
 	defer w.stop()
 	ack, err := c.Publish(ctx, prepared)
 	if err != nil {
-		return ack, Event{}, err
+		return ack, messages.Event{}, err
 	}
 	event, err := w.wait(ctx)
 	return ack, event, err
@@ -91,14 +57,14 @@ func (c *Client) PublishAndWait(ctx context.Context, command Command) (Ack, Even
 // ordered consumer, which knows the past and misses nothing. Whichever sees the answer first wins.
 type watch struct {
 	client  *Client
-	command Command
+	command messages.Command
 	filter  string
 	answers chan answer
 	live    *nats.Subscription
 }
 
-func (c *Client) watch(ctx context.Context, command Command) (*watch, error) {
-	filter, err := PaymentEventFilter(c.tenant, command.PaymentID)
+func (c *Client) watch(ctx context.Context, command messages.Command) (*watch, error) {
+	filter, err := messages.PaymentEventFilter(c.tenant, command.PaymentID)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +112,7 @@ func (c *Client) flush(ctx context.Context) error {
 // reconnectPace is how often a lost connection is looked at.
 const reconnectPace = 10 * time.Millisecond
 
-func (w *watch) wait(ctx context.Context) (Event, error) {
+func (w *watch) wait(ctx context.Context) (messages.Event, error) {
 	past, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failed := make(chan error, 1)
@@ -158,11 +124,11 @@ func (w *watch) wait(ctx context.Context) (Event, error) {
 			return a.event, a.err
 		case err := <-failed:
 			if errors.Is(err, ErrStreamMissing) {
-				return Event{}, err
+				return messages.Event{}, err
 			}
 			blind = err // Either the right is missing or the server is away; what is published from now on is still seen.
 		case <-ctx.Done():
-			return Event{}, errors.Join(fmt.Errorf("wait for payment %s: %w", w.command.PaymentID, ctx.Err()), blind)
+			return messages.Event{}, errors.Join(fmt.Errorf("wait for payment %s: %w", w.command.PaymentID, ctx.Err()), blind)
 		}
 	}
 }
@@ -192,12 +158,12 @@ func (w *watch) followPast(ctx context.Context, failed chan<- error) {
 }
 
 func (w *watch) readPast(ctx context.Context) (jetstream.ConsumeContext, error) {
-	consumer, err := w.client.js.OrderedConsumer(ctx, StreamEvents, jetstream.OrderedConsumerConfig{
+	consumer, err := w.client.js.OrderedConsumer(ctx, messages.StreamEvents, jetstream.OrderedConsumerConfig{
 		FilterSubjects:    []string{w.filter},
 		InactiveThreshold: waiterInactiveMax,
 	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("%s: %w (%w)", StreamEvents, ErrStreamMissing, err)
+		return nil, fmt.Errorf("%s: %w (%w)", messages.StreamEvents, ErrStreamMissing, err)
 	}
 	if err != nil {
 		return nil, err
@@ -222,20 +188,20 @@ func (w *watch) stop() {
 
 // answer is what ends a Wait.
 type answer struct {
-	event Event
+	event messages.Event
 	err   error
 }
 
-func readAnswer(command Command, subject string, header nats.Header, body []byte) (answer, bool) {
-	event, err := DecodeEvent(header, body)
-	var unknown *UnknownEventTypeError
+func readAnswer(command messages.Command, subject string, header nats.Header, body []byte) (answer, bool) {
+	event, err := messages.DecodeEvent(header, body)
+	var unknown *messages.UnknownEventTypeError
 	switch {
 	case errors.As(err, &unknown):
 		return answer{}, false
 	case err != nil:
 		return answer{err: fmt.Errorf("decode event on %s: %w", subject, err)}, true
 	default:
-		return answer{event: event}, event.CausationID == command.ID && EndsCommand(command.Name(), event)
+		return answer{event: event}, event.CausationID == command.ID && messages.EndsCommand(command.Name(), event)
 	}
 }
 

@@ -1,6 +1,7 @@
-package messages
+package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/messages"
 )
 
 // What a Client fails with beyond a *DecodeError for a command that is wrong, errors of NATS and those of its context.
@@ -30,8 +33,8 @@ const (
 	codeStoreFailed jetstream.ErrorCode = 10077
 )
 
-// ClientConfig configures a Client.
-type ClientConfig struct {
+// Config configures a Client.
+type Config struct {
 	// URL is the NATS server or servers, separated by commas; "" means nats://127.0.0.1:4222. For Connect only.
 	URL string
 	// Options are passed to nats.Connect. For Connect only.
@@ -46,7 +49,7 @@ type ClientConfig struct {
 	Now func() time.Time
 }
 
-func (cfg ClientConfig) clock() func() time.Time {
+func (cfg Config) clock() func() time.Time {
 	if cfg.Now == nil {
 		return time.Now
 	}
@@ -64,11 +67,11 @@ type Client struct {
 }
 
 // Connect connects to NATS, within the context's deadline if it has one. Close the client when done.
-func Connect(ctx context.Context, cfg ClientConfig) (*Client, error) {
+func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
-	url := firstOf(cfg.URL, nats.DefaultURL)
+	url := cmp.Or(cfg.URL, nats.DefaultURL)
 	options := cfg.Options
 	if deadline, ok := ctx.Deadline(); ok {
 		options = append([]nats.Option{nats.Timeout(deadline.Sub(cfg.clock()()))}, options...)
@@ -77,7 +80,7 @@ func Connect(ctx context.Context, cfg ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", redactURLs(url), err)
 	}
-	client, err := NewClient(conn, cfg)
+	client, err := New(conn, cfg)
 	if err != nil {
 		conn.Close()
 		return nil, err
@@ -86,9 +89,9 @@ func Connect(ctx context.Context, cfg ClientConfig) (*Client, error) {
 	return client, nil
 }
 
-// NewClient returns a client on a connection that stays the caller's.
-func NewClient(conn *nats.Conn, cfg ClientConfig) (*Client, error) {
-	if err := ValidateTenant(cfg.Tenant); err != nil {
+// New returns a client on a connection that stays the caller's.
+func New(conn *nats.Conn, cfg Config) (*Client, error) {
+	if err := messages.ValidateTenant(cfg.Tenant); err != nil {
 		return nil, err
 	}
 	js, err := jetstream.New(conn)
@@ -96,7 +99,7 @@ func NewClient(conn *nats.Conn, cfg ClientConfig) (*Client, error) {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
 	return &Client{
-		js: js, tenant: cfg.Tenant, source: cfg.Source, ackWait: orDefault(cfg.AckWait, ackWaitDefault), now: cfg.clock(),
+		js: js, tenant: cfg.Tenant, source: cfg.Source, ackWait: cmp.Or(cfg.AckWait, ackWaitDefault), now: cfg.clock(),
 	}, nil
 }
 
@@ -111,7 +114,7 @@ func (c *Client) Close() {
 type Ack struct {
 	// Command is the command as it was published, with its defaults filled in. Publish sets it in any case, so that a
 	// producer that doesn't know whether a command arrived can publish the very same one again.
-	Command Command
+	Command messages.Command
 	// Stream and Sequence say where it is.
 	Stream   string
 	Sequence uint64
@@ -126,15 +129,15 @@ type Ack struct {
 //
 // A producer that has to survive its own crash keeps what Prepare returns, or sets PaymentID and IdempotencyKey itself:
 // defaults made anew are a new payment.
-func (c *Client) Prepare(command Command) (Command, error) {
+func (c *Client) Prepare(command messages.Command) (messages.Command, error) {
 	if command.Body == nil {
-		return Command{}, refuse(CodeMissingField, "body", "is missing")
+		return messages.Command{}, &messages.DecodeError{Code: messages.CodeMissingField, Field: "body", Detail: "is missing"}
 	}
 	command.Tenant = c.tenant
-	if command.PaymentID == uuid.Nil && command.Name() == CommandCreate {
+	if command.PaymentID == uuid.Nil && command.Name() == messages.CommandCreate {
 		id, err := uuid.NewV7()
 		if err != nil {
-			return Command{}, fmt.Errorf("make a payment id: %w", err)
+			return messages.Command{}, fmt.Errorf("make a payment id: %w", err)
 		}
 		command.PaymentID = id
 	}
@@ -145,14 +148,14 @@ func (c *Client) Prepare(command Command) (Command, error) {
 	default:
 		id, err := uuid.NewV7()
 		if err != nil {
-			return Command{}, fmt.Errorf("make a command id: %w", err)
+			return messages.Command{}, fmt.Errorf("make a command id: %w", err)
 		}
 		command.ID = id.String()
 	}
 	if command.IdempotencyKey == "" {
 		command.IdempotencyKey = command.ID
 	}
-	return completed(command)
+	return messages.Complete(command)
 }
 
 // Publish publishes a command and returns when JetStream has stored it. It sends it again, under the same message id, for as
@@ -161,12 +164,12 @@ func (c *Client) Prepare(command Command) (Command, error) {
 //
 // It fails with a *DecodeError for a command that no worker would take, with ErrStreamMissing, ErrStreamFull, or what
 // NATS or the context says. After a context error the command may or may not be stored: publish Ack.Command again.
-func (c *Client) Publish(ctx context.Context, command Command) (Ack, error) {
+func (c *Client) Publish(ctx context.Context, command messages.Command) (Ack, error) {
 	prepared, err := c.Prepare(command)
 	if err != nil {
 		return Ack{Command: command}, err
 	}
-	subject, header, body, err := EncodeCommand(prepared, Origin{Source: c.source, Time: c.now()})
+	subject, header, body, err := messages.EncodeCommand(prepared, messages.Origin{Source: c.source, Time: c.now()})
 	if err != nil {
 		return Ack{Command: prepared}, err
 	}
@@ -198,9 +201,9 @@ func publishError(err error) error {
 	var api *jetstream.APIError
 	switch {
 	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
-		return fmt.Errorf("%s: %w (%w)", StreamCommands, ErrStreamMissing, err)
+		return fmt.Errorf("%s: %w (%w)", messages.StreamCommands, ErrStreamMissing, err)
 	case errors.As(err, &api) && api.ErrorCode == codeStoreFailed:
-		return fmt.Errorf("%s: %w (%w)", StreamCommands, ErrStreamFull, err)
+		return fmt.Errorf("%s: %w (%w)", messages.StreamCommands, ErrStreamFull, err)
 	default:
 		return err
 	}

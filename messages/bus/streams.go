@@ -1,0 +1,230 @@
+package bus
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// The consumers, and the stream that only Tender itself reads.
+const (
+	// StreamAdvisories holds what the server itself says about commands that no worker settled.
+	StreamAdvisories = "PAYMENTS_ADV"
+	// ConsumerWorkers is the durable consumer on StreamCommands that all workers share.
+	ConsumerWorkers = "workers"
+	// ConsumerCollector is the durable consumer on StreamAdvisories that all workers share: what the server says about
+	// commands of ConsumerWorkers.
+	ConsumerCollector = "collector"
+)
+
+// The kinds of advisories that StreamAdvisories keeps; stream and consumer follow.
+const (
+	AdvisoryMaxDeliveries = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES."
+	AdvisoryTerminated    = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED."
+)
+
+// StreamOptions size the streams and the workers' consumer. The zero value of each field means its default.
+type StreamOptions struct {
+	// Replicas is how many servers hold each message: 1 (the default), 3 or 5.
+	Replicas int
+	// CommandMaxAge is how long commands are kept, handled or not; default 7 days. It bounds how long the workers may be down.
+	CommandMaxAge time.Duration
+	// CommandMaxBytes is how much room commands may take; then new ones are refused. Default: no limit but the server's.
+	CommandMaxBytes int64
+	// DuplicatesWindow is how long JetStream remembers message ids; default 2 minutes.
+	DuplicatesWindow time.Duration
+	// EventMaxAge is how long events are kept; default: for ever.
+	EventMaxAge time.Duration
+	// DeadLetterMaxAge is how long dead letters and advisories are kept; default 30 days.
+	DeadLetterMaxAge time.Duration
+	// AckWait is how long a worker may be silent about a command before another gets it; default 30 seconds.
+	AckWait time.Duration
+	// AckPendingMax is how many commands may be in flight over all workers; default 10,000.
+	AckPendingMax int
+	// DeliveriesMax is how often the server delivers a command at most; default 20. It is a backstop: workers dead-letter a
+	// command long before, and this number must be greater than theirs.
+	DeliveriesMax int
+}
+
+func (o StreamOptions) withDefaults() StreamOptions {
+	const day = 24 * time.Hour
+	o.Replicas = cmp.Or(o.Replicas, 1)
+	o.CommandMaxAge = cmp.Or(o.CommandMaxAge, 7*day)
+	o.CommandMaxBytes = cmp.Or(o.CommandMaxBytes, -1)
+	o.DuplicatesWindow = cmp.Or(o.DuplicatesWindow, 2*time.Minute)
+	o.DeadLetterMaxAge = cmp.Or(o.DeadLetterMaxAge, 30*day)
+	o.AckWait = cmp.Or(o.AckWait, 30*time.Second)
+	o.AckPendingMax = cmp.Or(o.AckPendingMax, 10_000)
+	o.DeliveriesMax = cmp.Or(o.DeliveriesMax, 20)
+	return o
+}
+
+// Streams returns the configuration of the streams, in the order in which they are made.
+func Streams(o StreamOptions) []jetstream.StreamConfig {
+	o = o.withDefaults()
+	return []jetstream.StreamConfig{commandStream(o), eventStream(o), deadLetterStream(o), advisoryStream(o), auditStream(o)}
+}
+
+// commandStream keeps handled commands until they age. A work queue would delete them on acknowledgement and with
+// them, over a restart, what it knows of their message ids (nats-server#2921, #3272). When it is full it refuses new
+// commands, so that the producer learns of it, rather than drop old ones.
+func commandStream(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               messages.StreamCommands,
+		Description:        "Payment commands, from producers to Tender's workers.",
+		Subjects:           []string{messages.SubjectsCommands},
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardNew,
+		Storage:            jetstream.FileStorage,
+		MaxAge:             o.CommandMaxAge,
+		MaxBytes:           o.CommandMaxBytes,
+		MaxMsgs:            -1,
+		Duplicates:         o.DuplicatesWindow,
+		Replicas:           o.Replicas,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		Metadata:           contractMetadata(),
+	}
+}
+
+// eventStream is what consumers rely on as history: nothing in it can be deleted or purged.
+func eventStream(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               messages.StreamEvents,
+		Description:        "Payment events, from Tender to whoever follows them.",
+		Subjects:           []string{messages.SubjectsEvents},
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardNew,
+		Storage:            jetstream.FileStorage,
+		MaxAge:             o.EventMaxAge,
+		MaxBytes:           -1,
+		MaxMsgs:            -1,
+		Duplicates:         o.DuplicatesWindow,
+		Replicas:           o.Replicas,
+		DenyDelete:         true,
+		DenyPurge:          true,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		Metadata:           contractMetadata(),
+	}
+}
+
+func deadLetterStream(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        messages.StreamDeadLetters,
+		Description: "Commands that Tender could not handle, with the reason in their headers.",
+		Subjects:    []string{messages.SubjectsDeadLetters},
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardNew,
+		Storage:     jetstream.FileStorage,
+		MaxAge:      o.DeadLetterMaxAge,
+		MaxBytes:    -1,
+		MaxMsgs:     -1,
+		Duplicates:  o.DuplicatesWindow,
+		Replicas:    o.Replicas,
+		AllowDirect: true,
+		Metadata:    contractMetadata(),
+	}
+}
+
+// advisoryStream keeps what the server says once and never again: that it gave up on a command.
+func advisoryStream(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        StreamAdvisories,
+		Description: "The server's advisories about commands that no worker settled.",
+		Subjects:    []string{AdvisoryMaxDeliveries + messages.StreamCommands + ".>", AdvisoryTerminated + messages.StreamCommands + ".>"},
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardOld,
+		Storage:     jetstream.FileStorage,
+		MaxAge:      o.DeadLetterMaxAge,
+		MaxBytes:    -1,
+		MaxMsgs:     -1,
+		Duplicates:  o.DuplicatesWindow,
+		Replicas:    o.Replicas,
+		AllowDirect: true,
+		Metadata:    contractMetadata(),
+	}
+}
+
+// auditStream is what the history in the database is held against, so it is kept for ever and nothing in it can be deleted
+// or purged.
+func auditStream(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               messages.StreamAudit,
+		Description:        "Checkpoints of the event store, out of reach of whoever writes to the database.",
+		Subjects:           []string{messages.SubjectsAudit},
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardNew,
+		Storage:            jetstream.FileStorage,
+		MaxBytes:           -1,
+		MaxMsgs:            -1,
+		Duplicates:         o.DuplicatesWindow,
+		Replicas:           o.Replicas,
+		DenyDelete:         true,
+		DenyPurge:          true,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		Metadata:           contractMetadata(),
+	}
+}
+
+// WorkerConsumer returns the configuration of the durable pull consumer on StreamCommands that all workers share.
+func WorkerConsumer(o StreamOptions) jetstream.ConsumerConfig {
+	o = o.withDefaults()
+	return jetstream.ConsumerConfig{
+		Durable:       ConsumerWorkers,
+		Description:   "Tender's workers.",
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       o.AckWait,
+		MaxDeliver:    o.DeliveriesMax,
+		MaxAckPending: o.AckPendingMax,
+		FilterSubject: messages.SubjectsCommands,
+		Metadata:      contractMetadata(),
+	}
+}
+
+// CollectorConsumer returns the configuration of the durable pull consumer on StreamAdvisories. It delivers an advisory
+// until it is acknowledged, however often, and leaves out what is said of consumers of somebody else's.
+func CollectorConsumer() jetstream.ConsumerConfig {
+	const ackWait, ackPendingMax = 10 * time.Second, 1000
+	return jetstream.ConsumerConfig{
+		Durable:       ConsumerCollector,
+		Description:   "Tender's collector of commands that no worker settled.",
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       ackWait,
+		MaxDeliver:    -1,
+		MaxAckPending: ackPendingMax,
+		FilterSubjects: []string{
+			AdvisoryMaxDeliveries + messages.StreamCommands + "." + ConsumerWorkers,
+			AdvisoryTerminated + messages.StreamCommands + "." + ConsumerWorkers,
+		},
+		Metadata: contractMetadata(),
+	}
+}
+
+func contractMetadata() map[string]string {
+	return map[string]string{"tender.contract": "1"}
+}
+
+func (o StreamOptions) validate() error {
+	o = o.withDefaults()
+	switch {
+	case o.Replicas < 1 || o.Replicas > 5:
+		return fmt.Errorf("provision: %d replicas, must be 1 to 5", o.Replicas)
+	case min(o.CommandMaxAge, o.DeadLetterMaxAge, o.AckWait) < 0 || o.EventMaxAge < 0:
+		return fmt.Errorf("provision: a time is negative")
+	case o.DuplicatesWindow < 0 || o.DuplicatesWindow > o.CommandMaxAge || o.EventMaxAge > 0 && o.DuplicatesWindow > o.EventMaxAge ||
+		o.DuplicatesWindow > o.DeadLetterMaxAge:
+		return fmt.Errorf("provision: the duplicates window %s is negative or longer than messages are kept", o.DuplicatesWindow)
+	case o.AckPendingMax < -1 || o.DeliveriesMax < -1 || o.CommandMaxBytes < -1:
+		return fmt.Errorf("provision: a limit is less than -1")
+	default:
+		return nil
+	}
+}
