@@ -15,7 +15,6 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/messages/client"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/status"
@@ -296,7 +295,7 @@ func TestNATSCarriesACommandThatTheServerGaveUp(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- processor.NewCollector(serve, zaptest.NewLogger(t)).Run(ctx) }()
+	go func() { ended <- deadletter.NewCollector(serve, zaptest.NewLogger(t)).Run(ctx) }()
 	servers.Eventually(t, "the command becomes a dead letter", func() bool {
 		_, err := deadletter.Get(t.Context(), operator, 1)
 		return err == nil

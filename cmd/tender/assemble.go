@@ -15,12 +15,15 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/seed-384b1f8a/tender/config"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/checkpoint"
+	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/payment"
+	"github.com/seed-384b1f8a/tender/processor/scheduler"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
 // process holds everything that the roles of one process share. It is opened, run once, and closed by its run.
@@ -99,7 +102,7 @@ func (p *process) openNATS(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		js, err := jetstream.New(nc)
+		js, err := bus.JetStream(nc, 0)
 		if err != nil {
 			nc.Close()
 			return fmt.Errorf("use JetStream: %w", err)
@@ -140,6 +143,10 @@ func (p *process) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	handler, err := worker.New(p.parts(), workerConfig(p.cfg))
+	if err != nil {
+		return err
+	}
 
 	var first, second sync.WaitGroup
 	start := func(group *sync.WaitGroup, ctx context.Context, role config.Role, run func(context.Context) error) {
@@ -153,7 +160,7 @@ func (p *process) run(ctx context.Context) error {
 		start(&second, after, config.RoleRelay, p.relay.Run)
 	}
 	if p.plays(config.RoleScheduler) {
-		scheduler := processor.NewScheduler(p.store, schedulerConfig(p.cfg), p.log.Named("scheduler"), p.now)
+		scheduler := scheduler.New(p.store, schedulerConfig(p.cfg), p.log.Named("scheduler"), p.now)
 		start(&second, after, config.RoleScheduler, scheduler.Run)
 		if every := p.cfg.Checkpoint.Interval; every > 0 {
 			taker := checkpoint.NewTaker(p.store, every, p.log.Named("checkpoint"), time.Now)
@@ -166,9 +173,8 @@ func (p *process) run(ctx context.Context) error {
 	if p.plays(config.RoleWorker) {
 		first.Go(func() { p.gateways.router.Watch(ctx, p.js) })
 		p.awaitRouting(ctx)
-		worker := processor.NewWorker(p.parts(), workerConfig(p.cfg))
-		start(&first, ctx, config.RoleWorker, worker.Run)
-		start(&first, ctx, config.RoleWorker, processor.NewCollector(p.js, p.log.Named("collector")).Run)
+		start(&first, ctx, config.RoleWorker, handler.Run)
+		start(&first, ctx, config.RoleWorker, deadletter.NewCollector(p.js, p.log.Named("collector")).Run)
 		start(&second, after, config.RoleWorker, reporter.Run)
 	}
 	p.log.Info("ready", zap.Any("roles", p.cfg.Roles), zap.Stringer("nats", p.cfg.NATS.URL), zap.Stringer("postgres", p.cfg.Postgres.URL))
@@ -185,8 +191,8 @@ func (p *process) run(ctx context.Context) error {
 	return nil
 }
 
-func (p *process) parts() processor.Parts {
-	return processor.Parts{
+func (p *process) parts() worker.Parts {
+	return worker.Parts{
 		JetStream: p.js, Store: p.store, Gateways: p.gateways.set, Router: p.gateways.router,
 		Log: p.log.Named("worker"), Now: p.now,
 	}
@@ -260,15 +266,15 @@ func relayConfig(cfg config.Config) outbox.RelayConfig {
 	}
 }
 
-func schedulerConfig(cfg config.Config) processor.SchedulerConfig {
-	return processor.SchedulerConfig{
+func schedulerConfig(cfg config.Config) scheduler.Config {
+	return scheduler.Config{
 		PollInterval: cfg.Scheduler.PollInterval, BatchMax: cfg.Scheduler.BatchMax, Lease: cfg.Scheduler.Lease,
 		SweepAge: sentStale(cfg),
 	}
 }
 
-func workerConfig(cfg config.Config) processor.WorkerConfig {
-	return processor.WorkerConfig{
+func workerConfig(cfg config.Config) worker.Config {
+	return worker.Config{
 		SlotsMax: cfg.Worker.SlotsMax, AckWait: cfg.Worker.AckWait, DeliveriesMax: cfg.Worker.DeliveriesMax,
 		Patience: cfg.Worker.Patience, HandleTimeout: cfg.Worker.HandleTimeout, DrainTimeout: cfg.Shutdown.DrainTimeout,
 		Policy: policy(cfg),

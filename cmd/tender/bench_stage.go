@@ -112,7 +112,7 @@ func (s *benchStage) openBus(ctx context.Context, syncAlways bool) error {
 	if s.nc, err = s.awaitNATS(ctx); err != nil {
 		return err
 	}
-	if s.js, err = jetstream.New(s.nc); err != nil {
+	if s.js, err = bus.JetStream(s.nc, 0); err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}
 	if s.node == nil {

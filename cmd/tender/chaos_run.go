@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/config"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/lab/chaos"
 	"github.com/seed-384b1f8a/tender/processor/lab/rig"
 )
@@ -136,7 +137,7 @@ func (r *chaosRun) connect() (jetstream.JetStream, error) {
 		return nil, fmt.Errorf("connect a producer: %w", err)
 	}
 	r.connections = append(r.connections, nc)
-	js, err := jetstream.New(nc)
+	js, err := bus.JetStream(nc, 0)
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}

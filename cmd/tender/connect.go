@@ -102,7 +102,7 @@ func openBus(cfg config.Config) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(requestTimeout))
+	js, err := bus.JetStream(nc, requestTimeout)
 	if err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("use JetStream: %w", err)

@@ -18,7 +18,7 @@ type evidence struct {
 	payment *payment.Payment
 	history []messages.Event
 	// bus is what came over the bus, in order, and letters the dead letters by the sequence of their commands.
-	bus    []messages.Event
+	bus     []messages.Event
 	letters map[uint64]buried
 	// moved and operations are the gateways' own: what each did, by its name, and how often they were asked.
 	moved      map[string]sim.PaymentTotals

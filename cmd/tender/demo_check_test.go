@@ -39,7 +39,7 @@ func soundStory() (*story, evidence) {
 			Gateway: demoFirst,
 		},
 		history: append(slices.Clone(bus), unpublished),
-		bus:    bus,
+		bus:     bus,
 		letters: map[uint64]buried{},
 		moved:   map[string]sim.PaymentTotals{demoFirst: {PaymentID: id, AuthorizedMinor: 1000, CapturedMinor: 1000, Effects: 1}},
 		operations: []sim.OperationCount{

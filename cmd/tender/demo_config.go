@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/seed-384b1f8a/tender/config"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 )
 
@@ -75,7 +74,7 @@ func (s *sandbox) setRules(ctx context.Context, document string) error {
 		return err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := bus.JetStream(nc, 0)
 	if err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}

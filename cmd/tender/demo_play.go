@@ -36,7 +36,7 @@ type stage struct {
 
 // newStage enters the bus. Stop its witness when done.
 func newStage(ctx context.Context, nc *nats.Conn) (*stage, error) {
-	js, err := jetstream.New(nc)
+	js, err := bus.JetStream(nc, 0)
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // once makes a single attempt.
@@ -15,9 +17,7 @@ func once(ctx context.Context, _ string, attempt func(context.Context) error) er
 
 // persist makes attempts until one succeeds or ctx ends, and says each time what is missing.
 func (p *process) persist(ctx context.Context, service string, attempt func(context.Context) error) error {
-	pause := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(250*time.Millisecond), backoff.WithMaxInterval(10*time.Second), backoff.WithMaxElapsedTime(0),
-	)
+	pause := retry.BackOff(250*time.Millisecond, 10*time.Second)
 	waited := false
 	err := backoff.RetryNotify(func() error {
 		err := attempt(ctx)

@@ -19,7 +19,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/seed-384b1f8a/tender/config"
@@ -279,7 +278,7 @@ func cmdPublish(ts *testscript.TestScript, neg bool, args []string) {
 	nc, err := nats.Connect(ts.Getenv(config.EnvName("nats.url")))
 	ts.Check(err)
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := bus.JetStream(nc, 0)
 	ts.Check(err)
 	body := []byte(args[2])
 	if file, isFile := strings.CutPrefix(args[2], "@"); isFile {
@@ -318,7 +317,7 @@ func cmdForget(ts *testscript.TestScript, neg bool, args []string) {
 	nc, err := nats.Connect(ts.Getenv(config.EnvName("nats.url")))
 	ts.Check(err)
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := bus.JetStream(nc, 0)
 	ts.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()

@@ -158,6 +158,8 @@ func (w *watch) followPast(ctx context.Context, failed chan<- error) {
 }
 
 func (w *watch) readPast(ctx context.Context) (jetstream.ConsumeContext, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.client.ackWait)
+	defer cancel()
 	consumer, err := w.client.js.OrderedConsumer(ctx, messages.StreamEvents, jetstream.OrderedConsumerConfig{
 		FilterSubjects:    []string{w.filter},
 		InactiveThreshold: waiterInactiveMax,

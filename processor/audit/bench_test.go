@@ -37,7 +37,7 @@ func BenchmarkBus(b *testing.B) {
 	must(b, err)
 	_, err = pool.Exec(b.Context(), `ANALYZE payment_events`)
 	must(b, err)
-	js, err := jetstream.New(servers.NATS(b).Connect(b))
+	js, err := bus.JetStream(servers.NATS(b).Connect(b), 0)
 	must(b, err)
 	_, err = bus.Provision(b.Context(), js, bus.StreamOptions{}, bus.ProvisionOptions{})
 	must(b, err)

@@ -100,7 +100,7 @@ func (b *books) pay() {
 		Body: &messages.Create{AmountMinor: 1999, Currency: "USD", PaymentMethod: "pm_card_visa"},
 	}
 	d := payment.Decide(&payment.Payment{}, cmd, payment.Env{
-		Now: time.Now(), Policy: payment.DefaultPolicy(), Route: payment.Route{Gateway: "sim", Rule: "default"},
+		Now: time.Now(), Policy: payment.DefaultPolicy(), Route: func() payment.Route { return payment.Route{Gateway: "sim", Rule: "default"} },
 	})
 	if err := b.store.Commit(b.Context(), store.Change{Payment: d.Payment, Events: d.Events}); err != nil {
 		b.Fatal(err)

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/seed-384b1f8a/tender/processor/retry"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -24,20 +25,23 @@ type Taker struct {
 	interval time.Duration
 	log      *zap.Logger
 	now      func() time.Time
-	down     bool
+	outage   retry.Outage
 }
 
 // NewTaker returns a taker that has not begun. The interval must be positive.
 func NewTaker(s *store.Store, interval time.Duration, log *zap.Logger, now func() time.Time) *Taker {
-	return &Taker{store: s, interval: interval, log: log, now: now}
+	return &Taker{
+		store: s, interval: interval, log: log, now: now,
+		outage: retry.Outage{Log: log, Failing: "cannot take checkpoints; retrying", Over: "taking checkpoints again"},
+	}
 }
 
 // Run takes checkpoints until ctx is done; it always returns nil. PostgreSQL may be away at any time: what was recorded
 // meanwhile is covered later.
 func (t *Taker) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		t.report(ctx, t.TakeAll(ctx))
-		wait(ctx, t.interval)
+		t.outage.Note(ctx, t.TakeAll(ctx))
+		retry.Sleep(ctx, t.interval)
 	}
 	return nil
 }
@@ -52,7 +56,7 @@ func (t *Taker) TakeAll(ctx context.Context) error {
 	for {
 		c, err := t.store.TakeCheckpoint(ctx, mark, t.now())
 		switch {
-		case errors.Is(err, store.ErrTooEarly) && t.now().Sub(marked) < markAgeMax && wait(ctx, settlePause):
+		case errors.Is(err, store.ErrTooEarly) && t.now().Sub(marked) < markAgeMax && retry.Sleep(ctx, settlePause):
 		case err != nil:
 			return err
 		case c.Number == 0:
@@ -61,30 +65,5 @@ func (t *Taker) TakeAll(ctx context.Context) error {
 			t.log.Debug("took a checkpoint", zap.Int64("number", c.Number), zap.Int64("events", c.Events),
 				zap.Int64("payments", c.Payments), zap.Stringer("root", c.Root))
 		}
-	}
-}
-
-// report logs an outage when it begins and when it ends.
-func (t *Taker) report(ctx context.Context, err error) {
-	switch {
-	case ctx.Err() != nil:
-	case err != nil && !t.down:
-		t.down = true
-		t.log.Warn("checkpoints can't be taken: trying again until they can", zap.Error(err))
-	case err == nil && t.down:
-		t.down = false
-		t.log.Info("checkpoints are taken again")
-	}
-}
-
-// wait reports whether the time has passed before ctx was done.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // Guard is a Gateway with bounds around it: so many calls at once and a second, so long for each, a few quick tries under the same
@@ -146,7 +147,7 @@ func (g *Guard) try(ctx, caller context.Context, c call) messages.Outcome {
 		// Calls that were told to stay away for the same time don't come back in one moment.
 		pause := min(pauses.NextBackOff(), g.settings.Retry.Max) + v.outcome.RetryAfter
 		late := g.settings.Now().Sub(began)+pause > g.settings.Retry.Total
-		if late || !waited(ctx, pause) {
+		if late || !retry.Sleep(ctx, pause) {
 			return settled(v.outcome, tries, doubt)
 		}
 	}
@@ -206,19 +207,6 @@ func (r Retry) pauses() *backoff.ExponentialBackOff {
 		backoff.WithInitialInterval(r.Initial), backoff.WithMaxInterval(r.Max), backoff.WithMultiplier(2),
 		backoff.WithRandomizationFactor(0.5), backoff.WithMaxElapsedTime(0), // Retry.Total ends the tries.
 	)
-}
-
-// waited pauses and reports whether there is still time to go on. After a timeout there is none, so that none is followed by
-// another try.
-func waited(ctx context.Context, pause time.Duration) bool {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 func notSent(format string, args ...any) messages.Outcome {

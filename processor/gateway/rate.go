@@ -8,6 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // pauseMax bounds how long one answer may keep a gateway from being called: a provider that says a day by mistake does not stop
@@ -50,7 +51,7 @@ func (l *limiter) admit(ctx context.Context, longest time.Duration) (messages.Ou
 		refusal := notSent("gateway %s: its rate of %v calls a second is used up", l.name, float64(l.tokens.Limit()))
 		refusal.RetryAfter = delay
 		return refusal, false
-	case !waited(ctx, delay):
+	case !retry.Sleep(ctx, delay):
 		turn.CancelAt(l.now())
 		return notSent("gateway %s: gave up waiting for its turn: %v", l.name, context.Cause(ctx)), false
 	}

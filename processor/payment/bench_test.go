@@ -19,7 +19,7 @@ func BenchmarkDecide(b *testing.B) {
 			CustomerID: "cus_1", MerchantReference: "order 1",
 		},
 	}
-	env := payment.Env{Now: start, Policy: payment.DefaultPolicy(), Route: payment.Route{Gateway: "simulator", Rule: "default"}}
+	env := payment.Env{Now: start, Policy: payment.DefaultPolicy(), Route: func() payment.Route { return payment.Route{Gateway: "simulator", Rule: "default"} }}
 	b.ReportAllocs()
 	for b.Loop() {
 		begun := payment.Decide(&payment.Payment{}, cmd, env)

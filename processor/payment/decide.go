@@ -89,21 +89,21 @@ func (d *draft) create(c *messages.Create) {
 
 // authorize starts an authorization of the payment's whole amount at the gateway that the route names.
 func (d *draft) authorize(paymentMethod string) {
-	if d.env.Route.Gateway == "" {
+	if d.env.route().Gateway == "" {
 		d.record(&messages.PaymentFailed{Failure: messages.Failure{
 			Code: messages.FailureNoGateway, Message: "no routing rule names a gateway for this payment",
 		}})
 		return
 	}
 	d.route(messages.PaymentRouted{
-		Attempt: messages.Attempt{Gateway: d.env.Route.Gateway}, PaymentMethod: paymentMethod,
+		Attempt: messages.Attempt{Gateway: d.env.route().Gateway}, PaymentMethod: paymentMethod,
 	})
 }
 
 // route records the choice of a gateway for the payment's whole amount, and asks for the call.
 func (d *draft) route(choice messages.PaymentRouted) {
 	choice.OperationID, choice.Attempt.Attempt = d.Payment.nextOperationID(), 1
-	choice.Rule, choice.AmountMinor = d.env.Route.Rule, d.Payment.AmountMinor
+	choice.Rule, choice.AmountMinor = d.env.route().Rule, d.Payment.AmountMinor
 	d.record(&choice)
 	d.call(choice.OperationID)
 }

@@ -203,7 +203,7 @@ func TestNoGatewayFailsThePayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	env := w.env()
-	env.Route = payment.Route{}
+	env.Route = nil
 	w.last = w.command(create(""))
 	w.commit(payment.Decide(w.p, w.last, env))
 	if w.p.Status != messages.StatusFailed || w.p.FailureCode != messages.FailureNoGateway {

@@ -90,8 +90,17 @@ type Route struct {
 type Env struct {
 	Now    time.Time
 	Policy Policy
-	// Route is for commands that authorize; its zero value means that no gateway takes the payment.
-	Route Route
+	// Route chooses the gateway for a new authorization. It is asked only by a decision that authorizes, and answers the same
+	// each time. Nil, like the zero Route, means that no gateway takes the payment.
+	Route func() Route
+}
+
+// route is what Route answers.
+func (e Env) route() Route {
+	if e.Route == nil {
+		return Route{}
+	}
+	return e.Route()
 }
 
 // Call is one question to a gateway, asked after the decision's events are committed.

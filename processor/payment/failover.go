@@ -19,7 +19,7 @@ func (d *draft) mayFailOver(op *Operation, outcome messages.Outcome) bool {
 	case messages.OutcomeNotSent:
 		return true
 	case messages.OutcomeDeclined:
-		return outcome.Decline.Class == messages.DeclineSoft && d.env.Route.FailoverOnDecline
+		return outcome.Decline.Class == messages.DeclineSoft && d.env.route().FailoverOnDecline
 	default:
 		return false
 	}
@@ -29,7 +29,8 @@ func (d *draft) mayFailOver(op *Operation, outcome messages.Outcome) bool {
 // payment method; "" if there is none.
 func (d *draft) nextGateway(op *Operation) string {
 	tried := d.Payment.triedWith(op)
-	for _, name := range append([]string{d.env.Route.Gateway}, d.env.Route.Fallbacks...) {
+	route := d.env.route()
+	for _, name := range append([]string{route.Gateway}, route.Fallbacks...) {
 		if name != "" && !slices.Contains(tried, name) {
 			return name
 		}

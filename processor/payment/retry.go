@@ -83,7 +83,7 @@ func (p *Payment) sentSince(t time.Time) int {
 
 // retry makes the attempt that was announced, with the same payment method.
 func (d *draft) retry() {
-	if d.env.Route.Gateway == "" {
+	if d.env.route().Gateway == "" {
 		// The routing rules no longer have a gateway for it: what the decline asked for stands.
 		d.record(&messages.PaymentFailed{Failure: messages.Failure{
 			Code: messages.FailureNoGateway, Message: "no routing rule names a gateway for this payment any more",
@@ -91,7 +91,7 @@ func (d *draft) retry() {
 		return
 	}
 	d.route(messages.PaymentRouted{
-		Attempt: messages.Attempt{Gateway: d.env.Route.Gateway}, PaymentMethod: d.Payment.PaymentMethod,
+		Attempt: messages.Attempt{Gateway: d.env.route().Gateway}, PaymentMethod: d.Payment.PaymentMethod,
 		Reason: messages.RetryDeclined,
 	})
 }

@@ -43,7 +43,7 @@ func newWorld(t failer) *world {
 }
 
 func (w *world) env() payment.Env {
-	return payment.Env{Now: w.now, Policy: w.policy, Route: w.route}
+	return payment.Env{Now: w.now, Policy: w.policy, Route: func() payment.Route { return w.route }}
 }
 
 func (w *world) command(body messages.CommandBody) messages.Command {

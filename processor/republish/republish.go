@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -180,11 +181,7 @@ func (r *run) awaitRoom(ctx context.Context) error {
 		if err != nil || !relayed || rows < backlogMax {
 			return err
 		}
-		timer := time.NewTimer(backlogPoll)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !retry.Sleep(ctx, backlogPoll) {
 			return ctx.Err()
 		}
 	}

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // watchTimeout bounds how long it may take to begin to watch.
@@ -20,9 +21,7 @@ var errBehind = errors.New("the watch has missed a change")
 // Watch follows the bucket until ctx ends. NATS may be away when it begins and at any time later, and the bucket may be missing:
 // the rules in force stay as they are. A bucket that comes back empty means the configured rules. It runs once for a Live.
 func (l *Live) Watch(ctx context.Context, kv jetstream.KeyValueManager) {
-	pause := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(l.cfg.CheckInterval), backoff.WithMaxElapsedTime(0),
-	)
+	pause := retry.BackOff(100*time.Millisecond, l.cfg.CheckInterval)
 	var failing, missing bool
 	for {
 		err := l.follow(ctx, kv, func() {
@@ -50,7 +49,7 @@ func (l *Live) Watch(ctx context.Context, kv jetstream.KeyValueManager) {
 			failing = true
 			wait = pause.NextBackOff()
 		}
-		idle(ctx, wait)
+		retry.Sleep(ctx, wait)
 	}
 }
 
@@ -138,14 +137,4 @@ func compare(ctx context.Context, bucket jetstream.KeyValue, shown uint64) error
 		return errBehind
 	}
 	return nil
-}
-
-// idle pauses until ctx ends at the latest.
-func idle(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

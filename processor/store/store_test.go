@@ -124,7 +124,7 @@ func create(paymentID uuid.UUID, key string, method messages.CaptureMethod) mess
 func amount(minor int64) *int64 { return &minor }
 
 func env(now time.Time) payment.Env {
-	return payment.Env{Now: now, Policy: payment.DefaultPolicy(), Route: payment.Route{Gateway: "sim", Rule: "default"}}
+	return payment.Env{Now: now, Policy: payment.DefaultPolicy(), Route: func() payment.Route { return payment.Route{Gateway: "sim", Rule: "default"} }}
 }
 
 func keyOf(cmd messages.Command) store.Key {

@@ -22,7 +22,6 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/messages/client"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
@@ -32,6 +31,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
 	"github.com/seed-384b1f8a/tender/processor/webhook"
+	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
@@ -179,7 +179,7 @@ type system struct {
 	// gateway is what the worker calls; the simulator, unless a test puts something before it.
 	gateway gateway.Gateway
 	policy  payment.Policy
-	cfg     processor.WorkerConfig
+	cfg     worker.Config
 }
 
 func setup(t *testing.T, change ...func(*system)) *system {
@@ -195,7 +195,7 @@ func setup(t *testing.T, change ...func(*system)) *system {
 	}
 	t.Cleanup(func() { _ = s.sim.Close() })
 	s.gateway = s.sim
-	s.cfg = processor.WorkerConfig{SlotsMax: 64, AckWait: 2 * time.Second, Patience: 5 * time.Second}
+	s.cfg = worker.Config{SlotsMax: 64, AckWait: 2 * time.Second, Patience: 5 * time.Second}
 	for _, c := range change {
 		c(s)
 	}
@@ -229,12 +229,15 @@ func (s *system) work() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	worker := processor.NewWorker(processor.Parts{
+	w, err := worker.New(worker.Parts{
 		JetStream: s.js, Store: s.store, Gateways: set, Router: routing.To("primary"), Log: s.log, Now: time.Now,
 	}, s.cfg)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	done := make(chan error, 1)
-	go func() { done <- worker.Run(ctx) }()
+	go func() { done <- w.Run(ctx) }()
 	s.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -122,7 +122,7 @@ func floorPayment(ctx context.Context, c FloorConfig) (store.FloorPayment, error
 	if err != nil {
 		return nil, err
 	}
-	env := payment.Env{Now: c.Now(), Policy: payment.DefaultPolicy(), Route: payment.Route{Gateway: c.Gateway, Rule: "default"}}
+	env := payment.Env{Now: c.Now(), Policy: payment.DefaultPolicy(), Route: func() payment.Route { return payment.Route{Gateway: c.Gateway, Rule: "default"} }}
 	p := &payment.Payment{}
 	begun := payment.Decide(p, cmd, env)
 	if begun.Call == nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // GatewayConfig says how a Gateway behaves. The zero value answers at once that everything succeeded.
@@ -55,7 +56,7 @@ func (g *Gateway) InFlightMax() int64 { return g.most.Load() }
 func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcome {
 	defer g.enter()()
 	chance := chanceOf(op.ID)
-	if wait := g.latency(chance); wait > 0 && !pause(ctx, wait) {
+	if wait := g.latency(chance); wait > 0 && !retry.Sleep(ctx, wait) {
 		return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: "no answer in time"}
 	}
 	switch thousandth := int(chance * 1000); {
@@ -112,18 +113,6 @@ func chanceOf(operationID string) float64 {
 	mixed ^= mixed >> 33
 	const places = 1 << 53
 	return (float64(mixed>>11) + 0.5) / places
-}
-
-// pause reports whether the context outlived it.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // String says in a few words how the gateway behaves.

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // OpenLoopConfig says at which rate payments arrive. All fields are required.
@@ -124,7 +125,7 @@ func (l *openLoop) see(msg jetstream.Msg) {
 
 func (l *openLoop) publish(ctx context.Context) error {
 	for i, msg := range l.msgs {
-		if wait := l.due(i).Sub(l.Now()); wait > 0 && !pause(ctx, wait) {
+		if wait := l.due(i).Sub(l.Now()); wait > 0 && !retry.Sleep(ctx, wait) {
 			return context.Cause(ctx)
 		}
 		if _, err := l.js.PublishMsgAsync(msg); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/outbox"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -106,7 +107,7 @@ func Await(ctx context.Context, db store.DB, js jetstream.JetStream, c AwaitConf
 			told = now
 			c.Progress(now.Sub(began), next.tell(bounded, db, c, failed))
 		}
-		if rested < 2 && !wait(bounded, c.Poll) {
+		if rested < 2 && !retry.Sleep(bounded, c.Poll) {
 			d.Took = c.Now().Sub(began)
 			d.describe(ctx, js, c, err)
 			return d, ctx.Err()

@@ -11,6 +11,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -124,7 +125,7 @@ func (x *examination) compareLedgers(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if report.Clean() || final(&report) || !wait(bounded, ledgersPause) {
+		if report.Clean() || final(&report) || !retry.Sleep(bounded, ledgersPause) {
 			x.take(report.Checked, report.Violated, report.Findings)
 			x.Figures.Operations, x.Figures.GatewayCalls, x.Figures.GatewayEffects = report.Operations, report.Requests, report.Effects
 			return ctx.Err()

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // Follow notes every event of the record's tenants as it comes, from the beginning of the stream, until the context ends. It finds
@@ -30,7 +31,7 @@ func Follow(ctx context.Context, js jetstream.JetStream, record *Record, tenants
 				record.Seen(seen)
 			}
 		})
-		if !wait(ctx, retryPause) {
+		if !retry.Sleep(ctx, retryPause) {
 			return nil
 		}
 	}

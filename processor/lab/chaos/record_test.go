@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/lab/chaos"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
@@ -84,12 +85,12 @@ func TestRecordThatCannotBeWrittenSaysSo(t *testing.T) {
 // What nobody acknowledged was promised to nobody, and is recorded so.
 func TestGivenUpIsNotAcknowledged(t *testing.T) {
 	t.Parallel()
-	bus := servers.NATS(t)
-	js, err := jetstream.New(bus.Connect(t, nats.MaxReconnects(-1)))
+	server := servers.NATS(t)
+	js, err := bus.JetStream(server.Connect(t, nats.MaxReconnects(-1)), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bus.Down()
+	server.Down()
 	first, second, other := sentIn(t, js, 11), sentIn(t, js, 11), sentIn(t, js, 12)
 	if len(first) == 0 || first[0].Acknowledged || first[0].Tries == 0 || first[0].Error == "" {
 		t.Errorf("recorded %+v", first)

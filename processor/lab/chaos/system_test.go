@@ -15,7 +15,6 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/chaos"
@@ -23,7 +22,9 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
+	"github.com/seed-384b1f8a/tender/processor/scheduler"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
@@ -91,17 +92,18 @@ func (s *system) openBus() {
 }
 
 func (s *system) connect() jetstream.JetStream {
-	js, err := jetstream.New(s.bus.Connect(s, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond)))
+	js, err := bus.JetStream(s.bus.Connect(s, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond)), 0)
 	s.must(err)
 	return js
 }
 
 func (s *system) startTender() {
 	gateways := s.gateways()
-	worker := processor.NewWorker(processor.Parts{
+	worker, err := worker.New(worker.Parts{
 		JetStream: s.js, Store: s.store, Gateways: gateways, Router: both{}, Log: zap.NewNop(), Now: time.Now,
-	}, processor.WorkerConfig{SlotsMax: 128, Patience: time.Second, Policy: quickPolicy(), AckWait: s.streams.AckWait})
-	scheduler := processor.NewScheduler(s.store, processor.SchedulerConfig{
+	}, worker.Config{SlotsMax: 128, Patience: time.Second, Policy: quickPolicy(), AckWait: s.streams.AckWait})
+	s.must(err)
+	scheduler := scheduler.New(s.store, scheduler.Config{
 		PollInterval: 20 * time.Millisecond, Lease: 2 * time.Second, SweepInterval: 100 * time.Millisecond, SweepAge: 3 * time.Second,
 	}, zap.NewNop(), time.Now)
 	relay, err := outbox.NewRelay(s.pool, s.js, outbox.RelayConfig{PollInterval: 20 * time.Millisecond, DrainTimeout: time.Second}, zap.NewNop())

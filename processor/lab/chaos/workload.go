@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // WorkloadConfig says what is to be published. Zero values mean the defaults.
@@ -212,7 +213,7 @@ func (w *Workload) publish(ctx context.Context, msg *nats.Msg, sent Sent) {
 			break
 		}
 		sent.Error = err.Error()
-		if !wait(ctx, pause) {
+		if !retry.Sleep(ctx, pause) {
 			break
 		}
 	}
@@ -238,18 +239,6 @@ func (w *Workload) note(sent Sent) {
 		w.acknowledged = append(w.acknowledged, false)
 	}
 	w.acknowledged[sent.Number] = sent.Acknowledged
-}
-
-// wait waits, and reports whether that was the whole time.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // paceTick is how often a pace lets something through.

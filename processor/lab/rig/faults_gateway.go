@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // gatewayFaults befall one of the gateways, or the way to it. What befalls single operations, such as a 500 after charging or a
@@ -74,7 +75,7 @@ func gatewayResets(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 		for _, w := range l.ways() {
 			w.gateways[name].Cut()
 		}
-		pause(ctx, 150*time.Millisecond)
+		retry.Sleep(ctx, 150*time.Millisecond)
 	}
 	return fmt.Sprintf("%s, %d times", name, times), nil
 }
@@ -111,7 +112,7 @@ func clockJumps(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	// The last of them is further than any timer of the lab, and near enough for what it delays to come due within the run.
 	for _, jump := range []time.Duration{26 * time.Hour, -time.Hour, 40 * time.Second, 0} {
 		l.drifter.jump(jump)
-		pause(ctx, time.Second)
+		retry.Sleep(ctx, time.Second)
 	}
 	return "ahead by 26h, back by 1h, ahead by 40s, right again", nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // natsFaults strike the cluster, the ways to it, and the streams as an operator's mistake would.
@@ -150,7 +151,7 @@ func clientsReset(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	const times = 6
 	for range times {
 		l.eachNATS((*faulty.Proxy).Cut)
-		pause(ctx, 400*time.Millisecond)
+		retry.Sleep(ctx, 400*time.Millisecond)
 	}
 	return fmt.Sprintf("%d times", times), nil
 }
@@ -184,7 +185,7 @@ func streamsFull(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 		if err != nil {
 			return name, err
 		}
-		pause(ctx, lasting)
+		retry.Sleep(ctx, lasting)
 		if err := restore(ctx); err != nil {
 			return name, err
 		}
@@ -225,7 +226,7 @@ func (l *Lab) persist(ctx context.Context, what string, every time.Duration, do 
 		if err == nil {
 			return nil
 		}
-		if pause(ctx, every); ctx.Err() != nil {
+		if retry.Sleep(ctx, every); ctx.Err() != nil {
 			return fmt.Errorf("%s: %w (last: %w)", what, context.Cause(ctx), err)
 		}
 	}
@@ -261,7 +262,7 @@ func commandsDeleted(ctx context.Context, l *Lab, s *Stages) (string, error) {
 }
 
 func redelivered(ctx context.Context, l *Lab, _ *Stages) (string, error) {
-	pause(ctx, l.window+time.Second)
+	retry.Sleep(ctx, l.window+time.Second)
 	return fmt.Sprintf("%d commands", l.options.Producers.PublishAgain(ctx)), ctx.Err()
 }
 

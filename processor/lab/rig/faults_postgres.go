@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // postgresFaults strike the server, the connections to it, and what others do in the same database.
@@ -100,11 +101,11 @@ func lateCommits(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	m := l.anyWorker()
 	for i := range times {
 		t := seen(faulty.ToServer, faulty.CommitWith(`"payment.`))
-		t.Hold, t.Action = true, func() { pause(ctx, held) }
+		t.Hold, t.Action = true, func() { retry.Sleep(ctx, held) }
 		if err := awaitTrap(ctx, m.links.postgres.Arm(t)); err != nil {
 			return fmt.Sprintf("%d of %d times", i, times), err
 		}
-		pause(ctx, held)
+		retry.Sleep(ctx, held)
 	}
 	return fmt.Sprintf("%s, %d times by %s", m.Name, times, held), nil
 }
@@ -217,7 +218,7 @@ func failover(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	if err := l.postgres.AwaitSync(ctx); err != nil {
 		return "", errors.Join(err, standby.Stop())
 	}
-	pause(ctx, 2*time.Second)
+	retry.Sleep(ctx, 2*time.Second)
 	old, before := l.postgres, l.postgresAddr()
 	s.strikes()
 	if err := errors.Join(old.Kill(), standby.Promote(ctx)); err != nil {

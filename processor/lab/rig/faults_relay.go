@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // relayFaults kill the relay that works, around its publishing, and let it stand still while another takes its place.
@@ -45,7 +46,7 @@ func pauseRelay(ctx context.Context, l *Lab, s *Stages) (string, error) {
 		other, err := l.relayAtWork(ctx)
 		return err == nil && other != m
 	})
-	pause(ctx, 2*time.Second)
+	retry.Sleep(ctx, 2*time.Second)
 	s.heals()
 	return m.Name, errors.Join(err, m.Resume())
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // trapWait bounds how long a step of the pipeline may take to be seen on the wire; there is load all the while.
@@ -160,7 +161,7 @@ func poolOfTwo(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	most := m.connsMax
 	m.connsMax = 2
 	err := errors.Join(m.Renew(), m.awaitReady(ctx))
-	pause(ctx, 1500*time.Millisecond)
+	retry.Sleep(ctx, 1500*time.Millisecond)
 	m.connsMax = most
 	return m.Name, errors.Join(err, m.Renew(), m.awaitReady(ctx))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
@@ -140,7 +141,7 @@ func (l *Lab) connect() error {
 	if l.nc, err = nats.Connect(l.NATSURL(), nats.Name("lab"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond)); err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
-	if l.js, err = jetstream.New(l.nc); err != nil {
+	if l.js, err = bus.JetStream(l.nc, 0); err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}
 	return nil

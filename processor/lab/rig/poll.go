@@ -24,16 +24,6 @@ func poll(ctx context.Context, what string, cond func() bool) error {
 	return nil
 }
 
-// pause lets time pass, less if ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
 // freeAddr is a loopback address that nobody listens on.
 func freeAddr(ctx context.Context) (string, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")

@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // session is another user of the same database, with the rights of its owner.
@@ -53,7 +55,7 @@ func (l *Lab) lockBackwards(ctx context.Context) error {
 		return s.inTransaction(ctx, func() error {
 			ids, err := s.awaiting(ctx)
 			if err != nil || len(ids) < 2 {
-				pause(ctx, gather)
+				retry.Sleep(ctx, gather)
 				return err
 			}
 			lesser, greater := ids[:len(ids)/2], ids[len(ids)/2:]
@@ -64,7 +66,7 @@ func (l *Lab) lockBackwards(ctx context.Context) error {
 			if err := errors.Join(s.exec(ctx, `SAVEPOINT gather`), s.exec(ctx, `LOCK TABLE payments IN EXCLUSIVE MODE`)); err != nil {
 				return err
 			}
-			pause(ctx, gather)
+			retry.Sleep(ctx, gather)
 			if err := s.exec(ctx, `ROLLBACK TO SAVEPOINT gather`); err != nil {
 				return err
 			}
@@ -104,7 +106,7 @@ func (s *session) awaitBlocked(ctx context.Context) error {
 		if err != nil || blocked {
 			return err
 		}
-		pause(ctx, pollInterval)
+		retry.Sleep(ctx, pollInterval)
 	}
 	return nil
 }

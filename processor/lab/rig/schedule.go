@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // Schedule is when which faults happen: steps one after the other, the faults of a step at once.
@@ -75,7 +77,7 @@ func (l *Lab) Run(ctx context.Context, s Schedule, began time.Time, tell func(In
 			return
 		}
 		l.runStep(ctx, step, began, tell)
-		pause(ctx, s.Rest)
+		retry.Sleep(ctx, s.Rest)
 	}
 }
 

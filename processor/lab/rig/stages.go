@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // Stages are the times of one fault: when it was brought about, and when its cause was gone. What comes after that is the system's
@@ -34,7 +36,7 @@ func (s *Stages) heals() {
 // last lets the fault last so long, less if ctx ends: it has been brought about, and its cause goes now.
 func (s *Stages) last(ctx context.Context, lasting time.Duration) {
 	s.strikes()
-	pause(ctx, lasting)
+	retry.Sleep(ctx, lasting)
 	s.heals()
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 )
 
@@ -31,6 +32,7 @@ type NATSServer struct {
 	mu      sync.Mutex
 	port    int // 0 until the first start
 	running *server.Server
+	clients []*nats.Conn // made by Connect
 }
 
 // StartNATS starts a server and returns when it accepts connections and JetStream is on. ctx bounds the start, not

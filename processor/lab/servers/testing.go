@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
+
+	"github.com/seed-384b1f8a/tender/messages/bus"
 )
 
 const (
@@ -228,29 +230,46 @@ func (s *NATSServer) Connect(t testing.TB, opts ...nats.Option) *nats.Conn {
 		t.Fatalf("connect %s to its bus: %v", t.Name(), err)
 	}
 	t.Cleanup(conn.Close)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clients = append(s.clients, conn)
 	return conn
 }
 
-// JetStream is JetStream as a test uses it itself: what is asked without a limit of its own is waited for as long as Eventually waits,
-// where the library gives up after five seconds, which on a busy machine are none. What is under test keeps to the library's.
+// JetStream is JetStream as a test uses it itself: a request is made again until it is answered, for as long as Eventually
+// waits. What is under test keeps to the times of production.
 func JetStream(t testing.TB, conn *nats.Conn) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(eventuallyWait))
+	js, err := bus.JetStream(conn, eventuallyWait)
 	if err != nil {
 		t.Fatalf("JetStream for %s: %v", t.Name(), err)
 	}
 	return js
 }
 
-// Restart takes the server down and up again on the same port and folder, as an upgrade would: clients reconnect, streams
-// are recovered from disk.
+// Restart takes the server down and up again on the same port and folder, as an upgrade would: streams are recovered from
+// disk, and the clients that Connect made are back when it returns. Until a client has noticed that its connection is gone
+// it says that it is connected, and what is asked through it is lost.
 func (s *NATSServer) Restart(t testing.TB) {
 	t.Helper()
+	s.mu.Lock()
+	before := make(map[*nats.Conn]uint64)
+	for _, conn := range s.clients {
+		if conn.IsConnected() && conn.Opts.AllowReconnect {
+			before[conn] = conn.Stats().Reconnects
+		}
+	}
+	s.mu.Unlock()
 	s.Down()
 	ctx, cancel := context.WithTimeout(t.Context(), startWait)
 	defer cancel()
 	if err := s.Up(ctx); err != nil {
 		t.Fatalf("restart the bus of %s: %v", t.Name(), err)
+	}
+	for conn, times := range before {
+		Eventually(t, "a client is back after the restart of the bus", func() bool {
+			return conn.IsClosed() || conn.IsConnected() && conn.Stats().Reconnects > times
+		})
 	}
 }
 

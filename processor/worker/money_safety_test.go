@@ -1,4 +1,4 @@
-package processor_test
+package worker_test
 
 import (
 	"context"
@@ -14,7 +14,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
@@ -24,6 +23,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
 	"github.com/seed-384b1f8a/tender/processor/webhook"
+	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
 // payments is how many payments the money-safety test makes, with about four commands each.
@@ -158,7 +158,7 @@ func (m *moneyTest) start() (stop func()) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	return m.worker(func(p *processor.Parts, cfg *processor.WorkerConfig) {
+	return m.worker(func(p *worker.Parts, cfg *worker.Config) {
 		p.Gateways, p.Router, cfg.DrainTimeout = gateways, failover{}, time.Millisecond
 	})
 }

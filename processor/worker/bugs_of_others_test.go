@@ -1,4 +1,4 @@
-package processor_test
+package worker_test
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
 // These are bugs that other payment systems had, as their issue trackers tell them. Each happens here on the whole
@@ -154,7 +154,7 @@ func TestBugRecoveryRacesTheLivePayment(t *testing.T) {
 		<-wait.C
 		return o
 	})
-	s.worker(func(p *processor.Parts, _ *processor.WorkerConfig) { p.Gateways = set(t, slow, time.Minute) })
+	s.worker(func(p *worker.Parts, _ *worker.Config) { p.Gateways = set(t, slow, time.Minute) })
 	var cmds []messages.Command
 	for range 20 {
 		cmds = append(cmds, s.publish(newID(), "", create("pm_card_visa")))
@@ -279,7 +279,7 @@ func TestBugWebhookBeatsTheResponse(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	told := make(chan struct{})
-	s.worker(func(p *processor.Parts, _ *processor.WorkerConfig) {
+	s.worker(func(p *worker.Parts, _ *worker.Config) {
 		p.Gateways = set(t, gatewayFunc(func(ctx context.Context, op messages.Operation) messages.Outcome {
 			o := s.sim.Do(ctx, op)
 			<-told

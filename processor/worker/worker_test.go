@@ -1,4 +1,4 @@
-package processor_test
+package worker_test
 
 import (
 	"context"
@@ -16,10 +16,10 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
 func TestACommandBecomesAPaymentAndAnEvent(t *testing.T) {
@@ -198,7 +198,7 @@ func TestADeadLetterIsRedriven(t *testing.T) {
 	t.Parallel()
 	s := setup(t, func(s *system) { s.cfg.DeliveriesMax = 1 })
 	// A worker without gateways panics when it is to call one; the command is given up at its second delivery.
-	stop := s.worker(func(p *processor.Parts, _ *processor.WorkerConfig) { p.Gateways = nil })
+	stop := s.worker(func(p *worker.Parts, _ *worker.Config) { p.Gateways = nil })
 	id := newID()
 	s.raw("payments.cmd.acme.create."+id.String(), create("pm_card_visa"), "Nats-Msg-Id", "order-1")
 	servers.Eventually(t, "the command becomes a dead letter", func() bool { return len(s.letters()) == 1 })
@@ -355,7 +355,7 @@ func TestAWorkerThatDiesAfterTheChargeIsTakenOver(t *testing.T) {
 		return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: o.Detail}
 	})
 	s.gateway = dying
-	stop := s.worker(func(p *processor.Parts, cfg *processor.WorkerConfig) {
+	stop := s.worker(func(p *worker.Parts, cfg *worker.Config) {
 		cfg.DrainTimeout = time.Millisecond
 		p.Gateways = set(t, dying, time.Minute)
 	})
@@ -408,7 +408,7 @@ func TestASlowCallIsKeptAlive(t *testing.T) {
 		}
 		return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "gw", AmountMinor: op.AmountMinor}
 	})
-	s.worker(func(p *processor.Parts, _ *processor.WorkerConfig) { p.Gateways = set(t, slow, time.Minute) })
+	s.worker(func(p *worker.Parts, _ *worker.Config) { p.Gateways = set(t, slow, time.Minute) })
 	s.expect(s.outcome(newID(), "", create("pm")), messages.EventPaymentCaptured)
 	if calls.Load() != 1 {
 		t.Fatalf("%d calls", calls.Load())
@@ -425,7 +425,7 @@ func TestWhatHangsGoesToAnotherWorker(t *testing.T) {
 		return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "gw", AmountMinor: op.AmountMinor}
 	})
 	begun := make(chan struct{}, 10)
-	s.worker(func(p *processor.Parts, cfg *processor.WorkerConfig) {
+	s.worker(func(p *worker.Parts, cfg *worker.Config) {
 		p.Gateways = set(t, gatewayFunc(func(ctx context.Context, op messages.Operation) messages.Outcome {
 			begun <- struct{}{}
 			return hanging(ctx, op)
@@ -451,7 +451,7 @@ func TestDrainFinishesWhatWasBegunAndHandsBackTheRest(t *testing.T) {
 		<-draining
 		return s.sim.Do(ctx, op)
 	})
-	w := s.newWorker(func(p *processor.Parts, _ *processor.WorkerConfig) { p.Gateways = set(t, held, time.Minute) })
+	w := s.newWorker(func(p *worker.Parts, _ *worker.Config) { p.Gateways = set(t, held, time.Minute) })
 	stop := s.run("worker", func(ctx context.Context) error {
 		context.AfterFunc(ctx, func() { close(draining) })
 		return w.Run(ctx)
@@ -489,7 +489,7 @@ func TestWorkersShareTheWork(t *testing.T) {
 	s := setup(t, func(s *system) { s.cfg.SlotsMax = 8 })
 	var shares [3]atomic.Int64
 	for i := range shares {
-		s.worker(func(p *processor.Parts, _ *processor.WorkerConfig) {
+		s.worker(func(p *worker.Parts, _ *worker.Config) {
 			p.Gateways = set(t, gatewayFunc(func(ctx context.Context, op messages.Operation) messages.Outcome {
 				shares[i].Add(1)
 				return s.sim.Do(ctx, op)
@@ -570,7 +570,7 @@ func TestAWorkerWaitsForItsConsumer(t *testing.T) {
 	}
 	s.worker()
 	servers.Eventually(t, "the worker says what is missing", func() bool {
-		return s.logs.FilterMessageSnippet("no commands to be had").Len() == 1
+		return s.logs.FilterMessageSnippet("cannot fetch commands").Len() == 1
 	})
 	if _, err := s.js.CreateConsumer(t.Context(), messages.StreamCommands, bus.WorkerConsumer(s.streams)); err != nil {
 		t.Fatal(err)
@@ -590,7 +590,7 @@ func TestAnAbandonedOperationIsSwept(t *testing.T) {
 		<-ctx.Done()
 		return messages.Outcome{Kind: messages.OutcomeUnknown}
 	})
-	stop := s.worker(func(p *processor.Parts, cfg *processor.WorkerConfig) {
+	stop := s.worker(func(p *worker.Parts, cfg *worker.Config) {
 		cfg.DrainTimeout = time.Millisecond
 		p.Gateways = set(t, dying, time.Minute)
 	})

@@ -1,4 +1,4 @@
-package processor
+package worker
 
 import (
 	"context"
@@ -31,7 +31,7 @@ type handling struct {
 func (w *Worker) handle(ctx context.Context, msg jetstream.Msg) {
 	defer w.busy.Done()
 	defer w.release(1)
-	h := &handling{Worker: w, msg: msg, began: w.Now()}
+	h := &handling{Worker: w, msg: msg, began: w.now()}
 	h.pulse.start(w.cfg.AckWait/3, h.beat)
 	defer h.pulse.stop()
 	// A panic while settling leaves the delivery unsettled, to be delivered again.
@@ -48,7 +48,7 @@ func (h *handling) recovered() {
 }
 
 func (h *handling) logPanic(value any) {
-	h.Log.Error("a handler panicked", zap.String("subject", h.msg.Subject()),
+	h.log.Error("a handler panicked", zap.String("subject", h.msg.Subject()),
 		zap.Any("panic", value), zap.ByteString("stack", debug.Stack()))
 }
 
@@ -85,9 +85,9 @@ func (h *handling) process(ctx context.Context, cmd messages.Command) error {
 	d, err := h.begin(ctx, cmd)
 	for err == nil && d.Call != nil {
 		call := *d.Call
-		asked := h.Now()
+		asked := h.now()
 		outcome := h.ask(ctx, call)
-		outcome.Latency = h.Now().Sub(asked)
+		outcome.Latency = h.now().Sub(asked)
 		h.progress()
 		known := d.Payment.Version
 		d, err = h.record(ctx, cmd, d.Payment, func(p *payment.Payment) payment.Decision {
@@ -107,7 +107,7 @@ func (h *handling) process(ctx context.Context, cmd messages.Command) error {
 
 // ask makes a call to the gateway that the operation names.
 func (h *handling) ask(ctx context.Context, c payment.Call) messages.Outcome {
-	g, ok := h.Gateways.Get(c.Operation.Gateway)
+	g, ok := h.gateways.Get(c.Operation.Gateway)
 	switch {
 	case !ok && c.Lookup:
 		return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: "no gateway " + c.Operation.Gateway + " is configured here"}
@@ -122,6 +122,11 @@ func (h *handling) ask(ctx context.Context, c payment.Call) messages.Outcome {
 
 // env is what a decision depends on besides the payment and the command.
 func (h *handling) env(cmd messages.Command, p *payment.Payment) payment.Env {
+	return payment.Env{Now: h.now(), Policy: h.cfg.Policy, Route: func() payment.Route { return h.router.Route(factsOf(cmd, p)) }}
+}
+
+// factsOf is what routing rules can see of a payment, as the command changes it.
+func factsOf(cmd messages.Command, p *payment.Payment) routing.Facts {
 	facts := routing.Facts{
 		PaymentID: cmd.PaymentID, Tenant: cmd.Tenant, AmountMinor: p.AmountMinor, Currency: p.Currency,
 		Country: p.Country, PaymentMethod: p.PaymentMethod, Metadata: p.Metadata,
@@ -135,5 +140,5 @@ func (h *handling) env(cmd messages.Command, p *payment.Payment) payment.Env {
 			facts.PaymentMethod = c.PaymentMethod
 		}
 	}
-	return payment.Env{Now: h.Now(), Policy: h.cfg.Policy, Route: h.Router.Route(facts)}
+	return facts
 }

@@ -1,4 +1,4 @@
-package processor_test
+package worker_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package processor
+package worker
 
 import (
 	"context"
@@ -50,7 +50,7 @@ func (w *Worker) settle(ctx context.Context, msg jetstream.Msg, v verdict) {
 	case v.err != nil:
 		delay := redeliveryDelay(msg)
 		if ctx.Err() == nil {
-			w.Log.Warn("a command could not be handled: handing it back", zap.String("subject", msg.Subject()),
+			w.log.Warn("a command could not be handled: handing it back", zap.String("subject", msg.Subject()),
 				zap.Duration("again_in", delay), zap.Error(v.err))
 		}
 		err = msg.NakWithDelay(delay)
@@ -58,25 +58,25 @@ func (w *Worker) settle(ctx context.Context, msg jetstream.Msg, v verdict) {
 		err = msg.Ack()
 	}
 	if err != nil {
-		w.Log.Debug("a command was handled and not settled: it will be delivered again",
+		w.log.Debug("a command was handled and not settled: it will be delivered again",
 			zap.String("subject", msg.Subject()), zap.Error(err))
 	}
 }
 
 // bury stores a dead letter, and only then gives the original up.
 func (w *Worker) bury(ctx context.Context, msg jetstream.Msg, v verdict) error {
-	letter, err := deadletter.From(msg, deadletter.Cause{Reason: v.reason, Detail: v.detail, At: w.Now()})
+	letter, err := deadletter.From(msg, deadletter.Cause{Reason: v.reason, Detail: v.detail, At: w.now()})
 	if err != nil {
 		return errors.Join(err, msg.NakWithDelay(redeliveryDelay(msg)))
 	}
-	if err := deadletter.Publish(ctx, w.JetStream, letter); err != nil {
-		w.Log.Warn("a dead letter could not be stored: handing its original back",
+	if err := deadletter.Publish(ctx, w.js, letter); err != nil {
+		w.log.Warn("a dead letter could not be stored: handing its original back",
 			zap.String("subject", letter.OriginalSubject), zap.String("reason", v.reason), zap.Error(err))
 		return msg.NakWithDelay(redeliveryDelay(msg))
 	}
-	w.Log.Warn("a command became a dead letter", zap.String("subject", letter.OriginalSubject),
+	w.log.Warn("a command became a dead letter", zap.String("subject", letter.OriginalSubject),
 		zap.String("reason", v.reason), zap.String("detail", v.detail))
-	if err := deadletter.EraseOriginal(ctx, w.JetStream, letter); err != nil {
+	if err := deadletter.EraseOriginal(ctx, w.js, letter); err != nil {
 		return errors.Join(err, msg.NakWithDelay(redeliveryDelay(msg)))
 	}
 	return msg.TermWithReason(deadletter.TerminationReason(v.reason))
@@ -85,7 +85,7 @@ func (w *Worker) bury(ctx context.Context, msg jetstream.Msg, v verdict) error {
 // returnNow hands back a delivery that was never begun, for another worker to take up at once.
 func (w *Worker) returnNow(msg jetstream.Msg) {
 	if err := msg.NakWithDelay(10 * time.Millisecond); err != nil {
-		w.Log.Debug("a command was not begun and not handed back: it will be delivered again", zap.Error(err))
+		w.log.Debug("a command was not begun and not handed back: it will be delivered again", zap.Error(err))
 	}
 }
 

@@ -1,4 +1,4 @@
-package processor
+package worker
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/payment"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -141,7 +142,7 @@ func (h *handling) load(ctx context.Context, cmd messages.Command) (store.Loaded
 		key.ConflictHash = store.ConflictHash(cmd.PayloadHash, cmd.PaymentID)
 	}
 	for {
-		loaded, err := h.Store.Load(ctx, key)
+		loaded, err := h.store.Load(ctx, key)
 		switch {
 		case err == nil:
 			h.progress()
@@ -157,7 +158,7 @@ func (h *handling) commit(ctx context.Context, before *payment.Payment, d paymen
 	if len(d.Events) == 0 {
 		return nil
 	}
-	err := h.Store.Commit(ctx, store.Change{
+	err := h.store.Commit(ctx, store.Change{
 		Payment: d.Payment, ExpectedVersion: before.Version, Events: d.Events, Claim: claim,
 		PreviousDueAt: before.DueAt(), PreviousHash: before.LastHash,
 	})
@@ -193,8 +194,8 @@ func (h *handling) outlasts(ctx context.Context, err error) bool {
 		return false
 	}
 	h.progress()
-	h.Log.Debug("waiting for PostgreSQL", zap.Error(err))
-	return wait(ctx, outagePause)
+	h.log.Debug("waiting for PostgreSQL", zap.Error(err))
+	return retry.Sleep(ctx, outagePause)
 }
 
 const (
@@ -204,10 +205,10 @@ const (
 
 // patient waits a moment for what the command came too early for, and reports whether to look again.
 func (h *handling) patient(ctx context.Context) bool {
-	waited := h.Now().Sub(h.began)
+	waited := h.now().Sub(h.began)
 	if waited >= h.cfg.Patience {
 		return false
 	}
 	// Look again soon at first, then more and more rarely.
-	return wait(ctx, min(max(patiencePace, waited/4), h.cfg.Patience-waited))
+	return retry.Sleep(ctx, min(max(patiencePace, waited/4), h.cfg.Patience-waited))
 }

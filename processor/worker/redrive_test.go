@@ -1,4 +1,4 @@
-package processor_test
+package worker_test
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
 var errCut = errors.New("the process ended here")
@@ -46,7 +46,7 @@ func TestRedrivingTwiceDoesNothingTwice(t *testing.T) {
 		s.streams.DuplicatesWindow = 100 * time.Millisecond
 	})
 	// A worker without gateways panics when it is to call one: the operation is recorded as sent, and the command given up.
-	stop := s.worker(func(p *processor.Parts, _ *processor.WorkerConfig) { p.Gateways = nil })
+	stop := s.worker(func(p *worker.Parts, _ *worker.Config) { p.Gateways = nil })
 	id := newID()
 	s.raw("payments.cmd.acme.create."+id.String(), create("pm_card_visa"), "nats-msg-id", "order-1", "idempotency-key", "order-1", "Nats-Msg-Id", "order-1")
 	s.raw("payments.cmd.acme.create."+id.String(), create("pm_card_visa"), "idempotency-key", "order-1", "Nats-Msg-Id", "message-1")

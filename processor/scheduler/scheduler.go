@@ -1,4 +1,4 @@
-package processor
+package scheduler
 
 import (
 	"context"
@@ -6,11 +6,12 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/seed-384b1f8a/tender/processor/retry"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-// SchedulerConfig tunes a Scheduler. The zero value of a field means its default.
-type SchedulerConfig struct {
+// Config tunes a Scheduler. The zero value of a field means its default.
+type Config struct {
 	// PollInterval is how often to look for due timers; a timer is late by this much at most. Default 250 ms.
 	PollInterval time.Duration
 	// BatchMax is how many timers are fired in one transaction; default 500.
@@ -22,7 +23,7 @@ type SchedulerConfig struct {
 	SweepInterval, SweepAge time.Duration
 }
 
-func (c SchedulerConfig) withDefaults() SchedulerConfig {
+func (c Config) withDefaults() Config {
 	if c.PollInterval == 0 {
 		c.PollInterval = 250 * time.Millisecond
 	}
@@ -45,25 +46,28 @@ func (c SchedulerConfig) withDefaults() SchedulerConfig {
 // fired by one of them.
 type Scheduler struct {
 	store *store.Store
-	cfg   SchedulerConfig
+	cfg   Config
 	log   *zap.Logger
 	now   func() time.Time
 	// swept is when the sweep last ran.
-	swept time.Time
-	down  bool
+	swept  time.Time
+	outage retry.Outage
 }
 
-// NewScheduler returns a scheduler that has not begun.
-func NewScheduler(s *store.Store, cfg SchedulerConfig, log *zap.Logger, now func() time.Time) *Scheduler {
-	return &Scheduler{store: s, cfg: cfg.withDefaults(), log: log, now: now}
+// New returns a scheduler that has not begun.
+func New(s *store.Store, cfg Config, log *zap.Logger, now func() time.Time) *Scheduler {
+	return &Scheduler{
+		store: s, cfg: cfg.withDefaults(), log: log, now: now,
+		outage: retry.Outage{Log: log, Failing: "cannot fire timers; retrying", Over: "firing timers again"},
+	}
 }
 
 // Run fires timers until ctx is done; it always returns nil. PostgreSQL may be away at any time: what is due stays due.
 func (s *Scheduler) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		rest, err := s.tick(ctx)
-		s.report(ctx, err)
-		wait(ctx, rest)
+		s.outage.Note(ctx, err)
+		retry.Sleep(ctx, rest)
 	}
 	return nil
 }
@@ -90,18 +94,5 @@ func (s *Scheduler) tick(ctx context.Context) (rest time.Duration, err error) {
 	default:
 		// What others commit meanwhile may be due earlier, hence never longer than the interval.
 		return min(max(next.Sub(now), 0), s.cfg.PollInterval), nil
-	}
-}
-
-// report logs an outage when it begins and when it ends.
-func (s *Scheduler) report(ctx context.Context, err error) {
-	switch {
-	case ctx.Err() != nil:
-	case err != nil && !s.down:
-		s.down = true
-		s.log.Warn("timers can't be fired: trying again until they can", zap.Error(err))
-	case err == nil && s.down:
-		s.down = false
-		s.log.Info("timers fire again")
 	}
 }

@@ -1,4 +1,4 @@
-package processor_test
+package worker_test
 
 import (
 	"net"
@@ -10,13 +10,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
 // behind puts gateways behind guards that give up soon.
@@ -109,7 +109,7 @@ func charges(s *sim.Simulator) (n int) {
 func failOverSystem(t *testing.T, primary gateway.Gateway, failover string) *system {
 	t.Helper()
 	s := setup(t)
-	s.worker(func(p *processor.Parts, _ *processor.WorkerConfig) {
+	s.worker(func(p *worker.Parts, _ *worker.Config) {
 		p.Gateways = behind(t, map[string]gateway.Gateway{"primary": primary, "second": s.sim})
 		p.Router = toPrimaryFirst(t, failover)
 	})
@@ -168,7 +168,7 @@ func TestAFailoverSurvivesTheLossOfItsCommitsAnswer(t *testing.T) {
 	st := store.New(pool, store.Config{}, s.log)
 	t.Cleanup(st.Close)
 	lost := dialer.Arm(faulty.Trap{Match: faulty.CommitWith(string(messages.EventOperationDeclined)), Drop: true, Reply: faulty.Committed()})
-	s.worker(func(p *processor.Parts, _ *processor.WorkerConfig) {
+	s.worker(func(p *worker.Parts, _ *worker.Config) {
 		p.Store, p.Router = st, toPrimaryFirst(t, "to: [second], on_decline: true")
 		p.Gateways = behind(t, map[string]gateway.Gateway{"primary": declines, "second": s.sim})
 	})

@@ -1,4 +1,4 @@
-package processor_test
+package worker_test
 
 import (
 	"context"
@@ -11,15 +11,17 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/routing"
+	"github.com/seed-384b1f8a/tender/processor/scheduler"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
 // stepwise is a system whose worker, relay and scheduler each have connections of their own, as processes have, and can be
@@ -146,7 +148,7 @@ func (p *process) jetStream() jetstream.JetStream {
 	if err != nil {
 		p.s.t.Fatal(err)
 	}
-	js, err := jetstream.New(conn)
+	js, err := bus.JetStream(conn, 0)
 	if err != nil {
 		p.s.t.Fatal(err)
 	}
@@ -174,9 +176,12 @@ func (p *process) worker() *process {
 	}
 	pool, js := p.pool(), p.jetStream()
 	st := store.New(pool, p.s.batching, p.s.log)
-	w := processor.NewWorker(processor.Parts{
+	w, err := worker.New(worker.Parts{
 		JetStream: js, Store: st, Gateways: gateways, Router: routing.To("primary"), Log: p.s.log, Now: p.clock,
 	}, p.s.cfg)
+	if err != nil {
+		p.s.t.Fatal(err)
+	}
 	p.run(w.Run, js.Conn().Close, st.Close, pool.Close, g.Close)
 	return p
 }
@@ -199,7 +204,7 @@ func (p *process) scheduler() *process {
 	p.s.t.Helper()
 	pool := p.pool()
 	st := store.New(pool, p.s.batching, p.s.log)
-	scheduler := processor.NewScheduler(st, processor.SchedulerConfig{
+	scheduler := scheduler.New(st, scheduler.Config{
 		PollInterval: 50 * time.Millisecond, Lease: p.s.lease, SweepInterval: 100 * time.Millisecond, SweepAge: p.s.cfg.Policy.SentStale,
 	}, p.s.log, p.clock)
 	p.run(scheduler.Run, st.Close, pool.Close)

@@ -1,4 +1,4 @@
-package processor_test
+package worker_test
 
 import (
 	"strings"
@@ -9,14 +9,13 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func (s *system) collector() (stop func()) {
 	s.t.Helper()
-	return s.run("collector", processor.NewCollector(s.js, s.log).Run)
+	return s.run("collector", deadletter.NewCollector(s.js, s.log).Run)
 }
 
 // fetch takes the next command from the workers' consumer, as a worker does that then dies.

@@ -7,4 +7,4 @@
 // The package owns what happens to a delivery: acknowledged, handed back, or turned into a dead letter. It decides
 // nothing about money (package payment does) and writes no SQL (package store does). It guarantees that a delivery is
 // acknowledged only after its outcome is committed, and that a dead letter is stored before its original is given up.
-package processor
+package worker

@@ -1,14 +1,14 @@
-package processor
+package worker
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
@@ -16,12 +16,13 @@ import (
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/payment"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-// WorkerConfig tunes a Worker. The zero value of a field means its default.
-type WorkerConfig struct {
+// Config tunes a Worker. The zero value of a field means its default.
+type Config struct {
 	// SlotsMax is how many commands are in progress at once; default 2048.
 	SlotsMax int
 	// AckWait is that of the consumer; a sign of life is sent three times as often. Default 30 s.
@@ -39,7 +40,7 @@ type WorkerConfig struct {
 	Policy payment.Policy
 }
 
-func (c WorkerConfig) withDefaults() WorkerConfig {
+func (c Config) withDefaults() Config {
 	if c.SlotsMax == 0 {
 		c.SlotsMax = 2048
 	}
@@ -78,22 +79,55 @@ type Parts struct {
 	Now func() time.Time
 }
 
+func (p Parts) validate() error {
+	var missing []string
+	for _, part := range []struct {
+		name  string
+		there bool
+	}{
+		{"JetStream", p.JetStream != nil}, {"Store", p.Store != nil}, {"Gateways", p.Gateways != nil},
+		{"Router", p.Router != nil}, {"Log", p.Log != nil}, {"Now", p.Now != nil},
+	} {
+		if !part.there {
+			missing = append(missing, part.name)
+		}
+	}
+	if missing != nil {
+		return fmt.Errorf("make a worker: without %s", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
 // Worker handles commands, as many at once as it has slots. Any number of workers share the commands between them.
 type Worker struct {
-	Parts
-	cfg   WorkerConfig
+	js       jetstream.JetStream
+	store    *store.Store
+	gateways *gateway.Set
+	router   Router
+	log      *zap.Logger
+	now      func() time.Time
+
+	cfg   Config
 	slots chan struct{}
 	busy  sync.WaitGroup
+	// consumer is nil until it is found, and after a failure: it may have been deleted and made anew.
+	consumer jetstream.Consumer
 	// next takes a delivery to a handler that is done with another.
 	next chan jetstream.Msg
 	// doubts is how many creates are yet to be looked up before they are decided; see presumes.
 	doubts atomic.Int64
 }
 
-// NewWorker returns a worker that has not begun. It is to be run once.
-func NewWorker(parts Parts, cfg WorkerConfig) *Worker {
+// New returns a worker that has not begun. It is to be run once. The error names the parts that are missing.
+func New(parts Parts, cfg Config) (*Worker, error) {
+	if err := parts.validate(); err != nil {
+		return nil, err
+	}
 	cfg = cfg.withDefaults()
-	return &Worker{Parts: parts, cfg: cfg, slots: make(chan struct{}, cfg.SlotsMax), next: make(chan jetstream.Msg)}
+	return &Worker{
+		js: parts.JetStream, store: parts.Store, gateways: parts.Gateways, router: parts.Router, log: parts.Log, now: parts.Now,
+		cfg: cfg, slots: make(chan struct{}, cfg.SlotsMax), next: make(chan jetstream.Msg),
+	}, nil
 }
 
 // fetchWait is how long one request for commands waits on the server. What arrives after the worker was told to stop
@@ -106,57 +140,34 @@ const fetchWait = time.Second
 func (w *Worker) Run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	w.consume(ctx, work)
+	outage := retry.Outage{Log: w.log, Failing: "cannot fetch commands; retrying", Over: "fetching commands again"}
+	retry.Loop(ctx, &outage, func(ctx context.Context) error { return w.fetch(ctx, work) })
 	w.drain(cut)
 	close(w.next)
 	return nil
 }
 
-// consume fetches commands for as long as ctx lasts, waiting out every failure.
-func (w *Worker) consume(ctx, work context.Context) {
-	pause := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0),
-	)
-	var failing bool
-	var consumer jetstream.Consumer
-	for ctx.Err() == nil {
-		err := w.fetch(ctx, work, &consumer)
-		if err == nil {
-			if failing {
-				w.Log.Info("commands are coming again")
-			}
-			failing = false
-			pause.Reset()
-			continue
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		if !failing {
-			w.Log.Warn("no commands to be had: trying again until there are", zap.Error(err))
-		}
-		failing = true
-		consumer = nil
-		wait(ctx, pause.NextBackOff())
-	}
-}
-
 // fetch asks for as many commands as there are free slots and starts a handler for each.
-func (w *Worker) fetch(ctx, work context.Context, consumer *jetstream.Consumer) error {
-	if *consumer == nil {
-		found, err := w.JetStream.Consumer(ctx, messages.StreamCommands, bus.ConsumerWorkers)
+func (w *Worker) fetch(ctx, work context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			w.consumer = nil
+		}
+	}()
+	if w.consumer == nil {
+		found, err := w.js.Consumer(ctx, messages.StreamCommands, bus.ConsumerWorkers)
 		if err != nil {
 			return fmt.Errorf("find consumer %s of stream %s (has `tender provision` been run?): %w",
 				bus.ConsumerWorkers, messages.StreamCommands, err)
 		}
-		*consumer = found
+		w.consumer = found
 	}
 	free := w.acquire(ctx)
 	if free == 0 {
 		return nil
 	}
 	defer func() { w.release(free) }()
-	batch, err := (*consumer).Fetch(free, jetstream.FetchMaxWait(fetchWait))
+	batch, err := w.consumer.Fetch(free, jetstream.FetchMaxWait(fetchWait))
 	if err != nil {
 		return fmt.Errorf("fetch %d commands: %w", free, err)
 	}
@@ -223,21 +234,9 @@ func (w *Worker) drain(cut context.CancelFunc) {
 	select {
 	case <-done:
 	case <-limit.C:
-		w.Log.Warn("commands in progress are cut short: their redelivery takes them up",
+		w.log.Warn("commands in progress are cut short: their redelivery takes them up",
 			zap.Int("commands", len(w.slots)), zap.Duration("drain_timeout", w.cfg.DrainTimeout))
 		cut()
 		<-done
-	}
-}
-
-// wait pauses, and reports whether ctx still lasts.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

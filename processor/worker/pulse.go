@@ -1,4 +1,4 @@
-package processor
+package worker
 
 import (
 	"sync"
@@ -37,13 +37,13 @@ func (p *pulse) stop() {
 }
 
 // progress notes that the command got somewhere.
-func (h *handling) progress() { h.pulse.progressed.Store(h.Now().UnixNano()) }
+func (h *handling) progress() { h.pulse.progressed.Store(h.now().UnixNano()) }
 
 // beat tells JetStream that the command is being worked on, for as long as it gets anywhere. One that hangs is left to
 // be delivered to another worker: the payment's version keeps the two apart.
 func (h *handling) beat() bool {
-	if h.Now().UnixNano()-h.pulse.progressed.Load() > int64(h.cfg.HandleTimeout) {
-		h.Log.Error("a command hangs: leaving it to be delivered again", zap.String("subject", h.msg.Subject()))
+	if h.now().UnixNano()-h.pulse.progressed.Load() > int64(h.cfg.HandleTimeout) {
+		h.log.Error("a command hangs: leaving it to be delivered again", zap.String("subject", h.msg.Subject()))
 		return false
 	}
 	// Failing means a lost connection: then the command is delivered again, which changes nothing.

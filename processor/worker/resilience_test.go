@@ -1,4 +1,4 @@
-package processor_test
+package worker_test
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
 // outage is a gateway that cannot be reached while it is down. It counts every call.
@@ -57,13 +57,13 @@ func tripping(t *testing.T, g gateway.Gateway, reopened *atomic.Int64) *gateway.
 }
 
 // withGateway makes workers call one guard.
-func withGateway(t *testing.T, guard *gateway.Guard) func(*processor.Parts, *processor.WorkerConfig) {
+func withGateway(t *testing.T, guard *gateway.Guard) func(*worker.Parts, *worker.Config) {
 	t.Helper()
 	set, err := gateway.NewSet(guard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(p *processor.Parts, _ *processor.WorkerConfig) { p.Gateways = set }
+	return func(p *worker.Parts, _ *worker.Config) { p.Gateways = set }
 }
 
 // TestAnOutageParksPaymentsAndNothingIsLost takes the gateway away and gives it back.

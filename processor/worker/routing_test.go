@@ -1,4 +1,4 @@
-package processor_test
+package worker_test
 
 import (
 	"context"
@@ -9,10 +9,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/routing"
+	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
 // TestNoRuleTakesThePayment holds that a payment without a way fails by name and calls nobody.
@@ -23,7 +23,7 @@ func TestNoRuleTakesThePayment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.worker(func(p *processor.Parts, _ *processor.WorkerConfig) { p.Router = rules })
+	s.worker(func(p *worker.Parts, _ *worker.Config) { p.Router = rules })
 	id := newID()
 	failed := s.expect(s.outcome(id, "create", create("pm_card_visa")), messages.EventPaymentFailed).Data.(*messages.PaymentFailed)
 	if failed.Code != messages.FailureNoGateway {
@@ -52,7 +52,7 @@ rules:
 		t.Fatal(err)
 	}
 	second := simulator(t)
-	s.worker(func(p *processor.Parts, _ *processor.WorkerConfig) {
+	s.worker(func(p *worker.Parts, _ *worker.Config) {
 		p.Gateways = behind(t, map[string]gateway.Gateway{"primary": s.sim, "second": second})
 		p.Router = rules
 	})
@@ -94,7 +94,7 @@ func TestRulesAreReplacedWhilePaymentsFlow(t *testing.T) {
 	for range 2 {
 		live := s.live(gateways)
 		instances = append(instances, live)
-		s.worker(func(p *processor.Parts, _ *processor.WorkerConfig) { p.Gateways, p.Router = gateways, live })
+		s.worker(func(p *worker.Parts, _ *worker.Config) { p.Gateways, p.Router = gateways, live })
 	}
 
 	ids := make([]uuid.UUID, flowing)

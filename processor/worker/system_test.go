@@ -1,4 +1,4 @@
-package processor_test
+package worker_test
 
 import (
 	"context"
@@ -20,14 +20,15 @@ import (
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/messages/client"
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
+	"github.com/seed-384b1f8a/tender/processor/scheduler"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
@@ -45,7 +46,7 @@ type system struct {
 	sim         *sim.Simulator
 	// gateway is what workers call; the simulator unless a test puts something else there before it starts workers.
 	gateway gateway.Gateway
-	cfg     processor.WorkerConfig
+	cfg     worker.Config
 	streams bus.StreamOptions
 	// busDir is the folder of the bus; empty is one of its own.
 	busDir string
@@ -65,7 +66,7 @@ func setup(t *testing.T, options ...func(*system)) *system {
 	s.openBus()
 	s.openSimulator()
 	s.stopRelay = s.run("relay", s.relay().Run)
-	s.run("scheduler", processor.NewScheduler(s.store, processor.SchedulerConfig{
+	s.run("scheduler", scheduler.New(s.store, scheduler.Config{
 		PollInterval: 20 * time.Millisecond, Lease: 2 * time.Second,
 		SweepInterval: 100 * time.Millisecond, SweepAge: s.cfg.Policy.SentStale,
 	}, s.log, s.now).Run)
@@ -76,7 +77,7 @@ func setup(t *testing.T, options ...func(*system)) *system {
 func newSystem(t *testing.T, options ...func(*system)) *system {
 	core, logs := observer.New(zap.DebugLevel)
 	s := &system{t: t, log: zap.New(core), logs: logs, now: time.Now}
-	s.cfg = processor.WorkerConfig{SlotsMax: 64, Patience: 5 * time.Second, Policy: quickPolicy()}
+	s.cfg = worker.Config{SlotsMax: 64, Patience: 5 * time.Second, Policy: quickPolicy()}
 	s.streams = bus.StreamOptions{AckWait: 2 * time.Second}
 	for _, o := range options {
 		o(s)
@@ -118,7 +119,7 @@ func (s *system) openBus() {
 	s.nc = s.bus.Connect(s.t, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	s.js = servers.JetStream(s.t, s.nc)
 	var err error
-	if s.partsJS, err = jetstream.New(s.nc); err != nil {
+	if s.partsJS, err = bus.JetStream(s.nc, 0); err != nil {
 		s.t.Fatal(err)
 	}
 	if _, err := bus.Provision(s.t.Context(), s.js, s.streams, bus.ProvisionOptions{}); err != nil {
@@ -181,12 +182,12 @@ func (s *system) run(name string, part func(context.Context) error) (stop func()
 }
 
 // worker starts one more worker. Its parts are shared, as those of one process are.
-func (s *system) worker(change ...func(*processor.Parts, *processor.WorkerConfig)) (stop func()) {
+func (s *system) worker(change ...func(*worker.Parts, *worker.Config)) (stop func()) {
 	s.t.Helper()
 	return s.run("worker", s.newWorker(change...).Run)
 }
 
-func (s *system) newWorker(change ...func(*processor.Parts, *processor.WorkerConfig)) *processor.Worker {
+func (s *system) newWorker(change ...func(*worker.Parts, *worker.Config)) *worker.Worker {
 	s.t.Helper()
 	guard, err := gateway.NewGuard("primary", s.gateway, gateway.Settings{
 		Timeouts: gateway.Timeouts{
@@ -203,12 +204,16 @@ func (s *system) newWorker(change ...func(*processor.Parts, *processor.WorkerCon
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	parts := processor.Parts{JetStream: s.partsJS, Store: s.store, Gateways: set, Router: routing.To("primary"), Log: s.log, Now: s.now}
+	parts := worker.Parts{JetStream: s.partsJS, Store: s.store, Gateways: set, Router: routing.To("primary"), Log: s.log, Now: s.now}
 	cfg := s.cfg
 	for _, c := range change {
 		c(&parts, &cfg)
 	}
-	return processor.NewWorker(parts, cfg)
+	w, err := worker.New(parts, cfg)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return w
 }
 
 // publish sends a command and returns it as it was sent.

@@ -1,4 +1,4 @@
-package processor
+package deadletter
 
 import (
 	"context"
@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
 	"github.com/seed-384b1f8a/tender/messages/bus"
-	"github.com/seed-384b1f8a/tender/processor/deadletter"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 const (
@@ -19,6 +18,8 @@ const (
 	advisoriesMax = 50
 	// collectTimeout bounds the work on one advisory. It is less than the consumer's AckWait.
 	collectTimeout = 8 * time.Second
+	// fetchWait is how long one request for advisories waits on the server.
+	fetchWait = time.Second
 	// collectAgain is when an advisory comes back whose dead letter could not be stored.
 	collectAgain = 2 * time.Second
 )
@@ -31,45 +32,39 @@ const (
 type Collector struct {
 	js      jetstream.JetStream
 	log     *zap.Logger
-	letters *deadletter.Collection
-	failing bool
+	letters *Collection
+	// consumer is nil until it is found, and after a failure: it may have been deleted and made anew.
+	consumer jetstream.Consumer
 }
 
 // NewCollector returns a collector that has not begun.
 func NewCollector(js jetstream.JetStream, log *zap.Logger) *Collector {
-	return &Collector{js: js, log: log, letters: deadletter.NewCollection(js)}
+	return &Collector{js: js, log: log, letters: NewCollection(js)}
 }
 
 // Run collects until ctx is done; it always returns nil. NATS may be away when it starts and at any time later.
 func (c *Collector) Run(ctx context.Context) error {
-	pause := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0),
-	)
-	var consumer jetstream.Consumer
-	for ctx.Err() == nil {
-		err := c.round(ctx, &consumer)
-		c.report(ctx, err)
-		if err == nil {
-			pause.Reset()
-			continue
-		}
-		consumer = nil
-		wait(ctx, pause.NextBackOff())
-	}
+	outage := retry.Outage{Log: c.log, Failing: "cannot collect advisories; retrying", Over: "collecting advisories again"}
+	retry.Loop(ctx, &outage, c.round)
 	return nil
 }
 
 // round takes what advisories there are, or waits a moment for some.
-func (c *Collector) round(ctx context.Context, consumer *jetstream.Consumer) error {
-	if *consumer == nil {
+func (c *Collector) round(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			c.consumer = nil
+		}
+	}()
+	if c.consumer == nil {
 		found, err := c.js.Consumer(ctx, bus.StreamAdvisories, bus.ConsumerCollector)
 		if err != nil {
 			return fmt.Errorf("find consumer %s of stream %s (has `tender provision` been run?): %w",
 				bus.ConsumerCollector, bus.StreamAdvisories, err)
 		}
-		*consumer = found
+		c.consumer = found
 	}
-	batch, err := (*consumer).Fetch(advisoriesMax, jetstream.FetchMaxWait(fetchWait))
+	batch, err := c.consumer.Fetch(advisoriesMax, jetstream.FetchMaxWait(fetchWait))
 	if err != nil {
 		return fmt.Errorf("fetch advisories: %w", err)
 	}
@@ -90,7 +85,7 @@ func (c *Collector) take(ctx context.Context, msg jetstream.Msg) error {
 	if ctx.Err() != nil {
 		return msg.NakWithDelay(10 * time.Millisecond)
 	}
-	advisory, err := deadletter.ParseAdvisory(msg.Subject(), msg.Data())
+	advisory, err := ParseAdvisory(msg.Subject(), msg.Data())
 	if err != nil {
 		c.log.Error("an advisory can't be read: leaving it out", zap.Error(err))
 		return msg.TermWithReason("unreadable")
@@ -106,17 +101,4 @@ func (c *Collector) take(ctx context.Context, msg jetstream.Msg) error {
 			zap.Uint64("sequence", letter.StreamSequence), zap.String("reason", letter.Reason), zap.String("detail", letter.Detail))
 	}
 	return msg.Ack()
-}
-
-// report logs an outage when it begins and when it ends.
-func (c *Collector) report(ctx context.Context, err error) {
-	switch {
-	case ctx.Err() != nil:
-	case err != nil && !c.failing:
-		c.failing = true
-		c.log.Warn("advisories can't be collected: trying again until they can", zap.Error(err))
-	case err == nil && c.failing:
-		c.failing = false
-		c.log.Info("advisories are collected again")
-	}
 }
