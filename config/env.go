@@ -3,9 +3,6 @@ package config
 import (
 	"regexp"
 	"strings"
-
-	"github.com/knadh/koanf/providers/env/v2"
-	"github.com/knadh/koanf/v2"
 )
 
 const (
@@ -16,29 +13,23 @@ const (
 )
 
 // readEnv gives the values of the variables whose names are known, by key. Every other TENDER_ variable is a mistake, noted in
-// found. An empty variable counts as not set: that is what deployment templates leave behind for a value nobody gave.
-func readEnv(environ []string, keys map[string]string, found *findings) (*koanf.Koanf, error) {
-	values := koanf.New(".")
-	provider := env.Provider(".", env.Opt{
-		Prefix:      envPrefix,
-		EnvironFunc: func() []string { return environ },
-		TransformFunc: func(name, value string) (string, any) {
-			key, known := keys[name]
-			switch {
-			case name == FileEnv || isServiceLink(name, value):
-				return "", nil
-			case !known:
-				found.unknownVariable(name, keys)
-				return "", nil
-			case value == "":
-				return "", nil
-			default:
-				return key, value
-			}
-		},
-	})
-	err := values.Load(provider, nil)
-	return values, err
+// found. An empty variable counts as not set: that is what deployment templates leave behind for a value that was not given.
+func readEnv(environ []string, keys map[string]string, found *findings) map[string]any {
+	values := make(map[string]any)
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		key, known := keys[name]
+		switch {
+		case !strings.HasPrefix(name, envPrefix) || name == FileEnv || isServiceLink(name, value):
+		case !known:
+			found.unknownVariable(name, keys)
+		case value == "":
+			delete(values, key) // the last of several entries counts
+		default:
+			values[key] = value
+		}
+	}
+	return values
 }
 
 // serviceLink matches what Kubernetes puts into every pod for a Service whose name begins with "tender", in the style of

@@ -5,24 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 
-	yamlparser "github.com/knadh/koanf/parsers/yaml"
-	"github.com/knadh/koanf/providers/file"
-	"github.com/knadh/koanf/providers/rawbytes"
-	"github.com/knadh/koanf/v2"
 	"go.yaml.in/yaml/v3"
 )
 
 // depthMax is how deep a file may nest; the deepest key has four levels.
 const depthMax = 8
 
-// layer is what the file says: values by dotted key, and the lines where they stand.
+// layer is the content of the file: its values, and the lines where its keys stand.
 type layer struct {
-	values *koanf.Koanf
+	values map[string]any // nested as in the file
 	path   string
 	lines  map[string]int
 }
@@ -30,21 +27,38 @@ type layer struct {
 // readLayer reads the file at path; no path is an empty layer. A mistake that makes the file unreadable as a whole is returned
 // as it is; keys given in a way that YAML allows and this package does not are returned as KeyErrors.
 func readLayer(path string) (layer, error) {
-	l := layer{values: koanf.New("."), path: path, lines: map[string]int{}}
+	l := layer{path: path, lines: map[string]int{}}
 	if path == "" {
 		return l, nil
 	}
-	raw, err := file.Provider(path).ReadBytes()
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		return l, fmt.Errorf("read configuration: %w", err)
 	}
 	if err := l.outline(raw); err != nil {
 		return l, err
 	}
-	if err := l.values.Load(rawbytes.Provider(raw), yamlparser.Parser()); err != nil {
+	if err := yaml.Unmarshal(raw, &l.values); err != nil {
 		return l, l.unreadable(err)
 	}
 	return l, nil
+}
+
+// flat returns the values by dotted key. A list is a value, and so is an empty section.
+func (l layer) flat() map[string]any {
+	values := make(map[string]any)
+	flatten(values, "", l.values)
+	return values
+}
+
+func flatten(into map[string]any, above string, section map[string]any) {
+	for name, value := range section {
+		if inner, ok := value.(map[string]any); ok && len(inner) > 0 {
+			flatten(into, above+name+".", inner)
+			continue
+		}
+		into[above+name] = value
+	}
 }
 
 // outline walks the file as written, for what is lost once it is a map: the lines, keys given twice, and keys with dots.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -19,9 +18,7 @@ func Load(path string, environ []string) (Config, error) {
 	}
 	d := newDraft(file)
 	d.applyFile(file)
-	if err := d.applyEnv(environ); err != nil {
-		return Config{}, err
-	}
+	d.applyEnv(environ)
 	c := d.finish()
 	if err := errors.Join(d.found.err(), c.Validate()); err != nil {
 		return Config{}, err
@@ -44,9 +41,9 @@ func newDraft(file layer) *draft {
 	for name, g := range d.config.Gateways {
 		d.gateways[name] = &g
 	}
-	if _, names := file.values.Get("gateways").(map[string]any); names {
+	if named, ok := file.values["gateways"].(map[string]any); ok {
 		clear(d.gateways)
-		for _, name := range file.values.MapKeys("gateways") {
+		for name := range named {
 			g := newGateway()
 			d.gateways[name] = &g
 		}
@@ -60,22 +57,17 @@ func newDraft(file layer) *draft {
 }
 
 func (d *draft) applyFile(file layer) {
-	values := file.values.All()
+	values := file.flat()
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		d.apply(key, values[key], file.origin(key))
 	}
 }
 
-func (d *draft) applyEnv(environ []string) error {
-	env, err := readEnv(environ, d.keys, &d.found)
-	if err != nil {
-		return fmt.Errorf("read environment: %w", err)
-	}
-	values := env.All()
+func (d *draft) applyEnv(environ []string) {
+	values := readEnv(environ, d.keys, &d.found)
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		d.apply(key, values[key], Origin{Layer: LayerEnv, Place: EnvName(key)})
 	}
-	return nil
 }
 
 // apply sets one key. Nothing after the colon of a key, or an empty section, leaves what is below.

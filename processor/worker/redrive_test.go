@@ -45,8 +45,8 @@ func TestRedrivingTwiceDoesNothingTwice(t *testing.T) {
 		s.cfg.DeliveriesMax = 1
 		s.streams.DuplicatesWindow = 100 * time.Millisecond
 	})
-	// A worker without gateways panics when it is to call one: the operation is recorded as sent, and the command given up.
-	stop := s.worker(func(p *worker.Parts, _ *worker.Config) { p.Gateways = nil })
+	// A worker panics when it calls this gateway: the operation is recorded as sent, and the command given up.
+	stop := s.worker(func(p *worker.Parts, _ *worker.Config) { p.Gateways = panicking(t) })
 	id := newID()
 	s.raw("payments.cmd.acme.create."+id.String(), create("pm_card_visa"), "nats-msg-id", "order-1", "idempotency-key", "order-1", "Nats-Msg-Id", "order-1")
 	s.raw("payments.cmd.acme.create."+id.String(), create("pm_card_visa"), "idempotency-key", "order-1", "Nats-Msg-Id", "message-1")

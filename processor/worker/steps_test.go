@@ -37,7 +37,7 @@ func onHTTP(p *process) *faulty.Dialer { return p.http }
 
 func workerSteps(t *testing.T) []step {
 	t.Helper()
-	load, err := os.ReadFile("store/queries/load.sql")
+	load, err := os.ReadFile("../store/queries/load.sql")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -361,3 +361,19 @@ func types(events []messages.Event) (ts []messages.EventType) {
 	}
 	return slices.Clip(ts)
 }
+
+// panicking is a gateway whose guard panics as well, so that its caller does.
+func panicking(t *testing.T) *gateway.Set {
+	t.Helper()
+	guard, err := gateway.NewGuard("primary", answers{}, gateway.Settings{
+		OnPanic: func(_ string, value any, _ []byte) { panic(value) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := gateway.NewSet(guard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}

@@ -197,8 +197,8 @@ func (s *system) keeps(text string) bool {
 func TestADeadLetterIsRedriven(t *testing.T) {
 	t.Parallel()
 	s := setup(t, func(s *system) { s.cfg.DeliveriesMax = 1 })
-	// A worker without gateways panics when it is to call one; the command is given up at its second delivery.
-	stop := s.worker(func(p *worker.Parts, _ *worker.Config) { p.Gateways = nil })
+	// A worker panics when it calls this gateway; the command is given up at its second delivery.
+	stop := s.worker(func(p *worker.Parts, _ *worker.Config) { p.Gateways = panicking(t) })
 	id := newID()
 	s.raw("payments.cmd.acme.create."+id.String(), create("pm_card_visa"), "Nats-Msg-Id", "order-1")
 	servers.Eventually(t, "the command becomes a dead letter", func() bool { return len(s.letters()) == 1 })
