@@ -128,7 +128,7 @@ func checkEvent(e Event) error {
 	switch {
 	case e.Data == nil:
 		return errors.New("encode event: it has no data")
-	case newEventData(e.Type()) == nil:
+	case !e.Type().known():
 		return fmt.Errorf("encode event: unknown type %q", e.Type())
 	case e.PaymentID == uuid.Nil:
 		return errors.New("encode event: it has no payment id")

@@ -29,6 +29,23 @@ func EventTypes() []EventType {
 	}
 }
 
+func (t EventType) known() bool {
+	switch t {
+	case EventPaymentCreated, EventPaymentRouted, EventPaymentParked, EventPaymentActionRequired, EventPaymentAuthorized, EventPaymentDeclined,
+		EventPaymentOutcomeUnknown, EventPaymentOutcomeResolved, EventPaymentCaptured, EventPaymentCaptureFailed,
+		EventPaymentCaptureReversed,
+		EventPaymentVoided, EventPaymentVoidFailed, EventPaymentExpiring, EventPaymentExpired, EventPaymentFailed, EventPaymentReviewOpened,
+		EventRefundCreated, EventRefundSucceeded, EventRefundFailed,
+		EventDisputeOpened, EventDisputeChallenged, EventDisputeAccepted, EventDisputeExpired, EventDisputeCanceled,
+		EventDisputeWon, EventDisputeLost,
+		EventCommandRejected,
+		EventOperationSent, EventOperationNotSent, EventOperationDeclined, EventOperationPending, EventOperationChecked:
+		return true
+	default:
+		return false
+	}
+}
+
 // newEventData returns empty data of the type, or nil if the type is unknown.
 func newEventData(t EventType) EventData {
 	switch t {

@@ -155,7 +155,7 @@ func validateDeclineClass(c DeclineClass) error {
 }
 
 func validateDisputeStatus(status string) error {
-	if status != "" && newEventData(EventType("dispute."+status)) == nil {
+	if status != "" && !EventType("dispute."+status).known() {
 		return refuse(CodeInvalidField, "dispute_status", "must be that of a dispute event, such as opened or lost, not %s", quote(status))
 	}
 	return nil

@@ -1,3 +1,9 @@
+// Package bus is the message bus: the streams and consumers that Tender keeps there, how they are made and how they are read.
+//
+// It owns the configuration of every stream and consumer, [Provision], which brings a server to it, [Scan], which reads a
+// stream, and [JetStream], through which all of Tender makes its requests. It decides nothing about payments and knows the
+// contract, package messages, only. It guarantees that provisioning deletes no message, and that a request has a deadline of
+// its own and is made again when a server loses it.
 package bus
 
 import (

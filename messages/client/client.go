@@ -1,3 +1,7 @@
+// Package client is the Go client for producers: it publishes payment commands and waits for their outcomes.
+//
+// It imports the contract, package messages, and NATS, and nothing of the server side. A command that [Client.Publish] has
+// returned is stored; publishing it again under its id and key makes no second payment.
 package client
 
 import (
