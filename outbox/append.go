@@ -42,7 +42,7 @@ SELECT pg_notify('` + channel + `', '') WHERE EXISTS (` + sleepersSQL + `)`
 )
 
 // Append writes msgs to the outbox within the caller's transaction: they are published if, and only if, it commits.
-// One statement, whatever the number of messages; none for no messages.
+// One statement for any number of messages; none for no messages.
 //
 // Messages of one ordering key are published in the order they are given. Across transactions the order of a key is
 // the order of the calls as long as the caller lets only one transaction at a time write to that key (a row lock, or a

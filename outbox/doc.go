@@ -67,7 +67,7 @@
 //
 // A program that writes and relays in one process can spare the relay the reading: it queues stretches of keys, which say what
 // they follow, with QueueStretches, and after the commit gives them to Relay.Offer. They are in the table all the same, and a
-// relay that finds a stretch out of its order, or is not the owner, or ends before it comes to it, leaves it to whoever reads
+// relay that finds a stretch out of its order, or is not the owner, or ends before it comes to it, leaves it to the relay that reads
 // the table. A relay that lives on offers alone looks at the table a few dozen times a second, to delete what it published and
 // to find rows of other processes.
 //

@@ -15,7 +15,7 @@ type row struct {
 	id        int64
 	Message
 	headerSize int    // of the stored form, which is never less than the header's size on the wire
-	problem    string // why it cannot be published whatever the broker says; empty if it may be
+	problem    string // why no broker would take it; empty if it may be published
 }
 
 // refusal is a row that cannot be published, and why.
@@ -24,7 +24,7 @@ type refusal struct {
 	reason string
 }
 
-// outcome is what became of a batch and is to be recorded: published rows are deleted, refused ones parked.
+// outcome is the result of a batch, to be recorded: published rows are deleted, refused ones parked.
 type outcome struct {
 	published []row
 	refused   []refusal
@@ -32,8 +32,8 @@ type outcome struct {
 
 func (o outcome) empty() bool { return len(o.published) == 0 && len(o.refused) == 0 }
 
-// reading says what to read next: at most limit rows of each partition, none when there are no partitions; with idsOnly no more
-// of a row than its place. drowsy asks the writers for notifications.
+// reading is the next read: at most limit rows of each partition, none when there are no partitions; with idsOnly only the
+// place of a row. drowsy asks the writers for notifications.
 type reading struct {
 	partitions []int16
 	limit      int
@@ -51,7 +51,7 @@ const (
 const (
 	// settingsSQL sets, for the transaction of one exchange: not to wait for the disk at the end, since what a crash of
 	// PostgreSQL undoes is only the note that rows were published, and they are published again under the same ids; and
-	// to walk the index whatever the statistics say. A table that is empty one moment and holds a backlog the next has no
+	// to walk the index against the statistics. A table that is empty one moment and holds a backlog the next has no
 	// statistics worth the name, and the plan they suggest sorts the whole backlog for each batch.
 	settingsSQL = `
 SELECT set_config('synchronous_commit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
@@ -71,7 +71,7 @@ WHERE o.partition = d.partition AND o.id = d.id`
 	drowsySQL = `
 UPDATE outbox_partition SET asleep = $2 WHERE partition = ANY($1::smallint[]) AND asleep <> $2`
 
-	// readSQL takes the oldest rows of each partition whatever was read before: a row with a lower id may be committed
+	// readSQL takes the oldest rows of each partition, also if it read later ones before: a row with a lower id may be committed
 	// after one with a higher id, so there is no point up to which everything was seen. Rows behind a parked row of
 	// their key stay.
 	readSQL = `
@@ -106,7 +106,7 @@ FROM unnest($1::smallint[], $2::bigint[]) AS d(partition, id)
 JOIN outbox w ON w.partition = d.partition AND w.id = d.id`
 )
 
-// exchange records what became of the last batch and reads the next one, in one round trip and one transaction. Rows
+// exchange records the outcome of the last batch and reads the next one, in one round trip and one transaction. Rows
 // come in no order across partitions. On an error nothing was recorded, or it is unknown whether it was; repeat the call.
 func (l *lane) exchange(ctx context.Context, done outcome, next reading) ([]row, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
@@ -164,7 +164,7 @@ func (l *lane) fetch(ctx context.Context, places []row) ([]row, error) {
 	return rows, nil
 }
 
-// placesOf are the columns that say where rows are.
+// placesOf returns the two columns that hold the places of rows.
 func placesOf(rows []row) (partitions []int16, ids []int64) {
 	partitions, ids = make([]int16, len(rows)), make([]int64, len(rows))
 	for i := range rows {
@@ -173,8 +173,8 @@ func placesOf(rows []row) (partitions []int16, ids []int64) {
 	return partitions, ids
 }
 
-// finish records what became of the last batch without reading on. When ctx is already done it still tries for a
-// moment: what JetStream acknowledged is published, whoever owns the partition now.
+// finish records the outcome of the last batch without reading on. When ctx is already done it still tries for a moment:
+// the rows that JetStream acknowledged are published, also if another relay owns the partition now.
 func (l *lane) finish(ctx context.Context, done outcome) error {
 	if ctx.Err() != nil {
 		moment, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)

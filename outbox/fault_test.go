@@ -134,7 +134,7 @@ func (b *bundle) write(from, keys, n int, offer func(*outbox.Appended)) {
 	}
 }
 
-// killRelaySessions ends the sessions of relays, whatever they are at: reading, deleting, or holding locks.
+// killRelaySessions ends the sessions of relays at any moment: reading, deleting, or holding locks.
 func (b *bundle) killRelaySessions() {
 	b.t.Helper()
 	b.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -30,9 +30,9 @@ const (
 	asleepAfter = 60
 )
 
-// lane relays some of the partitions, one batch after the other. It publishes what it was offered as it comes, and looks at the
-// table every now and then: then what it published is deleted in the same round trip that reads what nobody offered. Only its
-// own goroutine runs it; own, owns, offer and signal may be called from another.
+// lane relays some of the partitions, one batch after the other. It publishes offered rows as they come, and looks at the table
+// now and then: one round trip deletes the rows it published and reads those that were not offered. Only its own goroutine
+// runs it; own, owns, offer and signal may be called from another.
 type lane struct {
 	relay             *Relay
 	postgres, jstream outage
@@ -45,10 +45,10 @@ type lane struct {
 
 	done      outcome     // not yet recorded in the table
 	alarm     *time.Timer // goes off when it is time to look at the table again
-	offered   int         // how many rows were published since then that were not read
-	alone     int         // looks in a row with such rows in between, and without rows that nobody offered
+	offered   int         // rows published since then that were not read
+	alone     int         // looks in a row with such rows in between, and without rows that were not offered
 	quiet     int         // looks in a row without any rows, offered or read, since the one before
-	lastRead  int         // how many rows the last exchange read
+	lastRead  int         // rows that the last exchange read
 	asleep    bool        // what outbox_partition.asleep was last set to,
 	asleepFor int         // for that many of the partitions
 }
@@ -90,8 +90,8 @@ func (l *lane) owns(partition int16) bool {
 	return slices.Contains(l.partitions, partition)
 }
 
-// run relays until serving is done, or the NATS connection is closed for good, which it returns. What was published by
-// then is deleted before it returns, if PostgreSQL answers within finishTimeout of work being done.
+// run relays until serving is done, or the NATS connection is closed for good, which it returns. The rows published by
+// then are deleted before it returns, if PostgreSQL answers within finishTimeout of work being done.
 func (l *lane) run(serving, work context.Context) error {
 	retry := l.relay.newBackOff()
 	var closed error
@@ -134,7 +134,7 @@ func (l *lane) run(serving, work context.Context) error {
 	return closed
 }
 
-// gather returns what is to be published next: what was offered and, if it is time, what is in the table.
+// gather returns the rows to publish next: those that were offered and, if it is time, those in the table.
 func (l *lane) gather(ctx context.Context, partitions []int16) ([]row, error) {
 	var found []row
 	var err error
@@ -180,9 +180,9 @@ func (l *lane) await(ctx context.Context) {
 	}
 }
 
-// lookUp reads from the table what is not on the shelf.
+// lookUp reads the rows from the table that are not on the shelf.
 func (l *lane) lookUp(ctx context.Context, partitions []int16) (found []row, err error) {
-	l.look.Store(false) // before the look: who asks for one from now on wants another
+	l.look.Store(false) // before the look: a request from now on wants another
 	defer func() {
 		if err != nil {
 			l.look.Store(true)
@@ -205,8 +205,8 @@ func (l *lane) lookUp(ctx context.Context, partitions []int16) (found []row, err
 		full = full && len(found) > 0
 	}
 	l.quiet++ // unless there are rows on the shelf
-	switch foreign := l.shelf.foreigners(); {
-	case foreign > 0:
+	switch unoffered := l.shelf.unofferedRows(); {
+	case unoffered > 0:
 		l.alone = 0
 	case l.offered > 0:
 		l.alone++
@@ -227,7 +227,7 @@ func (l *lane) lookUp(ctx context.Context, partitions []int16) (found []row, err
 	return found, nil
 }
 
-// record notes in the table what became of rows, and reads on.
+// record notes the outcome of rows in the table, and reads on.
 func (l *lane) record(ctx context.Context, found *[]row, next reading) (err error) {
 	if *found, err = l.exchange(ctx, l.done, next); err != nil {
 		return err
@@ -240,7 +240,7 @@ func (l *lane) record(ctx context.Context, found *[]row, next reading) (err erro
 // isAlone reports whether everything comes from the lane's own process.
 func (l *lane) isAlone() bool { return l.alone >= aloneAfter }
 
-// note takes down what became of rows. What was not published is left to the table, and what follows it in its key as well.
+// note takes down the outcome of rows. A row that was not published is left to the table, with the rows after it in its key.
 func (l *lane) note(rows []row, done outcome) {
 	l.done.published = append(l.done.published, done.published...)
 	l.done.refused = append(l.done.refused, done.refused...)

@@ -38,7 +38,7 @@ func (b *bundle) tryAppendStretches(stretches ...outbox.Stretch) (*outbox.Append
 	return appended, b.pool.SendBatch(b.t.Context(), &batch).Close()
 }
 
-// What nobody but its writer sees yet can only be published because it was offered. (Offering it before the commit is what a
+// A row that only its writer sees yet can be published only because it was offered. (Offering it before the commit is what a
 // program must not do.)
 func TestOfferedRowsNeedNotBeRead(t *testing.T) {
 	t.Parallel()

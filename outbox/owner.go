@@ -200,5 +200,5 @@ func (o *owner) release(ctx context.Context) {
 	o.relay.owned.Store(0)
 }
 
-// closeConn ends a session that holds nothing worth an error: whatever Close reports, the socket is closed.
+// closeConn ends a session that holds nothing worth an error: the socket is closed, also if Close reports an error.
 func closeConn(ctx context.Context, conn *pgx.Conn) { _ = conn.Close(ctx) }

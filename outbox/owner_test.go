@@ -53,7 +53,7 @@ func TestInspectNamesTheOwners(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	if s := b.status(); len(s.Owners) != 0 || s.OldestAge != 0 {
-		t.Errorf("nobody runs: %+v", s)
+		t.Errorf("no relay runs: %+v", s)
 	}
 	b.append(event("pay-1", 1))
 	if s := b.status(); s.Waiting != 1 || s.OldestAge <= 0 {

@@ -14,22 +14,22 @@ import (
 // envelopeRoom is more than what publishing adds to a message: status line, message id header and batch headers.
 const envelopeRoom = 256
 
-// atomicLeast is from how many messages on an atomic batch pays. It saves a flush for every message where the server flushes
-// each (sync_interval: always), but for a stream with one replica the server makes a store of its own for each batch and
-// flushes that a few times: about 9 ms, in which it could have taken four hundred messages one by one, or seventy with a flush
+// atomicMin is the number of messages from which an atomic batch pays. A batch saves a flush for every message where the
+// server flushes each (sync_interval: always). But for a stream with one replica the server makes a store of its own for each
+// batch and flushes it a few times: about 9 ms, in which it takes four hundred messages one by one, or seventy with a flush
 // for each.
-const atomicLeast = 200
+const atomicMin = 200
 
-// pass publishes what one read found. One goroutine uses it.
+// pass publishes the rows of one read. One goroutine uses it.
 type pass struct {
 	relay   *Relay
 	done    outcome
 	blocked map[string]bool // ordering keys with a refused row
 }
 
-// publish publishes rows, which are in the order of their ids, and says what became of them. Rows in neither list of
-// the outcome are to be tried again later; then the error says why, or a row of their key was refused. Rows of one
-// ordering key and one stream are published in order: what comes after a row that was not published is not either.
+// publish publishes rows, which are in the order of their ids, and returns their outcome. Rows in neither list of
+// the outcome are to be tried again; then the error says why, or a row of their key was refused. Rows of one
+// ordering key and one stream are published in order: a row after one that was not published is not published either.
 func (r *Relay) publish(ctx context.Context, rows []row) (outcome, error) {
 	if len(rows) == 0 {
 		return outcome{}, nil
@@ -92,7 +92,7 @@ func (p *pass) publishBatch(ctx context.Context, s *stream, rows []row) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if len(rows) < min(atomicLeast, s.batchSize()) || !s.useBatch() || tooLargeForBatch(rows, p.relay.js.Conn().MaxPayload()) {
+	if len(rows) < min(atomicMin, s.batchSize()) || !s.useBatch() || tooLargeForBatch(rows, p.relay.js.Conn().MaxPayload()) {
 		return p.publishSingly(ctx, s, rows)
 	}
 	limited, stop, err := p.relay.whileConnected(ctx)
@@ -170,4 +170,143 @@ func (r *row) msg() *nats.Msg {
 	}
 	set(jetstream.MsgIDHeader, r.ID)
 	return &nats.Msg{Subject: r.Subject, Header: header, Data: r.Payload}
+}
+
+// singlesInFlight is how many messages are published at once outside an atomic batch.
+const singlesInFlight = 200
+
+// publishSingly publishes rows outside of a batch: many at once, but of each ordering key only one at a time, so that
+// the loss of one message never lets a later one of its key overtake it. A message the stream already has counts as
+// published. It goes on past a row that fails, since others may work, until a whole window of them fails.
+func (p *pass) publishSingly(ctx context.Context, s *stream, rows []row) error {
+	var firstErr error
+	held := make(map[string]bool) // keys with a row that is to be tried later
+	for len(rows) > 0 {
+		window, rest := nextWindow(rows, func(key string) bool { return held[key] || p.blocked[key] })
+		if len(window) == 0 {
+			break
+		}
+		errs, err := p.publishWindow(ctx, s, window)
+		if err != nil {
+			return errors.Join(firstErr, err)
+		}
+		failed := 0
+		for i, err := range errs {
+			switch {
+			case err == nil:
+				p.done.published = append(p.done.published, window[i])
+				continue
+			case s.remedy(ctx, p.relay, window[i].Subject, err) == refuseRow:
+				p.refuse(window[i], err.Error())
+				continue
+			}
+			failed++
+			held[window[i].OrderingKey] = true
+			if firstErr == nil {
+				firstErr = fmt.Errorf("publish message %s to %s: %w", window[i].ID, window[i].Subject, err)
+			}
+		}
+		if failed == len(window) {
+			break
+		}
+		rows = rest
+	}
+	return firstErr
+}
+
+// nextWindow takes the first row of each key, as many as may be in flight, and returns them and the rows that remain,
+// both in order. Rows of keys that are skipped are in neither.
+func nextWindow(rows []row, skip func(key string) bool) (window, rest []row) {
+	taken := make(map[string]bool, singlesInFlight)
+	for i := range rows {
+		key := rows[i].OrderingKey
+		switch {
+		case skip(key):
+		case len(window) < singlesInFlight && !taken[key]:
+			taken[key] = true
+			window = append(window, rows[i])
+		default:
+			taken[key] = true // later rows of the key may not pass this one
+			rest = append(rest, rows[i])
+		}
+	}
+	return window, rest
+}
+
+// publishWindow publishes all rows at once and returns the error of each, or why none was published.
+func (p *pass) publishWindow(ctx context.Context, s *stream, rows []row) ([]error, error) {
+	ctx, stop, err := p.relay.whileConnected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	errs := make([]error, len(rows))
+	acks := make([]jetstream.PubAckFuture, len(rows))
+	for i := range rows {
+		acks[i], errs[i] = p.relay.async.PublishMsgAsync(rows[i].msg(), jetstream.WithRetryAttempts(0))
+	}
+	for i, pending := range acks {
+		if errs[i] == nil {
+			errs[i] = p.acknowledged(ctx, s, pending)
+		}
+		errs[i] = causeOf(ctx, errs[i])
+	}
+	return errs, nil
+}
+
+// acknowledged waits for one acknowledgement, and counts it.
+func (p *pass) acknowledged(ctx context.Context, s *stream, pending jetstream.PubAckFuture) error {
+	select {
+	case ack := <-pending.Ok():
+		s.acknowledged(ack.Stream)
+		p.relay.counters.singles.Add(1)
+		if ack.Duplicate {
+			p.relay.counters.repeated.Add(1)
+		} else {
+			p.relay.counters.published.Add(1)
+		}
+		return nil
+	case err := <-pending.Err():
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// whileConnected returns a context for one publication, which ends after PublishTimeout, or as soon as the connection
+// breaks: the acknowledgement of what was sent before will not come. Its cause is nats.ErrDisconnected then. The error
+// is that of a connection that is broken or closed already; messages would only pile up in the client.
+func (r *Relay) whileConnected(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	conn := r.js.Conn()
+	broken := conn.StatusChanged(nats.DISCONNECTED, nats.RECONNECTING, nats.CLOSED)
+	switch {
+	case conn.IsClosed():
+		conn.RemoveStatusListener(broken)
+		return nil, nil, nats.ErrConnectionClosed
+	case !conn.IsConnected():
+		conn.RemoveStatusListener(broken)
+		return nil, nil, nats.ErrDisconnected
+	}
+	ctx, stop := context.WithTimeout(ctx, r.cfg.PublishTimeout)
+	ctx, abort := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-broken:
+			abort(nats.ErrDisconnected)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		abort(context.Canceled) // before the removal, which closes the channel
+		stop()
+		conn.RemoveStatusListener(broken)
+	}, nil
+}
+
+// causeOf returns why a publication ended when ctx, from whileConnected, ended it, and otherwise err.
+func causeOf(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 // batchSizeMax is the most messages a NATS server takes in one atomic batch by default.
 const batchSizeMax = 1000
 
-// unansweredMax is more messages than lanes can leave without an answer within a PublishTimeout: publishing is never to wait.
+// unansweredMax is a limit on unanswered messages that the lanes cannot reach within a PublishTimeout, so that publishing never waits.
 const unansweredMax = 100_000
 
 // ErrRunning is returned by Run when the same Relay already runs.
@@ -148,10 +149,10 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// Offer gives the relay what a committed transaction of its own process appended, so that it needs not be read from the table
-// to be published. Offer the stretches of a key in the order of their commits. It never waits. What the relay can't use is
-// published all the same, as soon as it is read: rows of partitions it doesn't own, stretches that don't follow what it
-// published of their keys, and more than it keeps up with.
+// Offer hands the rows of a committed transaction of the same process to the relay, which then publishes them without reading
+// them back. Offer the stretches of a key in the order of their commits. It never waits. Rows that the relay cannot use are
+// published all the same, once it reads them: rows of partitions that it does not own, stretches that do not follow the rows
+// it published of their keys, and more rows than it keeps up with.
 func (r *Relay) Offer(a *Appended) {
 	lanes := r.running()
 	if len(lanes) == 0 {
@@ -180,7 +181,7 @@ func (r *Relay) Offer(a *Appended) {
 	}
 }
 
-// running are the lanes that run.
+// running returns the lanes that run.
 func (r *Relay) running() []*lane {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -191,6 +192,18 @@ func (r *Relay) setLanes(lanes []*lane) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lanes = lanes
+}
+
+// stream returns what the relay learned about the stream of a key.
+func (r *Relay) stream(key string) *stream {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.streams[key]
+	if s == nil {
+		s = &stream{key: key, log: r.log, sizeMax: r.cfg.BatchMax}
+		r.streams[key] = s
+	}
+	return s
 }
 
 func (r *Relay) newBackOff() *backoff.ExponentialBackOff {
@@ -233,25 +246,18 @@ func (c RelayConfig) validate() error {
 }
 
 func (c RelayConfig) withDefaults() RelayConfig {
-	c.BatchMax = orDefault(c.BatchMax, batchSizeMax)
-	c.Lanes = orDefault(c.Lanes, 2)
-	c.PollInterval = orDefault(c.PollInterval, 500*time.Millisecond)
-	c.LockRetryInterval = orDefault(c.LockRetryInterval, time.Second)
-	c.PublishTimeout = orDefault(c.PublishTimeout, 5*time.Second)
-	c.DrainTimeout = orDefault(c.DrainTimeout, 10*time.Second)
-	c.RetryInitial = orDefault(c.RetryInitial, 50*time.Millisecond)
-	c.RetryMax = max(orDefault(c.RetryMax, 2*time.Second), c.RetryInitial)
+	c.BatchMax = cmp.Or(c.BatchMax, batchSizeMax)
+	c.Lanes = cmp.Or(c.Lanes, 2)
+	c.PollInterval = cmp.Or(c.PollInterval, 500*time.Millisecond)
+	c.LockRetryInterval = cmp.Or(c.LockRetryInterval, time.Second)
+	c.PublishTimeout = cmp.Or(c.PublishTimeout, 5*time.Second)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
+	c.RetryInitial = cmp.Or(c.RetryInitial, 50*time.Millisecond)
+	c.RetryMax = max(cmp.Or(c.RetryMax, 2*time.Second), c.RetryInitial)
 	if c.StreamKey == nil {
 		c.StreamKey = firstTwoTokens
 	}
 	return c
-}
-
-func orDefault[T int | time.Duration](value, fallback T) T {
-	if value == 0 {
-		return fallback
-	}
-	return value
 }
 
 func firstTwoTokens(subject string) string {
@@ -264,4 +270,24 @@ func firstTwoTokens(subject string) string {
 		return subject
 	}
 	return subject[:first+1+second]
+}
+
+// outage logs the beginning and the end of a run of failures instead of each one. One goroutine uses it.
+type outage struct {
+	log      *zap.Logger
+	what     string
+	failures int
+}
+
+func (o *outage) failed(err error) {
+	if o.failures++; o.failures == 1 {
+		o.log.Warn(o.what+" fails, retrying until it works", zap.Error(err))
+	}
+}
+
+func (o *outage) over() {
+	if o.failures > 0 {
+		o.log.Info(o.what+" works again", zap.Int("failures", o.failures))
+	}
+	o.failures = 0
 }

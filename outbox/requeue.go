@@ -48,7 +48,7 @@ WHERE o.parked_at IS NULL AND o.ordering_key = ANY($1::text[]) AND o.message_id 
 // Requeue is Append for messages that may wait in the outbox already: those rows go, so that all of the messages come out in
 // the order in which they are given, and returns the keys that it had to leave alone: a relay owns the partition of a key with
 // such a row, and may be publishing it at this moment. keysWaiting are the keys that have such rows. tx has to be a transaction,
-// in which nobody else can append to the same keys.
+// in which no other session can append to the same keys.
 func Requeue(ctx context.Context, tx pgx.Tx, msgs []Message, keysWaiting []string) (owned []string, err error) {
 	if len(keysWaiting) > 0 {
 		if owned, err = tryOwn(ctx, tx, keysWaiting); err != nil {

@@ -7,32 +7,32 @@ import (
 )
 
 const (
-	// shelfMax is how many rows are held for a lane that does not keep up. The rest is read from the table.
+	// shelfMax is the number of rows held for a lane that does not keep up. The lane reads the rest from the table.
 	shelfMax = 8000
-	// rememberMax is how many ordering keys, and how many rows that were read, half of a lane's memory holds.
+	// rememberMax is the number of ordering keys, and of rows that were read, that half of a lane's memory holds.
 	rememberMax = 32_000
 )
 
-// shelf holds rows for a lane that were appended by its own process and need not be read from the table. All of them are in
-// the table as well, and whatever is taken off the shelf unpublished, or never got onto it, is read from there.
+// shelf holds rows for a lane that its own process appended and that it need not read from the table. All of them are in the
+// table as well, and the lane reads from there the rows that left the shelf unpublished or never got onto it.
 //
-// A row gets onto the shelf only if everything that precedes it in its key was published by the lane or is on the shelf. Read
-// from the table is always a stretch of a key without gaps as well, since it holds the rows with the lowest ids: so the two
-// together, in the order of their ids, keep the order of every key.
+// A row gets onto the shelf only if the lane published every row before it in its key, or has it on the shelf. A read from the
+// table is a stretch of a key without gaps as well, since it takes the rows with the lowest ids. So the two together, in the
+// order of their ids, keep the order of every key.
 type shelf struct {
 	mu   sync.Mutex
 	rows []row // in the order in which they were offered
-	// upto says up to which position everything of a key was published by the lane or is on the shelf.
+	// upto holds the position of each key up to which the lane published everything or has it on the shelf.
 	upto memory[string, int64]
 	// barred are keys of which a row was refused.
 	barred memory[string, struct{}]
 	// read are the rows that were read from the table a while ago, by their ids.
 	read memory[int64, struct{}]
-	// foreign is how many rows of the last reading nobody offered.
-	foreign int
+	// unoffered counts rows of the last reading that no local commit had offered.
+	unoffered int
 }
 
-// offer takes the rows of a stretch if they follow what the lane has.
+// offer takes the rows of a stretch if they follow the rows that the lane has.
 func (s *shelf) offer(stretch *Stretch, rows []row) (taken bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +48,7 @@ func (s *shelf) offer(stretch *Stretch, rows []row) (taken bool) {
 	s.upto.put(stretch.Key, stretch.Upto)
 	for i := range rows {
 		if _, read := s.read.get(rows[i].id); read {
-			s.foreign-- // it was read before it was offered
+			s.unoffered-- // it was read before it was offered
 			continue
 		}
 		s.rows = append(s.rows, rows[i])
@@ -56,13 +56,13 @@ func (s *shelf) offer(stretch *Stretch, rows []row) (taken bool) {
 	return true
 }
 
-// take merges what was read from the table with what is on the shelf: all of that if anything was read, since something of a
-// key that was read may be there, and otherwise at most limit rows. They are in the order of their ids, or of their offers. It
-// says how many come from the shelf alone.
+// take merges rows that were read from the table with those on the shelf: all of these if any row was read, since they may
+// hold a row of the same key, and otherwise at most limit of them. The result is in the order of ids, or of offers. offered
+// counts the rows that come from the shelf alone.
 func (s *shelf) take(found []row, limit int) (rows []row, offered int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.foreign += len(found)
+	s.unoffered += len(found)
 	for i := range found {
 		s.read.put(found[i].id, struct{}{})
 	}
@@ -74,7 +74,7 @@ func (s *shelf) take(found []row, limit int) (rows []row, offered int) {
 	}
 	for i := range s.rows {
 		if _, read := s.read.get(s.rows[i].id); read {
-			s.foreign--
+			s.unoffered--
 			continue
 		}
 		found = append(found, s.rows[i])
@@ -85,7 +85,7 @@ func (s *shelf) take(found []row, limit int) (rows []row, offered int) {
 	return found, offered
 }
 
-// missing are those of rows that are not on the shelf.
+// missing returns the rows that are not on the shelf.
 func (s *shelf) missing(rows []row) []row {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,12 +99,12 @@ func (s *shelf) missing(rows []row) []row {
 	})
 }
 
-// foreigners is how many rows of the readings since the last call were not offered by anybody.
-func (s *shelf) foreigners() int {
+// unofferedRows counts rows read from the table that no local commit had offered since the last call.
+func (s *shelf) unofferedRows() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.foreign
-	s.foreign = 0
+	n := s.unoffered
+	s.unoffered = 0
 	return n
 }
 
@@ -116,14 +116,14 @@ func (s *shelf) bar(key string) {
 	s.rows = slices.DeleteFunc(s.rows, func(r row) bool { return r.OrderingKey == key })
 }
 
-// clear leaves everything there is to the table.
+// clear empties the shelf: the lane reads its rows from the table.
 func (s *shelf) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rows, s.upto, s.read = nil, memory[string, int64]{}, memory[int64, struct{}]{}
 }
 
-// memory is a map that forgets what was not asked for in a while.
+// memory is a map that forgets entries that were not put in a while.
 type memory[K comparable, V any] struct{ recent, before map[K]V }
 
 func (m *memory[K, V]) get(key K) (V, bool) {

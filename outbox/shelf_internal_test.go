@@ -37,8 +37,8 @@ func TestShelfMergesWhatWasReadAndOffered(t *testing.T) {
 	s.offer(&Stretch{Key: "b", Upto: 1}, shelved("b", 20))
 	found := append(shelved("a", 11, 12), shelved("c", 15, 30)...)
 	s.wantTaken(t, found, 100, 11, 12, 15, 20, 30)
-	if n := s.foreigners(); n != 2 {
-		t.Errorf("%d rows were offered by nobody, want 2", n)
+	if n := s.unofferedRows(); n != 2 {
+		t.Errorf("%d rows were not offered, want 2", n)
 	}
 	s.wantTaken(t, nil, 100)
 	// Those of c were read before they were offered.

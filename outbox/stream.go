@@ -15,16 +15,16 @@ import (
 // again: its configuration may have changed.
 const batchAgainAfter = 1000
 
-// verdict is what to do about a message or a batch that was not acknowledged.
-type verdict int
+// remedy is the way on after a message or a batch that was not acknowledged.
+type remedy int
 
 const (
-	tryLater  verdict = iota // nothing wrong with the message: the broker is away, full or not provisioned
-	refuseRow                // the message itself cannot be published
-	trySingly                // the batch cannot be published as a batch
+	tryLater  remedy = iota // nothing wrong with the message: the broker is away, full or not provisioned
+	refuseRow               // the message itself cannot be published
+	trySingly               // the batch cannot be published as a batch
 )
 
-// stream is what the relay learned about the stream behind a StreamKey. It may be used concurrently.
+// stream holds what the relay learned about the stream behind a StreamKey. It may be used concurrently.
 type stream struct {
 	key string
 	log *zap.Logger
@@ -33,18 +33,6 @@ type stream struct {
 	name    string // as the last acknowledgement named it; empty before the first
 	sizeMax int    // of an atomic batch
 	singly  int    // how many more batches to publish one by one
-}
-
-// stream returns what is known about the stream of a key.
-func (r *Relay) stream(key string) *stream {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.streams[key]
-	if s == nil {
-		s = &stream{key: key, log: r.log, sizeMax: r.cfg.BatchMax}
-		r.streams[key] = s
-	}
-	return s
 }
 
 func (s *stream) acknowledged(name string) {
@@ -77,7 +65,7 @@ func (s *stream) useBatch() bool {
 }
 
 // batchFailed learns from the error of an atomic batch of some size and says how to go on.
-func (s *stream) batchFailed(err error, size int) verdict {
+func (s *stream) batchFailed(err error, size int) remedy {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var refused *jetstream.APIError
@@ -115,8 +103,8 @@ func (s *stream) withoutBatches(err error) {
 	s.singly = batchAgainAfter
 }
 
-// verdict says what to do about a single message that failed with err.
-func (s *stream) verdict(ctx context.Context, r *Relay, subject string, err error) verdict {
+// remedy says what to do about a single message that failed with err.
+func (s *stream) remedy(ctx context.Context, r *Relay, subject string, err error) remedy {
 	var refused *jetstream.APIError
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject):
@@ -131,10 +119,9 @@ func (s *stream) verdict(ctx context.Context, r *Relay, subject string, err erro
 	return tryLater
 }
 
-// isMessageFault reports whether JetStream refuses a message with this code for what it is: it would refuse it again
-// whenever it is asked, and would still take others. The codes are from errors.json of nats-server 2.15. A code that is
-// not listed is taken for the state of the stream or the server and tried again, so that a misconfigured stream holds
-// payments up instead of parking every one of them.
+// isMessageFault reports whether JetStream refuses this message with the code and would still take others. The codes are from errors.json of nats-server 2.15. The relay takes
+// any other code for the state of the stream or the server and tries again, so that a misconfigured stream holds payments
+// up instead of parking every one of them.
 func isMessageFault(code jetstream.ErrorCode) bool {
 	switch code {
 	case 10054, // message size exceeds maximum allowed
@@ -145,4 +132,21 @@ func isMessageFault(code jetstream.ErrorCode) bool {
 		return true
 	}
 	return false
+}
+
+// strayed reports whether subject, for which nothing responded, is the row's own fault: the stream that took other
+// messages of its kind is there, and yet JetStream knows of no stream for the subject. When the stream is missing or
+// nothing is known of it, it may just not be provisioned yet, and when JetStream does not answer it may be starting.
+func (s *stream) strayed(ctx context.Context, r *Relay, subject string) bool {
+	name := s.known()
+	if name == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.PublishTimeout)
+	defer cancel()
+	if _, err := r.js.Stream(ctx, name); err != nil {
+		return false
+	}
+	_, err := r.js.StreamNameBySubject(ctx, subject)
+	return errors.Is(err, jetstream.ErrStreamNotFound)
 }

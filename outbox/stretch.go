@@ -4,8 +4,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Stretch is a piece of what happens to one ordering key, for a program that appends and relays in one process: what it
-// appended need not be read back to be published, if it is known to follow what was published before.
+// Stretch is a piece of the history of one ordering key, for a program that appends and relays in one process. The relay need
+// not read its messages back if they are known to follow those that it published before.
 type Stretch struct {
 	// Key is the ordering key of all Messages.
 	Key string
@@ -17,7 +17,7 @@ type Stretch struct {
 	Messages []Message
 }
 
-// Appended is what QueueStretches queued. Once the transaction is committed it is for [Relay.Offer].
+// Appended holds the messages that QueueStretches queued. Give it to [Relay.Offer] once the transaction is committed.
 type Appended struct {
 	stretches []Stretch
 	// rows are the messages of all stretches, in order.
@@ -34,8 +34,8 @@ WITH added AS (` + insertSQL + `
 SELECT a.id, a.message_id, (SELECT pg_notify('` + channel + `', '') WHERE EXISTS (` + sleepersSQL + `)) IS NULL
 FROM added a`
 
-// QueueStretches is [Queue] for stretches: it queues one statement, or none where there are no messages. What it returns is
-// of use only after the batch was sent and the transaction committed.
+// QueueStretches is [Queue] for stretches: it queues one statement, or none where there are no messages. The result is of use
+// only after the batch was sent and the transaction committed.
 func QueueStretches(b *pgx.Batch, stretches []Stretch) (*Appended, error) {
 	n := 0
 	for i := range stretches {
@@ -61,7 +61,7 @@ func QueueStretches(b *pgx.Batch, stretches []Stretch) (*Appended, error) {
 	return a, nil
 }
 
-// readIDs reads which rows the messages became. An answer that is not what was asked for only means that nothing is offered.
+// readIDs reads which rows the messages became. An answer that does not match the messages only means that they are not offered.
 func (a *Appended) readIDs(found pgx.Rows) error {
 	n := 0
 	a.known = true

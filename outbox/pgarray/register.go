@@ -24,7 +24,7 @@ func Register(types *pgtype.Map) {
 		if !ok {
 			continue
 		}
-		// Somebody else's codec stays: then pgx encodes the arrays as any other.
+		// A codec of the program's own stays: then pgx encodes the arrays as any other.
 		if arrays, ok := t.Codec.(*pgtype.ArrayCodec); ok {
 			types.RegisterType(&pgtype.Type{Name: t.Name, OID: oid, Codec: codec{arrays, arrays.ElementType.OID}})
 		}

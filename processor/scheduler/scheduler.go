@@ -1,3 +1,7 @@
+// Package scheduler turns due timers into commands, so that a retry is a message like any other.
+//
+// A [Scheduler] fires the rows of timers as resume commands, through the outbox, and finds operations that no worker is at
+// any more. It decides nothing: a worker handles the command. A timer that fires twice does no harm.
 package scheduler
 
 import (
@@ -12,13 +16,13 @@ import (
 
 // Config tunes a Scheduler. The zero value of a field means its default.
 type Config struct {
-	// PollInterval is how often to look for due timers; a timer is late by this much at most. Default 250 ms.
+	// PollInterval is the time between two looks for due timers; a timer is late by this much at most. Default 250 ms.
 	PollInterval time.Duration
-	// BatchMax is how many timers are fired in one transaction; default 500.
+	// BatchMax is the number of timers fired in one transaction; default 500.
 	BatchMax int
-	// Lease is how long a fired timer may go unanswered before it is fired again; default 30 s.
+	// Lease is the time that a fired timer may go unanswered before it is fired again; default 30 s.
 	Lease time.Duration
-	// SweepInterval is how often to look for operations that everybody has left; default 30 s. SweepAge is how long
+	// SweepInterval is the time between two looks for abandoned operations; default 30 s. SweepAge is the time for which
 	// nothing must have happened to one; default 5 min, and never less than Policy.SentStale of the workers.
 	SweepInterval, SweepAge time.Duration
 }
@@ -49,7 +53,7 @@ type Scheduler struct {
 	cfg   Config
 	log   *zap.Logger
 	now   func() time.Time
-	// swept is when the sweep last ran.
+	// swept is the time of the last sweep.
 	swept  time.Time
 	outage retry.Outage
 }
@@ -92,7 +96,7 @@ func (s *Scheduler) tick(ctx context.Context) (rest time.Duration, err error) {
 	case fired == s.cfg.BatchMax:
 		return 0, nil
 	default:
-		// What others commit meanwhile may be due earlier, hence never longer than the interval.
+		// Other processes may commit timers meanwhile that are due earlier, hence never longer than the interval.
 		return min(max(next.Sub(now), 0), s.cfg.PollInterval), nil
 	}
 }

@@ -55,7 +55,7 @@ func (s *system) allCollected(least uint64) {
 	})
 }
 
-// givesUp waits until the server has given up on a command. It does so when somebody asks for more.
+// givesUp waits until the server has given up on a command. It does so when a client asks for more.
 func (s *system) givesUp() {
 	s.t.Helper()
 	consumer, err := s.js.Consumer(s.t.Context(), messages.StreamCommands, bus.ConsumerWorkers)
@@ -106,7 +106,7 @@ func TestACommandThatKillsItsWorkersIsCollected(t *testing.T) {
 	s.fetch()
 	s.fetch()
 	s.givesUp()
-	// Nobody collected yet; what the server said outlives it.
+	// No collector ran yet; the advisory outlives the server.
 	s.bus.Restart(t)
 	servers.Eventually(t, "the bus is back", func() bool { return s.nc.IsConnected() })
 	stop := s.collector()
@@ -122,7 +122,7 @@ func TestACommandThatKillsItsWorkersIsCollected(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 
-	// The server does not deliver it again, whatever the limit is now: the letter is the only way.
+	// The server does not deliver it again, also under a higher limit: the letter is the only way.
 	s.streams.DeliveriesMax, s.streams.AckWait = 20, 2*time.Second
 	if _, err := bus.Provision(t.Context(), s.js, s.streams, bus.ProvisionOptions{}); err != nil {
 		t.Fatal(err)
@@ -160,7 +160,7 @@ func TestATerminationByHandIsCollectedAndAWorkersIsNot(t *testing.T) {
 	if err := s.fetch().TermWithReason("rubbish"); err != nil {
 		t.Fatal(err)
 	}
-	// Somebody else's consumer is none of ours.
+	// Another program's consumer is none of ours.
 	other, err := s.js.CreateConsumer(t.Context(), messages.StreamCommands, jetstream.ConsumerConfig{AckPolicy: jetstream.AckExplicitPolicy})
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +172,7 @@ func TestATerminationByHandIsCollectedAndAWorkersIsNot(t *testing.T) {
 	if err := msg.Term(); err != nil {
 		t.Fatal(err)
 	}
-	// A worker stores the letter itself. One letter is gone before anybody collects.
+	// A worker stores the letter itself. One letter is gone before a collector runs.
 	stop := s.worker()
 	s.raw("payments.cmd.acme.create."+newID().String(), []byte("not json"), "Nats-Msg-Id", "broken")
 	s.settled()

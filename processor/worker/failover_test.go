@@ -55,7 +55,7 @@ func simulator(t *testing.T) *sim.Simulator {
 	return s
 }
 
-// closedPort is a gateway over HTTP at an address where nobody listens.
+// closedPort is a gateway over HTTP at an address that refuses connections.
 func closedPort(t *testing.T) gateway.Gateway {
 	t.Helper()
 	var listening net.ListenConfig
@@ -210,7 +210,7 @@ func TestAnUnknownOutcomeNeverTurnsToAnotherGateway(t *testing.T) {
 	s.verify()
 }
 
-// TestADeclineTurnsToAnotherGatewayWhereTheRuleAllowsIt holds as well that some declines are final whatever a rule says.
+// TestADeclineTurnsToAnotherGatewayWhereTheRuleAllowsIt also holds that some declines are final under any rule.
 func TestADeclineTurnsToAnotherGatewayWhereTheRuleAllowsIt(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

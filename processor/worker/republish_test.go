@@ -202,7 +202,7 @@ func TestARestoredBusGetsItsEventsBack(t *testing.T) {
 
 	s.replaceBus(backup)
 	s.worker()
-	// Life goes on with some of them before anybody notices.
+	// Life goes on with some of them before the loss is noticed.
 	for _, id := range ids[:payments/4] {
 		s.expect(s.outcome(id, "refund "+id.String(), &messages.Refund{AmountMinor: amount(500)}), messages.EventRefundSucceeded)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
-// TestNoRuleTakesThePayment holds that a payment without a way fails by name and calls nobody.
+// TestNoRuleTakesThePayment holds that a payment without a way fails by name and calls no gateway.
 func TestNoRuleTakesThePayment(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

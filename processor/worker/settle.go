@@ -16,24 +16,24 @@ import (
 // errPanic stands for a panic in a handler, which has been logged with its stack.
 var errPanic = errors.New("the handler panicked")
 
-// verdict is what becomes of a delivery: with neither a reason nor an error it is acknowledged.
-type verdict struct {
+// disposition is the end of a delivery: with neither a reason nor an error it is acknowledged.
+type disposition struct {
 	// reason and detail make it a dead letter.
 	reason, detail string
 	// err hands it back, to be delivered again.
 	err error
 }
 
-func giveUp(reason, detail string) verdict { return verdict{reason: reason, detail: detail} }
-func handBack(err error) verdict           { return verdict{err: err} }
+func giveUp(reason, detail string) disposition { return disposition{reason: reason, detail: detail} }
+func handBack(err error) disposition           { return disposition{err: err} }
 
-// verdictOn classifies how processing ended.
-func verdictOn(err error) verdict {
+// dispositionOf classifies how processing ended.
+func dispositionOf(err error) disposition {
 	switch {
 	case err == nil:
-		return verdict{}
+		return disposition{}
 	case errors.Is(err, store.ErrOtherTenant):
-		// To this tenant the payment does not exist, and its id can't be had.
+		// The payment id belongs to another tenant.
 		return giveUp(deadletter.ReasonPaymentNotFound, "no such payment")
 	default:
 		return handBack(err)
@@ -41,52 +41,45 @@ func verdictOn(err error) verdict {
 }
 
 // settle is the one place where a delivery is acknowledged, handed back or given up. A plain acknowledgement is enough:
-// where it is lost the command is delivered again, which changes nothing.
-func (w *Worker) settle(ctx context.Context, msg jetstream.Msg, v verdict) {
+// if it is lost, JetStream delivers the command again, which changes nothing.
+func (h *handling) settle(ctx context.Context, d disposition) {
 	var err error
 	switch {
-	case v.reason != "":
-		err = w.bury(ctx, msg, v)
-	case v.err != nil:
-		delay := redeliveryDelay(msg)
+	case d.reason != "":
+		err = h.bury(ctx, d)
+	case d.err != nil:
+		delay := redeliveryDelay(h.msg)
 		if ctx.Err() == nil {
-			w.log.Warn("a command could not be handled: handing it back", zap.String("subject", msg.Subject()),
-				zap.Duration("again_in", delay), zap.Error(v.err))
+			h.log.Warn("cannot handle a command; handing it back", zap.String("subject", h.msg.Subject()),
+				zap.Duration("again_in", delay), zap.Error(d.err))
 		}
-		err = msg.NakWithDelay(delay)
+		err = h.msg.NakWithDelay(delay)
 	default:
-		err = msg.Ack()
+		err = h.msg.Ack()
 	}
 	if err != nil {
-		w.log.Debug("a command was handled and not settled: it will be delivered again",
-			zap.String("subject", msg.Subject()), zap.Error(err))
+		h.log.Debug("cannot settle a delivery; it will come again",
+			zap.String("subject", h.msg.Subject()), zap.Error(err))
 	}
 }
 
 // bury stores a dead letter, and only then gives the original up.
-func (w *Worker) bury(ctx context.Context, msg jetstream.Msg, v verdict) error {
-	letter, err := deadletter.From(msg, deadletter.Cause{Reason: v.reason, Detail: v.detail, At: w.now()})
+func (h *handling) bury(ctx context.Context, d disposition) error {
+	letter, err := deadletter.From(h.msg, deadletter.Cause{Reason: d.reason, Detail: d.detail, At: h.now()})
 	if err != nil {
-		return errors.Join(err, msg.NakWithDelay(redeliveryDelay(msg)))
+		return errors.Join(err, h.msg.NakWithDelay(redeliveryDelay(h.msg)))
 	}
-	if err := deadletter.Publish(ctx, w.js, letter); err != nil {
-		w.log.Warn("a dead letter could not be stored: handing its original back",
-			zap.String("subject", letter.OriginalSubject), zap.String("reason", v.reason), zap.Error(err))
-		return msg.NakWithDelay(redeliveryDelay(msg))
+	if err := deadletter.Publish(ctx, h.js, letter); err != nil {
+		h.log.Warn("cannot store a dead letter; handing its original back",
+			zap.String("subject", letter.OriginalSubject), zap.String("reason", d.reason), zap.Error(err))
+		return h.msg.NakWithDelay(redeliveryDelay(h.msg))
 	}
-	w.log.Warn("a command became a dead letter", zap.String("subject", letter.OriginalSubject),
-		zap.String("reason", v.reason), zap.String("detail", v.detail))
-	if err := deadletter.EraseOriginal(ctx, w.js, letter); err != nil {
-		return errors.Join(err, msg.NakWithDelay(redeliveryDelay(msg)))
+	h.log.Warn("a command became a dead letter", zap.String("subject", letter.OriginalSubject),
+		zap.String("reason", d.reason), zap.String("detail", d.detail))
+	if err := deadletter.EraseOriginal(ctx, h.js, letter); err != nil {
+		return errors.Join(err, h.msg.NakWithDelay(redeliveryDelay(h.msg)))
 	}
-	return msg.TermWithReason(deadletter.TerminationReason(v.reason))
-}
-
-// returnNow hands back a delivery that was never begun, for another worker to take up at once.
-func (w *Worker) returnNow(msg jetstream.Msg) {
-	if err := msg.NakWithDelay(10 * time.Millisecond); err != nil {
-		w.log.Debug("a command was not begun and not handed back: it will be delivered again", zap.Error(err))
-	}
+	return h.msg.TermWithReason(deadletter.TerminationReason(d.reason))
 }
 
 // redeliveryDelay doubles with each delivery from one second to a minute, with jitter.

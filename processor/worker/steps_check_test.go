@@ -88,7 +88,7 @@ func (p *passage) sendTwice() {
 	}
 }
 
-// unknown brings a passage to a resume that is due and that nobody has sent yet.
+// unknown brings a passage to a resume that is due and not sent yet.
 func (p *passage) unknown() {
 	p.s.t.Helper()
 	p.s.scheduling.kill()

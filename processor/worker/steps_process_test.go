@@ -249,7 +249,7 @@ func (s *stepwise) isSettled() bool {
 	return err == nil && consumer.CachedInfo().AckFloor.Stream >= stream.CachedInfo().State.LastSeq
 }
 
-// isBlocked reports whether somebody waits for what a transaction holds.
+// isBlocked reports whether a session waits for a lock that a transaction holds.
 func (s *stepwise) isBlocked() (blocked bool) {
 	err := s.pool.QueryRow(context.WithoutCancel(s.t.Context()), `SELECT EXISTS (SELECT FROM pg_stat_activity
 		WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&blocked)

@@ -61,7 +61,7 @@ func TestEveryStepOfTheRelayMayFail(t *testing.T) {
 	})
 }
 
-// hitRelay starts a relay that something happens to at a step, and whoever has to go on.
+// hitRelay starts a relay that a fault hits at a step, and the process that goes on.
 func (s *stepwise) hitRelay(at step, after, kill, overtaken bool) {
 	s.t.Helper()
 	r := s.process()

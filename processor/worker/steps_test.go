@@ -66,7 +66,7 @@ func workerSteps(t *testing.T) []step {
 	}
 }
 
-// trouble is what befalls a process at a step. It returns when the fault has happened, with whoever has to go on running.
+// trouble is a fault that hits a process at a step. It returns after the fault, with the process that goes on running.
 type trouble struct {
 	name    string
 	befalls func(s step, p *passage)
@@ -209,7 +209,7 @@ func TestEveryStepOfACommandMayFail(t *testing.T) {
 			s.settled()
 			s.killSince(before)
 		}
-		s.process().worker() // for what came, a timer for one, when everybody had been killed
+		s.process().worker() // for later work, such as a timer, after every worker was killed
 		s.allRight(passages)
 	})
 }

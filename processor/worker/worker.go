@@ -23,14 +23,14 @@ import (
 
 // Config tunes a Worker. The zero value of a field means its default.
 type Config struct {
-	// SlotsMax is how many commands are in progress at once; default 2048.
+	// SlotsMax is the number of commands in progress at once; default 2048.
 	SlotsMax int
-	// AckWait is that of the consumer; a sign of life is sent three times as often. Default 30 s.
+	// AckWait is the consumer's; the worker sends a sign of life three times as often. Default 30 s.
 	AckWait time.Duration
-	// DeliveriesMax is after how many deliveries a command becomes a dead letter unhandled; default 8.
+	// DeliveriesMax is the number of deliveries after which a command becomes a dead letter unhandled; default 8.
 	DeliveriesMax int
-	// Patience is how long a command that came too early waits for its payment or for an operation in progress before
-	// it is refused. Zero refuses at once.
+	// Patience is the time that an early command waits for its payment, or for an operation in progress, before it is
+	// refused. Zero refuses at once.
 	Patience time.Duration
 	// HandleTimeout bounds the work on one delivery, time spent waiting for PostgreSQL aside; default 1 min.
 	HandleTimeout time.Duration
@@ -112,9 +112,9 @@ type Worker struct {
 	busy  sync.WaitGroup
 	// consumer is nil until it is found, and after a failure: it may have been deleted and made anew.
 	consumer jetstream.Consumer
-	// next takes a delivery to a handler that is done with another.
+	// next passes a delivery to a handler that is done with another.
 	next chan jetstream.Msg
-	// doubts is how many creates are yet to be looked up before they are decided; see presumes.
+	// doubts is the number of creates still to be looked up before they are decided; see presumes.
 	doubts atomic.Int64
 }
 
@@ -130,13 +130,13 @@ func New(parts Parts, cfg Config) (*Worker, error) {
 	}, nil
 }
 
-// fetchWait is how long one request for commands waits on the server. What arrives after the worker was told to stop
-// is handed back, so it also bounds how long that takes.
+// fetchWait is the time that one request for commands waits on the server. The worker hands back the commands that arrive
+// after it was told to stop, so it also bounds how long stopping takes.
 const fetchWait = time.Second
 
-// Run handles commands until ctx is done. Then it takes no more, hands back what it has not begun, and finishes what
-// it has within DrainTimeout; after that it cuts the rest short, which their redelivery takes up. NATS and PostgreSQL
-// may be away when it starts and at any time later. It always returns nil, and only after every handler has ended.
+// Run handles commands until ctx is done. Then it takes no more, hands back those it has not begun, and finishes the others
+// within DrainTimeout. After that it cuts them short, and their redelivery takes them up. NATS and PostgreSQL may be away
+// when it starts and at any time later. It always returns nil, and only after every handler has ended.
 func (w *Worker) Run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -185,8 +185,8 @@ func (w *Worker) fetch(ctx, work context.Context) (err error) {
 	return nil
 }
 
-// takeUp gives a delivery to a handler. Handlers that are done wait for the next one: their stacks have grown to what a
-// command takes, which costs a new goroutine as much as encoding an event.
+// takeUp gives a delivery to a handler. Handlers that are done wait for the next one: their stacks have grown to the
+// size that a command takes, and growing a new one costs as much as encoding an event.
 func (w *Worker) takeUp(work context.Context, msg jetstream.Msg) {
 	w.busy.Add(1)
 	select {
@@ -222,6 +222,13 @@ func (w *Worker) release(n int) {
 	}
 }
 
+// returnNow hands back a delivery that was never begun, so that another worker takes it up at once.
+func (w *Worker) returnNow(msg jetstream.Msg) {
+	if err := msg.NakWithDelay(10 * time.Millisecond); err != nil {
+		w.log.Debug("cannot hand a command back that was not begun; it will be delivered again", zap.Error(err))
+	}
+}
+
 // drain waits for the handlers, then cuts them short.
 func (w *Worker) drain(cut context.CancelFunc) {
 	done := make(chan struct{})
@@ -234,7 +241,7 @@ func (w *Worker) drain(cut context.CancelFunc) {
 	select {
 	case <-done:
 	case <-limit.C:
-		w.log.Warn("commands in progress are cut short: their redelivery takes them up",
+		w.log.Warn("cutting commands in progress short; their redelivery takes them up",
 			zap.Int("commands", len(w.slots)), zap.Duration("drain_timeout", w.cfg.DrainTimeout))
 		cut()
 		<-done

@@ -578,7 +578,7 @@ func TestAWorkerWaitsForItsConsumer(t *testing.T) {
 	s.expect(s.outcome(newID(), "", create("pm_card_visa")), messages.EventPaymentCaptured)
 }
 
-// An operation whose command is gone, acknowledged or lost by whatever accident, is found and finished.
+// An operation whose command is gone, acknowledged or lost by accident, is found and finished.
 func TestAnAbandonedOperationIsSwept(t *testing.T) {
 	t.Parallel()
 	s := setup(t, func(s *system) { s.cfg.Policy.SentStale = 500 * time.Millisecond })

@@ -20,7 +20,7 @@ func TestVerdicts(t *testing.T) {
 	tests := []struct {
 		name          string
 		err           error
-		batch, single verdict
+		batch, single remedy
 	}{
 		{"larger than the server takes", nats.ErrMaxPayload, trySingly, refuseRow},
 		{"malformed subject", nats.ErrBadSubject, trySingly, refuseRow},
@@ -52,10 +52,10 @@ func TestVerdicts(t *testing.T) {
 			t.Parallel()
 			s := &stream{key: "a.b", log: zap.NewNop(), sizeMax: 500}
 			if got := s.batchFailed(test.err, 100); got != test.batch {
-				t.Errorf("batch: verdict %d, want %d", got, test.batch)
+				t.Errorf("batch: remedy %d, want %d", got, test.batch)
 			}
-			if got := s.verdict(t.Context(), nil, "a.b.c", test.err); got != test.single {
-				t.Errorf("single message: verdict %d, want %d", got, test.single)
+			if got := s.remedy(t.Context(), nil, "a.b.c", test.err); got != test.single {
+				t.Errorf("single message: remedy %d, want %d", got, test.single)
 			}
 		})
 	}
