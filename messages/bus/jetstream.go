@@ -24,7 +24,7 @@ const (
 //
 // A request may therefore arrive twice. Reads and definitions do not mind; a message that must not be stored twice needs
 // a Nats-Msg-Id. What is not a request is the library's own: fetching, consuming and asynchronous publishing, which have
-// times of their own, listings, object stores, and the reads and writes of a bucket.
+// times of their own, listings, object stores, and watching a bucket.
 func JetStream(conn *nats.Conn, patience time.Duration, options ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {
 	js, err := jetstream.New(conn, options...)
 	if err != nil {
@@ -182,15 +182,53 @@ func (p *patient) PublishMsg(
 }
 
 func (p *patient) KeyValue(ctx context.Context, bucket string) (jetstream.KeyValue, error) {
-	return ask(ctx, p.asker, func(ctx context.Context) (jetstream.KeyValue, error) {
+	return askBucket(ctx, p.asker, func(ctx context.Context) (jetstream.KeyValue, error) {
 		return p.JetStream.KeyValue(ctx, bucket)
 	})
 }
 
 func (p *patient) CreateKeyValue(ctx context.Context, cfg jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	return ask(ctx, p.asker, func(ctx context.Context) (jetstream.KeyValue, error) {
+	return askBucket(ctx, p.asker, func(ctx context.Context) (jetstream.KeyValue, error) {
 		return p.JetStream.CreateKeyValue(ctx, cfg)
 	})
+}
+
+func askBucket(
+	ctx context.Context, a asker, request func(context.Context) (jetstream.KeyValue, error),
+) (jetstream.KeyValue, error) {
+	kv, err := ask(ctx, a, request)
+	if err != nil {
+		return nil, err
+	}
+	return &patientBucket{kv, a}, nil
+}
+
+// patientBucket is a bucket whose reads are made until they are answered. A write that names a revision cannot be made
+// twice, so it is made once, and an answer that does not come leaves it unknown whether it was stored.
+type patientBucket struct {
+	jetstream.KeyValue
+	asker
+}
+
+func (b *patientBucket) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
+	return ask(ctx, b.asker, func(ctx context.Context) (jetstream.KeyValueEntry, error) { return b.KeyValue.Get(ctx, key) })
+}
+
+func (b *patientBucket) Create(
+	ctx context.Context, key string, value []byte, opts ...jetstream.KVCreateOpt,
+) (uint64, error) {
+	return attempt(ctx, func(ctx context.Context) (uint64, error) { return b.KeyValue.Create(ctx, key, value, opts...) })
+}
+
+func (b *patientBucket) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	return attempt(ctx, func(ctx context.Context) (uint64, error) { return b.KeyValue.Update(ctx, key, value, revision) })
+}
+
+func (b *patientBucket) Delete(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
+	_, err := attempt(ctx, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, b.KeyValue.Delete(ctx, key, opts...)
+	})
+	return err
 }
 
 // patientStream is a stream whose requests are made until they are answered.

@@ -17,6 +17,8 @@ const (
 	scanBytes = 4 << 20
 	// scanTimeout bounds the wait for the answers to one request.
 	scanTimeout = 10 * time.Second
+	// scanTries is the number of requests in a row that may go without a single answer.
+	scanTries = 3
 )
 
 // ScanFrom says what Scan reads. Subject may hold wildcards, Sequence 0 is the beginning.
@@ -32,11 +34,19 @@ type ScanFrom struct {
 //
 // Beside its own headers a message has those by which the server names stream, subject, sequence and time.
 func Scan(ctx context.Context, js jetstream.JetStream, from ScanFrom, yield func(*jetstream.RawStreamMsg) bool) error {
+	tries := 0
 	for next := max(from.Sequence, 1); ; {
 		page := scanPage{next: next}
 		err := page.read(ctx, js, from, yield)
 		if errors.Is(err, jetstreamext.ErrNoMessages) {
 			return nil
+		}
+		if tries++; page.count > 0 {
+			tries = 0
+		}
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !page.stopped && tries < scanTries {
+			next = page.next // a server that restarts loses a request, or the rest of its answers
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("read stream %s from %d: %w", from.Stream, page.next, err)
@@ -87,26 +97,33 @@ const lastMax = 1000
 // subject without a message it is not called. What is said of Scan holds here, too, but for the order.
 func Latest(ctx context.Context, js jetstream.JetStream, stream string, subjects []string, yield func(*jetstream.RawStreamMsg)) error {
 	for chunk := range slices.Chunk(subjects, lastMax) {
-		err := latestOf(ctx, js, stream, chunk, yield)
+		found, err := latestOf(ctx, js, stream, chunk)
+		for try := 1; errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && try < scanTries; try++ {
+			found, err = latestOf(ctx, js, stream, chunk)
+		}
 		if err != nil && !errors.Is(err, jetstreamext.ErrNoMessages) {
 			return fmt.Errorf("read the latest messages of stream %s under %d subjects: %w", stream, len(chunk), err)
+		}
+		for _, msg := range found {
+			yield(msg)
 		}
 	}
 	return nil
 }
 
-func latestOf(ctx context.Context, js jetstream.JetStream, stream string, subjects []string, yield func(*jetstream.RawStreamMsg)) error {
+func latestOf(ctx context.Context, js jetstream.JetStream, stream string, subjects []string) ([]*jetstream.RawStreamMsg, error) {
 	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
 	defer cancel()
-	found, err := jetstreamext.GetLastMsgsFor(ctx, js, stream, subjects)
+	answers, err := jetstreamext.GetLastMsgsFor(ctx, js, stream, subjects)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for msg, err := range found {
+	var found []*jetstream.RawStreamMsg
+	for msg, err := range answers {
 		if err != nil {
-			return err
+			return found, err
 		}
-		yield(msg)
+		found = append(found, msg)
 	}
-	return ctx.Err()
+	return found, ctx.Err()
 }

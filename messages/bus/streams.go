@@ -101,7 +101,7 @@ func commandStream(o StreamOptions) jetstream.StreamConfig {
 func eventStream(o StreamOptions) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:               messages.StreamEvents,
-		Description:        "Payment events, from Tender to whoever follows them.",
+		Description:        "Payment events, from Tender to its consumers.",
 		Subjects:           []string{messages.SubjectsEvents},
 		Retention:          jetstream.LimitsPolicy,
 		Discard:            jetstream.DiscardNew,
@@ -161,7 +161,7 @@ func advisoryStream(o StreamOptions) jetstream.StreamConfig {
 func auditStream(o StreamOptions) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:               messages.StreamAudit,
-		Description:        "Checkpoints of the event store, out of reach of whoever writes to the database.",
+		Description:        "Checkpoints of the event store, out of reach of a writer to the database.",
 		Subjects:           []string{messages.SubjectsAudit},
 		Retention:          jetstream.LimitsPolicy,
 		Discard:            jetstream.DiscardNew,
@@ -195,7 +195,7 @@ func WorkerConsumer(o StreamOptions) jetstream.ConsumerConfig {
 }
 
 // CollectorConsumer returns the configuration of the durable pull consumer on StreamAdvisories. It delivers an advisory
-// until it is acknowledged, however often, and leaves out what is said of consumers of somebody else's.
+// until it is acknowledged, however often, and leaves out advisories about consumers of other programs.
 func CollectorConsumer() jetstream.ConsumerConfig {
 	const ackWait, ackPendingMax = 10 * time.Second, 1000
 	return jetstream.ConsumerConfig{

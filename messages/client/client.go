@@ -107,14 +107,14 @@ func New(conn *nats.Conn, cfg Config) (*Client, error) {
 	}, nil
 }
 
-// Close closes the connection if Connect made it. Whatever Publish has returned is on the server already.
+// Close closes the connection if Connect made it. The commands that Publish has returned are on the server already.
 func (c *Client) Close() {
 	if c.conn != nil {
 		c.conn.Close()
 	}
 }
 
-// Ack says that a command is stored: it will be handled, whatever happens to its producer.
+// Ack says that a command is stored: it will be handled, also if its producer ends.
 type Ack struct {
 	// Command is the command as it was published, with its defaults filled in. Publish sets it in any case, so that a
 	// producer that doesn't know whether a command arrived can publish the very same one again.

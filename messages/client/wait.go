@@ -33,7 +33,7 @@ func (c *Client) Wait(ctx context.Context, command messages.Command) (messages.E
 }
 
 // PublishAndWait publishes a command like Publish and waits for the event that ends it like Wait, listening before it
-// publishes. The Ack is set if the command was stored, whatever the error. A command that was published before under the
+// publishes. The Ack is set if the command was stored, also with an error. A command that was published before under the
 // same id has its outcome in the past: see Wait for who can see it.
 func (c *Client) PublishAndWait(ctx context.Context, command messages.Command) (Ack, messages.Event, error) {
 	prepared, err := c.Prepare(command)
@@ -96,7 +96,7 @@ func (c *Client) flush(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, nats.ErrConnectionClosed) && !c.js.Conn().IsClosed():
-			// It is what nats.go answers to whoever flushes at the moment at which the connection is lost.
+			// nats.go answers so to a flush at the moment at which the connection is lost.
 			pause := time.NewTimer(reconnectPace)
 			select {
 			case <-pause.C:
@@ -140,7 +140,7 @@ func (w *watch) followPast(ctx context.Context, failed chan<- error) {
 		subscription, err := w.readPast(ctx)
 		if err == nil {
 			<-ctx.Done()
-			subscription.Stop() // While the server is away this takes as long as an attempt to reach it; nobody waits for it.
+			subscription.Stop() // While the server is away this takes as long as an attempt to reach it; the caller does not wait for it.
 			return
 		}
 		timer := time.NewTimer(pause)

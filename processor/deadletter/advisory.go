@@ -23,7 +23,7 @@ type Advisory struct {
 	Sequence   uint64    `json:"stream_seq"`
 	Deliveries uint64    `json:"deliveries"`
 	At         time.Time `json:"timestamp"`
-	// Termination is why it was terminated; empty also if nobody said why.
+	// Termination is why it was terminated; empty also if no reason was given.
 	Termination string `json:"reason"`
 	// Terminated tells a termination from deliveries that are exhausted.
 	Terminated bool `json:"-"`
@@ -88,7 +88,7 @@ func NewCollection(js jetstream.JetStream) *Collection {
 //
 // A letter is recognised by the number of its original in PAYMENTS_DLQ, as it stands there now or stood when this collection
 // last looked, and by its message id within the stream's window for duplicates. A termination by a worker, which stored the
-// letter before, is recognised by its reason, whatever became of the letter.
+// letter before, is recognised by its reason, with the letter or without.
 func (c *Collection) Collect(ctx context.Context, a Advisory) (Letter, bool, error) {
 	if a.Stream != messages.StreamCommands || a.Consumer != bus.ConsumerWorkers || Buried(a.Termination) {
 		return Letter{}, false, nil
@@ -110,7 +110,7 @@ func (c *Collection) Collect(ctx context.Context, a Advisory) (Letter, bool, err
 		c.remember(l)
 		return l, true, EraseOriginal(ctx, c.js, l)
 	}
-	// It may have been stored by somebody who did not come to the end.
+	// A process that was cut short may have stored it.
 	return l, false, EraseOriginal(ctx, c.js, l)
 }
 

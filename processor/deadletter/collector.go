@@ -25,10 +25,10 @@ const (
 )
 
 // Collector makes dead letters of commands that the server gave up on: those that were delivered as often as the consumer
-// allows while workers died or hung, and those that somebody terminated by hand. Any number may run; they share the server's
+// allows while workers died or hung, and those that a person terminated by hand. Any number may run; they share the server's
 // advisories between them. An advisory is acknowledged once the dead letter is stored.
 //
-// What the server does not say can't be collected: it raises an advisory once, and one that it raises as it stops is lost with it.
+// A lost advisory cannot be collected: the server raises it once, and one that it raises as it stops is lost with it.
 type Collector struct {
 	js      jetstream.JetStream
 	log     *zap.Logger

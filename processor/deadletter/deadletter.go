@@ -25,7 +25,7 @@ import (
 const (
 	ReasonDeliveriesExhausted = "deliveries_exhausted"
 	ReasonPaymentNotFound     = "payment_not_found"
-	// ReasonTerminated is that of a command which somebody gave up without a dead letter: a person, or the server when the
+	// ReasonTerminated is that of a command which was given up without a dead letter: by a person, or the server when the
 	// message was deleted under a worker's hands.
 	ReasonTerminated = "terminated"
 )
@@ -59,7 +59,7 @@ const (
 	HeaderRedrivenFrom = "Tender-Redriven-From"
 )
 
-// bodySizeMax is how much of a body is kept. Whatever is larger was refused for its size.
+// bodySizeMax is the size to which a body is kept. A larger one was refused for its size.
 const bodySizeMax = 4 * messages.BodySizeMax
 
 // Letter is one dead letter.
@@ -78,7 +78,7 @@ type Letter struct {
 	DeadAt          time.Time `json:"dead_at"`
 	// BodySize is the size of the original's body, of which Body may be only the beginning.
 	BodySize int `json:"body_size"`
-	// Masked says that what looked like a card number was masked. Such a command is refused by whoever reads it.
+	// Masked says that what looked like a card number was masked. Every reader refuses such a command.
 	Masked bool `json:"masked,omitempty"`
 	// Headers are the original's, by their original names.
 	Headers nats.Header `json:"headers"`
@@ -187,7 +187,7 @@ func singleLine(s string) string { return strings.NewReplacer("\r", " ", "\n", "
 var ErrNotFound = errors.New("no such dead letter")
 
 // parse reads a dead letter as it is stored. Headers that are missing or damaged leave their fields empty: a letter
-// that somebody else put there is shown as far as it goes.
+// of another program is shown as far as it goes.
 func parse(msg *jetstream.RawStreamMsg) Letter {
 	l := Letter{
 		Sequence: msg.Sequence, Subject: msg.Subject, Body: msg.Data, Headers: nats.Header{},

@@ -79,7 +79,7 @@ func Remove(ctx context.Context, js jetstream.JetStream, sequence uint64) (Lette
 	return l, nil
 }
 
-// remove takes a letter out of the stream. That somebody else has done so is no error.
+// remove takes a letter out of the stream. A letter that is gone already is no error.
 func remove(ctx context.Context, js jetstream.JetStream, sequence uint64) error {
 	stream, err := js.Stream(ctx, messages.StreamDeadLetters)
 	if err != nil {
@@ -89,7 +89,7 @@ func remove(ctx context.Context, js jetstream.JetStream, sequence uint64) error 
 }
 
 // unlessGone forgives the error of a deletion if the message isn't there: the server gives the same one for a message that
-// somebody else has deleted and for one that it will not delete.
+// another process has deleted and for one that it will not delete.
 func unlessGone(ctx context.Context, js jetstream.JetStream, at stored, err error) error {
 	if !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		return err

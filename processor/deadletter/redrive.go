@@ -31,7 +31,7 @@ func (l Letter) Redrivable() error {
 }
 
 // Redrive publishes a dead letter's original once more and then removes the letter. It fails with ErrNotFound or
-// ErrNotRedrivable. Whatever interrupts it, and whoever else redrives the same letter at the same time, redriving again
+// ErrNotRedrivable. After an interruption, and while another process redrives the same letter, redriving again
 // has no second effect: the command keeps its idempotency key, and while JetStream remembers the first time there isn't even
 // a second command.
 func Redrive(ctx context.Context, js jetstream.JetStream, sequence uint64) (Letter, error) {

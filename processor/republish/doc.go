@@ -15,7 +15,7 @@
 // # Why newer events go out again
 //
 // The stream can't insert. Where it holds versions 1, 2 and 5, since 3 and 4 were lost and 5 was published after the loss, version 3
-// can only come behind 5. So 5 is published once more behind 4: whoever keeps the latest version ends at 5, whoever follows the
+// can only come behind 5. So 5 is published once more behind 4: a consumer that keeps the latest version ends at 5, one that follows the
 // stream from the beginning sees 1, 2, (5,) 3, 4, 5, and drops the repetition by its id. What counts as being in order is the last
 // occurrence of each version. A payment is sent again from the lowest version that the bus lacks, or has only behind a newer
 // one, to the latest.
@@ -27,7 +27,7 @@
 //   - in_flight: a newer event waits in the outbox and a relay owns it. It may come out at any moment, before what would be
 //     inserted now. While no relay runs the waiting rows are put behind the older events, which is the better time for this.
 //   - moved: something was committed to the payment between looking and locking.
-//   - parked: a row of the payment is parked, and whatever comes behind it would wait there.
+//   - parked: a row of the payment is parked, and every row behind it would wait there.
 //   - unreadable: this build doesn't know one of the events.
 //
 // Running it again takes them up, and does nothing for what is on the bus by then. An interrupted run is resumed the same way.

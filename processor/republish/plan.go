@@ -46,7 +46,7 @@ type plan struct {
 // choice is what a run asks for.
 type choice struct {
 	since, until time.Time
-	// all sends again whatever the bus holds.
+	// all sends every event again, also those that the bus holds.
 	all bool
 }
 

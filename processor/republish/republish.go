@@ -36,14 +36,14 @@ type Parts struct {
 // windowMargin is how late the server may be, at least, to forget a message id.
 const windowMargin = time.Second
 
-// Options say what to publish again. The zero value publishes whatever the bus lacks.
+// Options select the events to publish again. The zero value publishes those that the bus lacks.
 type Options struct {
 	store.PublishedRange
 	// All sends again what the bus holds, too.
 	All bool
 	// DryRun only counts.
 	DryRun bool
-	// Progress hears of every few hundred payments; nil if nobody listens.
+	// Progress hears of every few hundred payments; nil tells no one.
 	Progress func(Report)
 }
 
@@ -174,7 +174,7 @@ func (r *run) leave(paymentID uuid.UUID, reason Reason) {
 	}
 }
 
-// awaitRoom waits while a relay has enough to do. Without a relay nothing would make room, and nobody is kept waiting.
+// awaitRoom waits while a relay has enough to do. Without a relay nothing would make room, so it does not wait.
 func (r *run) awaitRoom(ctx context.Context) error {
 	for {
 		rows, relayed, err := r.Backlog(ctx)

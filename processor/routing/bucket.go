@@ -21,7 +21,7 @@ const (
 const (
 	bucketStream      = "KV_" + Bucket
 	bucketDescription = "Tender: the routing rules in force, over those of the configuration"
-	// revisionsKept is how many sets the bucket remembers, for a person to look back at.
+	// revisionsKept is the number of sets that the bucket remembers, for a person to look back at.
 	revisionsKept = 20
 )
 
@@ -31,8 +31,8 @@ var ErrNoBucket = errors.New("the bucket " + Bucket + " is missing")
 // ErrNotStored says that the bucket holds no rules, so that the configured ones are in force.
 var ErrNotStored = errors.New("the bucket " + Bucket + " holds no rules")
 
-// ErrRevision says that somebody else has replaced or removed the rules meanwhile.
-var ErrRevision = errors.New("the rules have been changed by somebody else meanwhile")
+// ErrRevision says that the rules were replaced or removed meanwhile.
+var ErrRevision = errors.New("the rules were changed by another command meanwhile")
 
 // Stored is a document as it lies in the bucket.
 type Stored struct {
@@ -42,7 +42,7 @@ type Stored struct {
 	Document []byte
 }
 
-// Read returns what is in the bucket, whether or not it is a rule set. It fails with ErrNoBucket or ErrNotStored.
+// Read returns the document in the bucket, a rule set or not. It fails with ErrNoBucket or ErrNotStored.
 func Read(ctx context.Context, kv jetstream.KeyValueManager) (Stored, error) {
 	bucket, err := openBucket(ctx, kv)
 	if err != nil {
@@ -59,7 +59,8 @@ func Read(ctx context.Context, kv jetstream.KeyValueManager) (Stored, error) {
 }
 
 // Replace stores a document if the bucket is still at this revision, 0 for no rules, and returns its revision. It fails with
-// ErrNoBucket or ErrRevision. It does not look into the document: whoever stores one has had Parse take it.
+// ErrNoBucket or ErrRevision. It does not look into the document: the caller has had Parse accept it. An error that wraps
+// context.DeadlineExceeded leaves it unknown whether the document was stored: Read tells.
 func Replace(ctx context.Context, kv jetstream.KeyValueManager, document []byte, revision uint64) (uint64, error) {
 	bucket, err := openBucket(ctx, kv)
 	if err != nil {
@@ -116,8 +117,8 @@ type BucketOptions struct {
 	CheckOnly bool
 }
 
-// EnsureBucket makes the bucket, or brings it to what Tender wants of it, and says what it changed, as
-// [bus.Provision] does for streams. It may be repeated and deletes nothing.
+// EnsureBucket makes the bucket, or brings it to the settings that Tender needs, and returns its changes, as [bus.Provision]
+// does for streams. It may be repeated and deletes nothing.
 func EnsureBucket(ctx context.Context, js jetstream.JetStream, o BucketOptions) (bus.Change, error) {
 	o.Replicas = max(o.Replicas, 1)
 	change := bus.Change{Kind: "bucket", Name: Bucket, Action: bus.ActionUnchanged}
@@ -156,7 +157,7 @@ func EnsureBucket(ctx context.Context, js jetstream.JetStream, o BucketOptions) 
 	return change, nil
 }
 
-// adoptBucket lays what Tender wants over what is there, and returns the differences.
+// adoptBucket lays the settings that Tender needs over those of the bucket, and returns the differences.
 func adoptBucket(cfg *jetstream.StreamConfig, o BucketOptions) []bus.FieldChange {
 	var changed []bus.FieldChange
 	differ := func(field, old, now string) {

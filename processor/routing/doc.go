@@ -48,7 +48,7 @@
 //	$JS.API.DIRECT.GET.KV_tender_routing.$KV.tender_routing.rules
 //	$JS.FC.KV_tender_routing.>
 //
-// and whoever sets rules to $KV.tender_routing.> as well. A test holds the first list to be enough. The right to delete is for
+// and an operator who sets rules to $KV.tender_routing.> as well. A test holds the first list to be enough. The right to delete is for
 // leaving without a trace; $JS.FC is where NATS has a busy watch answer.
 //
 // The package must not call a gateway, and knows nothing of its health.

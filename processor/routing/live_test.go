@@ -198,7 +198,7 @@ func TestWithoutABucketTheConfiguredRulesAreInForce(t *testing.T) {
 	first := replace(t, js, single("backup"), 0)
 	live.await(t, first, "backup")
 
-	// It is lost: nobody said that the rules should change. It comes back with others under the same revision.
+	// It is lost: no command changed the rules. It comes back with others under the same revision.
 	if err := js.DeleteKeyValue(t.Context(), routing.Bucket); err != nil {
 		t.Fatal(err)
 	}
@@ -222,12 +222,12 @@ func TestTheWatchOutlivesTheServer(t *testing.T) {
 	bad := replace(t, js, single("nowhere"), first)
 	servers.Eventually(t, "the bad set is refused", func() bool { return live.InForce().Refused == bad })
 	server.Down()
-	servers.Eventually(t, "the outage is noticed", func() bool { return live.logs.FilterMessageSnippet("cannot be watched").Len() > 0 })
+	servers.Eventually(t, "the outage is noticed", func() bool { return live.logs.FilterMessageSnippet("cannot watch").Len() > 0 })
 	live.await(t, first, "backup")
 	if err := server.Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	servers.Eventually(t, "the bucket is watched again", func() bool { return live.logs.FilterMessageSnippet("watched again").Len() > 0 })
+	servers.Eventually(t, "the bucket is watched again", func() bool { return live.logs.FilterMessageSnippet("watching the routing rules again").Len() > 0 })
 	live.await(t, first, "backup")
 	var second uint64
 	servers.Eventually(t, "the server takes rules again", func() (stored bool) {
@@ -242,7 +242,7 @@ func TestTheWatchOutlivesTheServer(t *testing.T) {
 	})
 	live.await(t, second, "candidate")
 	// The bad set was shown once more, and said once.
-	if n := live.logs.FilterMessageSnippet("are refused").Len(); n != 1 {
+	if n := live.logs.FilterMessageSnippet("refusing the routing rules").Len(); n != 1 {
 		t.Errorf("the refusal is logged %d times", n)
 	}
 }
@@ -274,7 +274,7 @@ func TestASilentWatchIsNoticed(t *testing.T) {
 	}
 }
 
-// TestTwoPeopleChangeTheRules holds that nobody overwrites what they have not seen.
+// TestTwoPeopleChangeTheRules holds that no command overwrites rules that its caller has not seen.
 func TestTwoPeopleChangeTheRules(t *testing.T) {
 	t.Parallel()
 	js := connect(t, servers.NATS(t))
@@ -323,8 +323,8 @@ func TestEnsureBucket(t *testing.T) {
 	if _, err := js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: routing.Bucket, History: 3, Compression: true}); err != nil {
 		t.Fatal(err)
 	}
-	const differs = "description Somebody's -> Tender: the routing rules in force, over those of the configuration, history 3 -> 20, max_value_size -1 -> 131072"
-	want := strings.Replace(differs, "Somebody's", "", 1)
+	const differs = "description Another's -> Tender: the routing rules in force, over those of the configuration, history 3 -> 20, max_value_size -1 -> 131072"
+	want := strings.Replace(differs, "Another's", "", 1)
 	if got := ensure(t, js, routing.BucketOptions{CheckOnly: true}).String(); got != "bucket tender_routing: differs in "+want {
 		t.Error(got)
 	}

@@ -119,7 +119,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestUnreachable holds that a rule which can never match is a mistake: somebody expects it to.
+// TestUnreachable holds that a rule which can never match is a mistake: its author expects it to.
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

@@ -80,6 +80,6 @@ func TestFewRightsAreEnough(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if _, err := routing.Replace(ctx, serve, []byte(single("primary")), 0); err == nil {
-		t.Error("whoever may follow the rules may change them")
+		t.Error("a user who may follow the rules may change them")
 	}
 }
