@@ -3,7 +3,7 @@ package config
 import "time"
 
 // Config is everything an operator may set. Make one with [Load] or [Default]; the zero value is not valid. A Config is a
-// value to be read: it may be copied and shared freely as long as nobody changes its lists and its map of gateways. What
+// value to be read: it may be copied and shared freely as long as its lists and its map of gateways stay as they are. What
 // each key means, with its unit, is in [Reference].
 type Config struct {
 	NATS       NATS
@@ -29,7 +29,7 @@ type Config struct {
 type Role string
 
 // The roles. A process may play any of them; a deployment needs each of the first three at least once, and the webhook role
-// where gateways are to say of their own accord what became of an operation.
+// where gateways are to send notifications.
 const (
 	RoleWorker    Role = "worker"    // handles commands and calls gateways
 	RoleRelay     Role = "relay"     // publishes the outbox
@@ -49,7 +49,7 @@ type NATS struct {
 	ConnectTimeout  time.Duration
 }
 
-// TLS names the files for an encrypted connection; all empty means what the URL's scheme says, with the system's authorities.
+// TLS names the files for an encrypted connection; all empty follows the URL's scheme, with the system's authorities.
 type TLS struct {
 	CAFile   string
 	CertFile string
@@ -104,7 +104,7 @@ type Scheduler struct {
 	Lease        time.Duration
 }
 
-// Checkpoint says how often what the event store holds is put on record.
+// Checkpoint is the interval at which checkpoints of the history are taken.
 type Checkpoint struct {
 	Interval time.Duration // 0 is never
 }
@@ -115,7 +115,7 @@ type Routing struct {
 	RulesFile string // "" is the one rule of Default
 }
 
-// Retry is the policy of timers: what is tried again later, when, and until when.
+// Retry is the policy of timers: the later tries, when, and until when.
 type Retry struct {
 	UnknownReplays []time.Duration // since the outcome became unknown, ascending
 	UnknownLookups []time.Duration // since the outcome became unknown, ascending
@@ -134,7 +134,7 @@ type Shutdown struct {
 	DrainTimeout time.Duration
 }
 
-// Log says what is logged and how.
+// Log is the level and the form of the log.
 type Log struct {
 	Level  LogLevel
 	Format LogFormat
@@ -176,7 +176,7 @@ type Gateway struct {
 	Breaker        Breaker
 }
 
-// GatewayKind says what speaks to the provider.
+// GatewayKind is the way to the provider.
 type GatewayKind string
 
 // The kinds.
@@ -188,7 +188,7 @@ const (
 	GatewaySim    GatewayKind = "sim" // the simulator inside the process: no network, nothing kept over a restart
 )
 
-// Stripe is what only the kind stripe needs.
+// Stripe holds the settings of the kind stripe.
 type Stripe struct {
 	Account      string // acts for a connected account; "" for one's own
 	ReturnURL    string // where Stripe sends the customer back to

@@ -1,11 +1,11 @@
-// Package config owns what an operator may set: the keys, their defaults, what they mean and which values are sane.
+// Package config owns the settings of an operator: the keys, their defaults, their meaning and their sane values.
 //
 // A configuration has three layers. Defaults that work for a small deployment are covered by a YAML file, and the file by
 // environment variables. The variable of a key is its path in capitals, with the dots turned into underscores, behind
 // TENDER_: worker.slots_max is TENDER_WORKER_SLOTS_MAX. It is looked up among the known keys, so that underscores are never
 // ambiguous.
 //
-// What the package guarantees:
+// The package guarantees:
 //
 //   - Every mistake is reported at once, each as a [KeyError] with the key's name and the place it came from. A key or a
 //     TENDER_ variable that does not exist is a mistake, not something to pass over: a misspelled limit is no limit.

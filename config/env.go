@@ -13,7 +13,7 @@ const (
 )
 
 // readEnv gives the values of the variables whose names are known, by key. Every other TENDER_ variable is a mistake, noted in
-// found. An empty variable counts as not set: that is what deployment templates leave behind for a value that was not given.
+// found. An empty variable counts as not set: deployment templates leave one behind for a value that was not given.
 func readEnv(environ []string, keys map[string]string, found *findings) map[string]any {
 	values := make(map[string]any)
 	for _, entry := range environ {
@@ -32,7 +32,7 @@ func readEnv(environ []string, keys map[string]string, found *findings) map[stri
 	return values
 }
 
-// serviceLink matches what Kubernetes puts into every pod for a Service whose name begins with "tender", in the style of
+// serviceLink matches the variables that Kubernetes puts into every pod for a Service whose name begins with "tender", in the style of
 // Docker links: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables.
 var serviceLink = regexp.MustCompile(
 	`^TENDER_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)$`)

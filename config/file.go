@@ -61,7 +61,7 @@ func flatten(into map[string]any, above string, section map[string]any) {
 	}
 }
 
-// outline walks the file as written, for what is lost once it is a map: the lines, keys given twice, and keys with dots.
+// outline walks the file as written, for facts that a map loses: the lines, keys given twice, and keys with dots.
 func (l layer) outline(raw []byte) error {
 	decoder := yaml.NewDecoder(bytes.NewReader(raw))
 	var document yaml.Node
@@ -84,7 +84,7 @@ func (l layer) outline(raw []byte) error {
 	return found.err()
 }
 
-// walk notes the lines of a mapping and of those inside it. It does not follow aliases: what they stand for is walked where it is written.
+// walk notes the lines of a mapping and of those inside it. It does not follow aliases: their content is walked where it is written.
 func (l layer) walk(node *yaml.Node, above []string, found *findings) {
 	if node.Kind != yaml.MappingNode {
 		return

@@ -70,7 +70,7 @@ func (d *draft) applyEnv(environ []string) {
 	}
 }
 
-// apply sets one key. Nothing after the colon of a key, or an empty section, leaves what is below.
+// apply sets one key. Nothing after the colon of a key, or an empty section, leaves the layer below.
 func (d *draft) apply(key string, raw any, from Origin) {
 	setting, known := d.settings[key]
 	empty, isSection := raw.(map[string]any)

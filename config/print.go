@@ -17,7 +17,7 @@ var example string
 // Example is the annotated configuration file: every key at its default.
 func Example() string { return example }
 
-// PrintOptions say what stands beside the values.
+// PrintOptions select the text beside the values.
 type PrintOptions struct {
 	Docs    bool // above each key, what it means
 	Origins bool // behind each value, where it came from

@@ -97,7 +97,7 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// TestVariablesAreUnambiguous holds that every variable leads to one key, whatever the gateways are called.
+// TestVariablesAreUnambiguous holds that every variable leads to one key, under any names of gateways.
 func TestVariablesAreUnambiguous(t *testing.T) {
 	t.Parallel()
 	const gateway = "TENDER_GATEWAYS_<NAME>_"

@@ -21,7 +21,7 @@ func (s Secret) String() string {
 	return redacted
 }
 
-// GoString is what %#v prints.
+// GoString is the text for %#v.
 func (s Secret) GoString() string { return fmt.Sprintf("%q", s.String()) }
 
 // Format keeps the secret under every verb of fmt; %x and %d would otherwise reach past String.

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// setting binds a key to its field and its documentation. The settings of this file are the one list of what there is.
+// setting binds a key to its field and its documentation. The settings of this file are the one list of all keys.
 type setting struct {
 	key   string
 	doc   string
 	value value
 }
 
-// section says what the keys below one name are about.
+// section describes the keys below one name.
 type section struct{ key, doc string }
 
 func sections() []section {
@@ -184,7 +184,7 @@ func gatewaySettings(prefix string, g *Gateway) []setting {
 		{"timeouts.void", "The same for a void.", duration(&g.Timeouts.Void)},
 		{"timeouts.refund", "The same for a refund.", duration(&g.Timeouts.Refund)},
 		{"timeouts.lookup", "The same for a lookup of an earlier operation.", duration(&g.Timeouts.Lookup)},
-		{"concurrency_max", "Calls at once, per process. With several gateways keep it below worker.slots_max, so that a slow one starves nobody.", whole(&g.ConcurrencyMax, "count")},
+		{"concurrency_max", "Calls at once, per process. With several gateways keep it below worker.slots_max, so that a slow one starves no other.", whole(&g.ConcurrencyMax, "count")},
 		{"queue_wait", "How long a call waits for a free place and for its turn under rate before it is parked. Longer holds commands back on the bus instead, and their slots with them.", duration(&g.QueueWait)},
 		{"rate.per_second", "Calls in a second at most, per process: the provider's own limit, divided among the workers; may be less than 1. What waits longer than queue_wait is parked. 0: no limit.", ratio(&g.Rate.PerSecond)},
 		{"rate.burst", "Calls in one moment after a rest. 1 keeps within the provider's limit however it counts.", whole(&g.Rate.Burst, "count")},
@@ -203,7 +203,7 @@ func gatewaySettings(prefix string, g *Gateway) []setting {
 	return all
 }
 
-// Webhook is the endpoint for what gateways say of their own accord.
+// Webhook is the endpoint for notifications of gateways.
 type Webhook struct {
 	Listen string
 	MaxAge time.Duration

@@ -33,7 +33,7 @@ func (u URL) String() string {
 	return strings.Join(pieces, ",")
 }
 
-// GoString is what %#v prints.
+// GoString is the text for %#v.
 func (u URL) GoString() string { return fmt.Sprintf("%q", u.String()) }
 
 // Format masks under every verb of fmt.
@@ -57,7 +57,7 @@ func (u URL) pieces() []string {
 	return pieces
 }
 
-// mask hides what is secret in one address. It works on the text, not on what a parser makes of it: an unescaped / ? # or @ in
+// mask hides the secrets in one address. It works on the text, not on a parsed address: an unescaped / ? # or @ in
 // a password moves the rest of that password into the host, path, query or fragment, and a parser accepts that. So an address
 // with an @ behind its authority is not certain, and is not shown.
 func mask(address string) (string, bool) {

@@ -15,7 +15,7 @@ import (
 // batchMax is the most messages that JetStream takes in one atomic batch.
 const batchMax = 1000
 
-// Validate checks every value and what must hold between them. It reports all mistakes at once, each as a [KeyError]
+// Validate checks every value, and the rules between them. It reports all mistakes at once, each as a [KeyError]
 // ([KeyErrors] lists them). [Load] has already called it; call it again after changing a field.
 func (c Config) Validate() error {
 	f := findings{origins: c.origins}
@@ -73,7 +73,7 @@ func (s Streams) validate(f *findings) {
 	s.validateAge(f, "streams.dlq_max_age", s.DLQMaxAge)
 }
 
-// validateAge holds what JetStream demands: message ids cannot be remembered longer than messages.
+// validateAge checks a rule of JetStream: message ids cannot be remembered longer than messages.
 func (s Streams) validateAge(f *findings, key string, age time.Duration) {
 	switch {
 	case age < 0:
@@ -238,10 +238,10 @@ func (c Config) validateWebhook(f *findings) {
 	}
 }
 
-// gatewayName is what a gateway may be called: the name is part of keys, of variables and of recorded payments.
+// gatewayName is the form of a gateway's name: the name is part of keys, of variables and of recorded payments.
 var gatewayName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 
-// connectorName is what a connector may be called: the name is part of subjects (processor/gateway/protocol holds the same).
+// connectorName is the form of a connector's name: the name is part of subjects (processor/gateway/protocol holds the same).
 var connectorName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 // rateMin is the lowest rate there is, in calls a second: one in a quarter of an hour.
@@ -258,7 +258,7 @@ func (c Config) validateGateways(f *findings) {
 		}
 		c.validateGateway(f, key, c.Gateways[name])
 	}
-	// With rules the default is of no use, and nobody has to give one; one that was given is still to be right.
+	// With rules the default is of no use, and none has to be given; one that was given is still to be right.
 	_, given := c.origins["routing.default"]
 	if _, exists := c.Gateways[c.Routing.Default]; !exists && (given || c.Routing.RulesFile == "") {
 		f.add("routing.default", "must name one of the gateways (%s), not %s", listed(c.names()), quoted(c.Routing.Default))

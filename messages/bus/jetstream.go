@@ -23,7 +23,7 @@ const (
 // [RequestPatience]. The library alone waits until the context ends for an answer that a restart of the server has lost.
 //
 // A request may therefore arrive twice. Reads and definitions do not mind; a message that must not be stored twice needs
-// a Nats-Msg-Id. What is not a request is the library's own: fetching, consuming and asynchronous publishing, which have
+// a Nats-Msg-Id. Left to the library are: fetching, consuming and asynchronous publishing, which have
 // times of their own, listings, object stores, and watching a bucket.
 func JetStream(conn *nats.Conn, patience time.Duration, options ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {
 	js, err := jetstream.New(conn, options...)

@@ -19,7 +19,7 @@ type ProvisionOptions struct {
 	CheckOnly bool
 }
 
-// Action is what Provision does to a stream or consumer.
+// Action is a step of Provision on a stream or consumer.
 type Action string
 
 // The actions.
@@ -29,7 +29,7 @@ const (
 	ActionUnchanged Action = "unchanged"
 )
 
-// Change is what Provision did to one stream or consumer, or with CheckOnly would do.
+// Change is the step that Provision took on one stream or consumer, or with CheckOnly would take.
 type Change struct {
 	// Kind is "stream", "consumer" or "bucket".
 	Kind    string        `json:"kind"`
@@ -83,7 +83,7 @@ func (e *RefusedChangeError) Error() string {
 	return fmt.Sprintf("%s %s: %s %s -> %s: %s", e.Kind, e.Name, e.Field, e.Old, e.New, e.Reason)
 }
 
-// Provision brings the streams and the consumers to what Streams, WorkerConsumer and CollectorConsumer say and returns what it
+// Provision brings the streams and the consumers to Streams, WorkerConsumer and CollectorConsumer and returns what it
 // changed, one Change for each, in order. It may be repeated, and run by several instances at once. Settings that Tender
 // doesn't define, such as placement or compression, stay as they are.
 //
@@ -172,7 +172,7 @@ func planStream(ctx context.Context, js jetstream.JetStream, want jetstream.Stre
 	}}, nil
 }
 
-// adoptStream lays what Tender defines over what is there.
+// adoptStream lays Tender's settings over those of the stream.
 func adoptStream(have, want jetstream.StreamConfig) jetstream.StreamConfig {
 	have.Description, have.Subjects, have.Discard = want.Description, want.Subjects, want.Discard
 	have.MaxAge, have.MaxBytes, have.MaxMsgs, have.Duplicates = want.MaxAge, want.MaxBytes, want.MaxMsgs, want.Duplicates
@@ -249,7 +249,7 @@ func (p consumerPlan) plan(ctx context.Context) (step, error) {
 	}}, nil
 }
 
-// adoptConsumer lays what Tender defines over what is there.
+// adoptConsumer lays Tender's settings over those of the consumer.
 func adoptConsumer(have, want jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	have.Description, have.FilterSubject, have.FilterSubjects = want.Description, want.FilterSubject, want.FilterSubjects
 	have.AckWait, have.MaxDeliver, have.MaxAckPending = want.AckWait, want.MaxDeliver, want.MaxAckPending
@@ -258,10 +258,10 @@ func adoptConsumer(have, want jetstream.ConsumerConfig) jetstream.ConsumerConfig
 	return have
 }
 
-// setting is one defined setting as text. The lists for what is there and for what is wanted run side by side.
+// setting is one defined setting as text. The lists of present and of wanted settings run side by side.
 type setting struct{ name, value string }
 
-// streamSettings lists what Tender defines of a stream. Metadata and prohibitions of others don't count.
+// streamSettings lists the settings that Tender defines of a stream. Metadata and prohibitions of others do not count.
 func streamSettings(c, want jetstream.StreamConfig) []setting {
 	return []setting{
 		{"description", c.Description},
@@ -282,7 +282,7 @@ func streamSettings(c, want jetstream.StreamConfig) []setting {
 	}
 }
 
-// consumerSettings lists what Tender defines of a consumer. A back-off would replace AckWait, so it must be none.
+// consumerSettings lists the settings that Tender defines of a consumer. A back-off would replace AckWait, so it must be none.
 func consumerSettings(c, want jetstream.ConsumerConfig) []setting {
 	return []setting{
 		{"description", c.Description},

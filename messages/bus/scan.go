@@ -21,7 +21,7 @@ const (
 	scanTries = 3
 )
 
-// ScanFrom says what Scan reads. Subject may hold wildcards, Sequence 0 is the beginning.
+// ScanFrom is the place that Scan reads from. Subject may hold wildcards, Sequence 0 is the beginning.
 type ScanFrom struct {
 	Stream, Subject string
 	Sequence        uint64
@@ -58,7 +58,7 @@ func Scan(ctx context.Context, js jetstream.JetStream, from ScanFrom, yield func
 	}
 }
 
-// scanPage is one request of a scan. pending is what the server says is left behind its last message.
+// scanPage is one request of a scan. pending is the number of messages after its last one, as the server says.
 type scanPage struct {
 	next    uint64
 	count   int
@@ -94,7 +94,7 @@ func (p *scanPage) read(ctx context.Context, js jetstream.JetStream, from ScanFr
 const lastMax = 1000
 
 // Latest calls yield for the latest message that a stream holds under each of the subjects, which must not hold wildcards; for a
-// subject without a message it is not called. What is said of Scan holds here, too, but for the order.
+// subject without a message it is not called. The rest is as for Scan, but for the order.
 func Latest(ctx context.Context, js jetstream.JetStream, stream string, subjects []string, yield func(*jetstream.RawStreamMsg)) error {
 	for chunk := range slices.Chunk(subjects, lastMax) {
 		found, err := latestOf(ctx, js, stream, chunk)

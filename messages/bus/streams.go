@@ -18,7 +18,7 @@ import (
 
 // The consumers, and the stream that only Tender itself reads.
 const (
-	// StreamAdvisories holds what the server itself says about commands that no worker settled.
+	// StreamAdvisories holds the server's own messages about commands that no worker settled.
 	StreamAdvisories = "PAYMENTS_ADV"
 	// ConsumerWorkers is the durable consumer on StreamCommands that all workers share.
 	ConsumerWorkers = "workers"
@@ -97,7 +97,7 @@ func commandStream(o StreamOptions) jetstream.StreamConfig {
 	}
 }
 
-// eventStream is what consumers rely on as history: nothing in it can be deleted or purged.
+// eventStream is the history that consumers rely on: nothing in it can be deleted or purged.
 func eventStream(o StreamOptions) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:               messages.StreamEvents,
@@ -137,7 +137,7 @@ func deadLetterStream(o StreamOptions) jetstream.StreamConfig {
 	}
 }
 
-// advisoryStream keeps what the server says once and never again: that it gave up on a command.
+// advisoryStream keeps the message that the server sends once: that it gave up on a command.
 func advisoryStream(o StreamOptions) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        StreamAdvisories,
@@ -156,7 +156,7 @@ func advisoryStream(o StreamOptions) jetstream.StreamConfig {
 	}
 }
 
-// auditStream is what the history in the database is held against, so it is kept for ever and nothing in it can be deleted
+// auditStream holds the checkpoints that prove the history, so it is kept for ever and nothing in it can be deleted
 // or purged.
 func auditStream(o StreamOptions) jetstream.StreamConfig {
 	return jetstream.StreamConfig{

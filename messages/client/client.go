@@ -18,7 +18,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// What a Client fails with beyond a *DecodeError for a command that is wrong, errors of NATS and those of its context.
+// The errors of a Client beyond a *DecodeError for a wrong command, errors of NATS and those of its context.
 var (
 	// ErrStreamMissing: no stream takes the command, or none holds the events: `tender provision` has not run here.
 	ErrStreamMissing = errors.New("stream is missing: run tender provision")
@@ -131,7 +131,7 @@ type Ack struct {
 // either, the id is a new UUIDv7. With a key only, the id is "<command>:<key>": publishing a command again under its key is
 // then the same message, and Wait finds its first outcome.
 //
-// A producer that has to survive its own crash keeps what Prepare returns, or sets PaymentID and IdempotencyKey itself:
+// A producer that has to survive its own crash keeps the result of Prepare, or sets PaymentID and IdempotencyKey itself:
 // defaults made anew are a new payment.
 func (c *Client) Prepare(command messages.Command) (messages.Command, error) {
 	if command.Body == nil {
@@ -200,7 +200,7 @@ func (c *Client) publishOnce(ctx context.Context, msg *nats.Msg) (*jetstream.Pub
 	return c.js.PublishMsg(ctx, msg)
 }
 
-// publishError names what the server's answers mean here.
+// publishError names the meaning of the server's answers.
 func publishError(err error) error {
 	var api *jetstream.APIError
 	switch {

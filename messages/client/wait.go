@@ -18,7 +18,7 @@ import (
 // the context a deadline, since an outcome may stay unknown for a day. Events of types that this version doesn't know are
 // skipped.
 //
-// Wait needs the right to subscribe to the tenant's events. To see what came before it, or during an interruption, it also
+// Wait needs the right to subscribe to the tenant's events. To see earlier events, or those during an interruption, it also
 // needs the right to create a consumer on StreamEvents, which a production server gives to operators rather than to
 // tenants: without it, Wait sees only what is published from now on, so use PublishAndWait.
 //
@@ -81,7 +81,7 @@ func (c *Client) watch(ctx context.Context, command messages.Command) (*watch, e
 	return w, nil
 }
 
-// flush returns when the server has taken in what was sent to it, however long it is away.
+// flush returns when the server has everything that was sent to it. It waits while the server is away.
 func (c *Client) flush(ctx context.Context) error {
 	once := func() error {
 		ctx, cancel := context.WithTimeout(ctx, c.ackWait)
@@ -188,7 +188,7 @@ func (w *watch) stop() {
 	_ = w.live.Unsubscribe() // It fails only when the connection is closed, and then there is nothing left to end.
 }
 
-// answer is what ends a Wait.
+// answer ends a Wait.
 type answer struct {
 	event messages.Event
 	err   error

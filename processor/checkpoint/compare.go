@@ -13,7 +13,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-// Comparison is what Compare came to.
+// Comparison is the result of Compare.
 type Comparison struct {
 	// Compared is how many checkpoints are both in the database and on the bus.
 	Compared int64
@@ -27,7 +27,7 @@ type Comparison struct {
 // the comparison could not be completed.
 func Compare(ctx context.Context, js jetstream.JetStream, db store.DB) (Comparison, error) {
 	c := comparison{recorded: map[int64]*recorded{}}
-	// The database first: what is recorded by now and no longer in the outbox is on the bus.
+	// The database first: a checkpoint that is recorded by now and no longer in the outbox is on the bus.
 	if err := c.readDatabase(ctx, db); err != nil {
 		return Comparison{}, fmt.Errorf("compare checkpoints: %w", err)
 	}
@@ -35,7 +35,7 @@ func Compare(ctx context.Context, js jetstream.JetStream, db store.DB) (Comparis
 	if err != nil {
 		return Comparison{}, fmt.Errorf("compare checkpoints: read stream %s: %w", messages.StreamAudit, err)
 	}
-	// And again, for what was recorded and published meanwhile.
+	// And again, for checkpoints recorded and published meanwhile.
 	if err := c.readDatabase(ctx, db); err != nil {
 		return Comparison{}, fmt.Errorf("compare checkpoints: %w", err)
 	}
@@ -53,7 +53,7 @@ type comparison struct {
 	last     int64
 }
 
-// recorded is what the database has under a number.
+// recorded is the checkpoint that the database has under a number.
 type recorded struct {
 	hash messages.Hash
 	// due says that it has to be on the bus, seen that it is.
@@ -68,7 +68,7 @@ type published struct {
 	problem  error
 }
 
-// readDatabase reads what has been added since it was called before; only what the first call finds has to be on the bus.
+// readDatabase reads the checkpoints added since the last call; only those of the first call have to be on the bus.
 func (c *comparison) readDatabase(ctx context.Context, db store.DB) error {
 	first := c.last == 0
 	return store.Checkpoints(ctx, db, c.last, func(r store.RecordedCheckpoint) error {

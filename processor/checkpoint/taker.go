@@ -19,7 +19,7 @@ const (
 	markAgeMax = 10 * time.Minute
 )
 
-// Taker takes checkpoints at an interval. Any number may run: what one has covered the others don't.
+// Taker takes checkpoints at an interval. Any number may run: events that one has covered are left out by the others.
 type Taker struct {
 	store    *store.Store
 	interval time.Duration
@@ -36,7 +36,7 @@ func NewTaker(s *store.Store, interval time.Duration, log *zap.Logger, now func(
 	}
 }
 
-// Run takes checkpoints until ctx is done; it always returns nil. PostgreSQL may be away at any time: what was recorded
+// Run takes checkpoints until ctx is done; it always returns nil. PostgreSQL may be away at any time: events recorded
 // meanwhile is covered later.
 func (t *Taker) Run(ctx context.Context) error {
 	for ctx.Err() == nil {

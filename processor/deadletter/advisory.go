@@ -16,7 +16,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages/bus"
 )
 
-// Advisory is what the server says about a command that it will not deliver again.
+// Advisory is a message of the server about a command that it will not deliver again.
 type Advisory struct {
 	Stream     string    `json:"stream"`
 	Consumer   string    `json:"consumer"`
@@ -67,7 +67,7 @@ type Collection struct {
 	known map[uint64]seen
 }
 
-// seen is what is remembered of a dead letter. The sequence of its original alone would do, were streams never restored or made
+// seen identifies a dead letter that was read. The sequence of its original alone would do, were streams never restored or made
 // anew: then they give the same numbers to other commands.
 type seen struct {
 	subject uint64 // a hash
@@ -114,7 +114,7 @@ func (c *Collection) Collect(ctx context.Context, a Advisory) (Letter, bool, err
 	return l, false, EraseOriginal(ctx, c.js, l)
 }
 
-// look reads the letters that have come since the last time, or all if the stream is not what it was.
+// look reads the letters that have come since the last time, or all if the stream was made anew.
 func (c *Collection) look(ctx context.Context) error {
 	stream, err := c.js.Stream(ctx, messages.StreamDeadLetters)
 	if err != nil {

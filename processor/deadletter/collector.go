@@ -49,7 +49,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	return nil
 }
 
-// round takes what advisories there are, or waits a moment for some.
+// round takes the advisories that are there, or waits a moment for some.
 func (c *Collector) round(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {

@@ -1,8 +1,8 @@
-// Package deadletter keeps the commands that nothing could be made of: what they were, where they came from and why
-// they were given up, so that a person can look at them, put right what is wrong, and send them again.
+// Package deadletter keeps the commands that cannot be handled: their content, where they came from and why
+// they were given up, so that a person can look at them, put things right, and send them again.
 //
 // A dead letter is a message in the stream PAYMENTS_DLQ with the body of its original, card numbers masked, and with
-// what is known of it in headers. Nothing here decides that a command is given up; package processor does.
+// what is known of it in headers. Nothing here decides that a command is given up; package worker does.
 package deadletter
 
 import (
@@ -33,7 +33,7 @@ const (
 // terminationPrefix begins the reason with which an original is terminated once its dead letter is stored.
 const terminationPrefix = "tender dead letter: "
 
-// TerminationReason is what to terminate an original with once its dead letter is stored. The server repeats it in its
+// TerminationReason is the reason to terminate an original with once its dead letter is stored. The server repeats it in its
 // advisory, where Buried recognises it.
 func TerminationReason(reason string) string { return terminationPrefix + reason }
 
@@ -78,7 +78,7 @@ type Letter struct {
 	DeadAt          time.Time `json:"dead_at"`
 	// BodySize is the size of the original's body, of which Body may be only the beginning.
 	BodySize int `json:"body_size"`
-	// Masked says that what looked like a card number was masked. Every reader refuses such a command.
+	// Masked says that a probable card number was masked. Every reader refuses such a command.
 	Masked bool `json:"masked,omitempty"`
 	// Headers are the original's, by their original names.
 	Headers nats.Header `json:"headers"`

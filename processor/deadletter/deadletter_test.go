@@ -88,7 +88,7 @@ func TestListFilters(t *testing.T) {
 		want   int
 	}{
 		"tenant":           {deadletter.Filter{Tenant: "acme"}, 5},
-		"no tenant's":         {deadletter.Filter{Tenant: "_"}, 0},
+		"no tenant's":      {deadletter.Filter{Tenant: "_"}, 0},
 		"command":          {deadletter.Filter{Command: "create"}, 10},
 		"other command":    {deadletter.Filter{Command: "void"}, 0},
 		"payment":          {deadletter.Filter{PaymentID: third.String()}, 1},

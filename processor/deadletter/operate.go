@@ -17,7 +17,7 @@ type Filter struct {
 	// Tenant, Command and PaymentID are "_" for letters in which they could not be read.
 	Tenant, Command, PaymentID string
 	Reason                     string
-	// Since leaves out what was given up before, Until what was given up then or later.
+	// Since leaves out commands given up before it, Until those given up then or later.
 	Since, Until time.Time
 }
 
@@ -66,7 +66,7 @@ func Get(ctx context.Context, js jetstream.JetStream, sequence uint64) (Letter, 
 	return parse(msg), nil
 }
 
-// Remove discards a dead letter for good and returns it as it was: what it held is nowhere else any more. It fails with
+// Remove discards a dead letter for good and returns it as it was: no other copy is left. It fails with
 // ErrNotFound if there is none with that sequence.
 func Remove(ctx context.Context, js jetstream.JetStream, sequence uint64) (Letter, error) {
 	l, err := Get(ctx, js, sequence)

@@ -18,7 +18,7 @@ import (
 // scansMax is how many payments are read from the bus at once, where that is needed.
 const scansMax = 8
 
-// look reads what the bus holds of each payment. The latest message under each subject says it all of a payment whose events have
+// look reads the messages that the bus holds of each payment. The latest message under each subject says it all of a payment whose events have
 // a subject each, and a thousand of these come with one request. A payment with two events of one type, or with a
 // message that is not the expected one, is read whole.
 func (r *run) look(ctx context.Context, page []store.Published) ([][]onBus, error) {

@@ -34,7 +34,7 @@ type onBus struct {
 	body     []byte
 }
 
-// plan is what is to be done about one payment.
+// plan is the work for one payment.
 type plan struct {
 	// from is the version from which the payment is sent again; 0 if it is in order.
 	from int64
@@ -43,7 +43,7 @@ type plan struct {
 	reason         Reason
 }
 
-// choice is what a run asks for.
+// choice selects the events of a run.
 type choice struct {
 	since, until time.Time
 	// all sends every event again, also those that the bus holds.
@@ -54,7 +54,7 @@ func (c choice) ended(e store.PublishedEvent) bool {
 	return !c.until.IsZero() && !e.OccurredAt.Before(c.until)
 }
 
-// decide compares a payment with what the bus holds of it, in the order of the stream.
+// decide compares a payment with its messages on the bus, in the order of the stream.
 func (c choice) decide(p store.Published, bus []onBus) plan {
 	if p.Unreadable != nil {
 		return plan{reason: ReasonUnreadable}

@@ -25,7 +25,7 @@ const (
 	leftMax = 100
 )
 
-// Parts are what Run works with. All are required.
+// Parts are the parts that Run needs. All are required.
 type Parts struct {
 	Store     *store.Store
 	JetStream jetstream.JetStream
@@ -39,7 +39,7 @@ const windowMargin = time.Second
 // Options select the events to publish again. The zero value publishes those that the bus lacks.
 type Options struct {
 	store.PublishedRange
-	// All sends again what the bus holds, too.
+	// All sends events again that the bus holds, too.
 	All bool
 	// DryRun only counts.
 	DryRun bool
@@ -47,7 +47,7 @@ type Options struct {
 	Progress func(Report)
 }
 
-// Report is what a run did.
+// Report is the result of a run.
 type Report struct {
 	// Payments were looked at; Behind of them lack events on the bus, or have them in the wrong order.
 	Payments int64 `json:"payments"`
@@ -63,8 +63,8 @@ type Report struct {
 	LeftPayments []Left           `json:"left,omitempty"`
 }
 
-// Run compares the payments of a range with the bus, a page at a time, and puts what is missing into the outbox. It may be
-// interrupted and repeated, and run beside everything else. The report counts what was done also when it fails.
+// Run compares the payments of a range with the bus, a page at a time, and puts missing events into the outbox. It may be
+// interrupted and repeated, and run beside everything else. The report counts the work done also when it fails.
 func Run(ctx context.Context, parts Parts, o Options) (Report, error) {
 	r := &run{Parts: parts, Options: o, report: Report{Left: map[Reason]int64{}}}
 	if err := r.begin(ctx); err != nil {
@@ -92,7 +92,7 @@ type run struct {
 	report Report
 }
 
-// begin learns from the stream how far back it reaches: what has aged is not missing.
+// begin learns from the stream how far back it reaches: an aged event is not missing.
 func (r *run) begin(ctx context.Context) error {
 	info, err := r.stream(ctx)
 	if err != nil {

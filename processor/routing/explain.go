@@ -9,7 +9,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// Explanation says what [Rules.Route] would do with a payment, and why.
+// Explanation is the gateway that [Rules.Route] would choose for a payment, and why.
 type Explanation struct {
 	Facts Facts `json:"facts"`
 	// Rules are all rules of the set, in order.
@@ -21,7 +21,7 @@ type Explanation struct {
 	Shares []Share `json:"shares,omitempty"`
 }
 
-// RuleResult is what became of one rule.
+// RuleResult is the result of one rule.
 type RuleResult struct {
 	Rule    string `json:"rule"`
 	Line    int    `json:"line,omitempty"`
@@ -38,7 +38,7 @@ type Share struct {
 	Until int64 `json:"until"`
 }
 
-// Explain says what Route would do with a payment, and why.
+// Explain returns the choice that Route would make for a payment, and why.
 func (s *Rules) Explain(f Facts) Explanation {
 	e := Explanation{Facts: f, Rules: []RuleResult{}}
 	for _, r := range s.All() {

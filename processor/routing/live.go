@@ -40,7 +40,7 @@ type InForce struct {
 	document, refusedDocument []byte
 }
 
-// LiveConfig says what a Live starts with.
+// LiveConfig holds the settings of a Live.
 type LiveConfig struct {
 	// Configured are the rules for as long as the bucket holds none. Required.
 	Configured *Rules
@@ -182,7 +182,7 @@ func (l *Live) noteMissing(saidBefore bool) {
 	l.cfg.Log.Info("there is no bucket for routing rules (tender provision makes it): the configured ones are in force", zap.String("bucket", Bucket))
 }
 
-// follow watches until something is wrong with the watch, and says what.
+// follow watches until the watch fails, and returns why.
 func (l *Live) follow(ctx context.Context, kv jetstream.KeyValueManager, begun func()) error {
 	bucket, err := openBucket(ctx, kv)
 	if err != nil {

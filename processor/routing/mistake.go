@@ -16,7 +16,7 @@ type Mistake struct {
 	// Line and Column count from 1; they are 0 where it is the set as a whole, or the place is not known.
 	Line   int `json:"line,omitempty"`
 	Column int `json:"column,omitempty"`
-	// Problem is what is wrong, and what would be right.
+	// Problem describes the mistake, and how to put it right.
 	Problem string `json:"problem"`
 }
 
@@ -46,14 +46,14 @@ func (e *RefusedError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// mistakes gathers what is wrong, so that all of it is reported at once.
+// mistakes gathers all mistakes, so that they are reported at once.
 type mistakes struct{ found []Mistake }
 
 func (m *mistakes) at(node *yaml.Node, format string, args ...any) {
 	m.found = append(m.found, Mistake{Line: node.Line, Column: node.Column, Problem: fmt.Sprintf(format, args...)})
 }
 
-// err returns what was found, in the order of the document; nil if nothing was.
+// err returns the mistakes in the order of the document; nil if there are none.
 func (m *mistakes) err() error {
 	if len(m.found) == 0 {
 		return nil

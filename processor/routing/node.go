@@ -29,7 +29,7 @@ func (p *parser) fields(node *yaml.Node, what string, read map[string]func(*yaml
 	return seen
 }
 
-// pairs visits the keys and values of a mapping. Aliases are refused: what a rule says stands where it is read.
+// pairs visits the keys and values of a mapping. Aliases are refused: a rule reads without looking elsewhere.
 func (p *parser) pairs(node *yaml.Node, visit func(key, value *yaml.Node)) {
 	lines := map[string]int{}
 	for i := 0; i+1 < len(node.Content); i += 2 {

@@ -209,7 +209,7 @@ func (p *parser) reachable(rules []Rule) {
 	}
 }
 
-// warn notes what is allowed and probably not meant.
+// warn notes rules that are allowed and probably not meant.
 func (s *Rules) warn() {
 	if last := s.rules[len(s.rules)-1]; len(last.Match.Conditions()) > 0 {
 		s.warnings = append(s.warnings,

@@ -116,7 +116,7 @@ func (p *parser) metadata(node *yaml.Node) map[string]string {
 	return wanted
 }
 
-// What a payment can never have is a mistake in a rule: it would quietly match nothing.
+// A value that no payment can have is a mistake in a rule: it would quietly match nothing.
 
 func validTenant(tenant string) string {
 	if err := messages.ValidateTenant(tenant); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// Facts are what a rule may match on, and the id that weights are shared out by.
+// Facts are the values that a rule may match on, and the id by which weights are shared out.
 type Facts struct {
 	PaymentID     uuid.UUID         `json:"payment_id"`
 	Tenant        string            `json:"tenant"`
@@ -29,13 +29,13 @@ type Rule struct {
 	Name string `json:"name"`
 	// Line is where the rule begins in its document; 0 if it was not read from one.
 	Line int `json:"line,omitempty"`
-	// Match is what a payment must be like; its zero value takes every payment.
+	// Match holds the conditions on a payment; its zero value takes every payment.
 	Match Match `json:"match,omitzero"`
 	// To holds at least one gateway with a weight over 0.
 	To       []Target `json:"to"`
 	Failover Failover `json:"failover,omitzero"`
 
-	// total is the sum of the weights, and routes what follows from the choice of each of To.
+	// total is the sum of the weights, and routes the result of choosing each of To.
 	total  int64
 	routes []payment.Route
 }
@@ -97,7 +97,7 @@ func (s *Rules) All() []Rule {
 	return s.rules
 }
 
-// Warnings are what is allowed and probably not meant.
+// Warnings names rules that are allowed and probably not meant.
 func (s *Rules) Warnings() []string {
 	if s == nil {
 		return nil
@@ -105,7 +105,7 @@ func (s *Rules) Warnings() []string {
 	return s.warnings
 }
 
-// prepare works out beforehand what a choice means, so that routing a payment allocates nothing for it.
+// prepare works out each choice beforehand, so that routing a payment allocates nothing for it.
 func (r *Rule) prepare() {
 	r.total, r.routes = 0, make([]payment.Route, len(r.To))
 	for i, t := range r.To {
