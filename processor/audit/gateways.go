@@ -71,7 +71,7 @@ func (a *gatewayAudit) run(ctx context.Context, db store.DB, ledgers Ledgers, o 
 		a.books = merge(early, late, o.ReversalsBefore)
 		for name := range late {
 			for _, op := range late[name].Operations {
-				// A simulator forgets with its process how often it was asked, and never what it did.
+				// A simulator forgets its counts of requests when it ends, and never its effects.
 				a.report.Requests += int64(max(op.Requests, op.Effects)) + int64(op.Lookups)
 			}
 		}

@@ -11,17 +11,56 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// Ledgers returns the ledgers of all gateways, by the names that Tender knows them by, as of now.
-type Ledgers func(context.Context) (map[string]sim.Snapshot, error)
+// Ledger is a gateway's own account of its effects and of the requests for them. Its JSON is the part that the audit needs of the document
+// that `tender simulator` serves at /v1/ledger.
+type Ledger struct {
+	Entries    []LedgerEntry     `json:"entries"`
+	Operations []LedgerOperation `json:"operations"`
+}
+
+// LedgerEntry is one effect of an operation at a gateway, or the reversal of one. Amounts are in minor units of Currency. An
+// operation that was declined, is pending or requires an action has no entry.
+type LedgerEntry struct {
+	// At is when it happened, by the gateway's clock.
+	At time.Time `json:"at"`
+	// OperationID, Kind, Tenant, PaymentID and Currency are those of the operation that Tender sent.
+	OperationID string                 `json:"operation_id"`
+	Kind        messages.OperationKind `json:"kind"`
+	Tenant      string                 `json:"tenant"`
+	PaymentID   uuid.UUID              `json:"payment_id"`
+	Currency    string                 `json:"currency"`
+	// The amounts are those that the gateway moved, which need not be those it was asked for; those of a reversal are under zero,
+	// but for what a reversed capture releases.
+	AuthorizedMinor int64 `json:"authorized_minor,omitempty"`
+	CapturedMinor   int64 `json:"captured_minor,omitempty"`
+	ReleasedMinor   int64 `json:"released_minor,omitempty"`
+	RefundedMinor   int64 `json:"refunded_minor,omitempty"`
+	// Reversal says that the entry takes back the effect of OperationID.
+	Reversal bool `json:"reversal,omitempty"`
+}
+
+// LedgerOperation counts what a gateway was asked about one operation. Requests and Lookups begin anew when the gateway's process starts;
+// Effects are those of the ledger.
+type LedgerOperation struct {
+	OperationID string `json:"operation_id"`
+	Requests    int    `json:"requests"`
+	Lookups     int    `json:"lookups"`
+	Effects     int    `json:"effects"`
+}
+
+// Ledgers reads the ledgers of all gateways, by the names that Tender knows them by, as of now.
+type Ledgers func(context.Context) (map[string]Ledger, error)
+
+// ledgerPath is where a simulator serves its ledger.
+const ledgerPath = "/v1/ledger"
 
 // FetchLedger reads the ledger of a simulator over HTTP. url is its base, such as http://127.0.0.1:8585.
-func FetchLedger(ctx context.Context, client *http.Client, url string) (sim.Snapshot, error) {
-	var ledger sim.Snapshot
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+sim.PathLedger, http.NoBody)
+func FetchLedger(ctx context.Context, client *http.Client, url string) (Ledger, error) {
+	var ledger Ledger
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+ledgerPath, http.NoBody)
 	if err != nil {
 		return ledger, fmt.Errorf("fetch ledger: %w", err)
 	}
@@ -101,7 +140,7 @@ func (e *effect) agreedReversal(op *payment.Operation) int64 {
 type books map[uuid.UUID][]*effect
 
 // merge puts two looks at the ledgers together: early was taken before the payments were read, late after.
-func merge(early, late map[string]sim.Snapshot, reversalsBefore time.Time) books {
+func merge(early, late map[string]Ledger, reversalsBefore time.Time) books {
 	all := books{}
 	known := map[string]struct{}{}
 	for gateway := range early {
@@ -128,7 +167,7 @@ func merge(early, late map[string]sim.Snapshot, reversalsBefore time.Time) books
 	return all
 }
 
-func (b books) effect(gateway string, entry *sim.Entry) *effect {
+func (b books) effect(gateway string, entry *LedgerEntry) *effect {
 	for _, e := range b[entry.PaymentID] {
 		if e.gateway == gateway && e.operationID == entry.OperationID {
 			return e

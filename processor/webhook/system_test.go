@@ -26,6 +26,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
@@ -174,7 +175,7 @@ func (e *endpoint) stored() uint64 {
 type system struct {
 	*endpoint
 	store  *store.Store
-	sim    *sim.Simulator
+	sim    *simulator.Simulator
 	client *client.Client
 	// gateway is what the worker calls; the simulator, unless a test puts something before it.
 	gateway gateway.Gateway
@@ -187,7 +188,7 @@ func setup(t *testing.T, change ...func(*system)) *system {
 	s := &system{endpoint: listen(t), policy: payment.DefaultPolicy()}
 	s.openStore()
 	var err error
-	s.sim, err = sim.New(sim.Config{Hang: time.Minute, Webhook: sim.Webhook{
+	s.sim, err = simulator.New(simulator.Config{Config: sim.Config{Hang: time.Minute}, Webhook: simulator.Webhook{
 		URL: s.url, Secret: secret, Pause: 5 * time.Millisecond, TriesMax: 100, Lead: time.Millisecond, Moment: moment,
 	}})
 	if err != nil {

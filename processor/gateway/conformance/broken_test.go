@@ -207,14 +207,14 @@ func TestBrokenServersFailTheRightLines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := httptest.NewServer(spoil(c.defect, simulator(t).Handler(testKey)))
+			server := httptest.NewServer(spoil(c.defect, newSimulator(t).Handler(testKey)))
 			t.Cleanup(server.Close)
 			wantBroken(t, overHTTP(t, server.URL, testKey), c.breaks, c.perhaps)
 		})
 	}
 	t.Run("asks for no key", func(t *testing.T) {
 		t.Parallel()
-		server := httptest.NewServer(simulator(t).Handler(""))
+		server := httptest.NewServer(newSimulator(t).Handler(""))
 		t.Cleanup(server.Close)
 		wantBroken(t, overHTTP(t, server.URL, testKey), []string{"credentials"}, nil)
 	})

@@ -18,8 +18,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/conformance"
 	"github.com/seed-384b1f8a/tender/processor/gateway/connector"
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
 // The variables that make the test binary a connector process, and where its bus and its provider are.
@@ -90,9 +90,9 @@ func instance(t *testing.T, server *servers.NATSServer, provider string) func() 
 }
 
 // bank is the provider behind the connectors, which outlives them.
-func bank(t *testing.T) (*sim.Simulator, string) {
+func bank(t *testing.T) (*simulator.Simulator, string) {
 	t.Helper()
-	s, err := sim.New(sim.Config{})
+	s, err := simulator.New(simulator.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

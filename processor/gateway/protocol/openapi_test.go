@@ -21,7 +21,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/conformance"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
 const documentURL = "https://tender.invalid/openapi.json"
@@ -249,7 +249,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 func TestOpenAPIDescribesWhatIsSaid(t *testing.T) {
 	t.Parallel()
 	d := describe(t)
-	s, err := sim.New(sim.Config{})
+	s, err := simulator.New(simulator.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

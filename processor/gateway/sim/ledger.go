@@ -88,31 +88,6 @@ func (s Snapshot) Operation(id string) (OperationCount, bool) {
 	return s.Operations[i], true
 }
 
-// Ledger returns a copy of the ledger in the order in which things happened.
-func (s *Simulator) Ledger() []Entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.entries)
-}
-
-// Snapshot returns the ledger with its totals.
-func (s *Simulator) Snapshot() Snapshot {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	snapshot := Snapshot{
-		Entries:    append([]Entry{}, s.entries...),
-		Payments:   totals(s.entries),
-		Operations: make([]OperationCount, 0, len(s.requests)),
-	}
-	for id, r := range s.requests {
-		snapshot.Operations = append(snapshot.Operations, OperationCount{
-			OperationID: id, PaymentID: r.operation.PaymentID, Requests: r.requests, Lookups: r.lookups, Effects: r.effects,
-		})
-	}
-	slices.SortFunc(snapshot.Operations, func(a, b OperationCount) int { return cmp.Compare(a.OperationID, b.OperationID) })
-	return snapshot
-}
-
 // totals sums a ledger by payment.
 func totals(entries []Entry) []PaymentTotals {
 	place := make(map[uuid.UUID]int)

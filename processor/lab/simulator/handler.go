@@ -1,4 +1,4 @@
-package sim
+package simulator
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
+	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 )
 
 // The paths beside the protocol's own.
@@ -21,8 +22,7 @@ const (
 	// PathLedger serves the Snapshot as JSON.
 	PathLedger = "/v1/ledger"
 	// PathDisputes is followed by a dispute's id and the status that it takes on with a POST, as MoveDispute has it.
-	PathDisputes  = "/v1/disputes/"
-	pathChallenge = "/challenge/"
+	PathDisputes = "/v1/disputes/"
 )
 
 // The bounds of the server.
@@ -43,7 +43,7 @@ func (s *Simulator) Handler(apiKey string) http.Handler {
 	mux.HandleFunc("GET "+protocol.PathHealth, func(w http.ResponseWriter, _ *http.Request) {
 		writeText(w, "ok\n")
 	})
-	mux.HandleFunc("GET "+pathChallenge+"{reference}", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+sim.PathChallenge+"{reference}", func(w http.ResponseWriter, _ *http.Request) {
 		writeText(w, "This is where a customer would prove who they are. Confirm the payment to go on.\n")
 	})
 	return mux
@@ -84,25 +84,29 @@ func authorizedBy(apiKey string, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
 		if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
-			write(w, problem(protocol.CodeUnauthorized, "the API key is missing or wrong"))
+			write(w, refusal(protocol.CodeUnauthorized, "the API key is missing or wrong"))
 			return
 		}
 		next(w, r)
 	})
 }
 
+func refusal(code protocol.Code, format string, args ...any) sim.Reply {
+	return sim.Reply{Problem: &protocol.Problem{Code: code, Message: fmt.Sprintf(format, args...)}}
+}
+
 func (s *Simulator) serveOperation(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, protocol.BodyBytesMax))
 	if err != nil {
-		write(w, problem(protocol.CodeInvalidRequest, "the body cannot be read, or is longer than %d bytes", protocol.BodyBytesMax))
+		write(w, refusal(protocol.CodeInvalidRequest, "the body cannot be read, or is longer than %d bytes", protocol.BodyBytesMax))
 		return
 	}
 	op, err := protocol.DecodeOperation(body)
 	if err != nil {
-		write(w, problem(protocol.CodeInvalidRequest, "%v", err))
+		write(w, refusal(protocol.CodeInvalidRequest, "%v", err))
 		return
 	}
-	answer, alive := s.exchange(r.Context(), op)
+	answer, alive := s.Exchange(r.Context(), op)
 	if !alive {
 		panic(http.ErrAbortHandler) // The client is gone; this closes its connection without an answer.
 	}
@@ -110,7 +114,7 @@ func (s *Simulator) serveOperation(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Simulator) serveLookup(w http.ResponseWriter, r *http.Request) {
-	write(w, s.lookup(r.PathValue("operation_id")))
+	write(w, s.Find(r.PathValue("operation_id")))
 }
 
 func (s *Simulator) serveLedger(w http.ResponseWriter, _ *http.Request) {
@@ -121,7 +125,7 @@ func (s *Simulator) serveLedger(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Simulator) serveDispute(w http.ResponseWriter, r *http.Request) {
 	if err := s.MoveDispute(r.PathValue("dispute_id"), r.PathValue("status")); err != nil {
-		write(w, problem(protocol.CodeInvalidRequest, "%v", err))
+		write(w, refusal(protocol.CodeInvalidRequest, "%v", err))
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -133,35 +137,35 @@ func writeText(w http.ResponseWriter, text string) {
 }
 
 // write sends a reply, or half of it.
-func write(w http.ResponseWriter, r reply) {
-	status, body := r.wire()
-	if r.cut {
+func write(w http.ResponseWriter, r sim.Reply) {
+	status, body := wire(r)
+	if r.Cut {
 		reset(w, status, body)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	if r.retryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(r.retryAfter/time.Second)))
+	if r.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(r.RetryAfter/time.Second)))
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // As in serveLedger.
 }
 
-// wire returns the reply as it stands on the wire.
-func (r reply) wire() (status int, body []byte) {
-	if r.problem != nil {
-		status, ok := r.problem.Code.Status()
+// wire returns the status and the body of a reply.
+func wire(r sim.Reply) (status int, body []byte) {
+	if r.Problem != nil {
+		status, ok := r.Problem.Code.Status()
 		if !ok {
-			panic(fmt.Sprintf("no status for code %s", r.problem.Code))
+			panic(fmt.Sprintf("no status for code %s", r.Problem.Code))
 		}
-		return status, protocol.EncodeProblem(*r.problem)
+		return status, protocol.EncodeProblem(*r.Problem)
 	}
-	status, ok := protocol.Status(r.answer.Outcome)
+	status, ok := protocol.Status(r.Answer.Outcome)
 	if !ok {
-		panic(fmt.Sprintf("no status for outcome %s", r.answer.Outcome))
+		panic(fmt.Sprintf("no status for outcome %s", r.Answer.Outcome))
 	}
-	body, err := json.Marshal(r.answer)
+	body, err := json.Marshal(r.Answer)
 	if err != nil {
 		panic(fmt.Sprintf("encode answer: %v", err))
 	}

@@ -1,7 +1,8 @@
-package sim
+package simulator
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,19 +25,22 @@ const (
 	eventReplyMax    = 4 << 10
 )
 
-// Webhook says where the simulator tells of its own accord what it did. The zero value tells nobody.
+// webhookDelayMax is the longest Lead and Moment.
+const webhookDelayMax = 10 * time.Minute
+
+// Webhook is the receiver of the simulator's events. The zero value is none.
 type Webhook struct {
 	// URL takes the events, such as http://127.0.0.1:8586/webhooks/simulator; "" sends none.
 	URL string
 	// Secret signs them. It must be set with a URL.
 	Secret string
-	// TriesMax is how often an event is sent until it is taken with a status of 200 to 299; 0 is 10.
+	// TriesMax is the number of times that an event is sent until it is taken with a status of 200 to 299; 0 is 10.
 	TriesMax int
 	// Pause is that after the first try, which grows to a hundred times that; 0 is 100 ms.
 	Pause time.Duration
-	// Lead is how long the answer is held back after the event that beats it was taken; 0 is 250 ms.
+	// Lead is the time for which sim_webhook_first holds its answer back after the event was taken; 0 is 250 ms.
 	Lead time.Duration
-	// Moment is how long after a success it is taken back, disputed, or a pending refund comes through; 0 is 500 ms.
+	// Moment is the time after a success until it is taken back or disputed, or a pending refund comes through; 0 is 500 ms.
 	Moment time.Duration
 }
 
@@ -52,15 +56,13 @@ func (w *Webhook) complete() error {
 		return errors.New("a webhook needs a secret to sign with")
 	case w.TriesMax < 0 || w.Pause < 0 || w.Lead < 0 || w.Moment < 0:
 		return errors.New("a bound of the webhook is negative")
-	case w.Lead > hangMax || w.Moment > hangMax:
-		return fmt.Errorf("a webhook's lead and moment are at most %s", hangMax)
+	case w.Lead > webhookDelayMax || w.Moment > webhookDelayMax:
+		return fmt.Errorf("a webhook's lead and moment are at most %s", webhookDelayMax)
 	}
-	if w.TriesMax == 0 {
-		w.TriesMax = 10
-	}
-	w.Pause = orDuration(w.Pause, 100*time.Millisecond)
-	w.Lead = orDuration(w.Lead, 250*time.Millisecond)
-	w.Moment = orDuration(w.Moment, 500*time.Millisecond)
+	w.TriesMax = cmp.Or(w.TriesMax, 10)
+	w.Pause = cmp.Or(w.Pause, 100*time.Millisecond)
+	w.Lead = cmp.Or(w.Lead, 250*time.Millisecond)
+	w.Moment = cmp.Or(w.Moment, 500*time.Millisecond)
 	return nil
 }
 
