@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"sync"
@@ -70,9 +71,7 @@ type tally struct {
 }
 
 func newTally(findingsMax int) *tally {
-	if findingsMax == 0 {
-		findingsMax = findingsMaxDefault
-	}
+	findingsMax = cmp.Or(findingsMax, findingsMaxDefault)
 	return &tally{findingsMax: findingsMax, report: Report{
 		Checked: map[store.Invariant]int64{}, Violated: map[store.Invariant]int64{}, Findings: []store.Finding{},
 	}}

@@ -16,6 +16,19 @@ var (
 	errBusy      = errors.New("the gateway asked to be left alone")
 )
 
+// State is where a gateway's circuit breaker stands.
+type State string
+
+// The states of a breaker.
+const (
+	// StateClosed lets every call through.
+	StateClosed State = "closed"
+	// StateHalfOpen lets a few probes through to see whether the gateway is back.
+	StateHalfOpen State = "half_open"
+	// StateOpen lets nothing through.
+	StateOpen State = "open"
+)
+
 // windowBuckets is into how many parts the breaker's window is cut; the oldest part is forgotten at a time.
 const windowBuckets = 10
 

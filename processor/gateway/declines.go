@@ -1,6 +1,10 @@
 package gateway
 
-import "github.com/seed-384b1f8a/tender/messages"
+import (
+	"cmp"
+
+	"github.com/seed-384b1f8a/tender/messages"
+)
 
 // ClassifyDecline says what a decline means: what may follow it, and what to advise the producer. The code is one of Stripe's
 // decline codes or of the refusals in package protocol; networkDecline and advice are the card network's own response and advice
@@ -14,9 +18,7 @@ import "github.com/seed-384b1f8a/tender/messages"
 // repeats a soft decline by itself, while the other classes each rule out something that may be right. [KnownDecline] tells a
 // gateway's author which codes the table lacks.
 func ClassifyDecline(code, networkDecline, advice string) messages.Decline {
-	if code == "" {
-		code = "generic_decline"
-	}
+	code = cmp.Or(code, "generic_decline")
 	class, action, known := declineOf(code)
 	if !known {
 		class = messages.DeclineSoft

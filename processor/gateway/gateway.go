@@ -2,6 +2,9 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/seed-384b1f8a/tender/messages"
 )
@@ -25,15 +28,28 @@ type Gateway interface {
 	Lookup(ctx context.Context, op messages.Operation) messages.Outcome
 }
 
-// State is where a gateway's circuit breaker stands.
-type State string
+// Set is the configured gateways by name. It does not change, and may be used concurrently.
+type Set struct {
+	byName map[string]*Guard
+}
 
-// The states of a breaker.
-const (
-	// StateClosed lets every call through.
-	StateClosed State = "closed"
-	// StateHalfOpen lets a few probes through to see whether the gateway is back.
-	StateHalfOpen State = "half_open"
-	// StateOpen lets nothing through.
-	StateOpen State = "open"
-)
+// NewSet returns a set of the gateways. It fails when two have the same name.
+func NewSet(guards ...*Guard) (*Set, error) {
+	s := &Set{byName: make(map[string]*Guard, len(guards))}
+	for _, g := range guards {
+		if _, taken := s.byName[g.Name()]; taken {
+			return nil, fmt.Errorf("collect gateways: two are named %s", g.Name())
+		}
+		s.byName[g.Name()] = g
+	}
+	return s, nil
+}
+
+// Get returns the gateway of that name, false if there is none.
+func (s *Set) Get(name string) (*Guard, bool) {
+	g, ok := s.byName[name]
+	return g, ok
+}
+
+// Names returns the names of all gateways in alphabetical order.
+func (s *Set) Names() []string { return slices.Sorted(maps.Keys(s.byName)) }

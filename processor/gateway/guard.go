@@ -216,3 +216,92 @@ func notSent(format string, args ...any) messages.Outcome {
 func unknown(format string, args ...any) messages.Outcome {
 	return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: fmt.Sprintf(format, args...)}
 }
+
+// Status is where a Guard stands at one moment, for people and programs that watch.
+type Status struct {
+	Gateway string `json:"gateway"`
+	State   State  `json:"state"`
+	// Since is when the breaker came to State; at first, when the Guard was made.
+	Since time.Time `json:"since"`
+	// Tries and Failures are those in the breaker's window while it is closed, and otherwise those that opened it. What says nothing
+	// about the gateway is in neither: a try that its caller gave up, or one that the gateway asked to make later.
+	Tries    int `json:"tries"`
+	Failures int `json:"failures"`
+	// InFlight is how many calls are under way, of ConcurrencyMax.
+	InFlight       int `json:"in_flight"`
+	ConcurrencyMax int `json:"concurrency_max"`
+	// RateLimitedUntil is until when the gateway asks to be left alone; zero if it does not.
+	RateLimitedUntil time.Time `json:"rate_limited_until,omitzero"`
+}
+
+// Status returns where the Guard stands now.
+func (g *Guard) Status() Status {
+	s := Status{Gateway: g.name, InFlight: len(g.places), ConcurrencyMax: cap(g.places)}
+	s.State, s.Since, s.Tries, s.Failures = g.breaker.standing()
+	if until := g.limiter.until(); until.After(g.settings.Now()) {
+		s.RateLimitedUntil = until.UTC()
+	}
+	return s
+}
+
+// flaw says what is wrong with an outcome as the answer to a call, "" if nothing is. A flawed answer is no answer: what an
+// implementation says that cannot be is not proof of anything.
+func flaw(c call, o messages.Outcome) string {
+	if o.AmountMinor < 0 {
+		return "a negative amount"
+	}
+	if o.Decline != nil && o.Kind != messages.OutcomeDeclined {
+		return fmt.Sprintf("%s with a decline", o.Kind)
+	}
+	if o.NextAction != nil && o.Kind != messages.OutcomeRequiresAction {
+		return fmt.Sprintf("%s with a next action", o.Kind)
+	}
+	switch o.Kind {
+	case messages.OutcomeSucceeded:
+		if c.op.Kind == messages.OperationAuthorize && o.GatewayReference == "" {
+			return "an authorization without a reference"
+		}
+		return ""
+	case messages.OutcomeDeclined:
+		return declineFlaw(o.Decline)
+	case messages.OutcomeRequiresAction:
+		return actionFlaw(c.op.Kind, o)
+	case messages.OutcomePending, messages.OutcomeNotSent, messages.OutcomeUnknown:
+		return ""
+	case messages.OutcomeNotFound:
+		if !c.lookup {
+			return "not_found to a request that was not a lookup"
+		}
+		return ""
+	default:
+		return fmt.Sprintf("unknown outcome %q", o.Kind)
+	}
+}
+
+func declineFlaw(d *messages.Decline) string {
+	switch {
+	case d == nil:
+		return "declined without a decline"
+	case d.Code == "":
+		return "a decline without a code"
+	}
+	switch d.Class {
+	case messages.DeclineNeverRetry, messages.DeclineFixData, messages.DeclineStepUp, messages.DeclineSoft, messages.DeclineLookUpFirst:
+		return ""
+	default:
+		return fmt.Sprintf("unknown decline class %q", d.Class)
+	}
+}
+
+func actionFlaw(kind messages.OperationKind, o messages.Outcome) string {
+	switch {
+	case kind != messages.OperationAuthorize && kind != messages.OperationConfirm:
+		return fmt.Sprintf("requires_action to a %s", kind)
+	case o.NextAction == nil || o.NextAction.Type == "":
+		return "requires_action without the action"
+	case o.GatewayReference == "":
+		return "requires_action without a reference to confirm"
+	default:
+		return ""
+	}
+}

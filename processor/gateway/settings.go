@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -94,35 +95,27 @@ func DefaultSettings() Settings {
 // withDefaults fills in what is zero.
 func (s Settings) withDefaults() Settings {
 	d := DefaultSettings()
-	s.Timeouts.Authorize = or(s.Timeouts.Authorize, d.Timeouts.Authorize)
-	s.Timeouts.Capture = or(s.Timeouts.Capture, d.Timeouts.Capture)
-	s.Timeouts.Void = or(s.Timeouts.Void, d.Timeouts.Void)
-	s.Timeouts.Refund = or(s.Timeouts.Refund, d.Timeouts.Refund)
-	s.Timeouts.Lookup = or(s.Timeouts.Lookup, d.Timeouts.Lookup)
-	s.ConcurrencyMax = or(s.ConcurrencyMax, d.ConcurrencyMax)
-	s.QueueWait = or(s.QueueWait, d.QueueWait)
-	s.Rate.Burst = or(s.Rate.Burst, 1)
-	s.Retry.TriesMax = or(s.Retry.TriesMax, d.Retry.TriesMax)
-	s.Retry.Initial = or(s.Retry.Initial, d.Retry.Initial)
-	s.Retry.Max = or(s.Retry.Max, d.Retry.Max)
-	s.Retry.Total = or(s.Retry.Total, d.Retry.Total)
-	s.Breaker.FailureRatio = or(s.Breaker.FailureRatio, d.Breaker.FailureRatio)
-	s.Breaker.RequestsMin = or(s.Breaker.RequestsMin, d.Breaker.RequestsMin)
-	s.Breaker.Window = or(s.Breaker.Window, d.Breaker.Window)
-	s.Breaker.OpenFor = or(s.Breaker.OpenFor, d.Breaker.OpenFor)
-	s.Breaker.ProbesMax = or(s.Breaker.ProbesMax, d.Breaker.ProbesMax)
+	s.Timeouts.Authorize = cmp.Or(s.Timeouts.Authorize, d.Timeouts.Authorize)
+	s.Timeouts.Capture = cmp.Or(s.Timeouts.Capture, d.Timeouts.Capture)
+	s.Timeouts.Void = cmp.Or(s.Timeouts.Void, d.Timeouts.Void)
+	s.Timeouts.Refund = cmp.Or(s.Timeouts.Refund, d.Timeouts.Refund)
+	s.Timeouts.Lookup = cmp.Or(s.Timeouts.Lookup, d.Timeouts.Lookup)
+	s.ConcurrencyMax = cmp.Or(s.ConcurrencyMax, d.ConcurrencyMax)
+	s.QueueWait = cmp.Or(s.QueueWait, d.QueueWait)
+	s.Rate.Burst = cmp.Or(s.Rate.Burst, 1)
+	s.Retry.TriesMax = cmp.Or(s.Retry.TriesMax, d.Retry.TriesMax)
+	s.Retry.Initial = cmp.Or(s.Retry.Initial, d.Retry.Initial)
+	s.Retry.Max = cmp.Or(s.Retry.Max, d.Retry.Max)
+	s.Retry.Total = cmp.Or(s.Retry.Total, d.Retry.Total)
+	s.Breaker.FailureRatio = cmp.Or(s.Breaker.FailureRatio, d.Breaker.FailureRatio)
+	s.Breaker.RequestsMin = cmp.Or(s.Breaker.RequestsMin, d.Breaker.RequestsMin)
+	s.Breaker.Window = cmp.Or(s.Breaker.Window, d.Breaker.Window)
+	s.Breaker.OpenFor = cmp.Or(s.Breaker.OpenFor, d.Breaker.OpenFor)
+	s.Breaker.ProbesMax = cmp.Or(s.Breaker.ProbesMax, d.Breaker.ProbesMax)
 	if s.Now == nil {
 		s.Now = d.Now
 	}
 	return s
-}
-
-func or[T comparable](value, otherwise T) T {
-	var zero T
-	if value == zero {
-		return otherwise
-	}
-	return value
 }
 
 // validate names every setting that makes no sense.

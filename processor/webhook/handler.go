@@ -1,11 +1,13 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -17,6 +19,20 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
+
+// Decoder reads the events of one kind of gateway. It is used concurrently.
+type Decoder interface {
+	// Verify reports whether the body was signed by the gateway, not too long ago. Its error goes to the log and must not
+	// hold the body or a secret.
+	Verify(header http.Header, body []byte) error
+
+	// Decode says what a verified body means: the commands to publish, each with its tenant, its payment and a
+	// *messages.Notify that has an event id and no gateway. None at all is an event that is none of Tender's business.
+	//
+	// An error that is ErrUnavailable makes the gateway send the event again; any other says that it makes no sense. Neither may hold
+	// the body.
+	Decode(ctx context.Context, body []byte) ([]messages.Command, error)
+}
 
 // PathPrefix is followed by the name of a gateway.
 const PathPrefix = "/webhooks/"
@@ -93,12 +109,8 @@ func NewHandler(bus jetstream.Publisher, decoders map[string]Decoder, c Config, 
 	if c.PublishTimeout < 0 || c.RequestsMax < 0 {
 		return nil, errors.New("a bound of the webhooks is negative")
 	}
-	if c.PublishTimeout == 0 {
-		c.PublishTimeout = publishTimeoutDefault
-	}
-	if c.RequestsMax == 0 {
-		c.RequestsMax = requestsMaxDefault
-	}
+	c.PublishTimeout = cmp.Or(c.PublishTimeout, publishTimeoutDefault)
+	c.RequestsMax = cmp.Or(c.RequestsMax, requestsMaxDefault)
 	if c.Observe == nil {
 		c.Observe = func(string, Result) {}
 	}
@@ -261,4 +273,50 @@ func (h *Handler) message(name string, cmd messages.Command) (*nats.Msg, error) 
 		return nil, err
 	}
 	return msg, nil
+}
+
+// ErrUnavailable means that an event can't be read now and may be later: what it refers to could not be looked up.
+var ErrUnavailable = errors.New("the event cannot be read now")
+
+// The bounds of a connection. A whole exchange fits into what providers wait, 10 s and more.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 10 * time.Second
+	writeTimeout      = 20 * time.Second
+	idleTimeout       = time.Minute
+	headerBytesMax    = 16 << 10
+)
+
+// Serve answers on the listener until ctx is done, then takes no more connections, finishes what was begun for at most grace, and
+// returns. It returns nil after such an end.
+func Serve(ctx context.Context, listener net.Listener, h *Handler, grace time.Duration) error {
+	complaints, err := zap.NewStdLogAt(h.log, zap.WarnLevel)
+	if err != nil {
+		return fmt.Errorf("serve webhooks: %w", err)
+	}
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytesMax,
+		ErrorLog: complaints,
+		// What was begun is finished, whatever ctx says.
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve webhooks: %w", err)
+	case <-ctx.Done():
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err = server.Shutdown(ending); err != nil {
+		// Nothing is lost: what has no answer is sent again.
+		h.log.Warn("webhooks were cut short", zap.Error(err))
+		err = server.Close()
+	}
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve webhooks: %w", ended))
+	}
+	return err
 }

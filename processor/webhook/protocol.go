@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,9 +35,7 @@ func NewProtocol(secrets []string, maxAge time.Duration, now func() time.Time) (
 	if maxAge < 0 {
 		return nil, fmt.Errorf("the age of a signature can't be limited to %s", maxAge)
 	}
-	if maxAge == 0 {
-		maxAge = MaxAgeDefault
-	}
+	maxAge = cmp.Or(maxAge, MaxAgeDefault)
 	if now == nil {
 		now = time.Now
 	}

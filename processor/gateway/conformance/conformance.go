@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,20 +156,20 @@ func (o Options) withDefaults() Options {
 	if o.Cards == (Cards{}) {
 		o.Cards = SimulatorCards()
 	}
-	o.Currency = or(o.Currency, "USD")
-	o.OtherCurrency = or(o.OtherCurrency, "EUR")
+	o.Currency = cmp.Or(o.Currency, "USD")
+	o.OtherCurrency = cmp.Or(o.OtherCurrency, "EUR")
 	if o.OtherCurrency == o.Currency {
 		o.OtherCurrency = "USD"
 	}
-	o.Tenant = or(o.Tenant, "acme")
-	o.CallTimeout = or(o.CallTimeout, 10*time.Second)
+	o.Tenant = cmp.Or(o.Tenant, "acme")
+	o.CallTimeout = cmp.Or(o.CallTimeout, 10*time.Second)
 	return o
 }
 
-func or[T comparable](value, otherwise T) T {
-	var zero T
-	if value == zero {
-		return otherwise
+func ruleNames() []string {
+	var names []string
+	for _, rule := range Rules() {
+		names = append(names, rule.Name)
 	}
-	return value
+	return names
 }

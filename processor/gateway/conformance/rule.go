@@ -51,14 +51,6 @@ func Rules() []Rule {
 	}
 }
 
-func ruleNames() []string {
-	var names []string
-	for _, rule := range Rules() {
-		names = append(names, rule.Name)
-	}
-	return names
-}
-
 // check finds out whether the target keeps the rule.
 func (r Rule) check(ctx context.Context, target *Target, o Options) Result {
 	result := Result{Rule: r.Name, Demand: r.Demand, Verdict: Pass}

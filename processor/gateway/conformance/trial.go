@@ -258,3 +258,54 @@ func oneOf(kinds []messages.OutcomeKind) string {
 	}
 	return strings.Join(names, " or ")
 }
+
+// race makes operations at the same time and returns how many came through.
+func (t *trial) race(ctx context.Context, ops ...messages.Operation) int {
+	outcomes := make([]messages.Outcome, len(ops))
+	var all sync.WaitGroup
+	for i, op := range ops {
+		all.Go(func() { outcomes[i] = t.settled(ctx, op) })
+	}
+	all.Wait()
+	through := 0
+	for i, o := range outcomes {
+		t.want(ops[i], o, messages.OutcomeSucceeded, messages.OutcomePending, messages.OutcomeDeclined)
+		if o.Kind != messages.OutcomeDeclined {
+			through++
+		}
+	}
+	return through
+}
+
+// abandon authorizes, gives up after a while, and finds out what became of it.
+func (t *trial) abandon(ctx context.Context, paymentMethod string, patience time.Duration) {
+	p := t.payment()
+	op := p.Authorize(paymentMethod, 1000)
+	impatient, cancel := context.WithTimeout(ctx, patience)
+	left := t.call(impatient, op, t.target.Gateway.Do)
+	cancel()
+	t.note("%s by a client that waits for %s: %s", asked(op), patience, told(left))
+	t.want(op, left, messages.OutcomeUnknown, messages.OutcomeNotSent, messages.OutcomeSucceeded)
+	found := t.until(ctx, "is in progress", func(ctx context.Context) (messages.Outcome, bool) {
+		o := t.lookup(ctx, op)
+		return o, o.Kind != messages.OutcomeUnknown
+	})
+	t.want(op, found, messages.OutcomeSucceeded, messages.OutcomeNotFound)
+	switch {
+	case left.Kind == messages.OutcomeNotSent && found.Kind == messages.OutcomeSucceeded:
+		t.breached("%s: it was said not to have been sent, and was done", asked(op))
+	case left.Kind == messages.OutcomeSucceeded:
+		t.same(op, "a lookup", left, found)
+	}
+	settled := t.settled(ctx, op)
+	t.succeeded(op, settled)
+	if found.Kind == messages.OutcomeSucceeded {
+		t.same(op, "a replay", found, settled)
+	}
+	t.same(op, "a lookup at the end", settled, t.lookup(ctx, op))
+	p.Reference = settled.GatewayReference
+	capture := p.Capture(1000)
+	t.succeeded(capture, t.settled(ctx, capture))
+	more := p.Capture(1)
+	t.declined(more, t.settled(ctx, more))
+}

@@ -87,28 +87,3 @@ func (s Snapshot) Operation(id string) (OperationCount, bool) {
 	}
 	return s.Operations[i], true
 }
-
-// totals sums a ledger by payment.
-func totals(entries []Entry) []PaymentTotals {
-	place := make(map[uuid.UUID]int)
-	sums := []PaymentTotals{}
-	for _, e := range entries {
-		i, seen := place[e.PaymentID]
-		if !seen {
-			i = len(sums)
-			place[e.PaymentID] = i
-			sums = append(sums, PaymentTotals{PaymentID: e.PaymentID, Tenant: e.Tenant, Currency: e.Currency})
-		}
-		sums[i].AuthorizedMinor += e.AuthorizedMinor
-		sums[i].CapturedMinor += e.CapturedMinor
-		sums[i].ReleasedMinor += e.ReleasedMinor
-		sums[i].RefundedMinor += e.RefundedMinor
-		if e.Reversal {
-			sums[i].Reversals++
-		} else {
-			sums[i].Effects++
-		}
-	}
-	slices.SortFunc(sums, func(a, b PaymentTotals) int { return slices.Compare(a.PaymentID[:], b.PaymentID[:]) })
-	return sums
-}

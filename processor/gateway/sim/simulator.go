@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
@@ -233,4 +235,29 @@ func (s *Simulator) Snapshot() Snapshot {
 	}
 	slices.SortFunc(snapshot.Operations, func(a, b OperationCount) int { return cmp.Compare(a.OperationID, b.OperationID) })
 	return snapshot
+}
+
+// totals sums a ledger by payment.
+func totals(entries []Entry) []PaymentTotals {
+	place := make(map[uuid.UUID]int)
+	sums := []PaymentTotals{}
+	for _, e := range entries {
+		i, seen := place[e.PaymentID]
+		if !seen {
+			i = len(sums)
+			place[e.PaymentID] = i
+			sums = append(sums, PaymentTotals{PaymentID: e.PaymentID, Tenant: e.Tenant, Currency: e.Currency})
+		}
+		sums[i].AuthorizedMinor += e.AuthorizedMinor
+		sums[i].CapturedMinor += e.CapturedMinor
+		sums[i].ReleasedMinor += e.ReleasedMinor
+		sums[i].RefundedMinor += e.RefundedMinor
+		if e.Reversal {
+			sums[i].Reversals++
+		} else {
+			sums[i].Effects++
+		}
+	}
+	slices.SortFunc(sums, func(a, b PaymentTotals) int { return slices.Compare(a.PaymentID[:], b.PaymentID[:]) })
+	return sums
 }

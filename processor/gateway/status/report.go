@@ -1,8 +1,6 @@
 package status
 
 import (
-	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 
@@ -31,18 +29,6 @@ type Report struct {
 	Version string `json:"version"`
 	// At is when the report was made, by the instance's clock.
 	At time.Time `json:"at"`
-}
-
-// decode reads a report. What is on the subject of another gateway or instance than it names is no report.
-func decode(subject string, data []byte) (Report, error) {
-	var r Report
-	if err := json.Unmarshal(data, &r); err != nil {
-		return Report{}, fmt.Errorf("decode report on %s: %w", subject, err)
-	}
-	if Subject(r.Gateway, r.Instance) != subject {
-		return Report{}, fmt.Errorf("decode report on %s: it is about %s at %s", subject, r.Gateway, r.Instance)
-	}
-	return r, nil
 }
 
 // InstanceName makes a name fit to be part of a subject: what NATS would take for more than a character becomes "-".

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -75,9 +76,7 @@ func NewReporter(nc *nats.Conn, set *gateway.Set, feed *Feed, cfg Config) (*Repo
 	if cfg.Now == nil {
 		return nil, errors.New("report on gateways: there is no clock")
 	}
-	if cfg.Heartbeat == 0 {
-		cfg.Heartbeat = HeartbeatDefault
-	}
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, HeartbeatDefault)
 	return &Reporter{nc: nc, set: set, feed: feed, cfg: cfg}, nil
 }
 

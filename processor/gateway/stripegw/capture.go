@@ -2,6 +2,8 @@ package stripegw
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -104,3 +106,143 @@ func (r *request) captureByState(pi *stripe.PaymentIntent) messages.Outcome {
 		return declined("invalid_request", "the PaymentIntent is "+string(pi.Status))
 	}
 }
+
+// void cancels a PaymentIntent, which releases all that is not captured.
+func (r *request) void(ctx context.Context) messages.Outcome {
+	pi, err := r.client.V1PaymentIntents.Cancel(ctx, r.op.GatewayReference, &stripe.PaymentIntentCancelParams{
+		Params: r.params(), Expand: latestCharge(),
+	})
+	if err != nil {
+		return r.refusedByState(ctx, err, voidByState)
+	}
+	if o, strange := r.foreign(pi); strange {
+		return o
+	}
+	if pi.Status == stripe.PaymentIntentStatusCanceled || restReleased(pi) {
+		// How much was released Stripe does not say.
+		return r.succeeded(pi.ID, 0)
+	}
+	return unknown("the PaymentIntent is %q after it was canceled", pi.Status)
+}
+
+// restReleased reports whether a part was captured and the rest is no longer held.
+func restReleased(pi *stripe.PaymentIntent) bool {
+	return pi.Status == stripe.PaymentIntentStatusSucceeded && pi.AmountCapturable == 0 && pi.AmountReceived < pi.Amount
+}
+
+// foundVoid says what became of a void. That nothing is held any longer is what it was for, so that it has succeeded whoever canceled the
+// PaymentIntent; except that Stripe did it because the authorization lapsed.
+func (r *request) foundVoid(pi *stripe.PaymentIntent) messages.Outcome {
+	switch {
+	case pi.Status == stripe.PaymentIntentStatusCanceled && lapsed(pi):
+		return ended(pi)
+	case pi.Status == stripe.PaymentIntentStatusCanceled, restReleased(pi):
+		return r.succeeded(pi.ID, 0)
+	case pi.Status == stripe.PaymentIntentStatusSucceeded:
+		return voidByState(pi)
+	default:
+		return notFound("the PaymentIntent is " + string(pi.Status))
+	}
+}
+
+// voidByState says why a PaymentIntent cannot be canceled, by its state.
+func voidByState(pi *stripe.PaymentIntent) messages.Outcome {
+	switch pi.Status {
+	case stripe.PaymentIntentStatusCanceled:
+		return ended(pi)
+	case stripe.PaymentIntentStatusSucceeded:
+		return declined("nothing_to_void", "the PaymentIntent has been captured")
+	default:
+		return declined("invalid_request", "the PaymentIntent is "+string(pi.Status))
+	}
+}
+
+// refundsMax is how many refunds of one payment are looked through.
+const refundsMax = 1000
+
+func (r *request) refund(ctx context.Context) messages.Outcome {
+	params := &stripe.RefundCreateParams{
+		Params: r.params(), Amount: stripe.Int64(r.amount), PaymentIntent: stripe.String(r.op.GatewayReference), Metadata: r.metadata(),
+	}
+	switch r.op.Reason {
+	case messages.RefundDuplicate, messages.RefundFraudulent, messages.RefundRequestedByCustomer:
+		params.Reason = stripe.String(r.op.Reason) // The same words.
+	default:
+	}
+	refund, err := r.client.V1Refunds.Create(ctx, params)
+	if err == nil {
+		return r.refunded(refund)
+	}
+	o := r.judge(err)
+	if o.Decline == nil || o.Decline.Code != codeOverRefund {
+		return o
+	}
+	// Too much, because this very operation has refunded it before?
+	earlier, err := r.findRefund(ctx)
+	switch {
+	case err != nil:
+		return unknown("%s; and could not look for an earlier refund: %s", o.Detail, r.judge(err).Detail)
+	case earlier.Kind == messages.OutcomeNotFound:
+		return o
+	default:
+		return earlier
+	}
+}
+
+// refunded says what the state of a refund means. One that succeeded may still fail days later, when the bank sends it back.
+func (r *request) refunded(refund *stripe.Refund) messages.Outcome {
+	switch {
+	case refund.ID == "", refund.Metadata[MetadataOperation] != r.op.ID:
+		return unknown("Stripe answered about operation %q", refund.Metadata[MetadataOperation])
+	case refund.PaymentIntent == nil || refund.PaymentIntent.ID != r.op.GatewayReference:
+		return unknown("Stripe answered about a refund of another PaymentIntent")
+	case !strings.EqualFold(string(refund.Currency), r.op.Currency):
+		return unknown("Stripe answered about an amount in %q", refund.Currency)
+	}
+	switch refund.Status {
+	case stripe.RefundStatusSucceeded:
+		return r.succeeded(refund.ID, refund.Amount)
+	case stripe.RefundStatusPending, stripe.RefundStatusRequiresAction:
+		// Whoever gets the money back has to say where to; Stripe asks them itself.
+		return messages.Outcome{Kind: messages.OutcomePending, GatewayReference: refund.ID}
+	case stripe.RefundStatusFailed, stripe.RefundStatusCanceled:
+		o := declined("refund_failed", fmt.Sprintf("the refund is %s: %s", refund.Status, refund.FailureReason))
+		o.GatewayReference = refund.ID
+		return o
+	default:
+		return unknown("the refund is %q", refund.Status)
+	}
+}
+
+// findRefund looks for the refund that the operation made among those of its PaymentIntent.
+func (r *request) findRefund(ctx context.Context) (messages.Outcome, error) {
+	params := &stripe.RefundListParams{PaymentIntent: stripe.String(r.op.GatewayReference)}
+	params.Limit = stripe.Int64(100)
+	var found *stripe.Refund
+	seen := 0
+	for refund, err := range r.client.V1Refunds.List(ctx, params).All(ctx) {
+		if missing(err) {
+			return notFound("there is no such PaymentIntent"), nil
+		}
+		if err != nil {
+			return messages.Outcome{}, fmt.Errorf("list refunds: %w", err)
+		}
+		if seen++; seen > refundsMax {
+			return messages.Outcome{}, fmt.Errorf("list refunds: more than %d", refundsMax)
+		}
+		if refund.Metadata[MetadataOperation] != r.op.ID {
+			continue
+		}
+		if found != nil {
+			return messages.Outcome{}, errTwice
+		}
+		found = refund
+	}
+	if found == nil {
+		return notFound("the PaymentIntent has no such refund"), nil
+	}
+	return r.refunded(found), nil
+}
+
+// errTwice says that Stripe has two objects of one operation. It cannot be, so that a person has to look.
+var errTwice = errors.New("two objects at Stripe name this operation")

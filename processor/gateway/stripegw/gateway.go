@@ -1,6 +1,7 @@
 package stripegw
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -66,9 +67,7 @@ func New(c Config) (*Gateway, error) {
 	if strings.HasPrefix(c.APIKey, "pk_") {
 		return nil, errors.New("configure Stripe: the API key is a publishable one, which can move no money")
 	}
-	if c.URL == "" {
-		c.URL = stripe.APIURL
-	}
+	c.URL = cmp.Or(c.URL, stripe.APIURL)
 	base, err := wire.ParseAddress(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("configure Stripe: %w", err)
@@ -106,20 +105,6 @@ func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcom
 		return declined(why.code, why.detail)
 	}
 	return r.clean(r.attempt(ctx))
-}
-
-// attempt makes the operation, unless an earlier attempt has: Stripe may have forgotten the key by now. A confirm always looks first.
-func (r *request) attempt(ctx context.Context) messages.Outcome {
-	if r.op.Attempt > 1 && r.op.Kind != messages.OperationConfirm {
-		earlier, err := r.find(ctx)
-		if err != nil {
-			return r.notAsked("look up the earlier attempt", err)
-		}
-		if earlier.Kind != messages.OutcomeNotFound {
-			return earlier
-		}
-	}
-	return r.do(ctx)
 }
 
 // Lookup implements gateway.Gateway.

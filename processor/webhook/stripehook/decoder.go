@@ -1,6 +1,7 @@
 package stripehook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,9 +54,7 @@ func New(c Config) (*Decoder, error) {
 	if c.MaxAge < 0 {
 		return nil, fmt.Errorf("the age of a signature can't be limited to %s", c.MaxAge)
 	}
-	if c.MaxAge == 0 {
-		c.MaxAge = webhook.MaxAgeDefault
-	}
+	c.MaxAge = cmp.Or(c.MaxAge, webhook.MaxAgeDefault)
 	d := &Decoder{config: c}
 	if c.APIKey != "" {
 		d.intents = newIntents(c)

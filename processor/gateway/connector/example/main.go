@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	g, end, err := open(*provider, os.Getenv("PROVIDER_API_KEY")) //nolint:contextcheck // a simulator lives until it is closed
+	g, end, err := open(*provider, os.Getenv("PROVIDER_API_KEY"))
 	if err != nil {
 		return err
 	}
