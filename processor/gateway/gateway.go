@@ -9,10 +9,11 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// Gateway is one external payment gateway, or what stands for it. Implementations are safe for concurrent use, honour the
-// context's deadline, never retry by themselves and never guess: what is not proven is unknown.
+// Gateway is one external payment gateway, or its stand-in. Implementations are safe for
+// concurrent use, honour the context's deadline, never retry by themselves and never guess: an
+// unproven result is unknown.
 //
-// They are called through a [Guard], which bounds them and checks what they answer.
+// They are called through a [Guard], which bounds them and checks their answers.
 type Gateway interface {
 	// Do makes the operation under its idempotency key, op.ID. Replaying it is safe: the gateway does it once and
 	// answers the replay as it answered the first.
@@ -22,9 +23,10 @@ type Gateway interface {
 	// for good. OutcomeNotFound is no answer to Do.
 	Do(ctx context.Context, op messages.Operation) messages.Outcome
 
-	// Lookup asks what became of op.ID and changes nothing. OutcomeNotFound means that the gateway knows nothing of it
-	// now, not that it never will: a request may still be on its way. Whatever kept the question or the answer from arriving is
-	// OutcomeUnknown, never OutcomeNotSent, which would speak of the operation.
+	// Lookup asks for the outcome of op.ID and changes nothing. OutcomeNotFound means that the
+	// gateway knows nothing of it now, not that it never will: a request may still be on its way.
+	// If the question or the answer did not arrive, the outcome is OutcomeUnknown, never
+	// OutcomeNotSent, which would speak of the operation.
 	Lookup(ctx context.Context, op messages.Operation) messages.Outcome
 }
 

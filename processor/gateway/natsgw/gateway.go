@@ -21,8 +21,8 @@ type Gateway struct {
 
 var _ gateway.Gateway = (*Gateway)(nil)
 
-// New returns the gateway whose connector answers under that name. It fails when there is no connection or the name cannot be one;
-// it asks nobody yet.
+// New returns the gateway whose connector answers under that name. It fails when there is no
+// connection or the name cannot be one; it sends nothing yet.
 func New(nc *nats.Conn, name string) (*Gateway, error) {
 	if nc == nil {
 		return nil, fmt.Errorf("use connector %s: there is no connection to NATS", name)
@@ -47,7 +47,7 @@ func (g *Gateway) Lookup(ctx context.Context, op messages.Operation) messages.Ou
 	return o
 }
 
-// exchange sends one request and judges what comes of it.
+// exchange sends one request and judges its result.
 func (g *Gateway) exchange(ctx context.Context, endpoint string, op messages.Operation, e protocol.Exchange) messages.Outcome {
 	if ctx.Err() != nil {
 		return notSent("gave up before asking: %v", context.Cause(ctx))
