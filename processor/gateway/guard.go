@@ -23,7 +23,7 @@ import (
 // does not count such an answer as a failure.
 //
 // A quick try follows a try that did not reach the gateway, and one that came back as a fault: a
-// cut connection, a 5xx, a 429 whose Retry-After is short enough. They never follow a timeout (its
+// cut connection, a 5xx, a 429 whose Retry-After is short enough. It never follows a timeout (its
 // time is spent), a refusal by the breaker or for want of a place or of rate, or an answer.
 type Guard struct {
 	name     string

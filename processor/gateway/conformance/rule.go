@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// Rule is one thing that a server has to do.
+// Rule is one demand on a server.
 type Rule struct {
 	// Name does not change from one version to the next.
 	Name string
-	// Demand says in one line what the rule asks for.
+	// Demand is the rule in one line.
 	Demand string
 	needs  func(*Target, Options) string
 	try    func(context.Context, *trial)

@@ -71,7 +71,7 @@ func partialRefunds(ctx context.Context, t *trial) {
 
 func overRefundRefused(ctx context.Context, t *trial) {
 	p := t.authorized(ctx, 10000)
-	t.decline(ctx, p.Refund(1)) // What is not captured cannot be given back.
+	t.decline(ctx, p.Refund(1)) // Only captured money can be refunded.
 	t.succeed(ctx, p.Capture(10000))
 	t.decline(ctx, p.Refund(10001))
 	t.refund(ctx, p.Refund(6000))

@@ -7,7 +7,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// slowPatience is how long the client of a slow operation waits; a slow card takes longer.
+// slowPatience is the time that the client of a slow operation waits; a slow card takes longer.
 const slowPatience = 100 * time.Millisecond
 
 func abandonedRequest(ctx context.Context, t *trial) {

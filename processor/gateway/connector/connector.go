@@ -20,7 +20,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
-// Config says what is connected, and under which name.
+// Config names the gateway that is connected, and tunes the service.
 type Config struct {
 	// Name is the gateway's name on the bus: a-z, 0-9, - and _.
 	Name string
@@ -31,14 +31,16 @@ type Config struct {
 	// Description and Metadata are shown by `nats micro info`.
 	Description string
 	Metadata    map[string]string
-	// CallsMax bounds the calls under way in this instance; 0 is 256. What comes beyond is answered not_done at once, so that
-	// the caller may try again, perhaps at another instance; nothing waits in line here.
+	// CallsMax bounds the calls under way in this instance; 0 is 256. A request beyond it is
+	// answered not_done at once, so that the caller may try again, perhaps at another instance;
+	// there is no queue here.
 	CallsMax int
 	// CallTimeout bounds one call, also when the request's deadline is later or missing; 0 is 30 s.
 	CallTimeout time.Duration
 	// OnPanic hears of a panic in the gateway's code. Nil hears nothing.
 	OnPanic func(value any, stack []byte)
-	// OnError hears of answers that could not be sent, and of what the subscriptions report. Nil hears nothing.
+	// OnError hears of answers that could not be sent, and of errors of the subscriptions. Nil
+	// hears nothing.
 	OnError func(err error)
 	// Now is the clock that deadlines are held against; nil is time.Now.
 	Now func() time.Time
@@ -60,10 +62,11 @@ type Connector struct {
 	stopped  bool
 }
 
-// restWhenFull is how long a caller is asked to leave an instance alone that has no place for it.
+// restWhenFull is the rest that an instance without a free place asks for.
 const restWhenFull = time.Second
 
-// grace bounds what should take no time: a round trip to the server, and the end of a call that was canceled.
+// grace is the timeout of steps that should take no time: a round trip to the server, and the end
+// of a call that was canceled.
 const grace = 5 * time.Second
 
 // Start begins to answer. It fails when the configuration makes no sense or the connection takes no subscriptions. Set the
@@ -86,7 +89,7 @@ func Start(nc *nats.Conn, c Config) (*Connector, error) {
 	return connector, nil
 }
 
-// complete fills in what is zero and names what makes no sense.
+// complete fills in the fields that are zero, and fails for a value that makes no sense.
 func (c *Config) complete(nc *nats.Conn) error {
 	c.Version = cmp.Or(c.Version, "0.0.0")
 	c.CallsMax = cmp.Or(c.CallsMax, 256)
@@ -141,12 +144,13 @@ func asksFor(endpoint string) string {
 	return "an operation of kind " + endpoint
 }
 
-// Info returns what `nats micro info` shows of this instance.
+// Info returns this instance as `nats micro info` shows it.
 func (c *Connector) Info() micro.Info { return c.service.Info() }
 
-// Stop takes no more requests, lets the calls under way finish and answers them. When ctx ends it cancels the calls that are still
-// under way, gives them a moment to be answered as their gateway has it, and returns what ended ctx. The connection stays
-// open. Stopping again does nothing.
+// Stop takes no more requests, lets the calls under way finish and answers them. When ctx ends it
+// cancels the calls that are still under way, gives them a moment to be answered as their gateway
+// has it, and returns the cause of ctx's end. The connection stays open. Stopping again does
+// nothing.
 func (c *Connector) Stop(ctx context.Context) error {
 	c.stopping.Lock()
 	defer c.stopping.Unlock()
@@ -159,7 +163,7 @@ func (c *Connector) Stop(ctx context.Context) error {
 	err := errors.Join(c.service.Stop(), c.flush(ctx))
 	err = errors.Join(err, c.finish(ctx), c.flush(context.WithoutCancel(ctx)))
 	if errors.Is(err, nats.ErrConnectionClosed) {
-		return nil // Nobody can be answered any more.
+		return nil // No caller can be answered any more.
 	}
 	if err != nil {
 		return fmt.Errorf("stop connector %s: %w", c.config.Name, err)
@@ -209,7 +213,7 @@ func (c *Connector) report(err error) {
 	}
 }
 
-// operationOf reads a request, or says why it is none.
+// operationOf reads a request, or returns the problem with it.
 func operationOf(endpoint string, body []byte) (messages.Operation, error) {
 	if len(body) > protocol.BodyBytesMax {
 		return messages.Operation{}, fmt.Errorf("the body is longer than %d bytes", protocol.BodyBytesMax)
@@ -227,8 +231,9 @@ func operationOf(endpoint string, body []byte) (messages.Operation, error) {
 	}
 }
 
-// taker takes the requests of one endpoint. It is called for one after the other and must not block: what has a place is
-// called in a goroutine of its own, and what cannot be called is refused here.
+// taker takes the requests of one endpoint. It is called for one after the other and must not
+// block: a request that gets a place is called in a goroutine of its own, and one that cannot be
+// called is refused here.
 func (c *Connector) taker(endpoint string) micro.Handler {
 	stats := c.stats[endpoint]
 	return micro.HandlerFunc(func(request micro.Request) {
@@ -256,7 +261,7 @@ func (c *Connector) taker(endpoint string) micro.Handler {
 	})
 }
 
-// remaining returns how long the caller still waits.
+// remaining returns the time for which the caller still waits.
 func (c *Connector) remaining(header string) (time.Duration, error) {
 	deadline, err := protocol.ParseDeadline(header)
 	if err != nil {
@@ -286,7 +291,7 @@ func (c *Connector) refuse(request micro.Request, stats *counts, p protocol.Prob
 	}
 }
 
-// call hands one operation to the gateway and answers with what it says.
+// call hands one operation to the gateway and passes its answer on.
 func (c *Connector) call(endpoint string, op messages.Operation, remaining time.Duration, replyTo string) {
 	stats := c.stats[endpoint]
 	stats.underWay.Add(1)
@@ -318,8 +323,8 @@ func (c *Connector) ask(lookup bool, op messages.Operation, remaining time.Durat
 	return c.config.Gateway.Do(ctx, op)
 }
 
-// answer publishes a reply. It goes past micro.Request, whose record of what was answered belongs to the goroutine of the
-// subscription; the headers are the ones that micro uses.
+// answer publishes a reply. It goes past micro.Request, whose record of the answer belongs to the
+// goroutine of the subscription; the headers are the ones that micro uses.
 func (c *Connector) answer(replyTo string, r protocol.Reply) error {
 	reply := nats.NewMsg(replyTo)
 	reply.Data = r.Body
@@ -338,7 +343,7 @@ func (c *Connector) answer(replyTo string, r protocol.Reply) error {
 	return nil
 }
 
-// counts are what one endpoint did since it was started.
+// counts are the counters of one endpoint since it was started.
 type counts struct {
 	underWay, answered, inDoubt, notDone, refused atomic.Int64
 	took                                          atomic.Int64 // nanoseconds, over all finished calls
@@ -357,19 +362,20 @@ func (s *counts) finished(kind messages.OutcomeKind, took time.Duration) {
 	}
 }
 
-// Stats is what an endpoint did since it was started; `nats micro stats --json` shows it as the endpoint's data. The times that NATS
-// itself shows are those of taking a request in, not of the gateway.
+// Stats are the counts of an endpoint since it was started; `nats micro stats --json` shows it as
+// the endpoint's data. The times that NATS itself shows are those of taking a request in, not of
+// the gateway.
 type Stats struct {
 	// UnderWay counts the calls that the gateway has not answered yet.
 	UnderWay int64 `json:"under_way"`
-	// Answered, InDoubt and NotDone count the calls by what the gateway proved: what became of the operation, nothing, or that
-	// nothing was done.
+	// Answered, InDoubt and NotDone count the calls by the gateway's proof: of the operation's
+	// outcome, of nothing, or of having done nothing.
 	Answered int64 `json:"answered"`
 	InDoubt  int64 `json:"in_doubt"`
 	NotDone  int64 `json:"not_done"`
 	// Refused counts the requests that were not handed to the gateway.
 	Refused int64 `json:"refused"`
-	// AverageMillis is how long the gateway took on average.
+	// AverageMillis is the average time that the gateway took.
 	AverageMillis int64 `json:"average_ms"`
 }
 

@@ -100,7 +100,7 @@ func (g *Gateway) Lookup(ctx context.Context, op messages.Operation) messages.Ou
 		return request, nil
 	})
 	if o.Kind == messages.OutcomeNotSent {
-		o.Kind = messages.OutcomeUnknown // The question was not sent; of the operation this says nothing.
+		o.Kind = messages.OutcomeUnknown // The question was not sent, which says nothing of the operation.
 	}
 	return o
 }

@@ -42,7 +42,7 @@ func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcom
 func (g *Gateway) Lookup(ctx context.Context, op messages.Operation) messages.Outcome {
 	o := g.exchange(ctx, protocol.EndpointLookup, op, protocol.Exchange{OperationID: op.ID, Lookup: true})
 	if o.Kind == messages.OutcomeNotSent {
-		o.Kind = messages.OutcomeUnknown // The question was not sent; of the operation this says nothing.
+		o.Kind = messages.OutcomeUnknown // The question was not sent, which says nothing of the operation.
 	}
 	return o
 }

@@ -5,16 +5,17 @@
 // A [Simulator] is a gateway.Gateway for use in the same process. Package lab/simulator adds an HTTP server, a journal on disk and
 // webhooks, as an [Observer]; both ways go through the same code and prove the same to the caller.
 //
-// It guarantees what a good gateway does. An operation takes effect at most once, however often it is requested, also concurrently. A
-// payment is never captured above what is authorized, refunded above what is captured, or voided above the rest. An effect is in
-// the ledger, and its record with the observer, before it is answered.
+// It guarantees the behaviour of a good gateway. An operation takes effect at most once, however
+// often it is requested, also concurrently. A payment is never captured above what is authorized,
+// refunded above what is captured, or voided above the rest. An effect is in the ledger, and its
+// record with the observer, before it is answered.
 //
 // # Payment methods
 //
 // Any other payment method is refused with invalid_request, so that a typing error shows.
 //
 //	pm_card_visa, pm_card_mastercard               approved
-//	pm_card_createDispute                          approved; what is captured is disputed a moment later
+//	pm_card_createDispute                          approved; a capture is disputed a moment later
 //	pm_card_visa_chargeDeclined                    generic_decline
 //	pm_card_visa_chargeDeclinedInsufficientFunds   insufficient_funds
 //	pm_card_visa_chargeDeclinedLostCard            lost_card
@@ -31,7 +32,7 @@
 //
 // # Faults
 //
-// A fault is a payment method, approved apart from what its name says:
+// A fault is a payment method that is approved apart from the fault in its name:
 //
 //	sim_charge_then_timeout   does it, then holds the answer back longer than the client waits
 //	sim_timeout_no_charge     holds the request back and drops it

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
-// stage is where an authorization stands.
+// stage is the stage of an authorization.
 type stage int
 
 const (
@@ -17,14 +17,15 @@ const (
 	stageClosed // captured finally or voided
 )
 
-// authorization is money set aside on a card, and what became of it.
+// authorization is money set aside on a card, and its use so far.
 type authorization struct {
 	reference     string
 	paymentMethod string
 	currency      string
 	stage         stage
 	voided        bool
-	// asked is what the authorization was asked for; authorized is what it holds, 0 while it is challenged.
+	// asked is the amount in the request; authorized is the amount that is held, 0 while it is
+	// challenged.
 	asked         int64
 	authorized    int64
 	captured      int64
@@ -36,7 +37,7 @@ type authorization struct {
 
 func (a *authorization) remaining() int64 { return a.authorized - a.captured - a.released }
 
-// decide says how an operation that was never answered is answered now. It changes nothing.
+// decide returns the record for an operation that was never answered. It changes nothing.
 func (s *Simulator) decide(op messages.Operation) (Record, error) {
 	if op.Kind == messages.OperationAuthorize {
 		return s.decideAuthorize(op)
@@ -174,7 +175,7 @@ func (a *authorization) card() card {
 	return c
 }
 
-// moved is the amount that is really moved where one was asked for.
+// moved is the amount that is moved when one is asked for.
 func moved(op messages.Operation, asked int64, c card) int64 {
 	if c.fault.befalls(op.Kind, 1) == faultWrongAmount && asked > 1 {
 		return asked - 1
@@ -199,7 +200,7 @@ func declined(op messages.Operation, code string) Record {
 	}}
 }
 
-// apply folds a record into what the simulator knows.
+// apply folds a record into the simulator's state.
 func (s *Simulator) apply(r Record) {
 	if r.Entry != nil && r.Entry.Reversal {
 		s.entries = append(s.entries, *r.Entry)
@@ -290,8 +291,8 @@ func (s *Simulator) Restore(r Record) error {
 	return nil
 }
 
-// tell passes on a record that was applied, and arranges for what follows from it. The channel is closed when the receiver has the
-// event; it is nil if no event is sent.
+// tell passes on a record that was applied, and arranges for the effects that follow it. The
+// channel is closed when the receiver has the event; it is nil if no event is sent.
 func (s *Simulator) tell(r Record) <-chan struct{} {
 	if s.observer.Tell == nil {
 		return nil

@@ -15,7 +15,7 @@ const operationIDBytesMax = 255
 
 // request is everything known about one operation.
 type request struct {
-	// operation is what the first request asked for.
+	// operation is that of the first request.
 	operation messages.Operation
 	// answer is nil until it is settled.
 	answer *protocol.Answer
@@ -28,13 +28,14 @@ type request struct {
 	pendingLookups int
 }
 
-// parameters is the operation without what may differ between two requests for the same.
+// parameters returns the operation without the fields that may differ between two requests for the
+// same.
 func parameters(op messages.Operation) messages.Operation {
 	op.Attempt, op.Gateway = 0, ""
 	return op
 }
 
-// begin takes a request in, up to the point where it is answered or takes its time.
+// begin takes a request up to the point at which it is answered or its delay begins.
 func (s *Simulator) begin(op messages.Operation) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +83,7 @@ func (s *Simulator) begin(op messages.Operation) Reply {
 	}
 }
 
-// finish does what took its time, unless the simulator was closed before.
+// finish does a slow operation, unless the simulator was closed before.
 func (s *Simulator) finish(op messages.Operation, due bool) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +120,7 @@ func (s *Simulator) commit(r Record) bool {
 	return true
 }
 
-// complete lets a pending refund come through, and returns false if that could not be kept.
+// complete ends a pending refund with success, and returns false if that could not be kept.
 func (s *Simulator) complete(q *request) bool {
 	r := s.refunded(q.operation, s.authorizations[q.operation.GatewayReference])
 	if !s.commit(r) {
@@ -129,7 +130,7 @@ func (s *Simulator) complete(q *request) bool {
 	return true
 }
 
-// after is what befalls a Reply when everything is done.
+// after returns the reply as a fault changes it when everything is done.
 func after(befalls faultKind, r Reply) Reply {
 	switch befalls {
 	case fault500AfterCharge:
@@ -197,7 +198,7 @@ func (s *Simulator) cardOf(op messages.Operation) card {
 	return c
 }
 
-// check refuses what cannot be meant.
+// check refuses a request that makes no sense.
 func (s *Simulator) check(op messages.Operation) error {
 	switch {
 	case op.ID == "" || len(op.ID) > operationIDBytesMax:

@@ -159,8 +159,9 @@ func problem(code protocol.Code, format string, args ...any) Reply {
 	return Reply{Problem: &protocol.Problem{Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
-// Exchange does what a server does with one request for an operation, apart from the wire; a client uses Do. It returns false if ctx, which
-// stands for the client's connection, ended before there was a reply. The operation is finished all the same.
+// Exchange is a server's part in one request for an operation, apart from the wire; a client uses
+// Do. It returns false if ctx, which stands for the client's connection, ended before there was a
+// reply. The operation is finished all the same.
 func (s *Simulator) Exchange(ctx context.Context, op messages.Operation) (Reply, bool) {
 	r := s.begin(op)
 	if r.delay > 0 {

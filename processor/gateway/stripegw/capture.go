@@ -23,7 +23,8 @@ func (r *request) capture(ctx context.Context) messages.Outcome {
 		Metadata:        map[string]string{MetadataCapture + r.number: strconv.FormatInt(r.amount, 10)},
 	}
 	if !r.op.Final {
-		// Only where multicapture is available; elsewhere Stripe refuses it, which is better than losing the rest.
+		// This needs multicapture. Without it Stripe refuses the request, which is better than
+		// losing the rest.
 		params.FinalCapture = stripe.Bool(false)
 	}
 	pi, err := r.client.V1PaymentIntents.Capture(ctx, r.op.GatewayReference, params)
@@ -50,8 +51,8 @@ func (r *request) marked(pi *stripe.PaymentIntent) bool {
 	return found
 }
 
-// captured says that the capture is done. Of the amount Stripe says the sum; what this one moved is known as long as it is
-// the only one.
+// captured returns success. Stripe gives the sum of all captures only, so that the amount of this
+// one is known as long as it is the only one.
 func (r *request) captured(pi *stripe.PaymentIntent) messages.Outcome {
 	for key := range pi.Metadata {
 		if strings.HasPrefix(key, MetadataCapture) && key != MetadataCapture+r.number {
@@ -61,8 +62,8 @@ func (r *request) captured(pi *stripe.PaymentIntent) messages.Outcome {
 	return r.succeeded(pi.ID, pi.AmountReceived)
 }
 
-// foundCapture says what became of a capture, by its mark. A PaymentIntent that is closed without it will never be captured by this
-// operation, even if a request is still on its way.
+// foundCapture returns the outcome of a capture, by its mark. This operation will never capture a
+// PaymentIntent that is closed without the mark, even if a request is still on its way.
 func (r *request) foundCapture(pi *stripe.PaymentIntent) messages.Outcome {
 	var sum int64
 	for key, value := range pi.Metadata {
@@ -89,7 +90,8 @@ func (r *request) foundCapture(pi *stripe.PaymentIntent) messages.Outcome {
 	}
 }
 
-// captureByState says why a PaymentIntent cannot be captured, by its state; or that it was captured by this very operation.
+// captureByState returns the reason why a PaymentIntent in its state cannot be captured, or the
+// success of this very operation.
 func (r *request) captureByState(pi *stripe.PaymentIntent) messages.Outcome {
 	if r.marked(pi) {
 		return r.foundCapture(pi)
@@ -119,7 +121,7 @@ func (r *request) void(ctx context.Context) messages.Outcome {
 		return o
 	}
 	if pi.Status == stripe.PaymentIntentStatusCanceled || restReleased(pi) {
-		// How much was released Stripe does not say.
+		// Stripe does not give the released amount.
 		return r.succeeded(pi.ID, 0)
 	}
 	return unknown("the PaymentIntent is %q after it was canceled", pi.Status)
@@ -130,8 +132,9 @@ func restReleased(pi *stripe.PaymentIntent) bool {
 	return pi.Status == stripe.PaymentIntentStatusSucceeded && pi.AmountCapturable == 0 && pi.AmountReceived < pi.Amount
 }
 
-// foundVoid says what became of a void. That nothing is held any longer is what it was for, so that it has succeeded whoever canceled the
-// PaymentIntent; except that Stripe did it because the authorization lapsed.
+// foundVoid returns the outcome of a void. It has succeeded when nothing is held any longer, also
+// if another request canceled the PaymentIntent; but not if Stripe did so because the
+// authorization lapsed.
 func (r *request) foundVoid(pi *stripe.PaymentIntent) messages.Outcome {
 	switch {
 	case pi.Status == stripe.PaymentIntentStatusCanceled && lapsed(pi):
@@ -145,7 +148,7 @@ func (r *request) foundVoid(pi *stripe.PaymentIntent) messages.Outcome {
 	}
 }
 
-// voidByState says why a PaymentIntent cannot be canceled, by its state.
+// voidByState returns the reason why a PaymentIntent in its state cannot be canceled.
 func voidByState(pi *stripe.PaymentIntent) messages.Outcome {
 	switch pi.Status {
 	case stripe.PaymentIntentStatusCanceled:
@@ -157,7 +160,7 @@ func voidByState(pi *stripe.PaymentIntent) messages.Outcome {
 	}
 }
 
-// refundsMax is how many refunds of one payment are looked through.
+// refundsMax is the number of refunds of one payment that are searched.
 const refundsMax = 1000
 
 func (r *request) refund(ctx context.Context) messages.Outcome {
@@ -177,7 +180,7 @@ func (r *request) refund(ctx context.Context) messages.Outcome {
 	if o.Decline == nil || o.Decline.Code != codeOverRefund {
 		return o
 	}
-	// Too much, because this very operation has refunded it before?
+	// Perhaps it is too much because this very operation has refunded it before.
 	earlier, err := r.findRefund(ctx)
 	switch {
 	case err != nil:
@@ -189,7 +192,8 @@ func (r *request) refund(ctx context.Context) messages.Outcome {
 	}
 }
 
-// refunded says what the state of a refund means. One that succeeded may still fail days later, when the bank sends it back.
+// refunded returns the outcome for the state of a refund. One that succeeded may still fail days
+// later, when the bank sends it back.
 func (r *request) refunded(refund *stripe.Refund) messages.Outcome {
 	switch {
 	case refund.ID == "", refund.Metadata[MetadataOperation] != r.op.ID:
@@ -203,7 +207,7 @@ func (r *request) refunded(refund *stripe.Refund) messages.Outcome {
 	case stripe.RefundStatusSucceeded:
 		return r.succeeded(refund.ID, refund.Amount)
 	case stripe.RefundStatusPending, stripe.RefundStatusRequiresAction:
-		// Whoever gets the money back has to say where to; Stripe asks them itself.
+		// The customer has to name an account for the money; Stripe asks for it.
 		return messages.Outcome{Kind: messages.OutcomePending, GatewayReference: refund.ID}
 	case stripe.RefundStatusFailed, stripe.RefundStatusCanceled:
 		o := declined("refund_failed", fmt.Sprintf("the refund is %s: %s", refund.Status, refund.FailureReason))
@@ -244,5 +248,6 @@ func (r *request) findRefund(ctx context.Context) (messages.Outcome, error) {
 	return r.refunded(found), nil
 }
 
-// errTwice says that Stripe has two objects of one operation. It cannot be, so that a person has to look.
+// errTwice says that Stripe has two objects of one operation, which should be impossible: a person
+// has to look.
 var errTwice = errors.New("two objects at Stripe name this operation")

@@ -34,7 +34,7 @@ type request struct {
 	amount int64
 }
 
-// request checks what can be told without asking Stripe.
+// request checks an operation as far as possible without asking Stripe.
 func (g *Gateway) request(op messages.Operation) (*request, *refusal) {
 	r := &request{Gateway: g, op: op}
 	var mine bool
@@ -62,7 +62,7 @@ func (g *Gateway) request(op messages.Operation) (*request, *refusal) {
 	return r, why
 }
 
-// refusal is why a request is not worth sending.
+// refusal is the reason for which a request is not sent.
 type refusal struct{ code, detail string }
 
 func invalid(detail string) *refusal { return &refusal{code: "invalid_request", detail: detail} }
@@ -85,7 +85,7 @@ func (r *request) do(ctx context.Context) messages.Outcome {
 	}
 }
 
-// find asks what became of the operation. An error says that the question brought no answer.
+// find asks for the outcome of the operation. An error says that the question brought no answer.
 func (r *request) find(ctx context.Context) (messages.Outcome, error) {
 	if r.op.Kind == messages.OperationRefund {
 		return r.findRefund(ctx)
@@ -129,7 +129,8 @@ func (r *request) params() stripe.Params {
 	return stripe.Params{IdempotencyKey: stripe.String(r.op.ID)}
 }
 
-// metadata must not hold what changes between attempts: Stripe refuses a key with other parameters.
+// metadata must not hold values that change between attempts: Stripe refuses a key with other
+// parameters.
 func (r *request) metadata() map[string]string {
 	return map[string]string{
 		MetadataPayment: r.op.PaymentID.String(), MetadataOperation: r.op.ID, MetadataTenant: r.op.Tenant,
@@ -147,8 +148,8 @@ func (r *request) intent(ctx context.Context, id string) (*stripe.PaymentIntent,
 
 func latestCharge() []*string { return []*string{stripe.String("latest_charge")} }
 
-// foreign reports whether a PaymentIntent is not the one that the operation is about, and then what that means. An answer about
-// something else is no answer.
+// foreign reports whether a PaymentIntent is not the one that the operation is about, and returns
+// the outcome for that case. An answer about something else is no answer.
 func (r *request) foreign(pi *stripe.PaymentIntent) (messages.Outcome, bool) {
 	switch {
 	case pi.ID == "":
@@ -166,7 +167,7 @@ func (r *request) foreign(pi *stripe.PaymentIntent) (messages.Outcome, bool) {
 	}
 }
 
-// succeeded says that an amount in Stripe's unit was moved; 0 if it is not known.
+// succeeded returns the success of moving an amount in Stripe's unit; 0 if it is not known.
 func (r *request) succeeded(reference string, amount int64) messages.Outcome {
 	minor, exact := FromStripe(amount, r.op.Currency)
 	if !exact {
@@ -189,10 +190,11 @@ func (r *request) attempt(ctx context.Context) messages.Outcome {
 	return r.do(ctx)
 }
 
-// credentialsRest is how long Stripe is left alone after it turned the key away: trying again at once would bring the same.
+// credentialsRest is the time for which Stripe is left alone after it turned the key away: trying
+// again at once would bring the same.
 const credentialsRest = 10 * time.Second
 
-// judge says what an error proves about a mutating call.
+// judge returns the outcome that an error of a mutating call proves.
 func (r *request) judge(err error) messages.Outcome {
 	var answer *stripe.Error
 	var failure *wire.ExchangeError
@@ -216,12 +218,12 @@ func (r *request) judge(err error) messages.Outcome {
 	}
 }
 
-// judgeAnswer says what an error of Stripe's proves.
+// judgeAnswer returns the outcome that an error of Stripe's proves.
 func (r *request) judgeAnswer(e *stripe.Error) messages.Outcome {
 	rest := wire.RetryAfter(headerOf(e))
 	switch {
 	case e.HTTPStatusCode == http.StatusUnauthorized:
-		// The key is checked before anything is looked at. The message would repeat a part of it.
+		// Stripe checks the key before anything else. The message would repeat a part of it.
 		return messages.Outcome{
 			Kind: messages.OutcomeNotSent, Detail: "Stripe turned the API key away", RetryAfter: max(rest, credentialsRest),
 		}
@@ -238,8 +240,8 @@ func (r *request) judgeAnswer(e *stripe.Error) messages.Outcome {
 	}
 }
 
-// moved reports whether a PaymentIntent that came with an error says that the authorization it was to make is there: the error is then not
-// the last word.
+// moved reports whether a PaymentIntent that came with an error shows the authorization that it
+// was to make: the error is then not the last word.
 func (r *request) moved(pi *stripe.PaymentIntent) bool {
 	if pi == nil || r.op.Kind != messages.OperationAuthorize && r.op.Kind != messages.OperationConfirm {
 		return false
@@ -257,7 +259,7 @@ func refused(status int) bool {
 	return status == http.StatusBadRequest || status == http.StatusPaymentRequired || status == http.StatusNotFound
 }
 
-// refused says why a request was not done. Stripe's own code is in the detail.
+// refused returns the decline of a request that was not done. Stripe's own code is in the detail.
 func (r *request) refused(e *stripe.Error) messages.Outcome {
 	if e.Code == stripe.ErrorCodePaymentIntentAuthenticationFailure {
 		return declinedCard(e)
@@ -269,10 +271,10 @@ func (r *request) refused(e *stripe.Error) messages.Outcome {
 	return o
 }
 
-// codeOverRefund is the refusal of a refund that is larger than what is left.
+// codeOverRefund is the refusal of a refund that is larger than the rest.
 const codeOverRefund = "amount_exceeds_captured"
 
-// refusalCode finds the refusal in Tender's vocabulary that says most.
+// refusalCode returns the most precise refusal in Tender's vocabulary.
 func refusalCode(kind messages.OperationKind, e *stripe.Error) string {
 	switch {
 	case kind == messages.OperationAuthorize:
@@ -303,7 +305,8 @@ func refusalCode(kind messages.OperationKind, e *stripe.Error) string {
 	}
 }
 
-// refusedByState judges an error, and where it is about the PaymentIntent's state, lets the state say what it means.
+// refusedByState judges an error. For one about the PaymentIntent's state, byState judges the
+// state.
 func (r *request) refusedByState(ctx context.Context, err error, byState func(*stripe.PaymentIntent) messages.Outcome) messages.Outcome {
 	o := r.judge(err)
 	var e *stripe.Error
@@ -325,7 +328,8 @@ func (r *request) refusedByState(ctx context.Context, err error, byState func(*s
 	return byState(pi)
 }
 
-// notAsked says that nothing was asked of Stripe but a question, which failed: this call has moved nothing and will not.
+// notAsked returns the outcome of a call that only looked something up, without success: it has
+// moved nothing and will not.
 func (r *request) notAsked(step string, err error) messages.Outcome {
 	o := r.judge(err)
 	return messages.Outcome{
@@ -340,7 +344,7 @@ func missing(err error) bool {
 		(e.Param == "" || e.Param == "intent" || e.Param == "payment_intent")
 }
 
-// describe says what Stripe answered, for a person.
+// describe renders Stripe's answer for a person.
 func describe(e *stripe.Error) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Stripe answered %d %s", e.HTTPStatusCode, e.Type)

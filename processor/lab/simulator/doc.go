@@ -7,11 +7,12 @@
 //
 // # Webhooks
 //
-// With a [Webhook] the simulator sends an event of the protocol for every operation that it answers, and for what happens to one later:
-// reversals and disputes. It sends an event until the receiver takes it, a bounded number of times. Eight events are on their way at once,
-// so that they arrive in any order, as those of real gateways do. A dispute dp_<operation id> is opened by the simulator and moved by
-// the operator: [Simulator.MoveDispute], over HTTP with POST /v1/disputes/<dispute id>/<status>. A reversal is in the ledger with
-// amounts under zero.
+// With a [Webhook] the simulator sends an event of the protocol for every operation that it
+// answers, and for later reversals and disputes. It sends an event until the receiver takes it, a
+// bounded number of times. Eight events are on their way at once, so that they arrive in any
+// order, as those of real gateways do. A dispute dp_<operation id> is opened by the simulator and
+// moved by the operator: [Simulator.MoveDispute], over HTTP with POST /v1/disputes/<dispute
+// id>/<status>. A reversal is in the ledger with amounts under zero.
 //
 // # After a restart
 //

@@ -19,16 +19,16 @@ import (
 
 // The paths beside the protocol's own.
 const (
-	// PathLedger serves the Snapshot as JSON.
+	// PathLedger serves the sim.Snapshot as JSON.
 	PathLedger = "/v1/ledger"
-	// PathDisputes is followed by a dispute's id and the status that it takes on with a POST, as MoveDispute has it.
+	// PathDisputes is followed by a dispute's id and its new status, for a POST; see MoveDispute.
 	PathDisputes = "/v1/disputes/"
 )
 
 // The bounds of the server.
 const (
 	headerTimeout   = 5 * time.Second
-	idleTimeout     = 2 * time.Minute // longer than httpgw keeps a connection, so that it is the client that lets go
+	idleTimeout     = 2 * time.Minute // longer than httpgw keeps a connection, so that the client closes it
 	shutdownTimeout = 5 * time.Second
 )
 
@@ -49,8 +49,8 @@ func (s *Simulator) Handler(apiKey string) http.Handler {
 	return mux
 }
 
-// Serve answers on the listener until ctx is done, then releases what is held back and stops within a few seconds. It does not close
-// the simulator.
+// Serve answers on the listener until ctx is done, then releases the answers that are held back
+// and stops within a few seconds. It does not close the simulator.
 func (s *Simulator) Serve(ctx context.Context, listener net.Listener, apiKey string) error {
 	server := &http.Server{
 		Handler: s.Handler(apiKey), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
@@ -119,7 +119,7 @@ func (s *Simulator) serveLookup(w http.ResponseWriter, r *http.Request) {
 
 func (s *Simulator) serveLedger(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	// An error here is the client's connection breaking; there is no one left to tell.
+	// An error here means that the client's connection broke, and that no answer can reach it.
 	_ = json.NewEncoder(w).Encode(s.Snapshot())
 }
 

@@ -73,7 +73,8 @@ type told struct {
 	done chan struct{}
 }
 
-// messenger sends events. It keeps a bounded number of them, forgets what is beyond, and keeps nothing over a restart.
+// messenger sends events. It keeps a bounded number of them, drops those beyond it, and keeps none
+// over a restart.
 type messenger struct {
 	config  Webhook
 	now     func() time.Time
@@ -90,7 +91,7 @@ func newMessenger(c Webhook, now func() time.Time) *messenger {
 		client: &http.Client{
 			Timeout:   eventTimeout,
 			Transport: &http.Transport{MaxIdleConnsPerHost: eventSenders, IdleConnTimeout: idleTimeout},
-			// What answers with a redirect has not taken the event.
+			// A receiver that answers with a redirect has not taken the event.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -112,7 +113,7 @@ func (m *messenger) tell(events []protocol.Event) <-chan struct{} {
 	}
 }
 
-// close gives up what was not taken yet, and waits for the senders.
+// close gives up the events that were not taken yet, and waits for the senders.
 func (m *messenger) close() {
 	m.end()
 	m.senders.Wait()
@@ -126,7 +127,8 @@ func (m *messenger) run(ctx context.Context) {
 			return
 		case t := <-m.waiting:
 			for _, e := range t.events {
-				// An event that is given up is not the simulator's trouble: as with a real gateway, a lookup still tells.
+				// The simulator gives the event up, as a real gateway does: a lookup still tells
+				// the outcome.
 				_ = m.deliver(ctx, e)
 			}
 			close(t.done)
@@ -161,7 +163,7 @@ func (m *messenger) post(ctx context.Context, body []byte) error {
 		return fmt.Errorf("send event: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	// Read to its end, or the connection can't be used again.
+	// Read to its end, or the connection cannot be used again.
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, eventReplyMax))
 	if response.StatusCode < http.StatusOK || response.StatusCode >= http.StatusMultipleChoices {
 		return fmt.Errorf("send event: the receiver answered %s", response.Status)

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/stripegw"
 )
 
-// paymentIntent is what is used of a stripe.PaymentIntent.
+// paymentIntent holds the used fields of a stripe.PaymentIntent.
 type paymentIntent struct {
 	ID                 string                                 `json:"id"`
 	Status             stripe.PaymentIntentStatus             `json:"status"`
@@ -31,7 +31,8 @@ type paymentIntent struct {
 	} `json:"next_action"`
 }
 
-// intent says what an event about a PaymentIntent means. The object shows it as it was when the event was made.
+// intent translates an event about a PaymentIntent, which shows it as it was when the event was
+// made.
 func (e event) intent() ([]messages.Command, error) {
 	var pi paymentIntent
 	if err := e.read(&pi); err != nil {
@@ -50,7 +51,7 @@ func (e event) intent() ([]messages.Command, error) {
 	return []messages.Command{o.command(n)}, nil
 }
 
-// describe fills the notification in, and returns false if the event tells nothing that counts.
+// describe fills the notification in, and returns false if the event does not count.
 func (pi paymentIntent) describe(n *messages.Notify, kind stripe.EventType, o owner) (bool, error) {
 	switch kind {
 	case stripe.EventTypePaymentIntentSucceeded, stripe.EventTypePaymentIntentAmountCapturableUpdated:
@@ -103,7 +104,7 @@ func (pi paymentIntent) succeeded(n *messages.Notify, o owner) (bool, error) {
 	case manual && pi.Status == stripe.PaymentIntentStatusRequiresCapture:
 		amount = pi.Amount
 	case manual || pi.Status != stripe.PaymentIntentStatusSucceeded:
-		return false, nil // Captured by somebody else, or overtaken.
+		return false, nil // Captured outside of Tender, or overtaken.
 	}
 	n.AmountMinor, err = minor(amount, pi.Currency)
 	return err == nil, err
@@ -146,7 +147,7 @@ func (pi paymentIntent) lastCapture() (last capture, found bool, err error) {
 // codeRefundFailed is the same as in an answer.
 const codeRefundFailed = "refund_failed"
 
-// refund is what is used of a stripe.Refund.
+// refund holds the used fields of a stripe.Refund.
 type refund struct {
 	ID            string              `json:"id"`
 	Status        stripe.RefundStatus `json:"status"`
@@ -156,7 +157,7 @@ type refund struct {
 	Metadata      map[string]string   `json:"metadata"`
 }
 
-// refund says what an event about a refund means.
+// refund translates an event about a refund.
 func (e event) refund() ([]messages.Command, error) {
 	var r refund
 	if err := e.read(&r); err != nil {

@@ -138,7 +138,7 @@ func pendingRefundComesThrough(t *testing.T, open Open) {
 func faults(t *testing.T, open Open) {
 	for token, c := range map[string]struct {
 		first messages.OutcomeKind
-		// effects and lookup are what is true after the first request.
+		// effects and lookup are those after the first request.
 		effects int
 		lookup  messages.OutcomeKind
 		hangs   bool
@@ -223,7 +223,8 @@ func faultsAreCounted(t *testing.T, open Open) {
 	gatewaytest.Want(t, g.Do(t.Context(), capture), messages.OutcomeSucceeded)
 }
 
-// guardRecovers shows what a Guard makes of the faults of a moment: one effect, and the second try answered.
+// guardRecovers holds that a Guard survives the faults of a moment: one effect, and the second try
+// answered.
 func guardRecovers(t *testing.T, open Open) {
 	s, g := open(t, sim.Config{})
 	guarded, err := gateway.NewGuard("sim", g, gateway.Settings{Timeouts: gateway.Timeouts{Authorize: time.Minute}})
