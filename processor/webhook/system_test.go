@@ -86,7 +86,7 @@ func listen(t *testing.T, change ...func(*webhook.Config)) *endpoint {
 	return e
 }
 
-// explain says what was logged last, if the test has failed.
+// explain writes the latest log lines, if the test has failed.
 func (e *endpoint) explain() {
 	if !e.t.Failed() {
 		return
@@ -161,7 +161,7 @@ func encode(t *testing.T, event protocol.Event) []byte {
 	return body
 }
 
-// stored is how many commands are in the stream.
+// stored is the number of commands in the stream.
 func (e *endpoint) stored() uint64 {
 	e.t.Helper()
 	stream, err := e.js.Stream(e.t.Context(), messages.StreamCommands)
@@ -177,7 +177,7 @@ type system struct {
 	store  *store.Store
 	sim    *simulator.Simulator
 	client *client.Client
-	// gateway is what the worker calls; the simulator, unless a test puts something before it.
+	// gateway is the worker's gateway: the simulator, unless a test puts something before it.
 	gateway gateway.Gateway
 	policy  payment.Policy
 	cfg     worker.Config

@@ -140,11 +140,11 @@ func TestRunRefuses(t *testing.T) {
 		t.Errorf("no server: %v", err)
 	}
 	nc := servers.NATS(t).Connect(t)
-	nobody, err := conformance.OverNATS(nc, "nobody")
+	absent, err := conformance.OverNATS(nc, "absent")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conformance.Run(t.Context(), nobody, conformance.Options{}); !errors.Is(err, conformance.ErrUnreachable) {
+	if _, err := conformance.Run(t.Context(), absent, conformance.Options{}); !errors.Is(err, conformance.ErrUnreachable) {
 		t.Errorf("no connector: %v", err)
 	}
 	if _, err := conformance.OverNATS(nc, "a.b"); err == nil {

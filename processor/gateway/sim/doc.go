@@ -6,8 +6,8 @@
 // webhooks, as an [Observer]; both ways go through the same code and prove the same to the caller.
 //
 // It guarantees the behaviour of a good gateway. An operation takes effect at most once, however
-// often it is requested, also concurrently. A payment is never captured above what is authorized,
-// refunded above what is captured, or voided above the rest. An effect is in the ledger, and its
+// often it is requested, also concurrently. A payment is never captured above its authorization,
+// refunded above its captures, or voided above the rest. An effect is in the ledger, and its
 // record with the observer, before it is answered.
 //
 // # Payment methods

@@ -33,7 +33,7 @@ func TestJournalSurvives(t *testing.T) {
 		if err := before.Close(); err != nil {
 			t.Fatal(err)
 		}
-		// What was being written when the machine died.
+		// The record that was being written when the machine died.
 		appendTo(t, path, `{"operation":{"operation_id":"`+strings.Repeat("x", 5000))
 
 		after := newSimulator(t, config)

@@ -234,7 +234,8 @@ func TestReversalsAreInTheLedgerForGood(t *testing.T) {
 	if diff := cmp.Diff(before.Entries, after.Ledger()); diff != "" {
 		t.Errorf("the ledger changed (-before +after):\n%s", diff)
 	}
-	// What was returned can't be captured again, and what was not refunded can be refunded.
+	// A returned capture cannot be captured again, and an amount that was not refunded can be
+	// refunded.
 	gatewaytest.WantDecline(t, after.Do(t.Context(), returned.Capture(4001)))
 	gatewaytest.Want(t, after.Do(t.Context(), returned.Capture(4000)), messages.OutcomeSucceeded)
 	gatewaytest.Want(t, after.Do(t.Context(), refunded.Refund(10000)), messages.OutcomeSucceeded)
