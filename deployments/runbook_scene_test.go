@@ -20,8 +20,8 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/messages/client"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
@@ -59,7 +59,7 @@ type scene struct {
 	database  string
 	pool      *pgxpool.Pool
 	store     *store.Store
-	simulator *sim.Simulator
+	simulator *simulator.Simulator
 	gateway   *gatewayDoor
 	// sent are the commands that producers published.
 	sent []messages.Command
@@ -185,14 +185,14 @@ type gatewayDoor struct {
 
 func (s *scene) openGateway() {
 	s.t.Helper()
-	simulator, err := sim.New(sim.Config{})
+	served, err := simulator.New(simulator.Config{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.simulator, s.gateway = simulator, &gatewayDoor{address: "127.0.0.1:0", handler: simulator.Handler("")}
+	s.simulator, s.gateway = served, &gatewayDoor{address: "127.0.0.1:0", handler: served.Handler("")}
 	s.gateway.open(s.t)
 	s.t.Cleanup(func() {
-		if err := simulator.Close(); err != nil {
+		if err := served.Close(); err != nil {
 			s.t.Error(err)
 		}
 		s.gateway.shut()

@@ -13,8 +13,8 @@ import (
 
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/messages/bus"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 	"github.com/seed-384b1f8a/tender/processor/store"
 	"github.com/seed-384b1f8a/tender/processor/webhook"
 )
@@ -144,9 +144,9 @@ func (s *sandbox) startSimulators(ctx context.Context, o sandboxOptions) error {
 
 func (s *sandbox) startSimulator(ctx context.Context, o sandboxOptions, g sandboxGateway) error {
 	settings, purpose := s.config.Gateways[g.name], "a payment gateway that moves no money"
-	c := sim.Config{Journal: o.sub(g.ledger())}
+	c := simulator.Config{Journal: o.sub(g.ledger())}
 	if g.tells {
-		c.Webhook = sim.Webhook{
+		c.Webhook = simulator.Webhook{
 			URL: "http://" + s.config.Webhook.Listen + webhook.PathPrefix + g.name, Secret: rand.Text(), Lead: g.lead,
 		}
 		settings.WebhookSecret = config.Secret(c.Webhook.Secret)

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
 // sandboxGateway is a simulator that a sandbox is to have as a gateway.
@@ -27,7 +27,7 @@ func (g sandboxGateway) ledger() string { return g.name + ".jsonl" }
 
 // sandboxSimulator is the simulator behind a real port.
 type sandboxSimulator struct {
-	*sim.Simulator
+	*simulator.Simulator
 	name, url string
 	address   string
 	// end and served are those of the server that is up; nil if none is.
@@ -36,7 +36,7 @@ type sandboxSimulator struct {
 }
 
 // startSimulator serves the simulator on a loopback port, 0 for a free one. c says where its ledger is kept and whom it tells.
-func startSimulator(ctx context.Context, name string, port int, c sim.Config) (*sandboxSimulator, error) {
+func startSimulator(ctx context.Context, name string, port int, c simulator.Config) (*sandboxSimulator, error) {
 	listener, err := listenLocally(ctx, port)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the simulator: %w", err)
@@ -44,7 +44,7 @@ func startSimulator(ctx context.Context, name string, port int, c sim.Config) (*
 	s := &sandboxSimulator{name: name, address: listener.Addr().String()}
 	s.url = "http://" + s.address
 	c.URL = s.url
-	if s.Simulator, err = sim.New(c); err != nil { //nolint:contextcheck // what it tells others goes on until Close
+	if s.Simulator, err = simulator.New(c); err != nil { //nolint:contextcheck // what it tells others goes on until Close
 		return nil, errors.Join(err, listener.Close())
 	}
 	s.serve(ctx, listener)

@@ -22,8 +22,8 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/messages/client"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
 const (
@@ -80,7 +80,7 @@ func TestServeLeavesDuringOutage(t *testing.T) {
 type fleet struct {
 	environ   []string
 	nc        *nats.Conn
-	simulator *sim.Simulator
+	simulator *simulator.Simulator
 	members   []*member
 	// captured counts the payments whose capture was seen on the bus.
 	captured atomic.Int64
@@ -111,12 +111,12 @@ type member struct {
 func startFleet(t *testing.T) *fleet {
 	t.Helper()
 	link := servers.NATS(t)
-	simulator, err := sim.New(sim.Config{})
+	served, err := simulator.New(simulator.Config{})
 	if err != nil {
 		t.Fatalf("open the simulator: %v", err)
 	}
 	f := &fleet{
-		nc: link.Connect(t), simulator: simulator,
+		nc: link.Connect(t), simulator: served,
 		environ: []string{
 			"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), quickExit(),
 			"TENDER_NATS_URL=" + link.URL(), "TENDER_POSTGRES_URL=" + servers.Database(t),
@@ -130,7 +130,7 @@ func startFleet(t *testing.T) *fleet {
 	server := httptest.NewServer(mux)
 	t.Cleanup(func() {
 		f.killed()
-		_ = simulator.Close() // releases what is held back, so that the server can close
+		_ = served.Close() // releases what is held back, so that the server can close
 		server.Close()
 	})
 	f.tender(t, "migrate")
@@ -142,7 +142,7 @@ func startFleet(t *testing.T) *fleet {
 		mux.Handle(path+"/", http.StripPrefix(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			m.asks.Add(1)
 			f.gate(r.Context())
-			simulator.Handler("").ServeHTTP(w, r)
+			served.Handler("").ServeHTTP(w, r)
 		})))
 		f.members = append(f.members, m)
 	}

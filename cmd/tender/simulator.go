@@ -11,13 +11,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/seed-384b1f8a/tender/config"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
 // simulatorFlags are those of simulator.
 type simulatorFlags struct {
 	listen, keyFrom, webhookSecretFrom string
-	config                             sim.Config
+	config                             simulator.Config
 }
 
 func newSimulator(c *cli) *cobra.Command {
@@ -83,7 +83,7 @@ func (c *cli) simulate(ctx context.Context, f simulatorFlags) error {
 		return usageError("listen on %s: %w", f.listen, err)
 	}
 	f.config.URL = "http://" + listener.Addr().String()
-	simulator, err := sim.New(f.config) //nolint:contextcheck // what it tells others goes on until Close
+	served, err := simulator.New(f.config) //nolint:contextcheck // what it tells others goes on until Close
 	if err != nil {
 		return errors.Join(fmt.Errorf("open the simulator: %w", err), listener.Close())
 	}
@@ -91,8 +91,8 @@ func (c *cli) simulate(ctx context.Context, f simulatorFlags) error {
 	log.Info("the simulator is listening", zap.String("url", f.config.URL), zap.String("ledger", f.config.Journal),
 		zap.Bool("api_key", key != ""), zap.String("webhook_url", f.config.Webhook.URL))
 	fmt.Fprintln(c.stdout, f.config.URL)
-	err = simulator.Serve(ctx, listener, key)
-	if closeErr := simulator.Close(); closeErr != nil {
+	err = served.Serve(ctx, listener, key)
+	if closeErr := served.Close(); closeErr != nil {
 		err = errors.Join(err, fmt.Errorf("close the ledger: %w", closeErr))
 	}
 	return err

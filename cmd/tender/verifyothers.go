@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed-384b1f8a/tender/processor/audit"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -73,8 +72,8 @@ func (o *otherBooks) fetcher() (audit.Ledgers, error) {
 			return nil, usageError("--ledger %s: %q is not an http:// or https:// address", name, address)
 		}
 	}
-	return func(ctx context.Context) (map[string]sim.Snapshot, error) {
-		found := make(map[string]sim.Snapshot, len(o.ledgers))
+	return func(ctx context.Context) (map[string]audit.Ledger, error) {
+		found := make(map[string]audit.Ledger, len(o.ledgers))
 		for name, address := range o.ledgers {
 			ledger, err := audit.FetchLedger(ctx, http.DefaultClient, address)
 			if err != nil {

@@ -10,7 +10,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
@@ -41,79 +40,79 @@ func TestSightings(t *testing.T) {
 func TestGatewaysCompared(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		change func(*payment.Payment, map[string]sim.Snapshot)
+		change func(*payment.Payment, map[string]Ledger)
 		want   store.Invariant
 		says   string
 	}{
-		"all agree": {func(*payment.Payment, map[string]sim.Snapshot) {}, "", ""},
-		"no record of an effect": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+		"all agree": {func(*payment.Payment, map[string]Ledger) {}, "", ""},
+		"no record of an effect": {func(_ *payment.Payment, l map[string]Ledger) {
 			l["a"].Entries[2].OperationID = "stray"
 		}, GatewayRecorded, "stray took effect at a and is not recorded"},
-		"recorded elsewhere": {func(p *payment.Payment, _ map[string]sim.Snapshot) {
+		"recorded elsewhere": {func(p *payment.Payment, _ map[string]Ledger) {
 			p.Operations[1].Gateway = "b"
 		}, GatewayRecorded, "took effect at a and is recorded at b"},
-		"another currency": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+		"another currency": {func(_ *payment.Payment, l map[string]Ledger) {
 			l["a"].Entries[0].Currency = "USD"
 		}, GatewayRecorded, "in USD of acme at a"},
-		"twice": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
-			l["b"] = sim.Snapshot{Entries: []sim.Entry{l["a"].Entries[1]}}
+		"twice": {func(_ *payment.Payment, l map[string]Ledger) {
+			l["b"] = Ledger{Entries: []LedgerEntry{l["a"].Entries[1]}}
 		}, GatewayOnce, "took effect 2 times"},
-		"authorized at two": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
-			l["b"] = sim.Snapshot{Entries: []sim.Entry{l["a"].Entries[0]}}
+		"authorized at two": {func(_ *payment.Payment, l map[string]Ledger) {
+			l["b"] = Ledger{Entries: []LedgerEntry{l["a"].Entries[0]}}
 		}, GatewayOnce, "more than one gateway"},
-		"another amount": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+		"another amount": {func(_ *payment.Payment, l map[string]Ledger) {
 			l["a"].Entries[1].CapturedMinor = 59
 		}, LedgerComplete, "is recorded for 60 and is in the ledger for 59"},
-		"less than is said": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+		"less than is said": {func(_ *payment.Payment, l map[string]Ledger) {
 			l["a"].Entries[1].CapturedMinor = 59
 		}, GatewaySums, "captured is recorded as 60 with 0 open, and is 59 in the ledgers"},
-		"more than is reserved": {func(p *payment.Payment, l map[string]sim.Snapshot) {
+		"more than is reserved": {func(p *payment.Payment, l map[string]Ledger) {
 			p.Operations[1].Status, p.CapturedMinor, p.Operations[1].AmountMinor = payment.OperationUnknown, 0, 30
 			l["a"].Entries[2].RefundedMinor, p.RefundedMinor = 25, 25
 		}, GatewaySums, "captured is recorded as 0 with 30 open, and is 60 in the ledgers"},
-		"unknown, and done": {func(p *payment.Payment, _ map[string]sim.Snapshot) {
+		"unknown, and done": {func(p *payment.Payment, _ map[string]Ledger) {
 			p.Operations[1].Status, p.CapturedMinor = payment.OperationUnknown, 0
 		}, "", ""},
-		"unknown, and not done": {func(p *payment.Payment, l map[string]sim.Snapshot) {
+		"unknown, and not done": {func(p *payment.Payment, l map[string]Ledger) {
 			p.Operations[1].Status, p.CapturedMinor, p.RefundedMinor = payment.OperationUnknown, 0, 0
 			p.Operations = p.Operations[:2]
-			l["a"] = sim.Snapshot{Entries: l["a"].Entries[:1]}
+			l["a"] = Ledger{Entries: l["a"].Entries[:1]}
 		}, "", ""},
-		"contradicted": {func(p *payment.Payment, l map[string]sim.Snapshot) {
+		"contradicted": {func(p *payment.Payment, l map[string]Ledger) {
 			p.Operations[1].Contradicted = true
-			l["a"] = sim.Snapshot{Entries: append(l["a"].Entries, reversal(l["a"].Entries[1], 10))}
+			l["a"] = Ledger{Entries: append(l["a"].Entries, reversal(l["a"].Entries[1], 10))}
 		}, "", ""},
-		"failed, and done": {func(p *payment.Payment, _ map[string]sim.Snapshot) {
+		"failed, and done": {func(p *payment.Payment, _ map[string]Ledger) {
 			p.Operations[2].Status, p.RefundedMinor = payment.OperationFailed, 0
 		}, UnknownIsNotFailed, "is recorded as failed and moved 25 at a"},
-		"failed after all": {func(p *payment.Payment, l map[string]sim.Snapshot) {
+		"failed after all": {func(p *payment.Payment, l map[string]Ledger) {
 			p.Operations[2].Status, p.Operations[2].ReversedMinor, p.RefundedMinor = payment.OperationFailed, 25, 0
-			l["a"] = sim.Snapshot{Entries: append(l["a"].Entries, reversal(l["a"].Entries[2], 25))}
+			l["a"] = Ledger{Entries: append(l["a"].Entries, reversal(l["a"].Entries[2], 25))}
 		}, "", ""},
-		"reversal not recorded": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
-			l["a"] = sim.Snapshot{Entries: append(l["a"].Entries, reversal(l["a"].Entries[1], 10))}
+		"reversal not recorded": {func(_ *payment.Payment, l map[string]Ledger) {
+			l["a"] = Ledger{Entries: append(l["a"].Entries, reversal(l["a"].Entries[1], 10))}
 		}, GatewaySums, "captured is recorded as 60 with 0 open, and is 50 in the ledgers"},
-		"reversal on its way": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+		"reversal on its way": {func(_ *payment.Payment, l map[string]Ledger) {
 			late := reversal(l["a"].Entries[1], 10)
 			late.At = lately
-			l["a"] = sim.Snapshot{Entries: append(l["a"].Entries, late)}
+			l["a"] = Ledger{Entries: append(l["a"].Entries, late)}
 		}, "", ""},
-		"refunded too much": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+		"refunded too much": {func(_ *payment.Payment, l map[string]Ledger) {
 			l["a"].Entries[2].RefundedMinor = 61
 		}, GatewayLimits, "refunded 61 of the 60"},
-		"captured too much": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+		"captured too much": {func(_ *payment.Payment, l map[string]Ledger) {
 			l["a"].Entries[1].CapturedMinor = 101
 		}, GatewayLimits, "captured 101"},
-		"authorized too much": {func(_ *payment.Payment, l map[string]sim.Snapshot) {
+		"authorized too much": {func(_ *payment.Payment, l map[string]Ledger) {
 			l["a"].Entries[0].AuthorizedMinor = 101
 		}, GatewayLimits, "authorized 101 of 100"},
-		"unknown elsewhere": {func(p *payment.Payment, _ map[string]sim.Snapshot) {
+		"unknown elsewhere": {func(p *payment.Payment, _ map[string]Ledger) {
 			p.Operations[0].Status = payment.OperationUnknown
 			p.Operations = append(p.Operations, payment.Operation{
 				ID: "4", Kind: messages.OperationAuthorize, Gateway: "b", Status: payment.OperationSent, AmountMinor: 100,
 			})
 		}, UnknownIsNotFailed, "authorization 1 at a is unknown, and 4 was made at b"},
-		"challenged": {func(p *payment.Payment, l map[string]sim.Snapshot) {
+		"challenged": {func(p *payment.Payment, l map[string]Ledger) {
 			p.Operations = append(p.Operations, payment.Operation{
 				ID: "4", Kind: messages.OperationConfirm, Gateway: "a", Status: payment.OperationSucceeded, AmountMinor: 100,
 			})
@@ -146,7 +145,7 @@ func TestGatewaysCompared(t *testing.T) {
 // lately is the time from which a reversal may still be on its way.
 var lately = time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
 
-func sample() (*payment.Payment, map[string]sim.Snapshot) {
+func sample() (*payment.Payment, map[string]Ledger) {
 	id := uuid.UUID{15: 1}
 	p := &payment.Payment{
 		ID: id, Tenant: "acme", AmountMinor: 100, Currency: "EUR", CaptureMethod: messages.CaptureManualMultiple,
@@ -157,15 +156,15 @@ func sample() (*payment.Payment, map[string]sim.Snapshot) {
 			{ID: "3", Kind: messages.OperationRefund, Gateway: "a", Status: payment.OperationSucceeded, AmountMinor: 25},
 		},
 	}
-	entry := sim.Entry{Tenant: "acme", PaymentID: id, Currency: "EUR", At: lately.Add(-time.Hour)}
+	entry := LedgerEntry{Tenant: "acme", PaymentID: id, Currency: "EUR", At: lately.Add(-time.Hour)}
 	authorized, captured, refunded := entry, entry, entry
 	authorized.OperationID, authorized.Kind, authorized.AuthorizedMinor = "1", messages.OperationAuthorize, 100
 	captured.OperationID, captured.Kind, captured.CapturedMinor = "2", messages.OperationCapture, 60
 	refunded.OperationID, refunded.Kind, refunded.RefundedMinor = "3", messages.OperationRefund, 25
-	return p, map[string]sim.Snapshot{"a": {Entries: []sim.Entry{authorized, captured, refunded}}}
+	return p, map[string]Ledger{"a": {Entries: []LedgerEntry{authorized, captured, refunded}}}
 }
 
-func reversal(of sim.Entry, amount int64) sim.Entry {
+func reversal(of LedgerEntry, amount int64) LedgerEntry {
 	of.Reversal = true
 	if of.Kind == messages.OperationRefund {
 		of.RefundedMinor = -amount

@@ -18,7 +18,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
-// benchPayments is how many payments BenchmarkBus compares, with four events each of about 400 bytes.
+// benchPayments is the number of payments that BenchmarkBus compares, with four events each of
+// about 400 bytes.
 const benchPayments = 50_000
 
 // fillSQL makes histories that look like events to everyone but a payment.

@@ -1,9 +1,11 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,14 +13,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
 // BusOptions tunes Bus. Zero values mean the defaults.
 type BusOptions struct {
-	// Workers is how many lookups in the database run at once; 0 means 2. Each takes a connection.
+	// Workers is the number of concurrent lookups in the database; 0 means 2. Each takes a
+	// connection.
 	Workers int
-	// FindingsMax bounds Report.Findings; 0 means 100. All violations are counted whatever it is.
+	// FindingsMax bounds Report.Findings; 0 means 100. Violations beyond it are counted, too.
 	FindingsMax int
 	// Progress is called now and then, by one goroutine at a time, with the messages read and in all. May be nil.
 	Progress func(done, total int64)
@@ -27,33 +31,36 @@ type BusOptions struct {
 // BusReport is the result of Bus.
 type BusReport struct {
 	Report
-	// Messages is how many messages were read, Repeated how many of them were there before, which is allowed.
+	// Messages counts the messages that were read, Repeated those of them that were there before,
+	// which is allowed.
 	Messages int64 `json:"messages"`
 	Repeated int64 `json:"repeated"`
-	// Republished is how many payments had lost events on the bus, which came again later with all that follow them.
+	// Republished counts the payments that had lost events on the bus, which came again later with
+	// all that follow them.
 	Republished int64 `json:"republished"`
-	// Committed is how many events belong on the bus, Waiting how many events were in the outbox.
+	// Committed counts the events that belong on the bus, Waiting those in the outbox.
 	Committed int64 `json:"committed"`
 	Waiting   int64 `json:"waiting"`
-	// Since is the time from which events are held against the bus; zero means all. What is older may have aged there.
+	// Since is the time from which events are held against the bus; zero means all. Older events
+	// may have aged there.
 	Since time.Time `json:"since,omitzero"`
 }
 
-// Bus holds the stream of events against the history: what is on the bus is in the history, byte for byte and under the right
-// subject, headers and id; what is committed is on the bus or waits in the outbox; and the events of a payment came in order.
-// An event that comes again is counted; if it comes with another body, that is a violation.
+// Bus compares the stream of events with the history: every message on the bus is in the history,
+// byte for byte and under the right subject, headers and id; every committed event is on the bus
+// or waits in the outbox; and the events of a payment came in order. An event that comes again is
+// counted; if it comes with another body, that is a violation.
 //
-// A stream that has lost events can't be given them back in their place: they come behind newer ones, and these again behind
-// them. So it is also in order if the last occurrences of a payment's events are.
+// Events that a stream has lost cannot be put back in their place: they come behind newer ones,
+// and these again behind them. So a payment's events are also in order if their last occurrences
+// are.
 //
 // It may run while payments are processed. Its memory is 30 to 60 bytes for each payment, and as much for each
 // event that waits in the outbox or came out of order. The pool must allow Workers+1 connections.
 //
-// An error means that the comparison could not be completed, not that something is wrong.
+// An error means that the comparison could not be completed, not that it found a violation.
 func Bus(ctx context.Context, db store.DB, js jetstream.JetStream, o BusOptions) (BusReport, error) {
-	if o.Workers == 0 {
-		o.Workers = 2
-	}
+	o.Workers = cmp.Or(o.Workers, 2)
 	if o.Progress == nil {
 		o.Progress = func(int64, int64) {}
 	}
@@ -83,7 +90,7 @@ type busAudit struct {
 	batches chan []message
 }
 
-// batchMax is how many messages are looked up in one statement.
+// batchMax is the number of messages that are looked up in one statement.
 const batchMax = 4096
 
 func (a *busAudit) run(ctx context.Context, js jetstream.JetStream) error {
@@ -107,7 +114,8 @@ func (a *busAudit) run(ctx context.Context, js jetstream.JetStream) error {
 	return firstCause(ctx, err)
 }
 
-// firstCause is why things ended: what ended the context, if something did, rather than what that led to.
+// firstCause returns the cause of the context's end, if it has ended, instead of an error that
+// follows from it.
 func firstCause(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -115,9 +123,9 @@ func firstCause(ctx context.Context, err error) error {
 	return err
 }
 
-// compare reads the stream to its end, then looks at the database, then reads what has come since. So an event that was
-// committed and no longer in the outbox at that moment must be among what was read, and the database is held to one
-// moment for no longer than the last part takes.
+// compare reads the stream to its end, then looks at the database, then reads the messages that
+// have come since. So an event that was committed and no longer in the outbox at that moment must
+// be among the messages read, and the snapshot of the database lives only for the last part.
 func (a *busAudit) compare(ctx context.Context, js jetstream.JetStream) error {
 	info, err := a.stream.Info(ctx)
 	if err != nil {
@@ -168,11 +176,13 @@ func (a *busAudit) findMissing(ctx context.Context, now *store.Moment, waiting m
 	return err
 }
 
-// clockSkewMax is how far the clocks of workers and of the NATS servers may be apart.
+// clockSkewMax is the greatest difference allowed between the clocks of workers and of NATS
+// servers.
 const clockSkewMax = time.Minute
 
-// agedBefore is the time from which everything that happened must still be on the bus; zero if nothing has aged there.
-// An event is published after it occurred, so what occurred after the oldest message was stored came later.
+// agedBefore is the time from which every event must still be on the bus; zero if nothing has aged
+// there. An event is published after it occurred, so an event that occurred after the oldest
+// message was stored came later.
 func agedBefore(info *jetstream.StreamInfo) time.Time {
 	state := info.State
 	switch {
@@ -217,7 +227,8 @@ func (a *busAudit) readTo(ctx context.Context, r *reading, state jetstream.Strea
 	return nil
 }
 
-// left is what is left to read of a state when nothing comes: nothing, if the last of it has aged since.
+// left counts the messages still to be read of a state when none comes: 0, if the last of them has
+// aged since.
 func (a *busAudit) left(ctx context.Context, state jetstream.StreamState) (jetstream.StreamState, error) {
 	info, err := a.stream.Info(ctx)
 	if err != nil {
@@ -229,7 +240,7 @@ func (a *busAudit) left(ctx context.Context, state jetstream.StreamState) (jetst
 	return state, nil
 }
 
-// take notes what has to be noted in the order of the stream.
+// take does the part of the comparison that needs the order of the stream.
 func (a *busAudit) take(m message) {
 	a.report.Messages++
 	a.batch = append(a.batch, m)
@@ -242,10 +253,10 @@ func (a *busAudit) take(m message) {
 		return
 	}
 	a.tally.checked(BusOrder, 1)
-	if after > 0 && a.report.Since.IsZero() { // Else an earlier one may have aged, and this be its repetition.
+	if after > 0 && a.report.Since.IsZero() { // Otherwise this one may repeat an earlier one that has aged.
 		tenant, _, _, err := messages.ParseEventSubject(m.subject)
 		if err != nil {
-			return // what is on no subject of an event is found to be none
+			return // a message that is on no subject of an event is a finding of its own
 		}
 		a.late[m.paymentID] = append(a.late[m.paymentID], lateEvent{tenant: tenant, version: m.version, after: after, sequence: m.sequence})
 	}
@@ -308,4 +319,54 @@ func explain(m store.EventMismatch) string {
 	default:
 		return "its traceparent is not that of the event"
 	}
+}
+
+// lateEvent is an event that came for the first time behind a newer one of its payment.
+type lateEvent struct {
+	tenant         string
+	version, after int64
+	sequence       uint64
+}
+
+// judgeLate looks again at the payments whose events did not come in order the first time: after a loss they came once more,
+// with everything that follows them.
+func (a *busAudit) judgeLate(ctx context.Context, js jetstream.JetStream) error {
+	for paymentID, events := range a.late {
+		restored, err := cameAgainInOrder(ctx, js, events[0].tenant, paymentID)
+		switch {
+		case err != nil:
+			return err
+		case restored:
+			a.report.Republished++
+			continue
+		}
+		for _, e := range events {
+			a.tally.found(BusOrder, paymentID, "event %d came after event %d, at %d in the stream", e.version, e.after, e.sequence)
+		}
+	}
+	return nil
+}
+
+// cameAgainInOrder reports whether the last occurrences of a payment's events are in the order of their versions.
+func cameAgainInOrder(ctx context.Context, js jetstream.JetStream, tenant string, paymentID uuid.UUID) (bool, error) {
+	filter, err := messages.PaymentEventFilter(tenant, paymentID)
+	if err != nil {
+		return false, err
+	}
+	last := map[int64]uint64{} // sequence by version
+	err = bus.Scan(ctx, js, bus.ScanFrom{Stream: messages.StreamEvents, Subject: filter}, func(msg *jetstream.RawStreamMsg) bool {
+		if e, err := messages.DecodeEventBody(msg.Data); err == nil {
+			last[e.Version] = msg.Sequence
+		}
+		return true
+	})
+	if err != nil {
+		return false, err
+	}
+	versions := make([]int64, 0, len(last))
+	for version := range last {
+		versions = append(versions, version)
+	}
+	slices.Sort(versions)
+	return slices.IsSortedFunc(versions, func(a, b int64) int { return cmp.Compare(last[a], last[b]) }), nil
 }

@@ -1,7 +1,8 @@
-// Package audit holds what a live system claims in one place against what another place says: the event store against the bus
-// ([Bus]), and the event store against the gateways' own ledgers ([Gateways]). What has to hold of the store by itself is
-// store.CheckInvariants.
+// Package audit compares the records of a live system in different places: the event store with
+// the bus ([Bus]), and the event store with the gateways' own ledgers ([Gateways]).
+// store.CheckInvariants checks the store by itself.
 //
-// It reads and changes nothing. It may run while payments are processed: what is under way at the moment is allowed for, and
-// is no violation. It decides nothing about how bad a violation is; it names the invariant, the payment and what was found.
+// It reads and changes nothing. It may run while payments are processed: it allows for work under
+// way, which is no violation. It does not judge the severity of a violation; it names the
+// invariant, the payment and the finding.
 package audit

@@ -14,33 +14,36 @@ import (
 
 // GatewayOptions tunes Gateways. Zero values mean the defaults.
 type GatewayOptions struct {
-	// FindingsMax bounds Report.Findings; 0 means 100. All violations are counted whatever it is.
+	// FindingsMax bounds Report.Findings; 0 means 100. Violations beyond it are counted, too.
 	FindingsMax int
-	// ReversalsBefore is when what a gateway took back must have been recorded; zero means that all of it must. A gateway
-	// tells of a reversal afterwards, so on a live system the latest may be on their way.
+	// ReversalsBefore is the time before which a gateway's reversals must have been recorded; zero
+	// means that all of them must. A gateway tells of a reversal afterwards, so on a live system
+	// the latest may be on their way.
 	ReversalsBefore time.Time
 }
 
 // GatewayReport is the result of Gateways.
 type GatewayReport struct {
 	Report
-	// Payments and Operations are how many were compared, Effects how many effects the ledgers hold, Requests how often the
-	// gateways were asked, lookups included.
+	// Payments and Operations count those that were compared, Effects the effects in the ledgers,
+	// Requests the requests to the gateways, lookups included.
 	Payments   int64 `json:"payments"`
 	Operations int64 `json:"operations"`
 	Effects    int64 `json:"effects"`
 	Requests   int64 `json:"requests"`
 }
 
-// Gateways holds the ledgers of all gateways against the payments: an operation takes effect once at most, wherever; nothing
-// was done that is not recorded; what is recorded as done is in the ledger, and what is recorded as failed is not; and the sums
-// agree, unless something is open, when they lie within what is reserved for it.
+// Gateways compares the ledgers of all gateways with the payments. An operation takes effect once
+// at most, over all gateways. Every effect is recorded. Every recorded success is in the ledger,
+// and no recorded failure is. The sums agree; while an operation is open they lie within the
+// amounts reserved for it.
 //
-// It may run while payments are processed: the ledgers are read before the payments and after them, and what came in between is
-// nobody's mistake. The ledgers are held in memory, the payments are not. A gateway that is missing among the ledgers is as one
-// that did nothing, which is found out.
+// It may run while payments are processed: the ledgers are read before the payments and after
+// them, and an effect that came in between is no violation. The ledgers are held in memory, the
+// payments are not. A gateway without a ledger counts as one that did nothing, so that its
+// recorded successes are violations.
 //
-// An error means that the comparison could not be completed, not that something is wrong.
+// An error means that the comparison could not be completed, not that it found a violation.
 func Gateways(ctx context.Context, db store.DB, ledgers Ledgers, o GatewayOptions) (GatewayReport, error) {
 	a := &gatewayAudit{tally: newTally(o.FindingsMax)}
 	err := a.run(ctx, db, ledgers, o)
@@ -71,7 +74,7 @@ func (a *gatewayAudit) run(ctx context.Context, db store.DB, ledgers Ledgers, o 
 		a.books = merge(early, late, o.ReversalsBefore)
 		for name := range late {
 			for _, op := range late[name].Operations {
-				// A simulator forgets with its process how often it was asked, and never what it did.
+				// A simulator forgets its counts of requests when it ends, and never its effects.
 				a.report.Requests += int64(max(op.Requests, op.Effects)) + int64(op.Lookups)
 			}
 		}
@@ -89,7 +92,7 @@ func (a *gatewayAudit) run(ctx context.Context, db store.DB, ledgers Ledgers, o 
 	})
 }
 
-// strangers are effects for payments that are not there.
+// strangers reports effects for payments that do not exist.
 func (a *gatewayAudit) strangers(paymentID uuid.UUID, effects []*effect) {
 	for _, e := range effects {
 		a.report.Effects += int64(e.times)
@@ -99,7 +102,7 @@ func (a *gatewayAudit) strangers(paymentID uuid.UUID, effects []*effect) {
 	}
 }
 
-// compare holds one payment against what the gateways did for it.
+// compare compares one payment with its effects at the gateways.
 func (a *gatewayAudit) compare(p *payment.Payment, effects []*effect) {
 	a.report.Payments++
 	a.report.Operations += int64(len(p.Operations))
@@ -143,7 +146,8 @@ func (a *gatewayAudit) compareEffect(p *payment.Payment, e *effect) {
 	}
 }
 
-// compareOnce looks for what was done twice: one operation, or one payment's authorization at two gateways.
+// compareOnce looks for double effects: of one operation, or of one payment's authorization at two
+// gateways.
 func (a *gatewayAudit) compareOnce(p *payment.Payment, effects []*effect) {
 	times := map[string]int{}
 	var at []string
@@ -164,7 +168,7 @@ func (a *gatewayAudit) compareOnce(p *payment.Payment, effects []*effect) {
 	}
 }
 
-// compareOperation holds what is recorded of an operation against the ledger of its gateway.
+// compareOperation compares the record of an operation with the ledger of its gateway.
 func (a *gatewayAudit) compareOperation(p *payment.Payment, op *payment.Operation, effects []*effect) {
 	switch op.Status {
 	case payment.OperationSucceeded:
@@ -185,7 +189,8 @@ func (a *gatewayAudit) compareOperation(p *payment.Payment, op *payment.Operatio
 	}
 }
 
-// completion is the operation that did what op asked for: a later confirm, if the customer had to act first, else op itself.
+// completion returns the operation that completed op: a later confirm, if the customer had to act
+// first, else op itself.
 func completion(p *payment.Payment, op *payment.Operation) *payment.Operation {
 	if op.Kind != messages.OperationAuthorize {
 		return op
@@ -223,7 +228,8 @@ func missingEffect(op *payment.Operation, e *effect) string {
 	}
 }
 
-// compareUnknown looks for an authorization that was made elsewhere while it is not known what became of one.
+// compareUnknown looks for an authorization that was made elsewhere while the outcome of another
+// is unknown.
 func (a *gatewayAudit) compareUnknown(p *payment.Payment) {
 	var open *payment.Operation
 	for i := range p.Operations {
@@ -239,5 +245,102 @@ func (a *gatewayAudit) compareUnknown(p *payment.Payment) {
 			a.checked(UnknownIsNotFailed, 1)
 			open = op
 		}
+	}
+}
+
+// brokenLimit names the limit that the gateways broke by their own account, "" for none.
+func brokenLimit(p *payment.Payment, effects []*effect) string {
+	var moved amounts
+	for _, e := range effects {
+		moved.add(e.moved)
+	}
+	switch {
+	case p.Created() && moved.authorized > p.AmountMinor:
+		return fmt.Sprintf("the gateways authorized %d of %d", moved.authorized, p.AmountMinor)
+	case moved.captured+moved.released > moved.authorized:
+		return fmt.Sprintf("the gateways captured %d and released %d of the %d they authorized",
+			moved.captured, moved.released, moved.authorized)
+	case moved.refunded > moved.captured+reversedRefunds(effects):
+		return fmt.Sprintf("the gateways refunded %d of the %d they captured", moved.refunded, moved.captured)
+	default:
+		return ""
+	}
+}
+
+// reversedRefunds sums the reversals of refunds, which may be refunded again.
+func reversedRefunds(effects []*effect) (sum int64) {
+	for _, e := range effects {
+		if e.kind == messages.OperationRefund {
+			sum += e.reversed
+		}
+	}
+	return sum
+}
+
+// differingSums compares the sums of a payment with those of the gateways. The effects from before
+// the payment was read must not exceed the recorded and reserved amounts, and the recorded amounts
+// must be in the ledgers afterwards.
+func differingSums(p *payment.Payment, effects []*effect) string {
+	reserved := amounts{}
+	expired := false
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if op.Contradicted {
+			return "" // A person compares these: the gateway contradicts the record.
+		}
+		expired = expired || op.Expires != ""
+		reserved.add(reservedFor(p, op))
+	}
+	var early, late amounts
+	for _, e := range effects {
+		net := e.net(e.agreedReversal(p.Operation(e.operationID)))
+		late.add(net)
+		if e.early {
+			early.add(net)
+		}
+	}
+	for _, sum := range [...]struct {
+		what                            string
+		early, recorded, late, reserved int64
+	}{
+		{"authorized", early.authorized, p.AuthorizedMinor, late.authorized, reserved.authorized},
+		{"captured", early.captured, p.CapturedMinor, late.captured, reserved.captured},
+		{"refunded", early.refunded, p.RefundedMinor, late.refunded, reserved.refunded},
+		{"released", early.released, p.ReleasedMinor, late.released, reserved.released},
+	} {
+		if sum.what == "released" && expired {
+			continue // A gateway may have let it lapse without an entry.
+		}
+		if sum.early > sum.recorded+sum.reserved || sum.recorded > sum.late {
+			return fmt.Sprintf("%s is recorded as %d with %d open, and is %d in the ledgers", sum.what, sum.recorded, sum.reserved, sum.late)
+		}
+	}
+	return ""
+}
+
+// reservedFor returns the amounts that an open operation may have moved.
+func reservedFor(p *payment.Payment, op *payment.Operation) amounts {
+	if !op.Open() {
+		return amounts{}
+	}
+	switch op.Kind {
+	case messages.OperationAuthorize, messages.OperationConfirm:
+		captured := int64(0)
+		if p.CaptureMethod == messages.CaptureAutomatic {
+			captured = op.AmountMinor
+		}
+		return amounts{authorized: op.AmountMinor, captured: captured}
+	case messages.OperationCapture:
+		released := int64(0)
+		if op.Final {
+			released = p.UncapturedMinor()
+		}
+		return amounts{captured: op.AmountMinor, released: released}
+	case messages.OperationVoid:
+		return amounts{released: max(op.AmountMinor, p.UncapturedMinor())}
+	case messages.OperationRefund:
+		return amounts{refunded: op.AmountMinor}
+	default:
+		return amounts{}
 	}
 }

@@ -11,17 +11,56 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// Ledgers returns the ledgers of all gateways, by the names that Tender knows them by, as of now.
-type Ledgers func(context.Context) (map[string]sim.Snapshot, error)
+// Ledger is a gateway's own account of its effects and of the requests for them. Its JSON is the part that the audit needs of the document
+// that `tender simulator` serves at /v1/ledger.
+type Ledger struct {
+	Entries    []LedgerEntry     `json:"entries"`
+	Operations []LedgerOperation `json:"operations"`
+}
+
+// LedgerEntry is one effect of an operation at a gateway, or the reversal of one. Amounts are in minor units of Currency. An
+// operation that was declined, is pending or requires an action has no entry.
+type LedgerEntry struct {
+	// At is the time of the effect, by the gateway's clock.
+	At time.Time `json:"at"`
+	// OperationID, Kind, Tenant, PaymentID and Currency are those of the operation that Tender sent.
+	OperationID string                 `json:"operation_id"`
+	Kind        messages.OperationKind `json:"kind"`
+	Tenant      string                 `json:"tenant"`
+	PaymentID   uuid.UUID              `json:"payment_id"`
+	Currency    string                 `json:"currency"`
+	// The amounts are those that the gateway moved, which need not be the ones it was asked for.
+	// Those of a reversal are under zero, except for the amount that a reversed capture releases.
+	AuthorizedMinor int64 `json:"authorized_minor,omitempty"`
+	CapturedMinor   int64 `json:"captured_minor,omitempty"`
+	ReleasedMinor   int64 `json:"released_minor,omitempty"`
+	RefundedMinor   int64 `json:"refunded_minor,omitempty"`
+	// Reversal says that the entry takes back the effect of OperationID.
+	Reversal bool `json:"reversal,omitempty"`
+}
+
+// LedgerOperation counts the requests to a gateway for one operation, and their effects. Requests
+// and Lookups begin anew when the gateway's process starts; Effects are those of the ledger.
+type LedgerOperation struct {
+	OperationID string `json:"operation_id"`
+	Requests    int    `json:"requests"`
+	Lookups     int    `json:"lookups"`
+	Effects     int    `json:"effects"`
+}
+
+// Ledgers reads the ledgers of all gateways, by the names that Tender knows them by, as of now.
+type Ledgers func(context.Context) (map[string]Ledger, error)
+
+// ledgerPath is the path of a simulator's ledger.
+const ledgerPath = "/v1/ledger"
 
 // FetchLedger reads the ledger of a simulator over HTTP. url is its base, such as http://127.0.0.1:8585.
-func FetchLedger(ctx context.Context, client *http.Client, url string) (sim.Snapshot, error) {
-	var ledger sim.Snapshot
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+sim.PathLedger, http.NoBody)
+func FetchLedger(ctx context.Context, client *http.Client, url string) (Ledger, error) {
+	var ledger Ledger
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+ledgerPath, http.NoBody)
 	if err != nil {
 		return ledger, fmt.Errorf("fetch ledger: %w", err)
 	}
@@ -49,19 +88,21 @@ func (a *amounts) add(b amounts) {
 	a.refunded += b.refunded
 }
 
-// effect is what one gateway did for one operation.
+// effect is the effect of one operation at one gateway.
 type effect struct {
 	operationID, gateway, tenant, currency string
 	kind                                   messages.OperationKind
-	// times is how often it took effect, and early says that it had when the payments were read.
+	// times counts the times that it took effect; early says that it had before the payments were
+	// read.
 	times int
 	early bool
 	moved amounts
-	// reversed is how much of it was taken back, and overdue how much of that must be recorded by now.
+	// reversed is the amount that was taken back, overdue the part of that which must be recorded
+	// by now.
 	reversed, overdue int64
 }
 
-// gross is what the operation was for, as far as the gateway did it.
+// gross is the amount of the operation that the gateway moved.
 func (e *effect) gross() int64 {
 	switch e.kind {
 	case messages.OperationCapture:
@@ -75,7 +116,7 @@ func (e *effect) gross() int64 {
 	}
 }
 
-// net is what the operation moved once what was taken back is deducted. reversed is how much that is, for the one who asks.
+// net returns the amounts that the operation moved, less the reversed amount.
 func (e *effect) net(reversed int64) amounts {
 	sum := e.moved
 	if e.kind == messages.OperationRefund {
@@ -87,8 +128,8 @@ func (e *effect) net(reversed int64) amounts {
 	return sum
 }
 
-// agreedReversal is how much is to be taken as reversed when a payment is compared whose operation says that recorded is:
-// what the gateway has taken back a moment ago may not have been told yet.
+// agreedReversal is the amount to take as reversed in a comparison with op, which may be nil.
+// Tender may not have heard yet of a reversal from a moment ago.
 func (e *effect) agreedReversal(op *payment.Operation) int64 {
 	recorded := int64(0)
 	if op != nil {
@@ -100,8 +141,9 @@ func (e *effect) agreedReversal(op *payment.Operation) int64 {
 // books are the ledgers of all gateways, by payment.
 type books map[uuid.UUID][]*effect
 
-// merge puts two looks at the ledgers together: early was taken before the payments were read, late after.
-func merge(early, late map[string]sim.Snapshot, reversalsBefore time.Time) books {
+// merge joins two readings of the ledgers: early from before the payments were read, late from
+// after that.
+func merge(early, late map[string]Ledger, reversalsBefore time.Time) books {
 	all := books{}
 	known := map[string]struct{}{}
 	for gateway := range early {
@@ -128,7 +170,7 @@ func merge(early, late map[string]sim.Snapshot, reversalsBefore time.Time) books
 	return all
 }
 
-func (b books) effect(gateway string, entry *sim.Entry) *effect {
+func (b books) effect(gateway string, entry *LedgerEntry) *effect {
 	for _, e := range b[entry.PaymentID] {
 		if e.gateway == gateway && e.operationID == entry.OperationID {
 			return e

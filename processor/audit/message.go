@@ -34,7 +34,7 @@ func openReading(ctx context.Context, stream jetstream.Stream) (*reading, error)
 	return r, r.open(ctx)
 }
 
-// open reads on behind what was read.
+// open reads on behind the last message that was read.
 func (r *reading) open(ctx context.Context) error {
 	consumer, err := r.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.sequence + 1,
@@ -64,7 +64,7 @@ func (r *reading) stop() {
 // errSilent says that no message came for a while.
 var errSilent = errors.New("no message came")
 
-// silenceMax is how long to wait for the next message before looking whether there is one.
+// silenceMax is the time to wait for the next message before looking whether there is one.
 const silenceMax = 5 * time.Second
 
 func (r *reading) next() (message, error) {
@@ -92,7 +92,7 @@ type message struct {
 	// paymentID and version are those of its message id.
 	paymentID uuid.UUID
 	version   int64
-	// problem is what is wrong with it, "" if nothing was found yet.
+	// problem is the finding about it, "" if there is none yet.
 	problem string
 }
 
@@ -104,7 +104,7 @@ func newMessage(sequence uint64, msg jetstream.Msg) message {
 	m.version, errVersion = strconv.ParseInt(version, 10, 64)
 	if !ok || errID != nil || errVersion != nil || m.version < 1 {
 		m.problem = "its message id is not that of an event"
-		_, _, m.paymentID, _ = messages.ParseEventSubject(m.subject) // As far as it says; the finding is about the id.
+		_, _, m.paymentID, _ = messages.ParseEventSubject(m.subject) // The finding is about the id; this only helps to name the payment.
 	}
 	return m
 }
@@ -116,7 +116,7 @@ func (m *message) ref() store.EventRef {
 	}
 }
 
-// common is what the body of every event says; see messages.EncodeEventBody.
+// common holds the fields in the body of every event; see messages.EncodeEventBody.
 type common struct {
 	PaymentID  uuid.UUID          `json:"payment_id"`
 	Tenant     string             `json:"tenant"`
@@ -125,7 +125,7 @@ type common struct {
 	OccurredAt string             `json:"occurred_at"`
 }
 
-// misfit says what of the subject and the headers does not fit the body, "" if all does.
+// misfit names the part of the subject and the headers that does not fit the body, "" if all do.
 func (m *message) misfit() string {
 	var body common
 	if err := json.Unmarshal(m.body, &body); err != nil {

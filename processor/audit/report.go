@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"sync"
@@ -17,7 +18,8 @@ const (
 	BusMatchesHistory store.Invariant = "bus_matches_history"
 	// Published: every event of a published type is on the bus, or waits in the outbox.
 	Published store.Invariant = "published"
-	// BusOrder: the events of a payment came onto the bus in the order of their versions; repetitions don't count.
+	// BusOrder: the events of a payment came onto the bus in the order of their versions;
+	// repetitions do not count.
 	BusOrder store.Invariant = "bus_order"
 	// GatewayOnce: an operation took effect once at most, over all gateways, and a payment is authorized at one of them.
 	GatewayOnce store.Invariant = "gateway_once"
@@ -25,21 +27,22 @@ const (
 	GatewayRecorded store.Invariant = "gateway_recorded"
 	// LedgerComplete: every success that is recorded is in the ledger of its gateway.
 	LedgerComplete store.Invariant = "ledger_complete"
-	// GatewaySums: the sums of a payment agree with those in the ledgers; with something open they lie within what is
-	// reserved for it.
+	// GatewaySums: the sums of a payment agree with those in the ledgers; with an open operation
+	// they lie within the amounts reserved for it.
 	GatewaySums store.Invariant = "gateway_sums"
 	// GatewayLimits: a ledger never shows more captured than authorized, or more refunded than captured.
 	GatewayLimits store.Invariant = "gateway_limits"
-	// UnknownIsNotFailed: what is recorded as failed moved no money, and what is unknown was not tried elsewhere.
+	// UnknownIsNotFailed: an operation recorded as failed moved no money, and an unknown one was
+	// not tried elsewhere.
 	UnknownIsNotFailed store.Invariant = "unknown_is_not_failed"
 )
 
-// findingsMaxDefault is how many findings a report lists unless told otherwise.
+// findingsMaxDefault is the number of findings that a report lists by default.
 const findingsMaxDefault = 100
 
-// Report is what was compared and what was found.
+// Report counts the comparisons and lists the findings.
 type Report struct {
-	// Checked is how often each invariant was checked, Violated how often it did not hold.
+	// Checked counts the checks of each invariant, Violated the checks at which it did not hold.
 	Checked  map[store.Invariant]int64 `json:"checked"`
 	Violated map[store.Invariant]int64 `json:"violated"`
 	// Findings are the first of the violations, as many as the options allow.
@@ -70,9 +73,7 @@ type tally struct {
 }
 
 func newTally(findingsMax int) *tally {
-	if findingsMax == 0 {
-		findingsMax = findingsMaxDefault
-	}
+	findingsMax = cmp.Or(findingsMax, findingsMaxDefault)
 	return &tally{findingsMax: findingsMax, report: Report{
 		Checked: map[store.Invariant]int64{}, Violated: map[store.Invariant]int64{}, Findings: []store.Finding{},
 	}}

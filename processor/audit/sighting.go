@@ -6,7 +6,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// denseVersions is how many versions of a payment are kept as bits; hardly any payment has more.
+// denseVersions is the number of versions of a payment that are kept as bits; hardly any payment
+// has more.
 const denseVersions = 64
 
 // sightings are the events that were seen on the bus: for each payment a set of versions in 64 bits. A payment takes 30 to

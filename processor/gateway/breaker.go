@@ -9,27 +9,42 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// What a try tells the breaker. An answer of any kind, a decline included, is no error at all: the gateway works.
+// The reports of a try to the breaker. An answer of any kind, a decline included, is no error: the
+// gateway works.
 var (
 	errFault     = errors.New("the gateway did not answer")
 	errAbandoned = errors.New("the caller gave up")
 	errBusy      = errors.New("the gateway asked to be left alone")
 )
 
-// windowBuckets is into how many parts the breaker's window is cut; the oldest part is forgotten at a time.
+// State is the state of a gateway's circuit breaker.
+type State string
+
+// The states of a breaker.
+const (
+	// StateClosed lets every call through.
+	StateClosed State = "closed"
+	// StateHalfOpen lets a few probes through to see whether the gateway is back.
+	StateHalfOpen State = "half_open"
+	// StateOpen lets nothing through.
+	StateOpen State = "open"
+)
+
+// windowBuckets is the number of parts of the breaker's window; the oldest part is forgotten at a
+// time.
 const windowBuckets = 10
 
-// breaker stops calls to a gateway that does not answer, and says for how long.
+// breaker stops calls to a gateway that does not answer, and gives the time until the next probe.
 type breaker struct {
 	circuit *gobreaker.CircuitBreaker[verdict]
 	name    string
 	openFor time.Duration
 	now     func() time.Time
-	// reopens is when the breaker lets probes through, in Unix nanoseconds.
+	// reopens is the time from which the breaker lets probes through, in Unix nanoseconds.
 	reopens atomic.Int64
-	// since is when it came to its state, in Unix nanoseconds.
+	// since is the time at which it came to its state, in Unix nanoseconds.
 	since atomic.Int64
-	// opened is what it had counted when it opened last.
+	// opened holds its counts at the moment when it opened last.
 	opened atomic.Pointer[gobreaker.Counts]
 }
 
@@ -38,7 +53,7 @@ func newBreaker(name string, s Settings) *breaker {
 	b.since.Store(b.now().UnixNano())
 	b.circuit = gobreaker.NewCircuitBreaker[verdict](gobreaker.Settings{
 		Name:         name,
-		MaxRequests:  uint32(s.Breaker.ProbesMax), //nolint:gosec // Validated to be positive; no one sets four thousand million probes.
+		MaxRequests:  uint32(s.Breaker.ProbesMax), //nolint:gosec // Validated to be positive; four thousand million probes are out of question.
 		Interval:     s.Breaker.Window,
 		BucketPeriod: max(s.Breaker.Window/windowBuckets, 1),
 		Timeout:      s.Breaker.OpenFor,
@@ -101,7 +116,8 @@ func (b *breaker) through(caller context.Context, try func() verdict) verdict {
 
 func (b *breaker) state() State { return stateOf(b.circuit.State()) }
 
-// standing returns the state, since when, and the tries and failures that speak for it.
+// standing returns the state, the time of its beginning, and the tries and failures that speak for
+// it.
 func (b *breaker) standing() (state State, since time.Time, tries, failures int) {
 	// Asking for the state first moves the window on, so that the counts are those of now.
 	state = b.state()

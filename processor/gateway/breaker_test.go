@@ -14,7 +14,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 )
 
-// oneTry makes every call one try, so that a test counts what the breaker counts.
+// oneTry makes every call one try, so that a test counts as the breaker does.
 func oneTry() gateway.Settings {
 	return gateway.Settings{
 		Retry: gateway.Retry{TriesMax: 1},

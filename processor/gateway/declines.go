@@ -1,22 +1,27 @@
 package gateway
 
-import "github.com/seed-384b1f8a/tender/messages"
+import (
+	"cmp"
 
-// ClassifyDecline says what a decline means: what may follow it, and what to advise the producer. The code is one of Stripe's
-// decline codes or of the refusals in package protocol; networkDecline and advice are the card network's own response and advice
-// codes, "" where the gateway does not pass them on. The codes are kept as they came.
+	"github.com/seed-384b1f8a/tender/messages"
+)
+
+// ClassifyDecline returns the class of a decline, which rules the steps after it, and the advice
+// to the producer. The code is one of Stripe's decline codes or of the refusals in package
+// protocol; networkDecline and advice are the card network's own response and advice codes, ""
+// where the gateway does not pass them on. The codes are kept as they came.
 //
-// A duplicate is looked up before anything else. Otherwise the most forbidding source wins: Mastercard's advice 03 (do not
-// try again) and 21 (stop recurring) and the responses of Visa's category 1 (the issuer will never approve) end it whatever
-// the code says. Mastercard's advice 24 to 30 says when a soft decline may be tried again.
+// A duplicate is looked up before anything else. Otherwise the most forbidding source wins:
+// Mastercard's advice 03 (do not try again) and 21 (stop recurring) and the responses of Visa's
+// category 1 (the issuer will never approve) end it under every code. Mastercard's advice 24 to 30
+// says when a soft decline may be tried again.
 //
-// A code that is not in the table, and none at all (read as generic_decline), is soft without advice. That is the safe side: nothing
-// repeats a soft decline by itself, while the other classes each rule out something that may be right. [KnownDecline] tells a
-// gateway's author which codes the table lacks.
+// A code that is not in the table, or a missing code (read as generic_decline), is soft without
+// advice. That is safe: nothing repeats a soft decline by itself, while each of the other classes
+// rules out a step that may be right. [KnownDecline] tells a gateway's author which codes the
+// table lacks.
 func ClassifyDecline(code, networkDecline, advice string) messages.Decline {
-	if code == "" {
-		code = "generic_decline"
-	}
+	code = cmp.Or(code, "generic_decline")
 	class, action, known := declineOf(code)
 	if !known {
 		class = messages.DeclineSoft
@@ -25,7 +30,7 @@ func ClassifyDecline(code, networkDecline, advice string) messages.Decline {
 		Code: code, Class: class, NetworkDeclineCode: networkDecline, NetworkAdviceCode: advice, RecommendedAction: action,
 	}
 	if d.Class == messages.DeclineLookUpFirst {
-		return d // Whatever else is said of a duplicate, the first may have gone through.
+		return d // The other codes do not matter: the first request may have gone through.
 	}
 	if visaNeverApproves(networkDecline) && d.Class != messages.DeclineNeverRetry {
 		d.Class, d.RecommendedAction = messages.DeclineNeverRetry, visaAction(networkDecline)
@@ -88,7 +93,8 @@ func visaNeverApproves(networkDecline string) bool {
 	}
 }
 
-// visaAction is what follows from a response of category 1: the R responses withdraw the customer's standing order.
+// visaAction returns the advice for a response of category 1: the R responses withdraw the
+// customer's standing order.
 func visaAction(networkDecline string) messages.RecommendedAction {
 	switch networkDecline {
 	case "R0", "R1", "R3":
@@ -119,7 +125,7 @@ func advise(d *messages.Decline, advice string) {
 	}
 }
 
-// softAdvice is what an advice code says about a decline that may be tried again, "" if nothing.
+// softAdvice returns the advice of a code on a decline that may be tried again, "" for none.
 func softAdvice(advice string) messages.RecommendedAction {
 	switch advice {
 	case "01":

@@ -7,7 +7,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 )
 
-// stripeDeclines is Stripe's whole DeclineCode vocabulary and what follows each.
+// stripeDeclines is Stripe's whole DeclineCode vocabulary with the decline for each.
 func stripeDeclines() map[string]messages.Decline {
 	never := func(a messages.RecommendedAction) messages.Decline {
 		return messages.Decline{Class: messages.DeclineNeverRetry, RecommendedAction: a}

@@ -10,8 +10,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 )
 
-// giftCards is a gateway of one's own: it says what it did, what it refused and what it cannot tell, and leaves time limits, repeated
-// tries and the circuit breaker to the Guard.
+// giftCards is a gateway of your own: it answers for its successes, its refusals and its doubts,
+// and leaves time limits, repeated tries and the circuit breaker to the Guard.
 type giftCards struct{}
 
 func (giftCards) Do(_ context.Context, op messages.Operation) messages.Outcome {

@@ -2,14 +2,18 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// Gateway is one external payment gateway, or what stands for it. Implementations are safe for concurrent use, honour the
-// context's deadline, never retry by themselves and never guess: what is not proven is unknown.
+// Gateway is one external payment gateway, or its stand-in. Implementations are safe for
+// concurrent use, honour the context's deadline, never retry by themselves and never guess: an
+// unproven result is unknown.
 //
-// They are called through a [Guard], which bounds them and checks what they answer.
+// They are called through a [Guard], which bounds them and checks their answers.
 type Gateway interface {
 	// Do makes the operation under its idempotency key, op.ID. Replaying it is safe: the gateway does it once and
 	// answers the replay as it answered the first.
@@ -19,21 +23,35 @@ type Gateway interface {
 	// for good. OutcomeNotFound is no answer to Do.
 	Do(ctx context.Context, op messages.Operation) messages.Outcome
 
-	// Lookup asks what became of op.ID and changes nothing. OutcomeNotFound means that the gateway knows nothing of it
-	// now, not that it never will: a request may still be on its way. Whatever kept the question or the answer from arriving is
-	// OutcomeUnknown, never OutcomeNotSent, which would speak of the operation.
+	// Lookup asks for the outcome of op.ID and changes nothing. OutcomeNotFound means that the
+	// gateway knows nothing of it now, not that it never will: a request may still be on its way.
+	// If the question or the answer did not arrive, the outcome is OutcomeUnknown, never
+	// OutcomeNotSent, which would speak of the operation.
 	Lookup(ctx context.Context, op messages.Operation) messages.Outcome
 }
 
-// State is where a gateway's circuit breaker stands.
-type State string
+// Set is the configured gateways by name. It does not change, and may be used concurrently.
+type Set struct {
+	byName map[string]*Guard
+}
 
-// The states of a breaker.
-const (
-	// StateClosed lets every call through.
-	StateClosed State = "closed"
-	// StateHalfOpen lets a few probes through to see whether the gateway is back.
-	StateHalfOpen State = "half_open"
-	// StateOpen lets nothing through.
-	StateOpen State = "open"
-)
+// NewSet returns a set of the gateways. It fails when two have the same name.
+func NewSet(guards ...*Guard) (*Set, error) {
+	s := &Set{byName: make(map[string]*Guard, len(guards))}
+	for _, g := range guards {
+		if _, taken := s.byName[g.Name()]; taken {
+			return nil, fmt.Errorf("collect gateways: two are named %s", g.Name())
+		}
+		s.byName[g.Name()] = g
+	}
+	return s, nil
+}
+
+// Get returns the gateway of that name, false if there is none.
+func (s *Set) Get(name string) (*Guard, bool) {
+	g, ok := s.byName[name]
+	return g, ok
+}
+
+// Names returns the names of all gateways in alphabetical order.
+func (s *Set) Names() []string { return slices.Sorted(maps.Keys(s.byName)) }

@@ -13,15 +13,18 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// Guard is a Gateway with bounds around it: so many calls at once and a second, so long for each, a few quick tries under the same
-// idempotency key, and a circuit breaker that leaves a failing gateway alone. It checks every answer, and it holds send
-// certainty over all tries of a call. It may be used concurrently.
+// Guard is a Gateway with bounds around it: a limit on concurrent calls and on calls a second, a
+// timeout for each, a few quick tries under the same idempotency key, and a circuit breaker that
+// leaves a failing gateway alone. It checks every answer, and it holds send certainty over all
+// tries of a call. It may be used concurrently.
 //
-// A gateway that did not do what it was asked and says when to come back (RetryAfter with OutcomeNotSent or OutcomeUnknown) is left
-// alone by every call for that long, at most for a minute. Such an answer is not held against it by the breaker.
+// When a gateway has not done an operation and asks for a rest (RetryAfter with OutcomeNotSent or
+// OutcomeUnknown), every call leaves it alone for that time, at most for a minute. The breaker
+// does not count such an answer as a failure.
 //
-// Quick tries follow what did not reach the gateway and what came back as a fault: a connection cut, a 5xx, a 429 whose Retry-After
-// is short enough. They never follow a timeout (its time is spent), a refusal by the breaker or for want of a place or of rate, or an answer.
+// A quick try follows a try that did not reach the gateway, and one that came back as a fault: a
+// cut connection, a 5xx, a 429 whose Retry-After is short enough. It never follows a timeout (its
+// time is spent), a refusal by the breaker or for want of a place or of rate, or an answer.
 type Guard struct {
 	name     string
 	gateway  Gateway
@@ -52,7 +55,7 @@ func NewGuard(name string, g Gateway, s Settings) (*Guard, error) {
 // Name returns the name under which operations ask for this gateway.
 func (g *Guard) Name() string { return g.name }
 
-// State returns where the circuit breaker stands now.
+// State returns the state of the circuit breaker now.
 func (g *Guard) State() State { return g.breaker.state() }
 
 // Do implements [Gateway]. Outcome.Tries counts the calls that were made; RetryAfter is set when the breaker is open, no place was
@@ -84,7 +87,7 @@ type call struct {
 	lookup bool
 }
 
-// verdict is what one try came to.
+// verdict is the result of one try.
 type verdict struct {
 	outcome messages.Outcome
 	// called says that the gateway's code ran.
@@ -144,7 +147,7 @@ func (g *Guard) try(ctx, caller context.Context, c call) messages.Outcome {
 		if !v.again || tries >= g.settings.Retry.TriesMax {
 			return settled(v.outcome, tries, doubt)
 		}
-		// Calls that were told to stay away for the same time don't come back in one moment.
+		// Calls that wait for the same time do not come back in one moment.
 		pause := min(pauses.NextBackOff(), g.settings.Retry.Max) + v.outcome.RetryAfter
 		late := g.settings.Now().Sub(began)+pause > g.settings.Retry.Total
 		if late || !retry.Sleep(ctx, pause) {
@@ -182,7 +185,7 @@ func (g *Guard) once(ctx, caller context.Context, c call) verdict {
 	})
 }
 
-// answered reports whether the gateway said what it did.
+// answered reports whether the outcome is an answer of the gateway.
 func answered(kind messages.OutcomeKind) bool {
 	return kind != messages.OutcomeNotSent && kind != messages.OutcomeUnknown
 }
@@ -195,7 +198,7 @@ func settled(o messages.Outcome, tries int, doubt *messages.Outcome) messages.Ou
 		o.Detail = fmt.Sprintf("%s; then not sent again: %s", doubt.Detail, o.Detail)
 	}
 	if o.Detail != "" {
-		// It is kept and published, and holds words that are not ours.
+		// The detail is kept and published, and holds words of others.
 		o.Detail = string(messages.MaskCardNumbers([]byte(o.Detail)))
 	}
 	return o
@@ -215,4 +218,95 @@ func notSent(format string, args ...any) messages.Outcome {
 
 func unknown(format string, args ...any) messages.Outcome {
 	return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Status is the state of a Guard at one moment, for people and programs that watch.
+type Status struct {
+	Gateway string `json:"gateway"`
+	State   State  `json:"state"`
+	// Since is the time at which the breaker came to State; at first, that at which the Guard was
+	// made.
+	Since time.Time `json:"since"`
+	// Tries and Failures are those in the breaker's window while it is closed, and otherwise those
+	// that opened it. Neither counts a try that its caller gave up, or one that the gateway asked
+	// to make later: they say nothing about the gateway.
+	Tries    int `json:"tries"`
+	Failures int `json:"failures"`
+	// InFlight counts the calls under way, of ConcurrencyMax.
+	InFlight       int `json:"in_flight"`
+	ConcurrencyMax int `json:"concurrency_max"`
+	// RateLimitedUntil is the end of the rest that the gateway asks for; zero if it asks for none.
+	RateLimitedUntil time.Time `json:"rate_limited_until,omitzero"`
+}
+
+// Status returns the state of the Guard now.
+func (g *Guard) Status() Status {
+	s := Status{Gateway: g.name, InFlight: len(g.places), ConcurrencyMax: cap(g.places)}
+	s.State, s.Since, s.Tries, s.Failures = g.breaker.standing()
+	if until := g.limiter.until(); until.After(g.settings.Now()) {
+		s.RateLimitedUntil = until.UTC()
+	}
+	return s
+}
+
+// flaw names the contradiction in the answer to a call, "" if there is none. A flawed answer is no
+// answer: an implementation that contradicts itself has proven nothing.
+func flaw(c call, o messages.Outcome) string {
+	if o.AmountMinor < 0 {
+		return "a negative amount"
+	}
+	if o.Decline != nil && o.Kind != messages.OutcomeDeclined {
+		return fmt.Sprintf("%s with a decline", o.Kind)
+	}
+	if o.NextAction != nil && o.Kind != messages.OutcomeRequiresAction {
+		return fmt.Sprintf("%s with a next action", o.Kind)
+	}
+	switch o.Kind {
+	case messages.OutcomeSucceeded:
+		if c.op.Kind == messages.OperationAuthorize && o.GatewayReference == "" {
+			return "an authorization without a reference"
+		}
+		return ""
+	case messages.OutcomeDeclined:
+		return declineFlaw(o.Decline)
+	case messages.OutcomeRequiresAction:
+		return actionFlaw(c.op.Kind, o)
+	case messages.OutcomePending, messages.OutcomeNotSent, messages.OutcomeUnknown:
+		return ""
+	case messages.OutcomeNotFound:
+		if !c.lookup {
+			return "not_found to a request that was not a lookup"
+		}
+		return ""
+	default:
+		return fmt.Sprintf("unknown outcome %q", o.Kind)
+	}
+}
+
+func declineFlaw(d *messages.Decline) string {
+	switch {
+	case d == nil:
+		return "declined without a decline"
+	case d.Code == "":
+		return "a decline without a code"
+	}
+	switch d.Class {
+	case messages.DeclineNeverRetry, messages.DeclineFixData, messages.DeclineStepUp, messages.DeclineSoft, messages.DeclineLookUpFirst:
+		return ""
+	default:
+		return fmt.Sprintf("unknown decline class %q", d.Class)
+	}
+}
+
+func actionFlaw(kind messages.OperationKind, o messages.Outcome) string {
+	switch {
+	case kind != messages.OperationAuthorize && kind != messages.OperationConfirm:
+		return fmt.Sprintf("requires_action to a %s", kind)
+	case o.NextAction == nil || o.NextAction.Type == "":
+		return "requires_action without the action"
+	case o.GatewayReference == "":
+		return "requires_action without a reference to confirm"
+	default:
+		return ""
+	}
 }

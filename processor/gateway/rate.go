@@ -11,11 +11,12 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// pauseMax bounds how long one answer may keep a gateway from being called: a provider that says a day by mistake does not stop
-// payments for a day.
+// pauseMax is the longest pause that one answer can bring about: a provider that says a day by
+// mistake does not stop payments for a day.
 const pauseMax = time.Minute
 
-// limiter keeps calls within what the provider allows: so many a second, and none while it asks to be left alone.
+// limiter keeps calls within the provider's limits: a number of calls a second, and none while it
+// asks to be left alone.
 type limiter struct {
 	name string
 	// tokens is nil where there is no limit.
@@ -34,8 +35,8 @@ func newLimiter(name string, s Settings) *limiter {
 	return l
 }
 
-// admit gets leave for one try, waiting at most for longest. Without leave the try is not made, and the outcome says when to come
-// back.
+// admit gets leave for one try, waiting at most for longest. Without leave the try is not made,
+// and RetryAfter in the outcome is the rest.
 func (l *limiter) admit(ctx context.Context, longest time.Duration) (messages.Outcome, bool) {
 	now := l.now()
 	if refusal, paused := l.refusal(now); paused || l.tokens == nil {
@@ -55,7 +56,7 @@ func (l *limiter) admit(ctx context.Context, longest time.Duration) (messages.Ou
 		turn.CancelAt(l.now())
 		return notSent("gateway %s: gave up waiting for its turn: %v", l.name, context.Cause(ctx)), false
 	}
-	// While this one waited, another may have been told to stay away.
+	// While this call waited, the gateway may have asked another one for a rest.
 	refusal, paused := l.refusal(l.now())
 	return refusal, !paused
 }
@@ -81,7 +82,7 @@ func (l *limiter) pause(asked time.Duration) {
 	}
 }
 
-// until is when the latest pause ends, the zero time if there was none.
+// until returns the end of the latest pause, the zero time if there was none.
 func (l *limiter) until() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -298,7 +298,7 @@ func TestStatus(t *testing.T) {
 		close(release)
 		call.Wait()
 
-		// Whatever was long ago is forgotten.
+		// Old tries are forgotten.
 		pass(time.Minute)
 		if s := g.Status(); s.Tries != 0 || s.Failures != 0 || s.InFlight != 0 {
 			t.Errorf("status after a minute of nothing is %+v", s)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -12,9 +13,10 @@ import (
 // Settings bound the calls to one gateway. A zero field means the default of [DefaultSettings].
 type Settings struct {
 	Timeouts Timeouts
-	// ConcurrencyMax is how many calls may be under way at once.
+	// ConcurrencyMax is the limit on calls under way at once.
 	ConcurrencyMax int
-	// QueueWait is how long a call waits for a free place, and a try for its turn, before it is reported as not sent.
+	// QueueWait is the longest time that a call waits for a free place, and a try for its turn;
+	// then it is reported as not sent.
 	QueueWait time.Duration
 	Rate      Rate
 	Retry     Retry
@@ -29,7 +31,8 @@ type Settings struct {
 	Now func() time.Time
 }
 
-// Timeouts bound one call by what it is for: waiting for a place, connecting, quick tries and the pauses between them included.
+// Timeouts bound one call by its kind: waiting for a place, connecting, quick tries and the pauses
+// between them included.
 type Timeouts struct {
 	// Authorize also bounds a confirm.
 	Authorize time.Duration
@@ -42,39 +45,45 @@ type Timeouts struct {
 // RateMin is the lowest rate there is, in calls a second: one in a quarter of an hour.
 const RateMin = 0.001
 
-// Rate is how often the gateway may be called through one Guard. Every try counts, and every lookup. The zero value is no limit.
+// Rate limits the calls of the gateway through one Guard. Every try counts, and every lookup. The
+// zero value is no limit.
 type Rate struct {
-	// PerSecond is how many calls are made in a second on average, such as 25, or 0.5 for one every other second.
+	// PerSecond is the average number of calls in a second, such as 25, or 0.5 for one every other
+	// second.
 	PerSecond float64
-	// Burst is how many may be made in one moment after a rest; 0 is 1, which keeps within the provider's limit however it counts.
+	// Burst is the number of calls that may be made in one moment after a rest; 0 is 1, which
+	// keeps within the provider's limit in any way of counting.
 	Burst int
 }
 
-// Retry bounds the quick tries inside one call. They are for faults of a moment; a timer retries what takes longer.
+// Retry bounds the quick tries inside one call. They are for faults of a moment; a timer retries
+// after longer ones.
 type Retry struct {
 	// TriesMax counts the first try too; 1 means no retry.
 	TriesMax int
 	// Initial is the first pause, which doubles each time and varies by half either way; Max is the longest.
 	Initial time.Duration
 	Max     time.Duration
-	// Total is how long after the call's start another try may begin, so that the last one is left time to be answered.
+	// Total is the time after the call's start in which another try may begin, so that the last
+	// one is left time to be answered.
 	Total time.Duration
 }
 
-// Breaker says when a gateway is left alone and when it is tried again.
+// Breaker tunes the circuit breaker: when it opens, and when it probes the gateway again.
 type Breaker struct {
 	// FailureRatio is the failed share of the tries in Window that opens the breaker: over 0, at most 1.
 	FailureRatio float64
-	// RequestsMin is how many tries Window must hold before the ratio counts.
+	// RequestsMin is the number of tries that Window must hold before the ratio counts.
 	RequestsMin int
 	Window      time.Duration
-	// OpenFor is how long nothing is let through once the breaker has opened.
+	// OpenFor is the time for which an opened breaker lets nothing through.
 	OpenFor time.Duration
-	// ProbesMax is how many tries are let through at once after that; when as many in a row succeed, the breaker closes.
+	// ProbesMax is the number of tries that it lets through at once after that; when as many in a
+	// row succeed, it closes.
 	ProbesMax int
 }
 
-// DefaultSettings returns what a Guard uses where nothing else is set.
+// DefaultSettings returns the settings of a Guard for the fields that are zero.
 func DefaultSettings() Settings {
 	return Settings{
 		Timeouts: Timeouts{
@@ -91,38 +100,30 @@ func DefaultSettings() Settings {
 	}
 }
 
-// withDefaults fills in what is zero.
+// withDefaults fills in the fields that are zero.
 func (s Settings) withDefaults() Settings {
 	d := DefaultSettings()
-	s.Timeouts.Authorize = or(s.Timeouts.Authorize, d.Timeouts.Authorize)
-	s.Timeouts.Capture = or(s.Timeouts.Capture, d.Timeouts.Capture)
-	s.Timeouts.Void = or(s.Timeouts.Void, d.Timeouts.Void)
-	s.Timeouts.Refund = or(s.Timeouts.Refund, d.Timeouts.Refund)
-	s.Timeouts.Lookup = or(s.Timeouts.Lookup, d.Timeouts.Lookup)
-	s.ConcurrencyMax = or(s.ConcurrencyMax, d.ConcurrencyMax)
-	s.QueueWait = or(s.QueueWait, d.QueueWait)
-	s.Rate.Burst = or(s.Rate.Burst, 1)
-	s.Retry.TriesMax = or(s.Retry.TriesMax, d.Retry.TriesMax)
-	s.Retry.Initial = or(s.Retry.Initial, d.Retry.Initial)
-	s.Retry.Max = or(s.Retry.Max, d.Retry.Max)
-	s.Retry.Total = or(s.Retry.Total, d.Retry.Total)
-	s.Breaker.FailureRatio = or(s.Breaker.FailureRatio, d.Breaker.FailureRatio)
-	s.Breaker.RequestsMin = or(s.Breaker.RequestsMin, d.Breaker.RequestsMin)
-	s.Breaker.Window = or(s.Breaker.Window, d.Breaker.Window)
-	s.Breaker.OpenFor = or(s.Breaker.OpenFor, d.Breaker.OpenFor)
-	s.Breaker.ProbesMax = or(s.Breaker.ProbesMax, d.Breaker.ProbesMax)
+	s.Timeouts.Authorize = cmp.Or(s.Timeouts.Authorize, d.Timeouts.Authorize)
+	s.Timeouts.Capture = cmp.Or(s.Timeouts.Capture, d.Timeouts.Capture)
+	s.Timeouts.Void = cmp.Or(s.Timeouts.Void, d.Timeouts.Void)
+	s.Timeouts.Refund = cmp.Or(s.Timeouts.Refund, d.Timeouts.Refund)
+	s.Timeouts.Lookup = cmp.Or(s.Timeouts.Lookup, d.Timeouts.Lookup)
+	s.ConcurrencyMax = cmp.Or(s.ConcurrencyMax, d.ConcurrencyMax)
+	s.QueueWait = cmp.Or(s.QueueWait, d.QueueWait)
+	s.Rate.Burst = cmp.Or(s.Rate.Burst, 1)
+	s.Retry.TriesMax = cmp.Or(s.Retry.TriesMax, d.Retry.TriesMax)
+	s.Retry.Initial = cmp.Or(s.Retry.Initial, d.Retry.Initial)
+	s.Retry.Max = cmp.Or(s.Retry.Max, d.Retry.Max)
+	s.Retry.Total = cmp.Or(s.Retry.Total, d.Retry.Total)
+	s.Breaker.FailureRatio = cmp.Or(s.Breaker.FailureRatio, d.Breaker.FailureRatio)
+	s.Breaker.RequestsMin = cmp.Or(s.Breaker.RequestsMin, d.Breaker.RequestsMin)
+	s.Breaker.Window = cmp.Or(s.Breaker.Window, d.Breaker.Window)
+	s.Breaker.OpenFor = cmp.Or(s.Breaker.OpenFor, d.Breaker.OpenFor)
+	s.Breaker.ProbesMax = cmp.Or(s.Breaker.ProbesMax, d.Breaker.ProbesMax)
 	if s.Now == nil {
 		s.Now = d.Now
 	}
 	return s
-}
-
-func or[T comparable](value, otherwise T) T {
-	var zero T
-	if value == zero {
-		return otherwise
-	}
-	return value
 }
 
 // validate names every setting that makes no sense.

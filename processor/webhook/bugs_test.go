@@ -138,7 +138,8 @@ func TestAStaleWebhookLeavesATerminalState(t *testing.T) {
 		t.Fatalf("%s: %v", p.Status, s.types(id))
 	}
 
-	// What was declined and is said to have succeeded is money that nobody accounts for: a person has to look.
+	// A success that is told of a declined operation is money without an account: a person has to
+	// look.
 	refused := newID()
 	s.create(refused, "pm_card_visa_chargeDeclinedLostCard")
 	s.awaitEvent(refused, messages.EventPaymentDeclined)
@@ -146,7 +147,7 @@ func TestAStaleWebhookLeavesATerminalState(t *testing.T) {
 	s.awaitEvent(refused, messages.EventPaymentReviewOpened)
 }
 
-// An unknown outcome is ended by the gateway's own word, long before anybody asks.
+// An unknown outcome is ended by the gateway's own word, long before the worker asks.
 func TestAWebhookEndsAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	s := setup(t, func(s *system) {
@@ -163,7 +164,7 @@ func TestAWebhookEndsAnUnknownOutcome(t *testing.T) {
 	}
 }
 
-// mute does what it is asked and says nothing.
+// mute does every operation and says nothing.
 type mute struct{ gateway.Gateway }
 
 func (m mute) Do(ctx context.Context, op messages.Operation) messages.Outcome {

@@ -1,11 +1,13 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -18,13 +20,28 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
+// Decoder reads the events of one kind of gateway. It is used concurrently.
+type Decoder interface {
+	// Verify reports whether the body was signed by the gateway, not too long ago. Its error goes to the log and must not
+	// hold the body or a secret.
+	Verify(header http.Header, body []byte) error
+
+	// Decode returns the commands that a verified body stands for, each with its tenant, its
+	// payment and a *messages.Notify that has an event id and no gateway. It returns none for an
+	// event that does not concern Tender.
+	//
+	// An error that is ErrUnavailable makes the gateway send the event again; any other says that
+	// the event makes no sense. Neither may hold the body.
+	Decode(ctx context.Context, body []byte) ([]messages.Command, error)
+}
+
 // PathPrefix is followed by the name of a gateway.
 const PathPrefix = "/webhooks/"
 
 // BodyBytesMax is the longest body that is read.
 const BodyBytesMax = 256 << 10
 
-// MaxAgeDefault is how old a signature may be.
+// MaxAgeDefault is the greatest age of a signature.
 const MaxAgeDefault = 5 * time.Minute
 
 // The defaults of Config.
@@ -33,7 +50,7 @@ const (
 	requestsMaxDefault    = 256
 )
 
-// Result is what became of a request.
+// Result is the result of a request.
 type Result string
 
 // The results, for logs and metrics.
@@ -42,7 +59,7 @@ const (
 	ResultPublished Result = "published"
 	// ResultDuplicate: it was there before.
 	ResultDuplicate Result = "duplicate"
-	// ResultIgnored: it is none of Tender's business.
+	// ResultIgnored: it does not concern Tender.
 	ResultIgnored Result = "ignored"
 	// ResultUnavailable: it could not be stored or read now; the gateway is to send it again.
 	ResultUnavailable Result = "unavailable"
@@ -66,9 +83,11 @@ const (
 type Config struct {
 	// PublishTimeout is the longest wait for JetStream to store an event; 0 is 5 s. Providers give up after 10 s and more.
 	PublishTimeout time.Duration
-	// RequestsMax is how many requests are worked on at once, the rest being told to come again; 0 is 256.
+	// RequestsMax is the limit on requests that are worked on at once; the others are told to come
+	// again. 0 is 256.
 	RequestsMax int
-	// Observe hears of every request, with the gateway's name, "" for one that does not exist; nil if nobody counts.
+	// Observe hears of every request, with the gateway's name, "" for one that does not exist; may
+	// be nil.
 	Observe func(gateway string, r Result)
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
@@ -87,18 +106,14 @@ type Handler struct {
 func NewHandler(bus jetstream.Publisher, decoders map[string]Decoder, c Config, log *zap.Logger) (*Handler, error) {
 	for name := range decoders {
 		if name == "" || strings.ContainsAny(name, "/?#% ") {
-			return nil, fmt.Errorf("gateway %q can't have a webhook: its name can't stand in a path", name)
+			return nil, fmt.Errorf("gateway %q cannot have a webhook: its name cannot be part of a path", name)
 		}
 	}
 	if c.PublishTimeout < 0 || c.RequestsMax < 0 {
 		return nil, errors.New("a bound of the webhooks is negative")
 	}
-	if c.PublishTimeout == 0 {
-		c.PublishTimeout = publishTimeoutDefault
-	}
-	if c.RequestsMax == 0 {
-		c.RequestsMax = requestsMaxDefault
-	}
+	c.PublishTimeout = cmp.Or(c.PublishTimeout, publishTimeoutDefault)
+	c.RequestsMax = cmp.Or(c.RequestsMax, requestsMaxDefault)
 	if c.Observe == nil {
 		c.Observe = func(string, Result) {}
 	}
@@ -110,7 +125,8 @@ func NewHandler(bus jetstream.Publisher, decoders map[string]Decoder, c Config, 
 	}, nil
 }
 
-// ServeHTTP implements http.Handler. The answer has no body: it is for a machine, and whoever forges events shall learn nothing.
+// ServeHTTP implements http.Handler. The answer has no body: it is for a machine, and a forger of
+// events shall learn nothing.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, under := strings.CutPrefix(r.URL.Path, PathPrefix)
 	decoder, known := h.decoders[name]
@@ -131,7 +147,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(result.status())
 }
 
-// status is how a result is answered.
+// status returns the status that answers a result.
 func (r Result) status() int {
 	switch r {
 	case ResultPublished, ResultDuplicate, ResultIgnored:
@@ -177,7 +193,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name string, dec
 	commands, err := decoder.Decode(ctx, body)
 	switch {
 	case errors.Is(err, ErrUnavailable):
-		log.Warn("a webhook can't be read now: the gateway is to send it again", shown(err))
+		log.Warn("cannot read a webhook now; the gateway is to send it again", shown(err))
 		return ResultUnavailable
 	case err != nil:
 		log.Error("a webhook was signed and makes no sense", shown(err))
@@ -194,7 +210,7 @@ func shown(err error) zap.Field {
 	return zap.ByteString("error", messages.MaskCardNumbers([]byte(protocol.Shown(err.Error()))))
 }
 
-// read reads the body, or says why it can't be.
+// read reads the body, or returns the result for one that cannot be read.
 func read(w http.ResponseWriter, r *http.Request) ([]byte, Result) {
 	if r.ContentLength > BodyBytesMax {
 		return nil, ResultTooLarge
@@ -210,14 +226,14 @@ func read(w http.ResponseWriter, r *http.Request) ([]byte, Result) {
 	return body, ""
 }
 
-// publish puts the commands of one event on the bus, all of them or as many as go: what is there already is known when the event
-// comes again.
+// publish puts the commands of one event on the bus, all of them or as many as go: JetStream knows
+// the published ones when the event comes again.
 func (h *Handler) publish(ctx context.Context, log *zap.Logger, name string, commands []messages.Command) Result {
 	msgs := make([]*nats.Msg, 0, len(commands))
 	for _, cmd := range commands {
 		msg, err := h.message(name, cmd)
 		if err != nil {
-			log.Error("a webhook was signed and can't be a command", zap.Stringer("payment_id", cmd.PaymentID), shown(err))
+			log.Error("a signed webhook cannot become a command", zap.Stringer("payment_id", cmd.PaymentID), shown(err))
 			return ResultUnreadable
 		}
 		msgs = append(msgs, msg)
@@ -238,14 +254,14 @@ func (h *Handler) publish(ctx context.Context, log *zap.Logger, name string, com
 	return result
 }
 
-// message is a command ready for the bus. It is decoded again as the workers will: what they would not take is the gateway's to
-// hear of.
+// message is a command ready for the bus. It is decoded again as the workers will do it: the
+// gateway shall hear of a command that they would refuse.
 func (h *Handler) message(name string, cmd messages.Command) (*nats.Msg, error) {
 	notify, ok := cmd.Body.(*messages.Notify)
 	if !ok {
 		return nil, fmt.Errorf("a webhook is no %T", cmd.Body)
 	}
-	// The endpoint says which gateway it is; nothing in the event does.
+	// The endpoint names the gateway; the event does not.
 	named := *notify
 	named.Gateway = name
 	cmd.Body, cmd.ID, cmd.IdempotencyKey = &named, name+":"+notify.EventID, name+":"+notify.EventID
@@ -261,4 +277,51 @@ func (h *Handler) message(name string, cmd messages.Command) (*nats.Msg, error) 
 		return nil, err
 	}
 	return msg, nil
+}
+
+// ErrUnavailable means that an event cannot be read now but perhaps later: an object that it
+// refers to could not be looked up.
+var ErrUnavailable = errors.New("the event cannot be read now")
+
+// The bounds of a connection. A whole exchange fits into the 10 s and more that providers wait.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 10 * time.Second
+	writeTimeout      = 20 * time.Second
+	idleTimeout       = time.Minute
+	headerBytesMax    = 16 << 10
+)
+
+// Serve answers on the listener until ctx is done, then takes no more connections, finishes open
+// requests for at most grace, and returns. It returns nil after such an end.
+func Serve(ctx context.Context, listener net.Listener, h *Handler, grace time.Duration) error {
+	complaints, err := zap.NewStdLogAt(h.log, zap.WarnLevel)
+	if err != nil {
+		return fmt.Errorf("serve webhooks: %w", err)
+	}
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytesMax,
+		ErrorLog: complaints,
+		// Requests are finished after the end of ctx, too.
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve webhooks: %w", err)
+	case <-ctx.Done():
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err = server.Shutdown(ending); err != nil {
+		// Nothing is lost: the gateway sends an event again that got no answer.
+		h.log.Warn("webhooks were cut short", zap.Error(err))
+		err = server.Close()
+	}
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve webhooks: %w", ended))
+	}
+	return err
 }

@@ -141,7 +141,7 @@ func TestASignedEventThatMakesNoSenseIsKeptByTheGateway(t *testing.T) {
 		}
 	}
 
-	// Of a type that nobody knows yet it is taken and forgotten.
+	// An event of an unknown type is taken and forgotten.
 	e.tell(about(id, "1", "evt_2", "operation.celebrated"))
 	if e.seen(webhook.ResultIgnored) != 1 || e.stored() != 0 {
 		t.Errorf("%d are ignored, %d are on the bus", e.seen(webhook.ResultIgnored), e.stored())
@@ -274,7 +274,8 @@ func TestWhatMakesNoSenseIsNotServed(t *testing.T) {
 	}
 }
 
-// FuzzDecode holds that whatever is signed either makes commands that are about a payment, or an error, or nothing.
+// FuzzDecode holds that every signed body makes commands that are about a payment, or an error, or
+// nothing.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"event_id":"evt_1","type":"operation.declined","tenant":"acme","payment_id":"01980000-0000-7000-8000-000000000001",` +
 		`"operation_id":"01980000-0000-7000-8000-000000000001-1","decline_code":"lost_card"}`))

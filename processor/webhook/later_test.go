@@ -26,7 +26,7 @@ func TestADisputeRunsItsCourse(t *testing.T) {
 	if err := s.sim.MoveDispute(disputeID, "won"); err == nil {
 		t.Error("a dispute that was lost can be won")
 	}
-	// What comes late is overtaken.
+	// A late event is overtaken.
 	stale := about(id, "1", "evt_stale", protocol.EventDisputeChallenged)
 	stale.DisputeID = disputeID
 	s.tell(stale)
@@ -61,7 +61,7 @@ func TestACaptureIsReversed(t *testing.T) {
 	}
 }
 
-// What has been refunded cannot be reversed as well, unless a person looks.
+// A refunded capture cannot be reversed as well, unless a person looks.
 func TestACaptureIsReversedUpToItsRefunds(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -153,6 +153,6 @@ func TestAPendingRefundIsTold(t *testing.T) {
 	s.create(id, "pm_card_pendingRefund")
 	s.await(id, messages.StatusCaptured)
 	s.publish(id, "refund", &messages.Refund{})
-	// Nobody looks it up: there is no scheduler.
+	// It is not looked up: there is no scheduler.
 	s.await(id, messages.StatusRefunded)
 }

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,11 +33,9 @@ func NewProtocol(secrets []string, maxAge time.Duration, now func() time.Time) (
 		return nil, errors.New("webhooks need a secret that is not empty")
 	}
 	if maxAge < 0 {
-		return nil, fmt.Errorf("the age of a signature can't be limited to %s", maxAge)
+		return nil, fmt.Errorf("the age of a signature cannot be limited to %s", maxAge)
 	}
-	if maxAge == 0 {
-		maxAge = MaxAgeDefault
-	}
+	maxAge = cmp.Or(maxAge, MaxAgeDefault)
 	if now == nil {
 		now = time.Now
 	}
@@ -73,12 +72,13 @@ func (p *Protocol) Decode(_ context.Context, body []byte) ([]messages.Command, e
 	case n.Outcome == messages.OutcomeDeclined && e.DeclineCode == "":
 		return nil, fmt.Errorf("event %q declines without a code", protocol.Shown(e.ID))
 	case n.Outcome == messages.OutcomeRequiresAction && n.NextActionType == "":
-		return nil, fmt.Errorf("event %q requires an action that it doesn't name", protocol.Shown(e.ID))
+		return nil, fmt.Errorf("event %q requires an action that it does not name", protocol.Shown(e.ID))
 	}
 	return []messages.Command{{Tenant: e.Tenant, PaymentID: e.PaymentID, Body: n}}, nil
 }
 
-// describe fills in what depends on the event's type. It returns false for a type that it does not know.
+// describe fills in the fields that depend on the event's type. It returns false for a type that
+// it does not know.
 func describe(n *messages.Notify, e protocol.Event) bool {
 	switch e.Type {
 	case protocol.EventSucceeded, protocol.EventPending:
@@ -103,7 +103,7 @@ func describe(n *messages.Notify, e protocol.Event) bool {
 	return true
 }
 
-// outcomeOf is the outcome that an event about an operation is named after.
+// outcomeOf returns the outcome in the name of an event about an operation.
 func outcomeOf(t protocol.EventType) messages.OutcomeKind {
 	return messages.OutcomeKind(strings.TrimPrefix(string(t), "operation."))
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
@@ -85,7 +86,7 @@ func listen(t *testing.T, change ...func(*webhook.Config)) *endpoint {
 	return e
 }
 
-// explain says what was logged last, if the test has failed.
+// explain writes the latest log lines, if the test has failed.
 func (e *endpoint) explain() {
 	if !e.t.Failed() {
 		return
@@ -160,7 +161,7 @@ func encode(t *testing.T, event protocol.Event) []byte {
 	return body
 }
 
-// stored is how many commands are in the stream.
+// stored is the number of commands in the stream.
 func (e *endpoint) stored() uint64 {
 	e.t.Helper()
 	stream, err := e.js.Stream(e.t.Context(), messages.StreamCommands)
@@ -174,9 +175,9 @@ func (e *endpoint) stored() uint64 {
 type system struct {
 	*endpoint
 	store  *store.Store
-	sim    *sim.Simulator
+	sim    *simulator.Simulator
 	client *client.Client
-	// gateway is what the worker calls; the simulator, unless a test puts something before it.
+	// gateway is the worker's gateway: the simulator, unless a test puts something before it.
 	gateway gateway.Gateway
 	policy  payment.Policy
 	cfg     worker.Config
@@ -187,7 +188,7 @@ func setup(t *testing.T, change ...func(*system)) *system {
 	s := &system{endpoint: listen(t), policy: payment.DefaultPolicy()}
 	s.openStore()
 	var err error
-	s.sim, err = sim.New(sim.Config{Hang: time.Minute, Webhook: sim.Webhook{
+	s.sim, err = simulator.New(simulator.Config{Config: sim.Config{Hang: time.Minute}, Webhook: simulator.Webhook{
 		URL: s.url, Secret: secret, Pause: 5 * time.Millisecond, TriesMax: 100, Lead: time.Millisecond, Moment: moment,
 	}})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
 	"github.com/seed-384b1f8a/tender/processor/worker"
@@ -45,9 +46,9 @@ func behind(t *testing.T, gateways map[string]gateway.Gateway) *gateway.Set {
 }
 
 // simulator is one more gateway with a ledger of its own.
-func simulator(t *testing.T) *sim.Simulator {
+func newSimulator(t *testing.T) *simulator.Simulator {
 	t.Helper()
-	s, err := sim.New(sim.Config{Hang: 2 * time.Second})
+	s, err := simulator.New(simulator.Config{Config: sim.Config{Hang: 2 * time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func routes(history []messages.Event) (all []messages.PaymentRouted) {
 	return all
 }
 
-func charges(s *sim.Simulator) (n int) {
+func charges(s *simulator.Simulator) (n int) {
 	for _, entry := range s.Ledger() {
 		if entry.Kind == messages.OperationAuthorize {
 			n++
@@ -189,7 +190,7 @@ func TestAFailoverSurvivesTheLossOfItsCommitsAnswer(t *testing.T) {
 // TestAnUnknownOutcomeNeverTurnsToAnotherGateway holds it against rules that ask for everything there is to ask for.
 func TestAnUnknownOutcomeNeverTurnsToAnotherGateway(t *testing.T) {
 	t.Parallel()
-	first := simulator(t)
+	first := newSimulator(t)
 	s := failOverSystem(t, first, "to: [second], on_decline: true")
 	for _, method := range []string{"sim_charge_then_timeout", "sim_timeout_no_charge", "sim_reset_mid_response", "sim_500_after_charge"} {
 		id := newID()

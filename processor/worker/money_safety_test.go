@@ -19,6 +19,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
@@ -69,7 +70,7 @@ func TestMoneyIsSafe(t *testing.T) {
 type moneyTest struct {
 	*system
 	random   *rand.Rand
-	sims     map[string]*sim.Simulator
+	sims     map[string]*simulator.Simulator
 	gateways map[string]gateway.Gateway
 }
 
@@ -86,13 +87,13 @@ func newMoneyTest(t *testing.T, seed uint64) *moneyTest {
 	})
 	m := &moneyTest{
 		system: s, random: rand.New(rand.NewPCG(seed, seed)),
-		sims: map[string]*sim.Simulator{}, gateways: map[string]gateway.Gateway{},
+		sims: map[string]*simulator.Simulator{}, gateways: map[string]gateway.Gateway{},
 	}
 	webhooks := m.listen("primary", "second")
 	for _, name := range []string{"primary", "second"} {
-		simulator, err := sim.New(sim.Config{
-			Hang: 600 * time.Millisecond,
-			Webhook: sim.Webhook{
+		bank, err := simulator.New(simulator.Config{
+			Config: sim.Config{Hang: 600 * time.Millisecond},
+			Webhook: simulator.Webhook{
 				URL: webhooks + webhook.PathPrefix + name, Secret: webhookSecret, Pause: 20 * time.Millisecond,
 				Lead: 50 * time.Millisecond, Moment: 300 * time.Millisecond,
 			},
@@ -100,17 +101,17 @@ func newMoneyTest(t *testing.T, seed uint64) *moneyTest {
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := httptest.NewServer(simulator.Handler(""))
+		server := httptest.NewServer(bank.Handler(""))
 		client, err := httpgw.New(httpgw.Config{URL: server.URL, ConnectionsMax: 256})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
 			client.Close()
-			_ = simulator.Close()
+			_ = bank.Close()
 			server.Close()
 		})
-		m.sims[name], m.gateways[name] = simulator, sim.NewDialErrors(client)
+		m.sims[name], m.gateways[name] = bank, sim.NewDialErrors(client)
 	}
 	return m
 }
@@ -321,10 +322,10 @@ func (m *moneyTest) compareBooks() (problems []string) {
 	return append(problems, m.leftOpen()...)
 }
 
-func (m *moneyTest) ledgers(context.Context) (map[string]sim.Snapshot, error) {
-	books := map[string]sim.Snapshot{}
-	for name, simulator := range m.sims {
-		books[name] = simulator.Snapshot()
+func (m *moneyTest) ledgers(context.Context) (map[string]audit.Ledger, error) {
+	books := map[string]audit.Ledger{}
+	for name, bank := range m.sims {
+		books[name] = simulator.AuditLedger(bank.Snapshot())
 	}
 	return books, nil
 }

@@ -51,7 +51,7 @@ rules:
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := simulator(t)
+	second := newSimulator(t)
 	s.worker(func(p *worker.Parts, _ *worker.Config) {
 		p.Gateways = behind(t, map[string]gateway.Gateway{"primary": s.sim, "second": second})
 		p.Router = rules
@@ -88,7 +88,7 @@ func TestRulesAreReplacedWhilePaymentsFlow(t *testing.T) {
 	if _, err := routing.EnsureBucket(t.Context(), s.js, routing.BucketOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	second := simulator(t)
+	second := newSimulator(t)
 	gateways := behind(t, map[string]gateway.Gateway{"primary": s.sim, "second": second})
 	var instances []*routing.Live
 	for range 2 {

@@ -23,6 +23,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
@@ -43,7 +44,7 @@ type system struct {
 	// js is the test's own, partsJS that of the system's parts.
 	js, partsJS jetstream.JetStream
 	client      *client.Client
-	sim         *sim.Simulator
+	sim         *simulator.Simulator
 	// gateway is what workers call; the simulator unless a test puts something else there before it starts workers.
 	gateway gateway.Gateway
 	cfg     worker.Config
@@ -133,14 +134,14 @@ func (s *system) openBus() {
 
 func (s *system) openSimulator() {
 	s.t.Helper()
-	simulator, err := sim.New(sim.Config{Hang: 2 * time.Second})
+	served, err := simulator.New(simulator.Config{Config: sim.Config{Hang: 2 * time.Second}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = simulator.Close() })
-	s.sim = simulator
+	s.t.Cleanup(func() { _ = served.Close() })
+	s.sim = served
 	if s.gateway == nil {
-		s.gateway = simulator
+		s.gateway = served
 	}
 }
 

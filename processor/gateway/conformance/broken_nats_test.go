@@ -30,7 +30,7 @@ func TestBrokenConnectorsFailTheRightLines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := servers.NATS(t)
-			running, err := connector.Start(server.Connect(t), connector.Config{Name: "bank", Gateway: simulator(t), Now: c.now})
+			running, err := connector.Start(server.Connect(t), connector.Config{Name: "bank", Gateway: newSimulator(t), Now: c.now})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -25,7 +25,7 @@ type said struct {
 	path   string
 	// id is the operation's, also of a lookup.
 	id string
-	// op is what was asked for; nil if that was no JSON object, and for a lookup.
+	// op is the operation in the request; nil if that was no JSON object, and for a lookup.
 	op     map[string]any
 	status int
 	body   string
@@ -44,9 +44,10 @@ func (s *said) fails(status int, code protocol.Code) {
 
 // defect is one way to break a server. It stands between the client and a simulator; each hook may be nil.
 type defect struct {
-	// asked changes what the simulator is asked to do. If it sets a status, the simulator is not asked at all.
+	// asked changes the request to the simulator. If it sets a status, the simulator is not asked
+	// at all.
 	asked func(*said)
-	// told changes what the simulator has answered.
+	// told changes the simulator's answer.
 	told func(*said)
 }
 
@@ -95,13 +96,14 @@ func insteadOf(code string) defect {
 	}}
 }
 
-// TestBrokenServersFailTheRightLines has servers that were written in a hurry. Each breaks what it breaks and nothing else.
+// TestBrokenServersFailTheRightLines has servers that were written in a hurry. Each breaks the
+// rules of its row and no other.
 func TestBrokenServersFailTheRightLines(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		defect defect
 		breaks []string
-		// perhaps is what it breaks only if a client gives up early enough.
+		// perhaps lists the rules that it breaks only if a client gives up early enough.
 		perhaps []string
 	}{
 		"takes a known key for the same operation": {
@@ -207,14 +209,14 @@ func TestBrokenServersFailTheRightLines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := httptest.NewServer(spoil(c.defect, simulator(t).Handler(testKey)))
+			server := httptest.NewServer(spoil(c.defect, newSimulator(t).Handler(testKey)))
 			t.Cleanup(server.Close)
 			wantBroken(t, overHTTP(t, server.URL, testKey), c.breaks, c.perhaps)
 		})
 	}
 	t.Run("asks for no key", func(t *testing.T) {
 		t.Parallel()
-		server := httptest.NewServer(simulator(t).Handler(""))
+		server := httptest.NewServer(newSimulator(t).Handler(""))
 		t.Cleanup(server.Close)
 		wantBroken(t, overHTTP(t, server.URL, testKey), []string{"credentials"}, nil)
 	})

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ type Cards struct {
 	Slow string
 }
 
-// SimulatorCards are those of package sim.
+// SimulatorCards returns the cards of the simulator (package sim).
 func SimulatorCards() Cards {
 	return Cards{
 		Approved: "pm_card_visa",
@@ -31,7 +32,8 @@ func SimulatorCards() Cards {
 	}
 }
 
-// Options say how to run the rules. The zero value runs all of them against a server with the simulator's cards.
+// Options tune a run of the rules. The zero value runs all of them against a server with the
+// simulator's cards.
 type Options struct {
 	// Cards are the server's; the zero value is SimulatorCards.
 	Cards Cards
@@ -39,7 +41,7 @@ type Options struct {
 	Currency, OtherCurrency string
 	// Tenant stands in every operation; "" is acme.
 	Tenant string
-	// CallTimeout is how long one call may take; 0 is 10 s.
+	// CallTimeout is the timeout of one call; 0 is 10 s.
 	CallTimeout time.Duration
 	// Rules are the names of those to run; none runs all.
 	Rules []string
@@ -47,7 +49,7 @@ type Options struct {
 	OnResult func(Result)
 }
 
-// Verdict is how a server did by one rule.
+// Verdict is the result of one rule for a server.
 type Verdict string
 
 // The verdicts.
@@ -58,18 +60,18 @@ const (
 	LeftOut Verdict = "left_out"
 )
 
-// Result is what came of one rule.
+// Result is the verdict on one rule, with the reason for it.
 type Result struct {
 	Rule    string  `json:"rule"`
 	Demand  string  `json:"demand"`
 	Verdict Verdict `json:"verdict"`
-	// Reason says what was wrong, or why the rule was left out.
+	// Reason names the breach, or the reason for leaving the rule out.
 	Reason string `json:"reason,omitempty"`
-	// Evidence is what was said, one exchange after the other, up to what was wrong. It comes with a breach.
+	// Evidence lists the exchanges, one after the other, up to the breach. It comes with a breach.
 	Evidence []string `json:"evidence,omitempty"`
 }
 
-// Report is what came of a run, in the order of the rules.
+// Report lists the results of a run, in the order of the rules.
 type Report struct {
 	Results []Result `json:"results"`
 }
@@ -93,7 +95,7 @@ func (r Report) count(v Verdict) int {
 	return n
 }
 
-// ErrUnreachable means that nothing answered at all, so that no rule was checked.
+// ErrUnreachable means that the server did not answer at all, so that no rule was checked.
 var ErrUnreachable = errors.New("the server cannot be reached")
 
 // ErrUnauthorized means that the server does not take the API key, so that no rule was checked.
@@ -105,8 +107,9 @@ var ErrUnknownRule = errors.New("there is no such rule")
 // ErrNoCard means that Cards lacks an approved one.
 var ErrNoCard = errors.New("no approved card is named")
 
-// Run checks the rules one after the other. A server that breaks rules is no error: it is in the report. Run fails with
-// ErrUnreachable, ErrUnauthorized, ErrUnknownRule or ErrNoCard before it has begun, and with what ended ctx, the report holding what came before.
+// Run checks the rules one after the other. A server that breaks rules is no error: it is in the
+// report. Run fails with ErrUnreachable, ErrUnauthorized, ErrUnknownRule or ErrNoCard before it
+// has begun, and with the cause of ctx's end; the report then holds the results so far.
 func Run(ctx context.Context, target *Target, o Options) (Report, error) {
 	o = o.withDefaults()
 	if o.Cards.Approved == "" {
@@ -155,20 +158,20 @@ func (o Options) withDefaults() Options {
 	if o.Cards == (Cards{}) {
 		o.Cards = SimulatorCards()
 	}
-	o.Currency = or(o.Currency, "USD")
-	o.OtherCurrency = or(o.OtherCurrency, "EUR")
+	o.Currency = cmp.Or(o.Currency, "USD")
+	o.OtherCurrency = cmp.Or(o.OtherCurrency, "EUR")
 	if o.OtherCurrency == o.Currency {
 		o.OtherCurrency = "USD"
 	}
-	o.Tenant = or(o.Tenant, "acme")
-	o.CallTimeout = or(o.CallTimeout, 10*time.Second)
+	o.Tenant = cmp.Or(o.Tenant, "acme")
+	o.CallTimeout = cmp.Or(o.CallTimeout, 10*time.Second)
 	return o
 }
 
-func or[T comparable](value, otherwise T) T {
-	var zero T
-	if value == zero {
-		return otherwise
+func ruleNames() []string {
+	var names []string
+	for _, rule := range Rules() {
+		names = append(names, rule.Name)
 	}
-	return value
+	return names
 }

@@ -13,8 +13,8 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/conformance"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
@@ -28,9 +28,9 @@ func testCards() conformance.Cards {
 	return cards
 }
 
-func simulator(t *testing.T) *sim.Simulator {
+func newSimulator(t *testing.T) *simulator.Simulator {
 	t.Helper()
-	s, err := sim.New(sim.Config{})
+	s, err := simulator.New(simulator.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestTheSimulatorKeepsEveryRule(t *testing.T) {
 	for name, key := range map[string]string{"with a key": testKey, "open": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := httptest.NewServer(simulator(t).Handler(key))
+			server := httptest.NewServer(newSimulator(t).Handler(key))
 			t.Cleanup(server.Close)
 			var heard []conformance.Result
 			report, err := conformance.Run(t.Context(), overHTTP(t, server.URL, key), conformance.Options{
@@ -82,7 +82,7 @@ func TestTheSimulatorKeepsEveryRule(t *testing.T) {
 
 func TestCardsThatAreNotNamedLeaveRulesOut(t *testing.T) {
 	t.Parallel()
-	report, err := conformance.Run(t.Context(), &conformance.Target{Gateway: simulator(t)}, conformance.Options{
+	report, err := conformance.Run(t.Context(), &conformance.Target{Gateway: newSimulator(t)}, conformance.Options{
 		Cards: conformance.Cards{Approved: "pm_card_visa"},
 	})
 	if err != nil || report.Breaches() != 0 {
@@ -119,7 +119,7 @@ func TestRulesAreNamed(t *testing.T) {
 
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(simulator(t).Handler(""))
+	server := httptest.NewServer(newSimulator(t).Handler(""))
 	target := overHTTP(t, server.URL, "")
 	_, err := conformance.Run(t.Context(), target, conformance.Options{Rules: []string{"health", "politeness"}})
 	if !errors.Is(err, conformance.ErrUnknownRule) || !strings.Contains(err.Error(), "politeness") {
@@ -128,7 +128,7 @@ func TestRunRefuses(t *testing.T) {
 	if _, err := conformance.Run(t.Context(), target, conformance.Options{Cards: conformance.Cards{Slow: "x"}}); !errors.Is(err, conformance.ErrNoCard) {
 		t.Errorf("no approved card: %v", err)
 	}
-	guarded := httptest.NewServer(simulator(t).Handler(testKey))
+	guarded := httptest.NewServer(newSimulator(t).Handler(testKey))
 	t.Cleanup(guarded.Close)
 	for _, key := range []string{"", "wrong"} {
 		if _, err := conformance.Run(t.Context(), overHTTP(t, guarded.URL, key), conformance.Options{}); !errors.Is(err, conformance.ErrUnauthorized) {
@@ -140,11 +140,11 @@ func TestRunRefuses(t *testing.T) {
 		t.Errorf("no server: %v", err)
 	}
 	nc := servers.NATS(t).Connect(t)
-	nobody, err := conformance.OverNATS(nc, "nobody")
+	absent, err := conformance.OverNATS(nc, "absent")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conformance.Run(t.Context(), nobody, conformance.Options{}); !errors.Is(err, conformance.ErrUnreachable) {
+	if _, err := conformance.Run(t.Context(), absent, conformance.Options{}); !errors.Is(err, conformance.ErrUnreachable) {
 		t.Errorf("no connector: %v", err)
 	}
 	if _, err := conformance.OverNATS(nc, "a.b"); err == nil {
@@ -158,7 +158,7 @@ func TestRunRefuses(t *testing.T) {
 func TestRunEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	report, err := conformance.Run(ctx, &conformance.Target{Gateway: simulator(t)}, conformance.Options{
+	report, err := conformance.Run(ctx, &conformance.Target{Gateway: newSimulator(t)}, conformance.Options{
 		OnResult: func(conformance.Result) { cancel() },
 	})
 	if !errors.Is(err, context.Canceled) || len(report.Results) != 1 {
@@ -168,7 +168,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 
 func TestRunOneRule(t *testing.T) {
 	t.Parallel()
-	report, err := conformance.Run(t.Context(), &conformance.Target{Gateway: simulator(t)}, conformance.Options{Rules: []string{"partial-refunds", "charge-succeeds"}})
+	report, err := conformance.Run(t.Context(), &conformance.Target{Gateway: newSimulator(t)}, conformance.Options{Rules: []string{"partial-refunds", "charge-succeeds"}})
 	if err != nil || len(report.Results) != 2 || report.Results[0].Rule != "charge-succeeds" {
 		t.Errorf("%v, %+v", err, report)
 	}
@@ -195,7 +195,7 @@ func TestAGatewayThatPanicsBreaksTheRules(t *testing.T) {
 
 func TestEvidenceTellsWhatHappened(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(spoil(insteadOf("amount_exceeds_authorized"), simulator(t).Handler("")))
+	server := httptest.NewServer(spoil(insteadOf("amount_exceeds_authorized"), newSimulator(t).Handler("")))
 	t.Cleanup(server.Close)
 	report, err := conformance.Run(t.Context(), overHTTP(t, server.URL, ""), conformance.Options{Rules: []string{"over-capture-refused"}})
 	if err != nil || len(report.Results) != 1 {

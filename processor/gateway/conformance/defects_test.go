@@ -11,7 +11,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
-// meeting is how long a request waits for another one that should come at the same time. The clients that send two do so at once.
+// meeting is the time that a request waits for another one that should come at the same time. The
+// clients that send two do so at once.
 const meeting = 200 * time.Millisecond
 
 // takesAnyParameters does not look at the parameters of an operation that it has done.
@@ -106,7 +107,7 @@ func twiceAtOnce() defect {
 	}}
 }
 
-// refundsAtOnce holds each of two refunds at the same time against what there was before.
+// refundsAtOnce checks each of two refunds at the same time against the state before both.
 func refundsAtOnce() defect {
 	together := newPairs()
 	return defect{asked: func(s *said) {
@@ -148,7 +149,7 @@ func lags() defect {
 	}}
 }
 
-// usesUpKeys remembers what it has refused as if it had answered it.
+// usesUpKeys remembers refused requests as if it had answered them.
 func usesUpKeys() defect {
 	var mu sync.Mutex
 	refused := make(map[string]bool)

@@ -38,7 +38,7 @@ func (p *Payment) Charge(paymentMethod string, amountMinor int64) messages.Opera
 	return op
 }
 
-// Confirm returns what follows the customer's action.
+// Confirm returns the operation that follows the customer's action.
 func (p *Payment) Confirm(amountMinor int64) messages.Operation {
 	return p.operation(messages.OperationConfirm, amountMinor)
 }

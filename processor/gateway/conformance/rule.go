@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// Rule is one thing that a server has to do.
+// Rule is one demand on a server.
 type Rule struct {
 	// Name does not change from one version to the next.
 	Name string
-	// Demand says in one line what the rule asks for.
+	// Demand is the rule in one line.
 	Demand string
 	needs  func(*Target, Options) string
 	try    func(context.Context, *trial)
@@ -49,14 +49,6 @@ func Rules() []Rule {
 		{"operation-of-its-subject", "an operation on the subject of another kind is refused as invalid_request", needsNATS, operationOfItsSubject},
 		{"deadline-passed", "a request that comes after its deadline is answered not_done and is not done", needsNATS, deadlinePassed},
 	}
-}
-
-func ruleNames() []string {
-	var names []string
-	for _, rule := range Rules() {
-		names = append(names, rule.Name)
-	}
-	return names
 }
 
 // check finds out whether the target keeps the rule.

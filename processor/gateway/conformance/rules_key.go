@@ -8,7 +8,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
-// atOnce is how many requests concurrent rules make at the same time, and rounds how often.
+// atOnce is the number of requests that concurrent rules make at the same time, rounds that of
+// repetitions.
 const (
 	atOnce = 8
 	rounds = 3

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"sync"
 
 	"github.com/seed-384b1f8a/tender/messages"
 )
@@ -72,7 +71,7 @@ func partialRefunds(ctx context.Context, t *trial) {
 
 func overRefundRefused(ctx context.Context, t *trial) {
 	p := t.authorized(ctx, 10000)
-	t.decline(ctx, p.Refund(1)) // What is not captured cannot be given back.
+	t.decline(ctx, p.Refund(1)) // Only captured money can be refunded.
 	t.succeed(ctx, p.Capture(10000))
 	t.decline(ctx, p.Refund(10001))
 	t.refund(ctx, p.Refund(6000))
@@ -88,24 +87,6 @@ func concurrentRefunds(ctx context.Context, t *trial) {
 		t.decline(ctx, p.Refund(4001))
 		t.refund(ctx, p.Refund(4000))
 	}
-}
-
-// race makes operations at the same time and returns how many came through.
-func (t *trial) race(ctx context.Context, ops ...messages.Operation) int {
-	outcomes := make([]messages.Outcome, len(ops))
-	var all sync.WaitGroup
-	for i, op := range ops {
-		all.Go(func() { outcomes[i] = t.settled(ctx, op) })
-	}
-	all.Wait()
-	through := 0
-	for i, o := range outcomes {
-		t.want(ops[i], o, messages.OutcomeSucceeded, messages.OutcomePending, messages.OutcomeDeclined)
-		if o.Kind != messages.OutcomeDeclined {
-			through++
-		}
-	}
-	return through
 }
 
 func otherCurrencyRefused(ctx context.Context, t *trial) {

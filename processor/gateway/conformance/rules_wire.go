@@ -18,7 +18,8 @@ func (t *trial) post(ctx context.Context, kind messages.OperationKind, body []by
 	})
 }
 
-// exchange sends something below the gateway and notes what came back. It returns false if nothing did.
+// exchange sends something below the gateway and notes the reply. It returns false without a
+// reply.
 func (t *trial) exchange(ctx context.Context, what string, send func(context.Context) (protocol.Reply, error)) (protocol.Reply, bool) {
 	if t.over(ctx) {
 		return protocol.Reply{}, false
@@ -140,7 +141,7 @@ func credentials(ctx context.Context, t *trial) {
 	t.strangers(ctx, op)
 	t.want(op, t.lookup(ctx, op), messages.OutcomeNotFound)
 	t.succeed(ctx, op)
-	t.strangers(ctx, op) // What is known is told to none of them either.
+	t.strangers(ctx, op) // Nor does a known operation become known to them.
 }
 
 // strangers ask for an operation without the right key.

@@ -20,8 +20,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
-// Target is a server under test and the way to it. One with a Gateway only is in process: the rules about what stands on the
-// wire are left out. Close it when it is no longer used.
+// Target is a server under test and the way to it. One with a Gateway only is in process: the
+// rules about the wire are left out. Close it when it is no longer used.
 type Target struct {
 	// Gateway reaches the server as Tender does.
 	Gateway gateway.Gateway
@@ -34,7 +34,7 @@ type Target struct {
 
 // wire reaches a server below Gateway: it sends bodies as they are.
 type wire interface {
-	// post sends a body to where operations of a kind are made. It fails when nothing came back.
+	// post sends a body to where operations of a kind are made. It fails without a reply.
 	post(ctx context.Context, kind messages.OperationKind, body []byte) (protocol.Reply, error)
 	// lookup asks for an operation that need not exist.
 	lookup(ctx context.Context, operationID string) (protocol.Reply, error)
@@ -74,7 +74,7 @@ func (t *Target) Close() {
 	}
 }
 
-// reach finds out whether anything answers.
+// reach fails unless the server answers.
 func (t *Target) reach(ctx context.Context, timeout time.Duration) error {
 	if t.wire == nil {
 		return nil
@@ -94,7 +94,7 @@ func (t *Target) reach(ctx context.Context, timeout time.Duration) error {
 	}
 }
 
-// httpWire speaks HTTP without minding what it means.
+// httpWire exchanges bodies over HTTP without reading them.
 type httpWire struct {
 	base      *url.URL
 	apiKey    string
@@ -141,7 +141,7 @@ func (w *httpWire) send(ctx context.Context, method string, address *url.URL, bo
 	}, nil
 }
 
-// natsWire sends requests over NATS without minding what they mean.
+// natsWire exchanges bodies over NATS without reading them.
 type natsWire struct {
 	nc   *nats.Conn
 	name string

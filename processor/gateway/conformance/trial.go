@@ -13,11 +13,11 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
-// settlePause is how long to wait before asking again what is not settled yet.
+// settlePause is the time between two questions about an operation that is not settled yet.
 const settlePause = 20 * time.Millisecond
 
-// trial is one rule being checked. Once something was wrong, what follows does nothing, so that a rule reads as a list of
-// what should happen. It may be used concurrently.
+// trial is one rule being checked. After a breach every later step does nothing, so that a rule
+// reads as a list of expectations. It may be used concurrently.
 type trial struct {
 	target  *Target
 	options Options
@@ -34,7 +34,7 @@ func (t *trial) payment() *Payment {
 	return p
 }
 
-// breached notes what was wrong, if it is the first.
+// breached notes a breach, if it is the first.
 func (t *trial) breached(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -43,14 +43,14 @@ func (t *trial) breached(format string, args ...any) {
 	}
 }
 
-// over reports whether something was wrong already, or nobody wants to know any more.
+// over reports whether there was a breach already, or the caller has given up.
 func (t *trial) over(ctx context.Context) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.reason != "" || ctx.Err() != nil
 }
 
-// note keeps what was said, up to what was wrong.
+// note keeps one exchange, up to the breach.
 func (t *trial) note(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,7 +124,7 @@ func (t *trial) until(ctx context.Context, what string, call func(context.Contex
 	}
 }
 
-// want wants the outcome to be of a kind.
+// want notes a breach unless the outcome is of one of the kinds.
 func (t *trial) want(op messages.Operation, o messages.Outcome, kinds ...messages.OutcomeKind) {
 	for _, kind := range kinds {
 		if o.Kind == kind {
@@ -186,7 +186,8 @@ func (t *trial) charged(ctx context.Context, amountMinor int64) *Payment {
 	return p
 }
 
-// same wants two answers about one operation to say the same. What was pending may have come through.
+// same notes a breach unless two answers about one operation agree. A pending operation may have
+// ended in between.
 func (t *trial) same(op messages.Operation, what string, first, second messages.Outcome) {
 	if first.Kind == messages.OutcomePending && second.Kind != messages.OutcomePending {
 		t.want(op, second, messages.OutcomeSucceeded, messages.OutcomeDeclined)
@@ -197,7 +198,7 @@ func (t *trial) same(op messages.Operation, what string, first, second messages.
 	}
 }
 
-// essence is what an outcome says of the operation, without what it says of the call.
+// essence is the part of an outcome that is about the operation, without the part about the call.
 func essence(o messages.Outcome) messages.Outcome {
 	o.Tries, o.Detail, o.RetryAfter = 0, "", 0
 	o.CaptureBefore = o.CaptureBefore.UTC().Round(0)
@@ -257,4 +258,55 @@ func oneOf(kinds []messages.OutcomeKind) string {
 		names = append(names, string(kind))
 	}
 	return strings.Join(names, " or ")
+}
+
+// race makes operations at the same time and returns how many came through.
+func (t *trial) race(ctx context.Context, ops ...messages.Operation) int {
+	outcomes := make([]messages.Outcome, len(ops))
+	var all sync.WaitGroup
+	for i, op := range ops {
+		all.Go(func() { outcomes[i] = t.settled(ctx, op) })
+	}
+	all.Wait()
+	through := 0
+	for i, o := range outcomes {
+		t.want(ops[i], o, messages.OutcomeSucceeded, messages.OutcomePending, messages.OutcomeDeclined)
+		if o.Kind != messages.OutcomeDeclined {
+			through++
+		}
+	}
+	return through
+}
+
+// abandon authorizes, gives up after a while, and finds the outcome by a lookup.
+func (t *trial) abandon(ctx context.Context, paymentMethod string, patience time.Duration) {
+	p := t.payment()
+	op := p.Authorize(paymentMethod, 1000)
+	impatient, cancel := context.WithTimeout(ctx, patience)
+	left := t.call(impatient, op, t.target.Gateway.Do)
+	cancel()
+	t.note("%s by a client that waits for %s: %s", asked(op), patience, told(left))
+	t.want(op, left, messages.OutcomeUnknown, messages.OutcomeNotSent, messages.OutcomeSucceeded)
+	found := t.until(ctx, "is in progress", func(ctx context.Context) (messages.Outcome, bool) {
+		o := t.lookup(ctx, op)
+		return o, o.Kind != messages.OutcomeUnknown
+	})
+	t.want(op, found, messages.OutcomeSucceeded, messages.OutcomeNotFound)
+	switch {
+	case left.Kind == messages.OutcomeNotSent && found.Kind == messages.OutcomeSucceeded:
+		t.breached("%s: it was said not to have been sent, and was done", asked(op))
+	case left.Kind == messages.OutcomeSucceeded:
+		t.same(op, "a lookup", left, found)
+	}
+	settled := t.settled(ctx, op)
+	t.succeeded(op, settled)
+	if found.Kind == messages.OutcomeSucceeded {
+		t.same(op, "a replay", found, settled)
+	}
+	t.same(op, "a lookup at the end", settled, t.lookup(ctx, op))
+	p.Reference = settled.GatewayReference
+	capture := p.Capture(1000)
+	t.succeeded(capture, t.settled(ctx, capture))
+	more := p.Capture(1)
+	t.declined(more, t.settled(ctx, more))
 }

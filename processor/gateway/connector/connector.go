@@ -1,11 +1,15 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,7 +20,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
-// Config says what is connected, and under which name.
+// Config names the gateway that is connected, and tunes the service.
 type Config struct {
 	// Name is the gateway's name on the bus: a-z, 0-9, - and _.
 	Name string
@@ -27,14 +31,16 @@ type Config struct {
 	// Description and Metadata are shown by `nats micro info`.
 	Description string
 	Metadata    map[string]string
-	// CallsMax bounds the calls under way in this instance; 0 is 256. What comes beyond is answered not_done at once, so that
-	// the caller may try again, perhaps at another instance; nothing waits in line here.
+	// CallsMax bounds the calls under way in this instance; 0 is 256. A request beyond it is
+	// answered not_done at once, so that the caller may try again, perhaps at another instance;
+	// there is no queue here.
 	CallsMax int
 	// CallTimeout bounds one call, also when the request's deadline is later or missing; 0 is 30 s.
 	CallTimeout time.Duration
 	// OnPanic hears of a panic in the gateway's code. Nil hears nothing.
 	OnPanic func(value any, stack []byte)
-	// OnError hears of answers that could not be sent, and of what the subscriptions report. Nil hears nothing.
+	// OnError hears of answers that could not be sent, and of errors of the subscriptions. Nil
+	// hears nothing.
 	OnError func(err error)
 	// Now is the clock that deadlines are held against; nil is time.Now.
 	Now func() time.Time
@@ -56,10 +62,11 @@ type Connector struct {
 	stopped  bool
 }
 
-// restWhenFull is how long a caller is asked to leave an instance alone that has no place for it.
+// restWhenFull is the rest that an instance without a free place asks for.
 const restWhenFull = time.Second
 
-// grace bounds what should take no time: a round trip to the server, and the end of a call that was canceled.
+// grace is the timeout of steps that should take no time: a round trip to the server, and the end
+// of a call that was canceled.
 const grace = 5 * time.Second
 
 // Start begins to answer. It fails when the configuration makes no sense or the connection takes no subscriptions. Set the
@@ -82,17 +89,11 @@ func Start(nc *nats.Conn, c Config) (*Connector, error) {
 	return connector, nil
 }
 
-// complete fills in what is zero and names what makes no sense.
+// complete fills in the fields that are zero, and fails for a value that makes no sense.
 func (c *Config) complete(nc *nats.Conn) error {
-	if c.Version == "" {
-		c.Version = "0.0.0"
-	}
-	if c.CallsMax == 0 {
-		c.CallsMax = 256
-	}
-	if c.CallTimeout == 0 {
-		c.CallTimeout = 30 * time.Second
-	}
+	c.Version = cmp.Or(c.Version, "0.0.0")
+	c.CallsMax = cmp.Or(c.CallsMax, 256)
+	c.CallTimeout = cmp.Or(c.CallTimeout, 30*time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -143,12 +144,13 @@ func asksFor(endpoint string) string {
 	return "an operation of kind " + endpoint
 }
 
-// Info returns what `nats micro info` shows of this instance.
+// Info returns this instance as `nats micro info` shows it.
 func (c *Connector) Info() micro.Info { return c.service.Info() }
 
-// Stop takes no more requests, lets the calls under way finish and answers them. When ctx ends it cancels the calls that are still
-// under way, gives them a moment to be answered as their gateway has it, and returns what ended ctx. The connection stays
-// open. Stopping again does nothing.
+// Stop takes no more requests, lets the calls under way finish and answers them. When ctx ends it
+// cancels the calls that are still under way, gives them a moment to be answered as their gateway
+// has it, and returns the cause of ctx's end. The connection stays open. Stopping again does
+// nothing.
 func (c *Connector) Stop(ctx context.Context) error {
 	c.stopping.Lock()
 	defer c.stopping.Unlock()
@@ -161,7 +163,7 @@ func (c *Connector) Stop(ctx context.Context) error {
 	err := errors.Join(c.service.Stop(), c.flush(ctx))
 	err = errors.Join(err, c.finish(ctx), c.flush(context.WithoutCancel(ctx)))
 	if errors.Is(err, nats.ErrConnectionClosed) {
-		return nil // Nobody can be answered any more.
+		return nil // No caller can be answered any more.
 	}
 	if err != nil {
 		return fmt.Errorf("stop connector %s: %w", c.config.Name, err)
@@ -211,7 +213,7 @@ func (c *Connector) report(err error) {
 	}
 }
 
-// operationOf reads a request, or says why it is none.
+// operationOf reads a request, or returns the problem with it.
 func operationOf(endpoint string, body []byte) (messages.Operation, error) {
 	if len(body) > protocol.BodyBytesMax {
 		return messages.Operation{}, fmt.Errorf("the body is longer than %d bytes", protocol.BodyBytesMax)
@@ -227,4 +229,163 @@ func operationOf(endpoint string, body []byte) (messages.Operation, error) {
 	default:
 		return op, nil
 	}
+}
+
+// taker takes the requests of one endpoint. It is called for one after the other and must not
+// block: a request that gets a place is called in a goroutine of its own, and one that cannot be
+// called is refused here.
+func (c *Connector) taker(endpoint string) micro.Handler {
+	stats := c.stats[endpoint]
+	return micro.HandlerFunc(func(request micro.Request) {
+		op, err := operationOf(endpoint, request.Data())
+		if err != nil {
+			c.refuse(request, stats, protocol.Problem{Code: protocol.CodeInvalidRequest, Message: protocol.Shown(err.Error())}, 0)
+			return
+		}
+		remaining, err := c.remaining(request.Headers().Get(protocol.HeaderDeadline))
+		if err != nil {
+			c.refuse(request, stats, protocol.Problem{Code: protocol.CodeNotDone, Message: protocol.Shown(err.Error())}, 0)
+			return
+		}
+		select {
+		case c.places <- struct{}{}:
+		default:
+			full := protocol.Problem{Code: protocol.CodeNotDone, Message: fmt.Sprintf("all %d places of this connector are taken", cap(c.places))}
+			c.refuse(request, stats, full, restWhenFull)
+			return
+		}
+		go func() {
+			defer func() { <-c.places }()
+			c.call(endpoint, op, remaining, request.Reply())
+		}()
+	})
+}
+
+// remaining returns the time for which the caller still waits.
+func (c *Connector) remaining(header string) (time.Duration, error) {
+	deadline, err := protocol.ParseDeadline(header)
+	if err != nil {
+		return 0, err
+	}
+	if deadline.IsZero() {
+		return c.config.CallTimeout, nil
+	}
+	now := c.config.Now()
+	if !deadline.After(now) {
+		return 0, fmt.Errorf("the caller waited until %s, and here it is %s",
+			protocol.FormatDeadline(deadline), protocol.FormatDeadline(now))
+	}
+	return min(deadline.Sub(now), c.config.CallTimeout), nil
+}
+
+// refuse answers a request that is not handed to the gateway.
+func (c *Connector) refuse(request micro.Request, stats *counts, p protocol.Problem, rest time.Duration) {
+	stats.refused.Add(1)
+	status, _ := p.Code.Status()
+	headers := micro.Headers{}
+	if seconds := protocol.FormatRetryAfter(rest); seconds != "" {
+		headers[protocol.HeaderRetryAfter] = []string{seconds}
+	}
+	if err := request.Error(strconv.Itoa(status), string(p.Code), protocol.EncodeProblem(p), micro.WithHeaders(headers)); err != nil {
+		c.report(fmt.Errorf("refuse a request on %s: %w", request.Subject(), err))
+	}
+}
+
+// call hands one operation to the gateway and passes its answer on.
+func (c *Connector) call(endpoint string, op messages.Operation, remaining time.Duration, replyTo string) {
+	stats := c.stats[endpoint]
+	stats.underWay.Add(1)
+	began := c.config.Now()
+	e := protocol.Exchange{OperationID: op.ID, Lookup: endpoint == protocol.EndpointLookup}
+	o := c.ask(e.Lookup, op, remaining)
+	stats.finished(o.Kind, c.config.Now().Sub(began))
+	if err := c.answer(replyTo, e.Encode(o)); err != nil {
+		c.report(fmt.Errorf("answer operation %s: %w", op.ID, err))
+	}
+}
+
+// ask calls the gateway.
+func (c *Connector) ask(lookup bool, op messages.Operation, remaining time.Duration) (o messages.Outcome) {
+	ctx, cancel := context.WithTimeout(c.calls, remaining)
+	defer cancel()
+	defer func() {
+		if value := recover(); value != nil {
+			if c.config.OnPanic != nil {
+				c.config.OnPanic(value, debug.Stack())
+			}
+			// The value may hold anything, so that only its type is told.
+			o = messages.Outcome{Kind: messages.OutcomeUnknown, Detail: fmt.Sprintf("the connector's gateway panicked with a %T", value)}
+		}
+	}()
+	if lookup {
+		return c.config.Gateway.Lookup(ctx, op)
+	}
+	return c.config.Gateway.Do(ctx, op)
+}
+
+// answer publishes a reply. It goes past micro.Request, whose record of the answer belongs to the
+// goroutine of the subscription; the headers are the ones that micro uses.
+func (c *Connector) answer(replyTo string, r protocol.Reply) error {
+	reply := nats.NewMsg(replyTo)
+	reply.Data = r.Body
+	if !r.IsAnswer() {
+		if p, err := protocol.DecodeProblem(r.Body); err == nil {
+			reply.Header.Set(micro.ErrorHeader, string(p.Code))
+			reply.Header.Set(micro.ErrorCodeHeader, strconv.Itoa(r.Status))
+		}
+	}
+	if seconds := protocol.FormatRetryAfter(r.RetryAfter); seconds != "" {
+		reply.Header.Set(protocol.HeaderRetryAfter, seconds)
+	}
+	if err := c.nc.PublishMsg(reply); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return nil
+}
+
+// counts are the counters of one endpoint since it was started.
+type counts struct {
+	underWay, answered, inDoubt, notDone, refused atomic.Int64
+	took                                          atomic.Int64 // nanoseconds, over all finished calls
+}
+
+func (s *counts) finished(kind messages.OutcomeKind, took time.Duration) {
+	s.underWay.Add(-1)
+	s.took.Add(int64(took))
+	switch kind {
+	case messages.OutcomeUnknown:
+		s.inDoubt.Add(1)
+	case messages.OutcomeNotSent:
+		s.notDone.Add(1)
+	default:
+		s.answered.Add(1)
+	}
+}
+
+// Stats are the counts of an endpoint since it was started; `nats micro stats --json` shows it as
+// the endpoint's data. The times that NATS itself shows are those of taking a request in, not of
+// the gateway.
+type Stats struct {
+	// UnderWay counts the calls that the gateway has not answered yet.
+	UnderWay int64 `json:"under_way"`
+	// Answered, InDoubt and NotDone count the calls by the gateway's proof: of the operation's
+	// outcome, of nothing, or of having done nothing.
+	Answered int64 `json:"answered"`
+	InDoubt  int64 `json:"in_doubt"`
+	NotDone  int64 `json:"not_done"`
+	// Refused counts the requests that were not handed to the gateway.
+	Refused int64 `json:"refused"`
+	// AverageMillis is the average time that the gateway took.
+	AverageMillis int64 `json:"average_ms"`
+}
+
+func (s *counts) snapshot() Stats {
+	stats := Stats{
+		UnderWay: s.underWay.Load(), Answered: s.answered.Load(), InDoubt: s.inDoubt.Load(), NotDone: s.notDone.Load(),
+		Refused: s.refused.Load(),
+	}
+	if calls := stats.Answered + stats.InDoubt + stats.NotDone; calls > 0 {
+		stats.AverageMillis = time.Duration(s.took.Load() / calls).Milliseconds()
+	}
+	return stats
 }

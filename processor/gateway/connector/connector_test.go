@@ -24,7 +24,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// asked is a gateway that says what the test wants it to say.
+// asked is a gateway that gives the test's answers.
 type asked struct {
 	do, lookup func(context.Context, messages.Operation) messages.Outcome
 }
@@ -95,9 +95,9 @@ func want(t *testing.T, o messages.Outcome, kind messages.OutcomeKind) {
 	}
 }
 
-// nobodyListens reports whether the server knows of no connector. What is asked just before may go to one that ends, and
-// stay without an answer.
-func nobodyListens(t *testing.T, nc *nats.Conn) bool {
+// noListener reports whether the server knows of no connector. A question just before may go to
+// one that ends, and stay without an answer.
+func noListener(t *testing.T, nc *nats.Conn) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -141,8 +141,8 @@ func TestConformsOverNATS(t *testing.T) {
 	}
 }
 
-// TestWhatIsProvenTravels holds that a caller concludes what a caller in process would have.
-func TestWhatIsProvenTravels(t *testing.T) {
+// TestProofTravels holds that a caller concludes the same as a caller in process.
+func TestProofTravels(t *testing.T) {
 	t.Parallel()
 	server := servers.NATS(t)
 	decline := gateway.ClassifyDecline("lost_card", "41", "")
@@ -372,7 +372,7 @@ func TestStopFinishesWhatWasBegun(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- running.Stop(t.Context()) }()
 	observer := server.Connect(t)
-	servers.Eventually(t, "no new request is taken", func() bool { return nobodyListens(t, observer) })
+	servers.Eventually(t, "no new request is taken", func() bool { return noListener(t, observer) })
 	want(t, g.Do(within(t), authorization()), messages.OutcomeNotSent)
 	select {
 	case err := <-stopped:

@@ -18,8 +18,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/conformance"
 	"github.com/seed-384b1f8a/tender/processor/gateway/connector"
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
 // The variables that make the test binary a connector process, and where its bus and its provider are.
@@ -60,13 +60,14 @@ func beConnector(bus, provider string) error {
 	return running.Stop(context.Background())
 }
 
-// instance starts a connector process and returns what kills it, once. It is there when instance returns.
+// instance starts a connector process and returns a function that kills it, once. It is there when
+// instance returns.
 func instance(t *testing.T, server *servers.NATSServer, provider string) func() {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), busVariable+"="+server.URL(), providerVariable+"="+provider)
 	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe() // ends with this process, whatever becomes of it
+	stdin, err := cmd.StdinPipe() // ends with this process in any case
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,9 +91,9 @@ func instance(t *testing.T, server *servers.NATSServer, provider string) func() 
 }
 
 // bank is the provider behind the connectors, which outlives them.
-func bank(t *testing.T) (*sim.Simulator, string) {
+func bank(t *testing.T) (*simulator.Simulator, string) {
 	t.Helper()
-	s, err := sim.New(sim.Config{})
+	s, err := simulator.New(simulator.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,8 +128,8 @@ func TestConnectorKilledInACall(t *testing.T) {
 			})
 			kill()
 			observer := server.Connect(t)
-			servers.Eventually(t, "the service is gone", func() bool { return nobodyListens(t, observer) })
-			// What is not sent now says nothing of the call that is still waiting.
+			servers.Eventually(t, "the service is gone", func() bool { return noListener(t, observer) })
+			// A call that is not sent now says nothing of the one that is still waiting.
 			want(t, g.Do(within(t), op), messages.OutcomeNotSent)
 			giveUp()
 			want(t, <-answered, messages.OutcomeUnknown)
@@ -143,8 +144,8 @@ func TestConnectorKilledInACall(t *testing.T) {
 	}
 }
 
-// TestConnectorsComeAndGo kills one of two instances again and again while they are busy. Every operation has one effect in the
-// end, and nobody is told anything else.
+// TestConnectorsComeAndGo kills one of two instances again and again while they are busy. Every
+// operation has one effect in the end, and no caller is told anything else.
 func TestConnectorsComeAndGo(t *testing.T) {
 	t.Parallel()
 	server := servers.NATS(t)

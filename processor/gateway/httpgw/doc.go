@@ -1,7 +1,8 @@
 // Package httpgw is the client of Tender's open gateway protocol (package protocol): a gateway.Gateway over real HTTP.
 //
-// It owns the exchange of the protocol's messages and what becomes of an operation when one brings no answer. It must not retry, and
-// takes care that net/http does not retry behind its back either; package gateway's Guard does that, where it is counted.
+// It owns the exchange of the protocol's messages, and the judgement of one that brings no answer.
+// It must not retry, and takes care that net/http does not retry behind its back either; package
+// gateway's Guard does that, where it is counted.
 //
 // It guarantees: not_sent is reported only when no connection was ever handed to the request, so that not one byte of it can have left.
 // That is the case while a name is being resolved, while dialling, during the TLS handshake (which comes before the request) and while

@@ -28,11 +28,12 @@ type Config struct {
 	ConnectionsMax int
 	// DialTimeout bounds the making of a connection; 0 is 2 s.
 	DialTimeout time.Duration
-	// IdleTimeout is how long an unused connection is kept; 0 is 30 s. Shorter than the server keeps it, or calls meet dead ones.
+	// IdleTimeout is the time for which an unused connection is kept; 0 is 30 s. It must be
+	// shorter than the server's, or calls meet dead connections.
 	IdleTimeout time.Duration
 	// TLS is used for https; nil means the system's roots and TLS 1.2 or later.
 	TLS *tls.Config
-	// Proxy chooses a proxy; nil means none, whatever the environment says.
+	// Proxy chooses a proxy; nil means none, also if the environment names one.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Dial makes the connections; nil is a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -99,12 +100,12 @@ func (g *Gateway) Lookup(ctx context.Context, op messages.Operation) messages.Ou
 		return request, nil
 	})
 	if o.Kind == messages.OutcomeNotSent {
-		o.Kind = messages.OutcomeUnknown // The question was not sent; of the operation this says nothing.
+		o.Kind = messages.OutcomeUnknown // The question was not sent, which says nothing of the operation.
 	}
 	return o
 }
 
-// exchange sends one request and judges what comes of it.
+// exchange sends one request and judges its result.
 func (g *Gateway) exchange(ctx context.Context, e protocol.Exchange, build func(context.Context) (*http.Request, error)) messages.Outcome {
 	request, err := build(ctx)
 	if err != nil {
@@ -122,7 +123,8 @@ func (g *Gateway) exchange(ctx context.Context, e protocol.Exchange, build func(
 	return e.Outcome(protocol.Reply{Status: reply.Status, Body: reply.Body, RetryAfter: wire.RetryAfter(reply.Header)})
 }
 
-// failed judges an exchange that brought no reply. Only what never had a connection is proven not to have been sent.
+// failed judges an exchange that brought no reply. Only a request that never had a connection is
+// proven not to have been sent.
 func failed(err error) messages.Outcome {
 	kind := messages.OutcomeUnknown
 	var failure *wire.ExchangeError

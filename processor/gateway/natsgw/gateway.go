@@ -21,8 +21,8 @@ type Gateway struct {
 
 var _ gateway.Gateway = (*Gateway)(nil)
 
-// New returns the gateway whose connector answers under that name. It fails when there is no connection or the name cannot be one;
-// it asks nobody yet.
+// New returns the gateway whose connector answers under that name. It fails when there is no
+// connection or the name cannot be one; it sends nothing yet.
 func New(nc *nats.Conn, name string) (*Gateway, error) {
 	if nc == nil {
 		return nil, fmt.Errorf("use connector %s: there is no connection to NATS", name)
@@ -42,12 +42,12 @@ func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcom
 func (g *Gateway) Lookup(ctx context.Context, op messages.Operation) messages.Outcome {
 	o := g.exchange(ctx, protocol.EndpointLookup, op, protocol.Exchange{OperationID: op.ID, Lookup: true})
 	if o.Kind == messages.OutcomeNotSent {
-		o.Kind = messages.OutcomeUnknown // The question was not sent; of the operation this says nothing.
+		o.Kind = messages.OutcomeUnknown // The question was not sent, which says nothing of the operation.
 	}
 	return o
 }
 
-// exchange sends one request and judges what comes of it.
+// exchange sends one request and judges its result.
 func (g *Gateway) exchange(ctx context.Context, endpoint string, op messages.Operation, e protocol.Exchange) messages.Outcome {
 	if ctx.Err() != nil {
 		return notSent("gave up before asking: %v", context.Cause(ctx))

@@ -86,7 +86,7 @@ func observe(t *testing.T, nc *nats.Conn) *arrivals {
 	return a
 }
 
-// until returns what came before a message that is sent now by another connection.
+// until returns the messages that came before one that another connection sends now.
 func (a *arrivals) until(t *testing.T, by *nats.Conn) []string {
 	t.Helper()
 	if err := by.Publish(marker, nil); err != nil {
@@ -304,7 +304,8 @@ func TestRepliesProveWhatTheySay(t *testing.T) {
 	}
 }
 
-// TestAStreamOnTheSubjectsIsNoConnector has a stream store the requests and acknowledge them to whoever asked.
+// TestAStreamOnTheSubjectsIsNoConnector has a stream store the requests and acknowledge them to
+// the caller.
 func TestAStreamOnTheSubjectsIsNoConnector(t *testing.T) {
 	t.Parallel()
 	nc := servers.NATS(t).Connect(t)

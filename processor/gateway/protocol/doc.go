@@ -1,12 +1,13 @@
-// Package protocol is Tender's open gateway protocol: JSON over HTTP/1.1 or over NATS, small enough to put in front of anything that
-// moves money. It owns the messages on the wire and what each of them proves. Over HTTP, package httpgw is its client and package
-// sim a server, and [OpenAPI] describes it for other languages; over NATS, package natsgw is its client and package
-// connector a server. It opens no connection and keeps nothing.
+// Package protocol is Tender's open gateway protocol: JSON over HTTP/1.1 or over NATS, small
+// enough to put in front of anything that moves money. It owns the messages on the wire and the
+// proof that each of them is. Over HTTP, package httpgw is its client and package lab/simulator a
+// server, and [OpenAPI] describes it for other languages; over NATS, package natsgw is its client
+// and package connector a server. It opens no connection and keeps nothing.
 //
 // # Requests
 //
 //	POST /v1/operations                  make an operation; the body is a messages.Operation
-//	GET  /v1/operations/{operation_id}   say what became of it
+//	GET  /v1/operations/{operation_id}   its outcome
 //	GET  /healthz                        200 when the server works
 //
 // A server may ask for "Authorization: Bearer <key>" on everything but /healthz.
@@ -28,13 +29,13 @@
 //
 // Anything else carries a [Problem] with a code:
 //
-//	400  invalid_request       the request cannot be understood or asks for what does not exist. Nothing was done, nothing
+//	400  invalid_request       the request cannot be understood or names a thing that does not exist. Nothing was done, nothing
 //	                           is recorded under the operation_id: a decline that is never retried
 //	401  unauthorized          turned away by the credentials, before anything was looked at: not sent
 //	404  operation_not_found   to a lookup only: nothing is known of the operation now
 //	409  in_progress           the same operation is being worked on: unknown, replay it
 //	422  idempotency_conflict  the operation_id was used with other parameters: unknown, and replaying does not help;
-//	                           whatever was done under the key is told by a lookup
+//	                           a lookup tells the effect that the key has had
 //	429  rate_limited          too many requests; Retry-After says how many seconds to wait. Unknown: the client cannot
 //	                           tell whether the limit stood before the server or behind it
 //	500  internal              the server failed and does not know how far it got: unknown
@@ -43,21 +44,23 @@
 //	                           provider could not be connected to, the request's deadline had passed, no place was free. Not
 //	                           sent. It says nothing of earlier requests for the operation
 //
-// Every other status, every redirect, and a body that is not what its status promises are unknown: something that does not speak
-// the protocol has answered.
+// Every other status, every redirect, and a body that does not fit its status are unknown: the
+// answer did not come from a server of the protocol.
 //
 // # Deadline
 //
-// A request may say in the header Tender-Deadline, in RFC 3339, how long the client waits. A server that takes a
-// request up later than that should answer not_done instead of doing it. That is a safeguard where requests can be held up on
-// their way, as in NATS; it is only as good as the clocks agree, and the idempotency key is what holds without it.
+// A request may say in the header Tender-Deadline, in RFC 3339, how long the client waits. A
+// server that takes a request up later than that should answer not_done instead of doing it. That
+// is a safeguard where requests can be held up on their way, as in NATS; it is only as good as the
+// clocks agree, and the idempotency key holds without it.
 //
 // # Webhooks
 //
-// A server may tell of its own accord what became of an operation, what was taken back later, and of disputes: it POSTs an [Event] to
-// <base>/webhooks/<gateway>, and again, with growing pauses and for as long as it can, until the answer is 200 to 299. An event is
-// sent again under the same event_id, by which the receiver knows it. Order does not matter, and an event may come before the
-// answer to the operation that it is about.
+// A server may tell of its own accord of outcomes, of reversals, and of disputes: it POSTs an
+// [Event] to <base>/webhooks/<gateway>, and again, with growing pauses and for as long as it can,
+// until the answer is 200 to 299. An event is sent again under the same event_id, by which the
+// receiver knows it. Order does not matter, and an event may come before the answer to the
+// operation that it is about.
 //
 //	operation.succeeded, .declined, .requires_action, .pending   as an [Answer] with that outcome
 //	operation.reversed                                           a success is taken back, wholly or by amount_minor
@@ -68,14 +71,15 @@
 // it is sent ([Sign]); each try is signed anew, since the receiver refuses a signature that is some minutes old. While a secret is
 // being replaced, the header may have one v1 for each.
 //
-// The receiver answers 400 to what it does not trust or can't read, 413 to more than 256 KiB, and 503 when it cannot store the
-// event now.
+// The receiver answers 400 to an event that it does not trust or cannot read, 413 to more than 256
+// KiB, and 503 when it cannot store the event now.
 //
 // # Over NATS
 //
-// A server, called a connector, answers requests on payments.gateway.<gateway>.<endpoint>, where the endpoint is a kind of operation
-// or lookup ([Subject]). Every body is a messages.Operation, that of a lookup too. The reply's body is an [Answer] or a [Problem] as
-// over HTTP; the statuses above are left out, since the body alone says which it is. A problem also comes with the
-// headers that NATS services give errors, and Retry-After is a header of the reply. All instances of a connector
+// A server, called a connector, answers requests on payments.gateway.<gateway>.<endpoint>, where
+// the endpoint is a kind of operation or lookup ([Subject]). Every body is a messages.Operation,
+// that of a lookup too. The reply's body is an [Answer] or a [Problem] as over HTTP; the statuses
+// above are left out, since the body says it. A problem also comes with the headers that NATS
+// services give errors, and Retry-After is a header of the reply. All instances of a connector
 // listen in one queue group ([ServiceName]), so that one of them gets a request.
 package protocol

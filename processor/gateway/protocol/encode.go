@@ -11,9 +11,9 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// Encode returns the reply that proves to a client what the outcome says, for a server whose gateway is a
-// gateway.Gateway: [Exchange.Outcome] of it is the outcome again, its detail behind the code of a problem. What the protocol has
-// no words for becomes unknown.
+// Encode returns the reply that proves the outcome to a client, for a server whose gateway is a
+// gateway.Gateway: [Exchange.Outcome] of it is the outcome again, its detail behind the code of a
+// problem. An outcome that the protocol cannot express becomes unknown.
 //
 // A decline travels as its codes; the client's side classifies them anew (gateway.ClassifyDecline). Tries does not travel.
 func (e Exchange) Encode(o messages.Outcome) Reply {
@@ -73,13 +73,14 @@ func encodeProblem(code Code, message string, retryAfter time.Duration) Reply {
 	return Reply{Status: status, Body: EncodeProblem(Problem{Code: code, Message: fit(message)}), RetryAfter: retryAfter}
 }
 
-// fit makes a detail fit to be sent: short, and without what looks like a card number.
+// fit makes a detail fit to be sent: short, and without digits that look like a card number.
 func fit(detail string) string { return string(messages.MaskCardNumbers([]byte(Shown(detail)))) }
 
 // retryAfterMax is the longest rest a server is believed to want.
 const retryAfterMax = 24 * time.Hour
 
-// FormatRetryAfter returns what HeaderRetryAfter holds, in whole seconds rounded up; "" for no rest.
+// FormatRetryAfter returns the value of HeaderRetryAfter, in whole seconds rounded up; "" for no
+// rest.
 func FormatRetryAfter(d time.Duration) string {
 	if d <= 0 {
 		return ""

@@ -13,7 +13,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
-// outcomes are what a gateway may answer, with what a client reads out of the reply where that differs.
+// outcomes lists the answers of a gateway, with the client's reading of the reply where that
+// differs.
 func outcomes() map[string]struct {
 	sent    messages.Outcome
 	arrived messages.Outcome
@@ -95,7 +96,7 @@ func TestEncodedLookupsArrive(t *testing.T) {
 			t.Errorf("%s arrives as %s (%s), want %s", kind, got.Kind, got.Detail, want)
 		}
 	}
-	// A recorded decline is an answer to a lookup, whatever its code is.
+	// A recorded decline is an answer to a lookup, under every code.
 	invalid := gateway.ClassifyDecline("invalid_request", "", "")
 	if got := e.Outcome(e.Encode(messages.Outcome{Kind: messages.OutcomeDeclined, Decline: &invalid})); got.Kind != messages.OutcomeDeclined {
 		t.Errorf("a decline arrives as %s", got.Kind)

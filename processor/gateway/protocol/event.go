@@ -13,17 +13,18 @@ import (
 // EventBytesMax is the longest event that is read.
 const EventBytesMax = 256 << 10
 
-// EventType says what an event tells.
+// EventType is the kind of an event.
 type EventType string
 
 // The types. A receiver passes over types that it does not know.
 const (
-	// EventSucceeded, EventDeclined, EventRequiresAction and EventPending tell how an operation stands, as an [Answer] would.
+	// EventSucceeded, EventDeclined, EventRequiresAction and EventPending tell the outcome of an
+	// operation, as an [Answer] would.
 	EventSucceeded      EventType = "operation.succeeded"
 	EventDeclined       EventType = "operation.declined"
 	EventRequiresAction EventType = "operation.requires_action"
 	EventPending        EventType = "operation.pending"
-	// EventReversed takes back what had succeeded: a capture that the bank returned, a refund that did not arrive.
+	// EventReversed takes back a success: the bank returned a capture, or a refund did not arrive.
 	EventReversed EventType = "operation.reversed"
 	// The disputes, as messages has them.
 	EventDisputeOpened     = EventType(messages.EventDisputeOpened)
@@ -35,8 +36,8 @@ const (
 	EventDisputeLost       = EventType(messages.EventDisputeLost)
 )
 
-// Event is what a server tells of its own accord: the body of a webhook. It says whom it is about in the words that came with
-// the operation.
+// Event is a message that a server sends of its own accord: the body of a webhook. It names the
+// tenant, payment and operation as they came with the operation.
 type Event struct {
 	// ID is the same however often the event is sent, and no other event has it.
 	ID         string    `json:"event_id"`
@@ -47,7 +48,8 @@ type Event struct {
 	// OperationID is that of the operation, or of the capture that is disputed.
 	OperationID      string `json:"operation_id"`
 	GatewayReference string `json:"gateway_reference,omitempty"`
-	// AmountMinor is what was moved, taken back or disputed, in minor units of the operation's currency.
+	// AmountMinor is the amount that was moved, taken back or disputed, in minor units of the
+	// operation's currency.
 	AmountMinor int64 `json:"amount_minor,omitempty"`
 	// DeclineCode says why it was declined or taken back; the network's own codes come with declined.
 	DeclineCode        string `json:"decline_code,omitempty"`
@@ -55,7 +57,7 @@ type Event struct {
 	NetworkAdviceCode  string `json:"network_advice_code,omitempty"`
 	// NextAction comes with requires_action.
 	NextAction *messages.NextAction `json:"next_action,omitempty"`
-	// CaptureBefore is when the authorization lapses.
+	// CaptureBefore is the time at which the authorization lapses.
 	CaptureBefore time.Time `json:"capture_before,omitzero"`
 	// Reason explains a reversal or a dispute to a person.
 	Reason string `json:"reason,omitempty"`

@@ -7,10 +7,10 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// EndpointLookup is the endpoint over NATS that says what became of an operation. The others are named by kind.
+// EndpointLookup is the endpoint over NATS for lookups. The others are named by kind.
 const EndpointLookup = "lookup"
 
-// subjectPrefix is what the subjects of all connectors begin with.
+// subjectPrefix begins the subjects of all connectors.
 const subjectPrefix = "payments.gateway."
 
 // Endpoints returns the endpoints that a connector answers on.
@@ -35,9 +35,9 @@ func Subject(name, endpoint string) string { return subjectPrefix + name + "." +
 // ServiceName returns the name of a gateway's connector as a NATS service, which is also its queue group.
 func ServiceName(name string) string { return "gateway-" + name }
 
-// ReadReply makes a reply over NATS, where only the body says what it is, one with the status it would have over HTTP. The
-// status is 0 where the body is neither an answer nor a problem, or claims to be both; [Exchange.Outcome] takes that for
-// unknown.
+// ReadReply gives a reply over NATS, which has a body only, the status that it would have over
+// HTTP. The status is 0 where the body is neither an answer nor a problem, or claims to be both;
+// [Exchange.Outcome] takes that for unknown.
 func ReadReply(body []byte) Reply {
 	r := Reply{Body: body}
 	p, problemErr := DecodeProblem(body)

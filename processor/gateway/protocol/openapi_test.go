@@ -21,7 +21,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/conformance"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
 const documentURL = "https://tender.invalid/openapi.json"
@@ -48,7 +48,7 @@ func describe(t *testing.T) *description {
 		t.Fatal(err)
 	}
 	d := &description{root: document.(map[string]any), compiler: jsonschema.NewCompiler()}
-	d.compiler.DefaultDraft(jsonschema.Draft2020) // what OpenAPI 3.1 builds upon
+	d.compiler.DefaultDraft(jsonschema.Draft2020) // the draft of OpenAPI 3.1
 	d.compiler.AssertFormat()
 	if err := d.compiler.AddResource(documentURL, document); err != nil {
 		t.Fatal(err)
@@ -249,7 +249,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 func TestOpenAPIDescribesWhatIsSaid(t *testing.T) {
 	t.Parallel()
 	d := describe(t)
-	s, err := sim.New(sim.Config{})
+	s, err := simulator.New(simulator.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +314,8 @@ func TestOpenAPIDescribesWhatIsSaid(t *testing.T) {
 	}
 }
 
-// refusedForItsValue reports whether a request is well formed but names what the simulator does not have, or another currency.
+// refusedForItsValue reports whether a request is well formed but names a payment method that the
+// simulator does not have, or another currency.
 func refusedForItsValue(e exchange) bool {
 	text := string(e.reply)
 	return e.status == http.StatusBadRequest && (strings.Contains(text, "payment method") || strings.Contains(text, "currency is"))

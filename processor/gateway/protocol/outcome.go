@@ -13,22 +13,24 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 )
 
-// credentialsRest is how long a client leaves a server alone that turned its credentials away: trying again at once would bring the same.
+// credentialsRest is the time for which a client leaves a server alone that turned its credentials
+// away: trying again at once would bring the same.
 const credentialsRest = 10 * time.Second
 
-// messageRunesMax is how much of a server's or an error's own words goes into an outcome's detail.
+// messageRunesMax is the longest part of a server's or an error's own words in an outcome's
+// detail.
 const messageRunesMax = 200
 
-// Exchange says which question a reply is about.
+// Exchange is the question to which a reply belongs.
 type Exchange struct {
 	OperationID string
-	// Lookup is set when it was asked about rather than to be done.
+	// Lookup is set for a lookup of the operation, not for a request to do it.
 	Lookup bool
 }
 
-// Reply is what came back, read to its end.
+// Reply is a server's reply, read to its end.
 type Reply struct {
-	// Status is that of HTTP, over whatever it came.
+	// Status is that of HTTP, also for a reply over NATS.
 	Status     int
 	Body       []byte
 	RetryAfter time.Duration
@@ -39,7 +41,8 @@ func (r Reply) IsAnswer() bool {
 	return r.Status == http.StatusOK || r.Status == http.StatusAccepted || r.Status == http.StatusPaymentRequired
 }
 
-// Outcome says what a reply proves. It never fails: what is not a proper reply of the protocol proves nothing and is unknown.
+// Outcome returns the outcome that a reply proves. It never fails: a reply that is not proper in
+// the protocol proves nothing and is unknown.
 func (e Exchange) Outcome(r Reply) messages.Outcome {
 	if r.IsAnswer() {
 		a, err := decodeAnswer(r.Body)
@@ -69,7 +72,7 @@ func decodeAnswer(body []byte) (Answer, error) {
 	return a, nil
 }
 
-// Answered says what an answer proves.
+// Answered returns the outcome that an answer proves.
 func (e Exchange) Answered(a Answer) messages.Outcome {
 	if a.OperationID != e.OperationID {
 		return unknown("the gateway answered about operation %q", Shown(a.OperationID))
@@ -90,7 +93,7 @@ func (e Exchange) Answered(a Answer) messages.Outcome {
 	return o
 }
 
-// Refused says what a problem proves about the operation.
+// Refused returns the outcome that a problem proves.
 func (e Exchange) Refused(p Problem, retryAfter time.Duration) messages.Outcome {
 	detail := fmt.Sprintf("%s: %s", p.Code, Shown(p.Message))
 	if p.Message == "" {

@@ -20,7 +20,7 @@ const (
 	signaturesMax     = 16
 )
 
-// What can be wrong with a signature.
+// The faults of a signature.
 var (
 	// ErrSignatureMalformed means that the header is missing or cannot be read.
 	ErrSignatureMalformed = errors.New("the signature is missing or malformed")
@@ -30,8 +30,9 @@ var (
 	ErrSignatureTooOld = errors.New("the signature is too old")
 )
 
-// Sign returns what HeaderSignature holds for a body that is sent at that time: HMAC-SHA256 over "<unix seconds>.<body>", with each of
-// the secrets. While a secret is being replaced, sign with both.
+// Sign returns the value of HeaderSignature for a body that is sent at that time: HMAC-SHA256 over
+// "<unix seconds>.<body>", with each of the secrets. While a secret is being replaced, sign with
+// both.
 func Sign(body []byte, at time.Time, secrets ...string) string {
 	seconds := strconv.FormatInt(at.Unix(), 10)
 	var header strings.Builder
@@ -42,9 +43,10 @@ func Sign(body []byte, at time.Time, secrets ...string) string {
 	return header.String()
 }
 
-// Verify checks the signature of a body as it came over the wire. Any of the signatures may fit any of the secrets. Only then does it
-// count how old it is: at most age, and at most age ahead of now. It fails with one of the three errors above, and takes the
-// same time however much of a signature is right.
+// Verify checks the signature of a body as it came over the wire. Any of the signatures may fit
+// any of the secrets. Only then does its age count: it may be at most age old, and at most age
+// ahead of now. It fails with one of the three errors above, and takes the same time for a
+// signature that is nearly right.
 func Verify(header string, body []byte, secrets []string, now time.Time, age time.Duration) error {
 	seconds, signatures, err := parseSignature(header)
 	if err != nil {
@@ -53,7 +55,7 @@ func Verify(header string, body []byte, secrets []string, now time.Time, age tim
 	var fits bool
 	for _, secret := range secrets {
 		if secret == "" {
-			continue // Anyone can sign with it.
+			continue // Every sender could sign with it.
 		}
 		want := mac(secret, seconds, body)
 		for _, signature := range signatures {
@@ -81,8 +83,8 @@ func mac(secret, seconds string, body []byte) []byte {
 	return h.Sum(nil)
 }
 
-// parseSignature takes the header apart. The seconds are kept as they are written, since that is what was signed. What a later
-// version adds beside t and v1 is passed over.
+// parseSignature takes the header apart. The seconds are kept as they are written, since they were
+// signed that way. Fields that a later version adds beside t and v1 are passed over.
 func parseSignature(header string) (seconds string, signatures [][]byte, err error) {
 	if header == "" || len(header) > signatureBytesMax {
 		return "", nil, ErrSignatureMalformed

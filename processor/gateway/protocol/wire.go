@@ -21,21 +21,22 @@ const (
 
 // The headers of the protocol, the same over HTTP and over NATS.
 const (
-	// HeaderDeadline holds how long the client of a request waits, as [FormatDeadline] writes it.
+	// HeaderDeadline holds the time until which the client of a request waits, as [FormatDeadline]
+	// writes it.
 	HeaderDeadline = "Tender-Deadline"
-	// HeaderRetryAfter holds how many whole seconds a server asks to be left alone.
+	// HeaderRetryAfter holds the rest that a server asks for, in whole seconds.
 	HeaderRetryAfter = "Retry-After"
 )
 
 // BodyBytesMax is the longest body either side reads.
 const BodyBytesMax = 64 << 10
 
-// Answer is what a gateway says became of an operation.
+// Answer is a gateway's account of an operation.
 type Answer struct {
 	OperationID      string               `json:"operation_id"`
 	Outcome          messages.OutcomeKind `json:"outcome"`
 	GatewayReference string               `json:"gateway_reference,omitempty"`
-	// AmountMinor is what was moved, in minor units of the operation's currency.
+	// AmountMinor is the amount that was moved, in minor units of the operation's currency.
 	AmountMinor int64 `json:"amount_minor,omitempty"`
 	// DeclineCode and the network's own codes come with declined.
 	DeclineCode        string `json:"decline_code,omitempty"`
@@ -43,11 +44,11 @@ type Answer struct {
 	NetworkAdviceCode  string `json:"network_advice_code,omitempty"`
 	// NextAction comes with requires_action.
 	NextAction *messages.NextAction `json:"next_action,omitempty"`
-	// CaptureBefore is when the authorization lapses.
+	// CaptureBefore is the time at which the authorization lapses.
 	CaptureBefore time.Time `json:"capture_before,omitzero"`
 }
 
-// Code says what kept a server from answering.
+// Code is the reason why a server gives no answer.
 type Code string
 
 // The codes, each with its one HTTP status.
@@ -77,7 +78,7 @@ type Problem struct {
 	Message string `json:"message,omitempty"`
 }
 
-// envelope is how a problem stands on the wire.
+// envelope is the body of a problem on the wire.
 type envelope struct {
 	Error *Problem `json:"error"`
 }
@@ -143,7 +144,7 @@ func DecodeProblem(body []byte) (Problem, error) {
 	return *e.Error, nil
 }
 
-// FormatDeadline returns what HeaderDeadline holds.
+// FormatDeadline returns the value of HeaderDeadline.
 func FormatDeadline(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // ParseDeadline reads HeaderDeadline; "" is the zero time, for a client that does not say.

@@ -1,16 +1,14 @@
 package sim_test
 
 import (
-	"net/http/httptest"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/gatewaytest"
-	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/gateway/sim/simtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,10 +28,11 @@ func TestConformsInProcess(t *testing.T) {
 	})
 }
 
-func TestConformsOverHTTP(t *testing.T) {
+func TestPaymentMethodsInProcess(t *testing.T) {
 	t.Parallel()
-	gatewaytest.Conformance(t, testCards(), func(t *testing.T) gateway.Gateway {
-		return overHTTP(t, newSimulator(t, sim.Config{}))
+	simtest.Run(t, func(t *testing.T, c sim.Config) (*sim.Simulator, gateway.Gateway) {
+		s := newSimulator(t, c)
+		return s, s
 	})
 }
 
@@ -49,25 +48,4 @@ func newSimulator(t *testing.T, c sim.Config) *sim.Simulator {
 		}
 	})
 	return s
-}
-
-const testKey = "sk_test_simulator"
-
-// overHTTP serves the simulator on a real port and returns a client of it.
-func overHTTP(t *testing.T, s *sim.Simulator) gateway.Gateway {
-	t.Helper()
-	server := httptest.NewServer(s.Handler(testKey))
-	t.Cleanup(func() {
-		// A request that is held back keeps its connection, and the server waits for it.
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-		server.Close()
-	})
-	client, err := httpgw.New(httpgw.Config{URL: server.URL, APIKey: testKey, DialTimeout: 30 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	return sim.NewDialErrors(client)
 }

@@ -1,20 +1,21 @@
-// Package sim is a payment gateway that moves no money: it answers as a real one would, fails in the ways real ones fail, and
-// keeps a ledger of what it really did, so that a test, a demo or an operator can compare that with what Tender believes.
+// Package sim is a payment gateway that moves no money: it answers as a real one does, fails in the ways in which real ones fail, and
+// keeps a ledger of its effects, so that a test, a demo or an operator can compare them with the history that Tender has.
 //
-// It owns its ledger and the faults. It must not know anything of Tender beyond the open gateway protocol: a [Simulator] is a
-// gateway.Gateway for use in the same process, and an http.Handler that serves the protocol (package protocol) to
-// package httpgw. Both go through the same code and prove the same to the caller.
+// It owns the ledger, in memory, and the faults. It knows nothing of Tender beyond the open gateway protocol (package protocol).
+// A [Simulator] is a gateway.Gateway for use in the same process. Package lab/simulator adds an HTTP server, a journal on disk and
+// webhooks, as an [Observer]; both ways go through the same code and prove the same to the caller.
 //
-// It guarantees what a good gateway does: an operation takes effect at most once however often it is asked for, also at the same
-// time; nothing captured above what is authorized, refunded above what is captured, or voided above what remains; an effect is in the
-// ledger, and in the journal if there is one, before it is answered.
+// It guarantees the behaviour of a good gateway. An operation takes effect at most once, however
+// often it is requested, also concurrently. A payment is never captured above its authorization,
+// refunded above its captures, or voided above the rest. An effect is in the ledger, and its
+// record with the observer, before it is answered.
 //
 // # Payment methods
 //
 // Any other payment method is refused with invalid_request, so that a typing error shows.
 //
 //	pm_card_visa, pm_card_mastercard               approved
-//	pm_card_createDispute                          approved; what is captured is disputed a moment later
+//	pm_card_createDispute                          approved; a capture is disputed a moment later
 //	pm_card_visa_chargeDeclined                    generic_decline
 //	pm_card_visa_chargeDeclinedInsufficientFunds   insufficient_funds
 //	pm_card_visa_chargeDeclinedLostCard            lost_card
@@ -31,7 +32,7 @@
 //
 // # Faults
 //
-// A fault is a payment method, approved apart from what its name says:
+// A fault is a payment method that is approved apart from the fault in its name:
 //
 //	sim_charge_then_timeout   does it, then holds the answer back longer than the client waits
 //	sim_timeout_no_charge     holds the request back and drops it
@@ -52,20 +53,7 @@
 // fault on another kind of operation of the payment than authorize, as in sim_charge_then_timeout@capture or sim_429_2@refund; a
 // fault on confirm makes the authorization require the action first. Lookups are never befallen.
 //
-// A server cannot refuse its own connections to one operation. Over HTTP it is the client's side that shows sim_dial_error: put
-// [NewDialErrors] around the client. Without it the payment method is approved.
-//
-// # Webhooks
-//
-// With a [Webhook] the simulator sends an event of the protocol for every operation that it answers, and for what happens to one later:
-// reversals and disputes. An event is sent until it is taken, a bounded number of times. Several are on their way at once, so that they
-// arrive in any order, as those of real gateways do. A dispute dp_<operation id> is opened; where it goes from there is said by
-// [Simulator.MoveDispute], over HTTP with POST /v1/disputes/<dispute id>/<status>. What was reversed is in the ledger with its amount
-// under zero.
-//
-// # After a restart
-//
-// With a journal the ledger, the answers and pending refunds survive; how often an operation was requested does not, so that
-// a fault may befall an operation again whose request brought no answer to keep. Events that were not taken yet, disputes, and what was to
-// happen in a moment are forgotten.
+// A server cannot refuse its own connections to one operation. Over HTTP the client's side shows sim_dial_error: put
+// [NewDialErrors] around the client. Without it the payment method is approved. The faults of webhooks, and the effects that come a moment
+// later, need an Observer with Tell; without one these payment methods are approved.
 package sim

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
-// stage is where an authorization stands.
+// stage is the stage of an authorization.
 type stage int
 
 const (
@@ -17,14 +17,15 @@ const (
 	stageClosed // captured finally or voided
 )
 
-// authorization is money set aside on a card, and what became of it.
+// authorization is money set aside on a card, and its use so far.
 type authorization struct {
 	reference     string
 	paymentMethod string
 	currency      string
 	stage         stage
 	voided        bool
-	// asked is what the authorization was asked for; authorized is what it holds, 0 while it is challenged.
+	// asked is the amount in the request; authorized is the amount that is held, 0 while it is
+	// challenged.
 	asked         int64
 	authorized    int64
 	captured      int64
@@ -36,16 +37,8 @@ type authorization struct {
 
 func (a *authorization) remaining() int64 { return a.authorized - a.captured - a.released }
 
-// record is one settled answer with its effect: a line of the journal. Everything the simulator knows for good is the
-// fold of its records.
-type record struct {
-	Operation messages.Operation `json:"operation"`
-	Answer    protocol.Answer    `json:"answer"`
-	Entry     *Entry             `json:"entry,omitempty"`
-}
-
-// decide says how an operation that was never answered is answered now. It changes nothing.
-func (s *Simulator) decide(op messages.Operation) (record, error) {
+// decide returns the record for an operation that was never answered. It changes nothing.
+func (s *Simulator) decide(op messages.Operation) (Record, error) {
 	if op.Kind == messages.OperationAuthorize {
 		return s.decideAuthorize(op)
 	}
@@ -54,7 +47,7 @@ func (s *Simulator) decide(op messages.Operation) (record, error) {
 		return declined(op, "authorization_not_found"), nil
 	}
 	if op.Kind != messages.OperationVoid && op.Currency != a.currency {
-		return record{}, fmt.Errorf("currency is %s, not that of the authorization, %s", op.Currency, a.currency)
+		return Record{}, fmt.Errorf("currency is %s, not that of the authorization, %s", op.Currency, a.currency)
 	}
 	switch op.Kind {
 	case messages.OperationConfirm:
@@ -70,42 +63,42 @@ func (s *Simulator) decide(op messages.Operation) (record, error) {
 	}
 }
 
-func (s *Simulator) decideAuthorize(op messages.Operation) (record, error) {
+func (s *Simulator) decideAuthorize(op messages.Operation) (Record, error) {
 	c, err := cardOf(op.PaymentMethod)
 	if err != nil {
-		return record{}, err
+		return Record{}, err
 	}
 	if c.declined != "" {
 		return declined(op, c.declined), nil
 	}
 	reference := "auth_" + op.ID
 	if c.challenged {
-		return record{Operation: op, Answer: protocol.Answer{
+		return Record{Operation: op, Answer: protocol.Answer{
 			OperationID: op.ID, Outcome: messages.OutcomeRequiresAction, GatewayReference: reference,
-			NextAction: &messages.NextAction{Type: "three_d_secure", URL: s.config.URL + pathChallenge + reference},
+			NextAction: &messages.NextAction{Type: "three_d_secure", URL: s.config.URL + PathChallenge + reference},
 		}}, nil
 	}
 	return s.authorized(op, reference, op.AmountMinor, c), nil
 }
 
-func (s *Simulator) decideConfirm(op messages.Operation, a *authorization) (record, error) {
+func (s *Simulator) decideConfirm(op messages.Operation, a *authorization) (Record, error) {
 	switch {
 	case a.voided:
 		return declined(op, "authorization_voided"), nil
 	case a.stage != stageChallenged:
 		return declined(op, "already_confirmed"), nil
 	case op.AmountMinor != a.asked:
-		return record{}, fmt.Errorf("amount_minor is %d, not that of the authorization, %d", op.AmountMinor, a.asked)
+		return Record{}, fmt.Errorf("amount_minor is %d, not that of the authorization, %d", op.AmountMinor, a.asked)
 	}
 	c, err := cardOf(a.paymentMethod)
 	if err != nil {
-		return record{}, err
+		return Record{}, err
 	}
 	return s.authorized(op, a.reference, a.asked, c), nil
 }
 
 // authorized sets money aside, and captures it at once if asked to.
-func (s *Simulator) authorized(op messages.Operation, reference string, asked int64, c card) record {
+func (s *Simulator) authorized(op messages.Operation, reference string, asked int64, c card) Record {
 	amount := moved(op, asked, c)
 	entry := s.entry(op, reference, reference)
 	entry.AuthorizedMinor = amount
@@ -114,10 +107,10 @@ func (s *Simulator) authorized(op messages.Operation, reference string, asked in
 	}
 	answer := succeeded(op, reference, amount)
 	answer.CaptureBefore = s.config.Now().UTC().Add(s.config.AuthorizationLifetime).Truncate(time.Microsecond)
-	return record{Operation: op, Answer: answer, Entry: entry}
+	return Record{Operation: op, Answer: answer, Entry: entry}
 }
 
-func (s *Simulator) decideCapture(op messages.Operation, a *authorization) record {
+func (s *Simulator) decideCapture(op messages.Operation, a *authorization) Record {
 	switch {
 	case a.stage == stageChallenged:
 		return declined(op, "authentication_pending")
@@ -134,30 +127,30 @@ func (s *Simulator) decideCapture(op messages.Operation, a *authorization) recor
 	if op.Final {
 		entry.ReleasedMinor = a.remaining() - amount
 	}
-	return record{Operation: op, Answer: succeeded(op, entry.GatewayReference, amount), Entry: entry}
+	return Record{Operation: op, Answer: succeeded(op, entry.GatewayReference, amount), Entry: entry}
 }
 
-func (s *Simulator) decideVoid(op messages.Operation, a *authorization) record {
+func (s *Simulator) decideVoid(op messages.Operation, a *authorization) Record {
 	if a.voided || (a.stage != stageChallenged && a.remaining() == 0) {
 		return declined(op, "nothing_to_void")
 	}
 	entry := s.entry(op, "void_"+op.ID, a.reference)
 	entry.ReleasedMinor = a.remaining()
-	return record{Operation: op, Answer: succeeded(op, entry.GatewayReference, entry.ReleasedMinor), Entry: entry}
+	return Record{Operation: op, Answer: succeeded(op, entry.GatewayReference, entry.ReleasedMinor), Entry: entry}
 }
 
-func (s *Simulator) decideRefund(op messages.Operation, a *authorization) record {
+func (s *Simulator) decideRefund(op messages.Operation, a *authorization) Record {
 	if op.AmountMinor > a.captured-a.refunded-a.refunding {
 		return declined(op, "amount_exceeds_captured")
 	}
 	switch a.card().refund {
 	case refundFails:
-		if s.tells() {
-			return s.refunded(op, a) // That it did not arrive is told later.
+		if s.observer.Tell != nil {
+			return s.refunded(op, a) // The reversal follows, and is told.
 		}
 		return declined(op, "refund_failed")
 	case refundPending:
-		return record{Operation: op, Answer: protocol.Answer{
+		return Record{Operation: op, Answer: protocol.Answer{
 			OperationID: op.ID, Outcome: messages.OutcomePending, GatewayReference: "re_" + op.ID,
 		}}
 	default:
@@ -166,11 +159,11 @@ func (s *Simulator) decideRefund(op messages.Operation, a *authorization) record
 }
 
 // refunded gives money back, at once or for a refund that was pending.
-func (s *Simulator) refunded(op messages.Operation, a *authorization) record {
+func (s *Simulator) refunded(op messages.Operation, a *authorization) Record {
 	amount := moved(op, op.AmountMinor, a.card())
 	entry := s.entry(op, "re_"+op.ID, a.reference)
 	entry.RefundedMinor = amount
-	return record{Operation: op, Answer: succeeded(op, entry.GatewayReference, amount), Entry: entry}
+	return Record{Operation: op, Answer: succeeded(op, entry.GatewayReference, amount), Entry: entry}
 }
 
 // card returns the card behind the authorization, which was read when it was authorized.
@@ -182,7 +175,7 @@ func (a *authorization) card() card {
 	return c
 }
 
-// moved is the amount that is really moved where one was asked for.
+// moved is the amount that is moved when one is asked for.
 func moved(op messages.Operation, asked int64, c card) int64 {
 	if c.fault.befalls(op.Kind, 1) == faultWrongAmount && asked > 1 {
 		return asked - 1
@@ -201,14 +194,14 @@ func succeeded(op messages.Operation, reference string, amount int64) protocol.A
 	return protocol.Answer{OperationID: op.ID, Outcome: messages.OutcomeSucceeded, GatewayReference: reference, AmountMinor: amount}
 }
 
-func declined(op messages.Operation, code string) record {
-	return record{Operation: op, Answer: protocol.Answer{
+func declined(op messages.Operation, code string) Record {
+	return Record{Operation: op, Answer: protocol.Answer{
 		OperationID: op.ID, Outcome: messages.OutcomeDeclined, DeclineCode: code,
 	}}
 }
 
-// apply folds a record into what the simulator knows.
-func (s *Simulator) apply(r record) {
+// apply folds a record into the simulator's state.
+func (s *Simulator) apply(r Record) {
 	if r.Entry != nil && r.Entry.Reversal {
 		s.entries = append(s.entries, *r.Entry)
 		s.authorizations[r.Entry.AuthorizationReference].add(*r.Entry)
@@ -257,7 +250,7 @@ func (a *authorization) add(e Entry) {
 }
 
 // settle folds an entry into its authorization.
-func (a *authorization) settle(r record, e Entry) {
+func (a *authorization) settle(r Record, e Entry) {
 	a.add(e)
 	switch r.Operation.Kind {
 	case messages.OperationAuthorize, messages.OperationConfirm:
@@ -271,5 +264,110 @@ func (a *authorization) settle(r record, e Entry) {
 	case messages.OperationVoid:
 		a.stage, a.voided = stageClosed, true
 	case messages.OperationRefund:
+	}
+}
+
+// Restore applies a record of an earlier simulator, in the order in which the observer got them, before the first request. It fails for
+// a record that cannot follow those before it.
+func (s *Simulator) Restore(r Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Entry != nil && r.Entry.Sequence != int64(len(s.entries))+1 {
+		return fmt.Errorf("entry %d follows entry %d", r.Entry.Sequence, len(s.entries))
+	}
+	if r.Entry != nil && r.Entry.Reversal {
+		if _, found := s.authorizations[r.Entry.AuthorizationReference]; !found {
+			return fmt.Errorf("entry %d reverses what does not exist", r.Entry.Sequence)
+		}
+		s.apply(r)
+		return nil
+	}
+	if r.Operation.Kind != messages.OperationAuthorize && r.Answer.Outcome != messages.OutcomeDeclined {
+		if _, found := s.authorizations[r.Operation.GatewayReference]; !found {
+			return fmt.Errorf("operation %s is on an authorization that does not exist", r.Operation.ID)
+		}
+	}
+	s.apply(r)
+	return nil
+}
+
+// tell passes on a record that was applied, and arranges for the effects that follow it. The
+// channel is closed when the receiver has the event; it is nil if no event is sent.
+func (s *Simulator) tell(r Record) <-chan struct{} {
+	if s.observer.Tell == nil {
+		return nil
+	}
+	c := s.cardOf(r.Operation)
+	captured := r.Entry != nil && r.Entry.CapturedMinor > 0
+	var m Manner
+	switch c.fault.webhook(r.Operation.Kind) {
+	case faultWebhookDuplicate:
+		m.Twice = true
+	case faultWebhookReordered:
+		m.Reordered = true
+	default:
+	}
+	switch {
+	case r.Answer.Outcome == messages.OutcomePending:
+		s.later(func() { s.completePending(r.Operation.ID) })
+	case captured && c.fault.kind == faultCaptureReversed:
+		s.later(func() { s.reverseCapture(r) })
+	case captured && c.disputed:
+		m.Disputed = true
+	case r.Entry != nil && r.Entry.RefundedMinor > 0 && c.refund == refundFails:
+		s.later(func() { s.reverseRefund(r) })
+	}
+	return s.observer.Tell(r, m)
+}
+
+// later does something with the lock held after Moment, unless the simulator is closed before.
+func (s *Simulator) later(do func()) {
+	s.running.Go(func() {
+		timer := time.NewTimer(s.observer.Moment)
+		defer timer.Stop()
+		select {
+		case <-s.stop:
+			return
+		case <-timer.C:
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.closed && s.broken == nil {
+			do()
+		}
+	})
+}
+
+// completePending ends a pending refund with success, if a lookup has not.
+func (s *Simulator) completePending(operationID string) {
+	if q := s.requests[operationID]; q.answer.Outcome == messages.OutcomePending {
+		s.complete(q)
+	}
+}
+
+// reverseCapture takes back the part of a capture that was not refunded. That part cannot be captured again.
+func (s *Simulator) reverseCapture(r Record) {
+	a := s.authorizations[r.Entry.AuthorizationReference]
+	amount := min(r.Entry.CapturedMinor, a.captured-a.refunded-a.refunding)
+	if amount <= 0 {
+		return
+	}
+	entry := s.entry(r.Operation, "rev_"+r.Operation.ID, a.reference)
+	entry.CapturedMinor, entry.ReleasedMinor = -amount, amount
+	s.reverse(r, entry)
+}
+
+// reverseRefund takes back a refund that did not reach the customer.
+func (s *Simulator) reverseRefund(r Record) {
+	entry := s.entry(r.Operation, "rev_"+r.Operation.ID, r.Entry.AuthorizationReference)
+	entry.RefundedMinor = -r.Entry.RefundedMinor
+	s.reverse(r, entry)
+}
+
+func (s *Simulator) reverse(r Record, entry *Entry) {
+	entry.Reversal = true
+	r.Entry = entry
+	if s.commit(r) {
+		s.observer.Tell(r, Manner{})
 	}
 }

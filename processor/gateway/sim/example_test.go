@@ -3,7 +3,6 @@ package sim_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"testing"
 
 	"github.com/google/uuid"
@@ -11,7 +10,6 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/gatewaytest"
-	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 )
 
@@ -23,41 +21,21 @@ func Example() {
 		return
 	}
 	defer func() { _ = simulator.Close() }()
-	ctx, stop := context.WithCancel(context.Background())
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		fmt.Println(err)
-		stop()
-		return
-	}
-	served := make(chan error, 1)
-	go func() { served <- simulator.Serve(ctx, listener, "") }()
-
-	client, err := httpgw.New(httpgw.Config{URL: "http://" + listener.Addr().String()})
-	if err != nil {
-		fmt.Println(err)
-		stop()
-		return
-	}
 	payment := uuid.MustParse("01980000-0000-7000-8000-000000000001")
 	operation := messages.Operation{
 		ID: payment.String() + "-1", Kind: messages.OperationAuthorize, Tenant: "acme", PaymentID: payment, Attempt: 1,
 		AmountMinor: 1999, Currency: "USD", PaymentMethod: "sim_500_after_charge", Capture: true,
 	}
 	for range 2 {
-		fmt.Println(client.Do(ctx, operation).Kind)
+		fmt.Println(simulator.Do(context.Background(), operation).Kind)
 	}
 	for _, entry := range simulator.Ledger() {
 		fmt.Println(entry.Sequence, entry.Kind, entry.CapturedMinor, entry.Currency)
 	}
-	client.Close()
-	stop()
-	fmt.Println(<-served)
 	// Output:
 	// unknown
 	// succeeded
 	// 1 authorize 1999 USD
-	// <nil>
 }
 
 func BenchmarkGuardedSimulator(b *testing.B) {

@@ -10,9 +10,9 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// Entry is one effect that the simulator really had. An operation has one at most; what was declined, is pending or requires an
-// action has none. When an effect is taken back later, that is an entry of its own, a reversal, with the amounts under zero. Amounts
-// are in minor units of Currency.
+// Entry is one effect of the simulator. An operation has one at most; one that was declined, is
+// pending or requires an action has none. The later reversal of an effect is an entry of its own,
+// with the amounts under zero. Amounts are in minor units of Currency.
 type Entry struct {
 	// Sequence counts from 1 without gaps.
 	Sequence    int64                  `json:"sequence"`
@@ -29,12 +29,12 @@ type Entry struct {
 	CapturedMinor          int64  `json:"captured_minor,omitempty"`
 	ReleasedMinor          int64  `json:"released_minor,omitempty"`
 	RefundedMinor          int64  `json:"refunded_minor,omitempty"`
-	// Reversal says that the entry takes back what OperationID did. A capture that was reversed is released: it can't be captured
-	// again.
+	// Reversal says that the entry takes back the effect of OperationID. A reversed capture is
+	// released: it cannot be captured again.
 	Reversal bool `json:"reversal,omitempty"`
 }
 
-// PaymentTotals is what was done for one payment, over all its authorizations, less what was reversed.
+// PaymentTotals sums the effects for one payment, over all its authorizations, less the reversals.
 type PaymentTotals struct {
 	PaymentID       uuid.UUID `json:"payment_id"`
 	Tenant          string    `json:"tenant"`
@@ -48,7 +48,8 @@ type PaymentTotals struct {
 	Reversals int `json:"reversals,omitempty"`
 }
 
-// OperationCount is how often an operation was asked for and how often it took effect, which must never be more than once.
+// OperationCount counts the requests for an operation, and its effects, of which there must never
+// be more than one.
 type OperationCount struct {
 	OperationID string    `json:"operation_id"`
 	PaymentID   uuid.UUID `json:"payment_id"`
@@ -58,7 +59,7 @@ type OperationCount struct {
 	Effects  int `json:"effects"`
 }
 
-// Snapshot is everything the simulator did, as of one moment.
+// Snapshot is the whole ledger at one moment.
 type Snapshot struct {
 	Entries []Entry `json:"entries"`
 	// Payments and Operations are in the order of their ids.
@@ -66,7 +67,7 @@ type Snapshot struct {
 	Operations []OperationCount `json:"operations"`
 }
 
-// Payment returns the totals of one payment, false if nothing was ever done for it.
+// Payment returns the totals of one payment, false if it never had an effect.
 func (s Snapshot) Payment(id uuid.UUID) (PaymentTotals, bool) {
 	i, found := slices.BinarySearchFunc(s.Payments, id, func(p PaymentTotals, id uuid.UUID) int {
 		return slices.Compare(p.PaymentID[:], id[:])
@@ -77,7 +78,7 @@ func (s Snapshot) Payment(id uuid.UUID) (PaymentTotals, bool) {
 	return s.Payments[i], true
 }
 
-// Operation returns the counts of one operation, false if it was never asked for.
+// Operation returns the counts of one operation, false without a request for it.
 func (s Snapshot) Operation(id string) (OperationCount, bool) {
 	i, found := slices.BinarySearchFunc(s.Operations, id, func(o OperationCount, id string) int {
 		return cmp.Compare(o.OperationID, id)
@@ -86,54 +87,4 @@ func (s Snapshot) Operation(id string) (OperationCount, bool) {
 		return OperationCount{}, false
 	}
 	return s.Operations[i], true
-}
-
-// Ledger returns a copy of the ledger in the order in which things happened.
-func (s *Simulator) Ledger() []Entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.entries)
-}
-
-// Snapshot returns the ledger with its totals.
-func (s *Simulator) Snapshot() Snapshot {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	snapshot := Snapshot{
-		Entries:    append([]Entry{}, s.entries...),
-		Payments:   totals(s.entries),
-		Operations: make([]OperationCount, 0, len(s.requests)),
-	}
-	for id, r := range s.requests {
-		snapshot.Operations = append(snapshot.Operations, OperationCount{
-			OperationID: id, PaymentID: r.operation.PaymentID, Requests: r.requests, Lookups: r.lookups, Effects: r.effects,
-		})
-	}
-	slices.SortFunc(snapshot.Operations, func(a, b OperationCount) int { return cmp.Compare(a.OperationID, b.OperationID) })
-	return snapshot
-}
-
-// totals sums a ledger by payment.
-func totals(entries []Entry) []PaymentTotals {
-	place := make(map[uuid.UUID]int)
-	sums := []PaymentTotals{}
-	for _, e := range entries {
-		i, seen := place[e.PaymentID]
-		if !seen {
-			i = len(sums)
-			place[e.PaymentID] = i
-			sums = append(sums, PaymentTotals{PaymentID: e.PaymentID, Tenant: e.Tenant, Currency: e.Currency})
-		}
-		sums[i].AuthorizedMinor += e.AuthorizedMinor
-		sums[i].CapturedMinor += e.CapturedMinor
-		sums[i].ReleasedMinor += e.ReleasedMinor
-		sums[i].RefundedMinor += e.RefundedMinor
-		if e.Reversal {
-			sums[i].Reversals++
-		} else {
-			sums[i].Effects++
-		}
-	}
-	slices.SortFunc(sums, func(a, b PaymentTotals) int { return slices.Compare(a.PaymentID[:], b.PaymentID[:]) })
-	return sums
 }

@@ -15,7 +15,7 @@ const operationIDBytesMax = 255
 
 // request is everything known about one operation.
 type request struct {
-	// operation is what the first request asked for.
+	// operation is that of the first request.
 	operation messages.Operation
 	// answer is nil until it is settled.
 	answer *protocol.Answer
@@ -28,14 +28,15 @@ type request struct {
 	pendingLookups int
 }
 
-// parameters is the operation without what may differ between two requests for the same.
+// parameters returns the operation without the fields that may differ between two requests for the
+// same.
 func parameters(op messages.Operation) messages.Operation {
 	op.Attempt, op.Gateway = 0, ""
 	return op
 }
 
-// begin takes a request in, up to the point where it is answered or takes its time.
-func (s *Simulator) begin(op messages.Operation) reply {
+// begin takes a request up to the point at which it is answered or its delay begins.
+func (s *Simulator) begin(op messages.Operation) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.broken != nil {
@@ -60,14 +61,14 @@ func (s *Simulator) begin(op messages.Operation) reply {
 	f := s.cardOf(op).fault
 	befalls := f.befalls(op.Kind, q.requests)
 	if q.answer != nil {
-		return after(befalls, reply{answer: q.answer})
+		return after(befalls, Reply{Answer: q.answer})
 	}
 	switch befalls {
 	case fault500NoCharge:
 		return problem(protocol.CodeInternal, "nothing was done")
 	case fault429:
 		r := problem(protocol.CodeRateLimited, "too many requests")
-		r.retryAfter = s.config.RetryAfter
+		r.RetryAfter = s.config.RetryAfter
 		return r
 	case faultTimeoutNoCharge:
 		r := problem(protocol.CodeUnavailable, "the request was dropped")
@@ -76,14 +77,14 @@ func (s *Simulator) begin(op messages.Operation) reply {
 	case faultSlow:
 		q.inProgress = true
 		s.running.Add(1)
-		return reply{delay: f.delay}
+		return Reply{delay: f.delay}
 	default:
 		return after(befalls, s.settle(op))
 	}
 }
 
-// finish does what took its time, unless the simulator was closed before.
-func (s *Simulator) finish(op messages.Operation, due bool) reply {
+// finish does a slow operation, unless the simulator was closed before.
+func (s *Simulator) finish(op messages.Operation, due bool) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests[op.ID].inProgress = false
@@ -94,7 +95,7 @@ func (s *Simulator) finish(op messages.Operation, due bool) reply {
 }
 
 // settle decides, keeps and applies. Nothing is applied that could not be kept.
-func (s *Simulator) settle(op messages.Operation) reply {
+func (s *Simulator) settle(op messages.Operation) Reply {
 	r, err := s.decide(op)
 	if err != nil {
 		delete(s.requests, op.ID)
@@ -104,20 +105,22 @@ func (s *Simulator) settle(op messages.Operation) reply {
 		return s.unavailable()
 	}
 	told := s.tell(r)
-	return reply{answer: s.requests[op.ID].answer, told: told}
+	return Reply{Answer: s.requests[op.ID].answer, told: told}
 }
 
-// commit keeps and applies a record. It returns false if it could not be kept, after which nothing more is done.
-func (s *Simulator) commit(r record) bool {
-	if err := s.keep(r); err != nil {
-		s.broken = err
-		return false
+// commit keeps a record and applies it. It returns false if the observer refused the record, after which nothing more is done.
+func (s *Simulator) commit(r Record) bool {
+	if s.observer.Record != nil {
+		if err := s.observer.Record(r); err != nil {
+			s.broken = err
+			return false
+		}
 	}
 	s.apply(r)
 	return true
 }
 
-// complete lets a pending refund come through, and returns false if that could not be kept.
+// complete ends a pending refund with success, and returns false if that could not be kept.
 func (s *Simulator) complete(q *request) bool {
 	r := s.refunded(q.operation, s.authorizations[q.operation.GatewayReference])
 	if !s.commit(r) {
@@ -127,13 +130,13 @@ func (s *Simulator) complete(q *request) bool {
 	return true
 }
 
-// after is what befalls a reply when everything is done.
-func after(befalls faultKind, r reply) reply {
+// after returns the reply as a fault changes it when everything is done.
+func after(befalls faultKind, r Reply) Reply {
 	switch befalls {
 	case fault500AfterCharge:
 		return problem(protocol.CodeInternal, "something went wrong")
 	case faultReset:
-		r.cut = true
+		r.Cut = true
 	case faultChargeThenTimeout:
 		r.held = true
 	case faultWebhookFirst:
@@ -143,8 +146,8 @@ func after(befalls faultKind, r reply) reply {
 	return r
 }
 
-// lookup answers what became of an operation. It is also when a pending refund comes through.
-func (s *Simulator) lookup(operationID string) reply {
+// Find answers a lookup of an operation, as Exchange does for a request. After enough lookups a pending refund succeeds.
+func (s *Simulator) Find(operationID string) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.broken != nil {
@@ -160,20 +163,20 @@ func (s *Simulator) lookup(operationID string) reply {
 	case !known || q.answer == nil:
 		return problem(protocol.CodeOperationNotFound, "nothing is known of operation %s", operationID)
 	case q.answer.Outcome != messages.OutcomePending:
-		return reply{answer: q.answer}
+		return Reply{Answer: q.answer}
 	case q.pendingLookups < s.config.PendingLookups:
 		q.pendingLookups++
-		return reply{answer: q.answer}
+		return Reply{Answer: q.answer}
 	}
 	if !s.complete(q) {
 		return s.unavailable()
 	}
-	return reply{answer: q.answer}
+	return Reply{Answer: q.answer}
 }
 
-func (s *Simulator) unavailable() reply {
+func (s *Simulator) unavailable() Reply {
 	if s.broken != nil {
-		return problem(protocol.CodeUnavailable, "the journal cannot be written")
+		return problem(protocol.CodeUnavailable, "%v", s.broken)
 	}
 	return problem(protocol.CodeUnavailable, "shutting down")
 }
@@ -195,7 +198,7 @@ func (s *Simulator) cardOf(op messages.Operation) card {
 	return c
 }
 
-// check refuses what cannot be meant.
+// check refuses a request that makes no sense.
 func (s *Simulator) check(op messages.Operation) error {
 	switch {
 	case op.ID == "" || len(op.ID) > operationIDBytesMax:

@@ -1,81 +1,78 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
-// hangMax bounds how long a request or an answer may be held back.
+// hangMax is the longest time for which a request or an answer may be held back.
 const hangMax = 10 * time.Minute
 
-// Config says how the simulator behaves. The zero value keeps everything in memory and holds back for 30 s.
+// Config tunes a simulator. The zero value holds answers back for 30 s.
 type Config struct {
-	// Journal is a file that the ledger is kept in and read back from; "" keeps it in memory. One simulator at a time may use it.
-	Journal string
-	// Sync writes every record through to the disk before it is answered; without it a crash of the machine may lose some.
-	Sync bool
-	// Hang is how long the faults that run into the client's timeout hold back, at most ten minutes; 0 is 30 s.
+	// Hang is the time that the faults which run into the client's timeout hold back, at most ten minutes; 0 is 30 s.
 	Hang time.Duration
-	// RetryAfter is what sim_429 asks for, in whole seconds; 0 is 1 s.
+	// RetryAfter is the rest that sim_429 asks for, in whole seconds; 0 is 1 s.
 	RetryAfter time.Duration
-	// AuthorizationLifetime is how long an authorization can be captured; 0 is 7 days.
+	// AuthorizationLifetime is the time in which an authorization can be captured; 0 is 7 days.
 	AuthorizationLifetime time.Duration
-	// PendingLookups is how many lookups find a pending refund still pending; 0 is 1, and -1 none.
+	// PendingLookups is the number of lookups that find a pending refund still pending; 0 is 1, and -1 none.
 	PendingLookups int
 	// URL is the simulator's own address as a customer's browser reaches it, for next_action; "" is one that leads nowhere.
 	URL string
-	// Webhook is whom to tell what was done.
-	Webhook Webhook
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
 
-// Simulator is the gateway. It may be used concurrently.
+// PathChallenge is followed by the reference of an authorization: the page behind Config.URL to which next_action leads the customer.
+const PathChallenge = "/challenge/"
+
+// Simulator is the gateway, with its ledger in memory. It may be used concurrently.
 type Simulator struct {
-	config Config
-	dials  *dialFaults
-	// messenger is nil if nobody is to be told.
-	messenger *messenger
-	// stop releases what is held back; running waits for what still takes effect.
+	config   Config
+	observer Observer
+	dials    *dialFaults
+	// stop releases the answers that are held back; running counts the goroutines that may still change the ledger.
 	stop    chan struct{}
 	running sync.WaitGroup
 
 	mu             sync.Mutex
 	closed         bool
-	broken         error // why the journal can no longer be written
-	journal        *journal
+	broken         error // why a record could not be kept; nothing is done after that
 	requests       map[string]*request
 	authorizations map[string]*authorization
 	entries        []Entry
-	disputes       map[string]*dispute
 }
 
 var _ gateway.Gateway = (*Simulator)(nil)
 
-// New returns a simulator that knows what its journal holds. It fails when the journal cannot be read or written, or a bound
-// makes no sense. Close it when it is no longer used.
-func New(c Config) (*Simulator, error) {
-	c.Hang = orDuration(c.Hang, 30*time.Second)
-	c.RetryAfter = orDuration(c.RetryAfter, time.Second)
-	c.AuthorizationLifetime = orDuration(c.AuthorizationLifetime, 7*24*time.Hour)
+// New returns a simulator that keeps its ledger in memory only. It fails when a bound makes no sense. Close it after use.
+func New(c Config) (*Simulator, error) { return NewObserved(c, Observer{}) }
+
+// NewObserved is New with an observer of every record.
+func NewObserved(c Config, o Observer) (*Simulator, error) {
+	c.Hang = cmp.Or(c.Hang, 30*time.Second)
+	c.RetryAfter = cmp.Or(c.RetryAfter, time.Second)
+	c.AuthorizationLifetime = cmp.Or(c.AuthorizationLifetime, 7*24*time.Hour)
 	switch c.PendingLookups {
 	case 0:
 		c.PendingLookups = 1
 	case -1:
 		c.PendingLookups = 0
 	}
-	if c.URL == "" {
-		c.URL = "https://simulator.invalid"
-	}
-	c.URL = strings.TrimSuffix(c.URL, "/")
+	c.URL = strings.TrimSuffix(cmp.Or(c.URL, "https://simulator.invalid"), "/")
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -87,34 +84,14 @@ func New(c Config) (*Simulator, error) {
 	case c.AuthorizationLifetime < 0 || c.PendingLookups < 0:
 		return nil, errors.New("start simulator: a bound is negative")
 	}
-	if err := c.Webhook.complete(); err != nil {
-		return nil, fmt.Errorf("start simulator: %w", err)
-	}
-	s := &Simulator{
-		config: c, dials: newDialFaults(), stop: make(chan struct{}),
+	return &Simulator{
+		config: c, observer: o, dials: newDialFaults(), stop: make(chan struct{}),
 		requests: make(map[string]*request), authorizations: make(map[string]*authorization),
-		disputes: make(map[string]*dispute),
-	}
-	if c.Journal != "" {
-		if err := s.open(c.Journal); err != nil {
-			return nil, fmt.Errorf("start simulator: %w", err)
-		}
-	}
-	if c.Webhook.URL != "" {
-		s.messenger = newMessenger(c.Webhook, c.Now)
-	}
-	return s, nil
+	}, nil
 }
 
-func orDuration(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
-}
-
-// Close releases everything that is held back, waits for it, gives up the events that nobody took yet, and closes the journal. What comes
-// later is answered with unavailable; the ledger can still be read. Closing again does nothing.
+// Close releases everything that is held back and waits for it. Later requests are answered with unavailable; the ledger can
+// still be read. Closing again does nothing.
 func (s *Simulator) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -125,15 +102,6 @@ func (s *Simulator) Close() error {
 	close(s.stop)
 	s.mu.Unlock()
 	s.running.Wait()
-	if s.tells() {
-		s.messenger.close()
-	}
-	if s.journal == nil {
-		return nil
-	}
-	if err := s.journal.close(); err != nil {
-		return fmt.Errorf("close simulator: %w", err)
-	}
 	return nil
 }
 
@@ -145,11 +113,11 @@ func (s *Simulator) Do(ctx context.Context, op messages.Operation) messages.Outc
 	if s.dials.befall(op) {
 		return dialError()
 	}
-	r, alive := s.exchange(ctx, op)
+	r, alive := s.Exchange(ctx, op)
 	switch {
 	case !alive:
 		return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: fmt.Sprintf("no answer in time: %v", context.Cause(ctx))}
-	case r.cut:
+	case r.Cut:
 		return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: "no answer: connection reset by the gateway"}
 	}
 	return r.outcome(protocol.Exchange{OperationID: op.ID})
@@ -160,41 +128,44 @@ func (s *Simulator) Lookup(ctx context.Context, op messages.Operation) messages.
 	if ctx.Err() != nil {
 		return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: fmt.Sprintf("no connection: %v", context.Cause(ctx))}
 	}
-	return s.lookup(op.ID).outcome(protocol.Exchange{OperationID: op.ID, Lookup: true})
+	return s.Find(op.ID).outcome(protocol.Exchange{OperationID: op.ID, Lookup: true})
 }
 
-// reply is what the simulator has to say, and what befalls it on its way.
-type reply struct {
-	// One of answer and problem is set.
-	answer     *protocol.Answer
-	problem    *protocol.Problem
-	retryAfter time.Duration
-	// delay is how long the operation takes before anything of the rest is known.
+// Reply is an answer or a refusal on its way to the client, as a server needs it.
+type Reply struct {
+	// One of Answer and Problem is set.
+	Answer  *protocol.Answer
+	Problem *protocol.Problem
+	// RetryAfter is the rest that a problem asks for; 0 asks for none.
+	RetryAfter time.Duration
+	// Cut says that the connection breaks in the middle of the answer.
+	Cut bool
+
+	// delay is the time that the operation takes before the rest of the reply is known.
 	delay time.Duration
-	// held says that the answer is held back, and cut that the connection breaks in the middle of it.
-	held, cut bool
-	// told is closed when the event about it was taken; nil if there is none. beaten says that the answer waits for that.
-	told   <-chan struct{}
-	beaten bool
+	// held says that the answer is held back, beaten that it waits until told is closed, if there is told.
+	held, beaten bool
+	told         <-chan struct{}
 }
 
-func (r reply) outcome(e protocol.Exchange) messages.Outcome {
-	if r.problem != nil {
-		return e.Refused(*r.problem, r.retryAfter)
+func (r Reply) outcome(e protocol.Exchange) messages.Outcome {
+	if r.Problem != nil {
+		return e.Refused(*r.Problem, r.RetryAfter)
 	}
-	return e.Answered(*r.answer)
+	return e.Answered(*r.Answer)
 }
 
-func problem(code protocol.Code, format string, args ...any) reply {
-	return reply{problem: &protocol.Problem{Code: code, Message: fmt.Sprintf(format, args...)}}
+func problem(code protocol.Code, format string, args ...any) Reply {
+	return Reply{Problem: &protocol.Problem{Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
-// exchange carries one request through. It returns false when the client was gone before there was something to say; what was
-// begun is finished all the same.
-func (s *Simulator) exchange(ctx context.Context, op messages.Operation) (reply, bool) {
+// Exchange is a server's part in one request for an operation, apart from the wire; a client uses
+// Do. It returns false if ctx, which stands for the client's connection, ended before there was a
+// reply. The operation is finished all the same.
+func (s *Simulator) Exchange(ctx context.Context, op messages.Operation) (Reply, bool) {
 	r := s.begin(op)
 	if r.delay > 0 {
-		later := make(chan reply, 1)
+		later := make(chan Reply, 1)
 		go func() {
 			defer s.running.Done()
 			later <- s.finish(op, s.pause(context.WithoutCancel(ctx), r.delay))
@@ -202,25 +173,25 @@ func (s *Simulator) exchange(ctx context.Context, op messages.Operation) (reply,
 		select {
 		case r = <-later:
 		case <-ctx.Done():
-			return reply{}, false
+			return Reply{}, false
 		}
 	}
 	if r.held && !s.pause(ctx, s.config.Hang) && ctx.Err() != nil {
-		return reply{}, false
+		return Reply{}, false
 	}
-	if r.beaten && r.told != nil && !s.lose(ctx, r.told) {
-		return reply{}, false
+	if r.beaten && r.told != nil && !s.waitTold(ctx, r.told) {
+		return Reply{}, false
 	}
 	return r, true
 }
 
-// lose holds an answer back until its event was taken, and a little longer. It returns false when the client was gone before.
-func (s *Simulator) lose(ctx context.Context, told <-chan struct{}) bool {
+// waitTold holds an answer back until the receiver has its event, and for Lead after that. It returns false if the client went away before.
+func (s *Simulator) waitTold(ctx context.Context, told <-chan struct{}) bool {
 	timer := time.NewTimer(s.config.Hang)
 	defer timer.Stop()
 	select {
 	case <-told:
-		s.pause(ctx, s.config.Webhook.Lead)
+		s.pause(ctx, s.observer.Lead)
 	case <-timer.C:
 	case <-s.stop:
 	case <-ctx.Done():
@@ -228,7 +199,7 @@ func (s *Simulator) lose(ctx context.Context, told <-chan struct{}) bool {
 	return ctx.Err() == nil
 }
 
-// pause waits, and reports whether that was the whole time: neither did the client go nor the simulator close.
+// pause waits and reports whether the whole time passed; it ends early when the client goes away or the simulator closes.
 func (s *Simulator) pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -240,4 +211,54 @@ func (s *Simulator) pause(ctx context.Context, d time.Duration) bool {
 	case <-s.stop:
 		return false
 	}
+}
+
+// Ledger returns a copy of the ledger in the order in which things happened.
+func (s *Simulator) Ledger() []Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.entries)
+}
+
+// Snapshot returns the ledger with its totals.
+func (s *Simulator) Snapshot() Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snapshot := Snapshot{
+		Entries:    append([]Entry{}, s.entries...),
+		Payments:   totals(s.entries),
+		Operations: make([]OperationCount, 0, len(s.requests)),
+	}
+	for id, r := range s.requests {
+		snapshot.Operations = append(snapshot.Operations, OperationCount{
+			OperationID: id, PaymentID: r.operation.PaymentID, Requests: r.requests, Lookups: r.lookups, Effects: r.effects,
+		})
+	}
+	slices.SortFunc(snapshot.Operations, func(a, b OperationCount) int { return cmp.Compare(a.OperationID, b.OperationID) })
+	return snapshot
+}
+
+// totals sums a ledger by payment.
+func totals(entries []Entry) []PaymentTotals {
+	place := make(map[uuid.UUID]int)
+	sums := []PaymentTotals{}
+	for _, e := range entries {
+		i, seen := place[e.PaymentID]
+		if !seen {
+			i = len(sums)
+			place[e.PaymentID] = i
+			sums = append(sums, PaymentTotals{PaymentID: e.PaymentID, Tenant: e.Tenant, Currency: e.Currency})
+		}
+		sums[i].AuthorizedMinor += e.AuthorizedMinor
+		sums[i].CapturedMinor += e.CapturedMinor
+		sums[i].ReleasedMinor += e.ReleasedMinor
+		sums[i].RefundedMinor += e.RefundedMinor
+		if e.Reversal {
+			sums[i].Reversals++
+		} else {
+			sums[i].Effects++
+		}
+	}
+	slices.SortFunc(sums, func(a, b PaymentTotals) int { return slices.Compare(a.PaymentID[:], b.PaymentID[:]) })
+	return sums
 }

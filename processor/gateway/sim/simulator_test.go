@@ -1,45 +1,20 @@
 package sim_test
 
 import (
-	"fmt"
+	"context"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/gatewaytest"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/gateway/sim/simtest"
 )
-
-func TestDeclinedCards(t *testing.T) {
-	t.Parallel()
-	bothForms(t, sim.Config{}, func(t *testing.T, s *sim.Simulator, g gateway.Gateway) {
-		for token, code := range map[string]string{
-			"pm_card_visa_chargeDeclined":                  "generic_decline",
-			"pm_card_visa_chargeDeclinedInsufficientFunds": "insufficient_funds",
-			"pm_card_visa_chargeDeclinedLostCard":          "lost_card",
-			"pm_card_visa_chargeDeclinedStolenCard":        "stolen_card",
-			"pm_card_chargeDeclinedExpiredCard":            "expired_card",
-			"pm_card_chargeDeclinedIncorrectCvc":           "incorrect_cvc",
-			"pm_card_chargeDeclinedProcessingError":        "processing_error",
-		} {
-			want := gateway.ClassifyDecline(code, "", "")
-			o := g.Do(t.Context(), gatewaytest.NewPayment().Charge(token, 1999))
-			if diff := cmp.Diff(&want, o.Decline); o.Kind != messages.OutcomeDeclined || diff != "" {
-				t.Errorf("%s is %s (-want +got):\n%s", token, o.Kind, diff)
-			}
-		}
-		if entries := s.Ledger(); len(entries) != 0 {
-			t.Errorf("declines left %d effects", len(entries))
-		}
-	})
-}
 
 func TestApprovedCards(t *testing.T) {
 	t.Parallel()
@@ -50,85 +25,6 @@ func TestApprovedCards(t *testing.T) {
 	for _, token := range []string{"pm_card_authenticationRequired", "pm_card_threeDSecure2Required"} {
 		gatewaytest.Want(t, s.Do(t.Context(), gatewaytest.NewPayment().Charge(token, 1999)), messages.OutcomeRequiresAction)
 	}
-}
-
-func TestTypingErrorsShow(t *testing.T) {
-	t.Parallel()
-	bothForms(t, sim.Config{}, func(t *testing.T, _ *sim.Simulator, g gateway.Gateway) {
-		for _, token := range []string{
-			"", "visa", "pm_card_vissa", "sim_", "sim_charge_than_timeout", "sim_429_", "sim_429_0", "sim_429_1001", "sim_429_x", "sim_429@",
-			"sim_429@capture@refund", "sim_429@cancel", "sim_slow", "sim_slow_0", "sim_slow_-5", "sim_slow_600001", "sim_slow_1.5",
-			"sim_wrong_amount_2", "sim_webhook_last", "sim_webhook_duplicate_2", "sim_capture_reversed_2", "sim_capture_reversed@capture", "pm_card_visa@capture", "@capture",
-		} {
-			o := g.Do(t.Context(), gatewaytest.NewPayment().Authorize(token, 1999))
-			if o.Kind != messages.OutcomeDeclined || o.Decline.Code != "invalid_request" || o.Decline.Class != messages.DeclineNeverRetry {
-				t.Errorf("payment method %q is %s, want declined as an invalid request", token, o.Kind)
-			}
-			if !strings.Contains(o.Detail, fmt.Sprintf("%q", token)) {
-				t.Errorf("detail %q does not name payment method %q", o.Detail, token)
-			}
-		}
-	})
-}
-
-func TestInvalidRequestsLeaveNothing(t *testing.T) {
-	t.Parallel()
-	bothForms(t, sim.Config{}, func(t *testing.T, s *sim.Simulator, g gateway.Gateway) {
-		p := gatewaytest.NewPayment()
-		for name, change := range map[string]func(*messages.Operation){
-			"kind":         func(op *messages.Operation) { op.Kind = "cancel" },
-			"payment":      func(op *messages.Operation) { op.PaymentID = [16]byte{} },
-			"no amount":    func(op *messages.Operation) { op.AmountMinor = 0 },
-			"under zero":   func(op *messages.Operation) { op.AmountMinor = -1 },
-			"currency":     func(op *messages.Operation) { op.Currency = "DOLLARS" },
-			"no reference": func(op *messages.Operation) { op.Kind = messages.OperationCapture },
-			"too little":   func(op *messages.Operation) { op.PaymentMethod, op.AmountMinor = "sim_wrong_amount", 1 },
-			"long id":      func(op *messages.Operation) { op.ID = strings.Repeat("x", 256) },
-		} {
-			op := p.Authorize("pm_card_visa", 1000)
-			good := op
-			change(&op)
-			if o := g.Do(t.Context(), op); o.Kind != messages.OutcomeDeclined || o.Decline.Code != "invalid_request" {
-				t.Errorf("%s: %s (%s), want declined as an invalid request", name, o.Kind, o.Detail)
-			}
-			gatewaytest.Want(t, g.Do(t.Context(), good), messages.OutcomeSucceeded)
-		}
-		p.Reference = s.Ledger()[0].GatewayReference
-		euros := p.Capture(1000)
-		euros.Currency = "EUR"
-		if o := g.Do(t.Context(), euros); o.Kind != messages.OutcomeDeclined || o.Decline.Code != "invalid_request" {
-			t.Errorf("a capture in another currency is %s, want declined as an invalid request", o.Kind)
-		}
-		euros.Currency = "USD"
-		gatewaytest.Want(t, g.Do(t.Context(), euros), messages.OutcomeSucceeded)
-	})
-}
-
-func TestPendingRefundComesThrough(t *testing.T) {
-	t.Parallel()
-	bothForms(t, sim.Config{PendingLookups: 2}, func(t *testing.T, s *sim.Simulator, g gateway.Gateway) {
-		p := gatewaytest.NewPayment()
-		p.Reference = g.Do(t.Context(), p.Charge("pm_card_pendingRefund", 10000)).GatewayReference
-		refund := p.Refund(6000)
-		gatewaytest.Want(t, g.Do(t.Context(), refund), messages.OutcomePending)
-		gatewaytest.WantDecline(t, g.Do(t.Context(), p.Refund(4001)))
-		for range 2 {
-			gatewaytest.Want(t, g.Lookup(t.Context(), refund), messages.OutcomePending)
-			gatewaytest.Want(t, g.Do(t.Context(), refund), messages.OutcomePending)
-		}
-		if effects(s, refund) != 0 {
-			t.Error("a pending refund has taken effect")
-		}
-		for range 2 {
-			gatewaytest.Want(t, g.Lookup(t.Context(), refund), messages.OutcomeSucceeded)
-			gatewaytest.Want(t, g.Do(t.Context(), refund), messages.OutcomeSucceeded)
-		}
-		if total, _ := s.Snapshot().Payment(p.ID()); total.RefundedMinor != 6000 || effects(s, refund) != 1 {
-			t.Errorf("refunded %d with %d effects, want 6000 with one", total.RefundedMinor, effects(s, refund))
-		}
-		gatewaytest.WantDecline(t, g.Do(t.Context(), p.Refund(4001)))
-		gatewaytest.Want(t, g.Do(t.Context(), p.Refund(4000)), messages.OutcomePending)
-	})
 }
 
 func TestRefundFails(t *testing.T) {
@@ -266,4 +162,70 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("%s is taken", name)
 		}
 	}
+}
+
+// pass lets time go by on a bubble's clock.
+func pass(d time.Duration) { <-time.After(d) }
+
+func TestSlowTakesEffectWithoutItsClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSimulator(t, sim.Config{})
+		op := gatewaytest.NewPayment().Charge("sim_slow_5000", 1999)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		gatewaytest.Want(t, s.Do(ctx, op), messages.OutcomeUnknown)
+		for name, o := range map[string]messages.Outcome{"lookup": s.Lookup(t.Context(), op), "replay": s.Do(t.Context(), op)} {
+			if o.Kind != messages.OutcomeUnknown || !strings.HasPrefix(o.Detail, "in_progress") {
+				t.Errorf("the %s meanwhile is %s (%s), want unknown, in progress", name, o.Kind, o.Detail)
+			}
+		}
+		pass(5 * time.Second)
+		synctest.Wait()
+		gatewaytest.Want(t, s.Lookup(t.Context(), op), messages.OutcomeSucceeded)
+		if simtest.Effects(s, op) != 1 {
+			t.Errorf("%d effects, want one", simtest.Effects(s, op))
+		}
+	})
+}
+
+func TestCloseReleasesWhatIsHeldBack(t *testing.T) {
+	t.Parallel()
+	for token, effectsWanted := range map[string]int{"sim_slow_60000": 0, "sim_charge_then_timeout": 1, "sim_timeout_no_charge": 0} {
+		t.Run(token, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s, err := sim.New(sim.Config{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				op := gatewaytest.NewPayment().Charge(token, 1999)
+				answered := make(chan messages.Outcome, 1)
+				began := time.Now()
+				go func() { answered <- s.Do(t.Context(), op) }()
+				synctest.Wait()
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				<-answered
+				if waited := time.Since(began); waited != 0 {
+					t.Errorf("released after %s, want at once", waited)
+				}
+				if simtest.Effects(s, op) != effectsWanted {
+					t.Errorf("%d effects, want %d", simtest.Effects(s, op), effectsWanted)
+				}
+				gatewaytest.Want(t, s.Do(t.Context(), op), messages.OutcomeUnknown)
+				gatewaytest.Want(t, s.Lookup(t.Context(), op), messages.OutcomeUnknown)
+			})
+		})
+	}
+}
+
+func TestHangEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSimulator(t, sim.Config{Hang: time.Second})
+		gatewaytest.Want(t, s.Do(t.Context(), gatewaytest.NewPayment().Charge("sim_charge_then_timeout", 1999)), messages.OutcomeSucceeded)
+		gatewaytest.Want(t, s.Do(t.Context(), gatewaytest.NewPayment().Charge("sim_timeout_no_charge", 1999)), messages.OutcomeUnknown)
+	})
 }

@@ -15,7 +15,7 @@ const (
 	slowMax       = 10 * time.Minute
 )
 
-// refundManner is how refunds of a payment go.
+// refundManner is the course of a payment's refunds.
 type refundManner int
 
 const (
@@ -24,14 +24,14 @@ const (
 	refundFails
 )
 
-// card is what a payment method stands for.
+// card is the meaning of a payment method.
 type card struct {
 	// declined is the code with which an authorization is declined, "" if it is approved.
 	declined string
 	// challenged says that an authorization requires the customer's action.
 	challenged bool
 	refund     refundManner
-	// disputed says that what is captured is disputed a moment later.
+	// disputed says that a capture is disputed a moment later.
 	disputed bool
 	fault    fault
 }
@@ -56,12 +56,12 @@ const (
 	faultCaptureReversed   faultKind = "sim_capture_reversed"
 )
 
-// fault is what goes wrong, and when.
+// fault is a fault of a payment method, and the requests that it befalls.
 type fault struct {
 	kind faultKind
 	// on is the kind of operation that is befallen.
 	on messages.OperationKind
-	// times is how many of the first requests for an operation are befallen.
+	// times is the number of first requests for an operation that are befallen.
 	times int
 	// delay belongs to faultSlow.
 	delay time.Duration
@@ -91,7 +91,7 @@ func (k faultKind) always() bool {
 	}
 }
 
-// webhook returns what befalls the event about an operation of that kind.
+// webhook returns the fault of the event about an operation of that kind.
 func (f fault) webhook(kind messages.OperationKind) faultKind {
 	if f.on != kind {
 		return faultNone

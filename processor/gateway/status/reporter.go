@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,10 +13,11 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 )
 
-// HeartbeatDefault is how often an instance reports when nothing happens.
+// HeartbeatDefault is the time between two reports when nothing happens.
 const HeartbeatDefault = 5 * time.Second
 
-// feedSize is how many changes may wait for the bus. Breakers change a few times in a minute.
+// feedSize is the number of changes that may wait for the bus. Breakers change a few times in a
+// minute.
 const feedSize = 256
 
 // change is one step of a breaker.
@@ -37,8 +39,8 @@ func NewFeed(now func() time.Time) *Feed {
 	return &Feed{changes: make(chan change, feedSize), now: now}
 }
 
-// Changed notes that the breaker of a gateway has come to a state. It never waits: when far too many changes are waiting, this
-// one is dropped, and the next heartbeat tells where the breaker stands.
+// Changed notes that the breaker of a gateway has come to a state. It never waits: when far too
+// many changes are waiting, this one is dropped, and the next heartbeat tells the breaker's state.
 func (f *Feed) Changed(gateway string, to gateway.State) {
 	select {
 	case f.changes <- change{gateway, to, f.now()}:
@@ -46,19 +48,20 @@ func (f *Feed) Changed(gateway string, to gateway.State) {
 	}
 }
 
-// Config says who reports, and how often.
+// Config tunes a Reporter.
 type Config struct {
 	// Instance names the process and is one token of a subject; see InstanceName.
 	Instance string
 	// Version is that of the program; may be empty.
 	Version string
-	// Heartbeat is how often every gateway is reported on when nothing happens; 0 is HeartbeatDefault.
+	// Heartbeat is the time between two reports on a gateway when nothing happens; 0 is
+	// HeartbeatDefault.
 	Heartbeat time.Duration
 	// Now is the clock. Required.
 	Now func() time.Time
 }
 
-// Reporter says on the bus where the gateways of its process stand.
+// Reporter publishes the status of its process's gateways.
 type Reporter struct {
 	nc   *nats.Conn
 	set  *gateway.Set
@@ -75,9 +78,7 @@ func NewReporter(nc *nats.Conn, set *gateway.Set, feed *Feed, cfg Config) (*Repo
 	if cfg.Now == nil {
 		return nil, errors.New("report on gateways: there is no clock")
 	}
-	if cfg.Heartbeat == 0 {
-		cfg.Heartbeat = HeartbeatDefault
-	}
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, HeartbeatDefault)
 	return &Reporter{nc: nc, set: set, feed: feed, cfg: cfg}, nil
 }
 
@@ -131,7 +132,8 @@ func (r *Reporter) reportChange(c change) {
 	r.publish(s)
 }
 
-// publish sends a report if there is somewhere to send it. What the connection would keep until NATS is back would be old news.
+// publish sends a report if the connection is up. A report that the connection kept until NATS is
+// back would be old news.
 func (r *Reporter) publish(s gateway.Status) {
 	if !r.nc.IsConnected() {
 		return
@@ -140,6 +142,6 @@ func (r *Reporter) publish(s gateway.Status) {
 	if err != nil {
 		panic("status: a report cannot be encoded: " + err.Error())
 	}
-	// A report that is lost is made up for by the next, and the connection itself tells of its troubles.
+	// The next report makes up for a lost one, and the connection itself tells of its troubles.
 	_ = r.nc.Publish(Subject(s.Gateway, r.cfg.Instance), data)
 }

@@ -22,11 +22,13 @@ const (
 	captureBefore = 1924995723 // 2031-01-01T01:02:03Z
 )
 
-// account is an account at Stripe with a memory, which stripe-mock lacks. Every request goes to the mock first, which finds fault with
-// what is not in the description of the API and lends its answers the other fields.
+// account is an account at Stripe with a memory, which stripe-mock lacks. Every request goes to
+// the mock first, which finds fault with behaviour that is not in the description of the API, and
+// lends its answers the other fields.
 type account struct {
 	t testing.TB
-	// patience is how often a challenged PaymentIntent is looked at before the customer has authenticated.
+	// patience is the number of looks at a challenged PaymentIntent before the customer has
+	// authenticated.
 	patience int
 
 	mu      sync.Mutex
@@ -35,7 +37,7 @@ type account struct {
 	kept    map[string]kept
 	// calls are the requests so far, "POST /v1/…".
 	calls []string
-	// effects counts what moved money, by kind.
+	// effects counts the movements of money, by kind.
 	effects map[string]int
 	// unsearchable hides PaymentIntents from the search, as its lag does.
 	unsearchable bool
@@ -143,7 +145,7 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answered.body)
 }
 
-// checked asks the mock what it thinks of a request, and returns its answer.
+// checked passes a request to the mock, and returns its answer.
 func (a *account) checked(r *http.Request, body string) object {
 	a.t.Helper()
 	request, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, mockURL+r.URL.RequestURI(), strings.NewReader(body))

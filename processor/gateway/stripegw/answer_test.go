@@ -20,7 +20,8 @@ func failure(kind string, more ...string) object {
 	return object{"error": e}
 }
 
-// TestErrors holds what each error proves, to an authorize and to the lookup of one.
+// TestErrors has a row for each error with the outcome that it proves, to an authorize and to the
+// lookup of one.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	const (
@@ -99,7 +100,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestAuthorizationStates holds what each state of a PaymentIntent means, in the answer to an authorize and in a lookup of one.
+// TestAuthorizationStates has a row for each state of a PaymentIntent with its outcome, in the
+// answer to an authorize and in a lookup of one.
 func TestAuthorizationStates(t *testing.T) {
 	t.Parallel()
 	manual, automatic := gatewaytest.NewPayment().Authorize("pm_1", 1000), gatewaytest.NewPayment().Charge("pm_1", 1000)
@@ -177,7 +179,8 @@ func TestErrorAgainstTheState(t *testing.T) {
 	}
 }
 
-// TestRefusals holds what a refused capture, void or refund means, with the state that comes with it or is read afterwards.
+// TestRefusals has a row for each refused capture, void or refund with its outcome, by the state
+// that comes with it or is read afterwards.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	p := followUp()

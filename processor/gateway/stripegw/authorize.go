@@ -84,7 +84,8 @@ func (r *request) confirm(ctx context.Context) messages.Outcome {
 	return r.authorization(pi)
 }
 
-// foundConfirm says what became of a confirm. While the PaymentIntent waits for one, none has been made.
+// foundConfirm returns the outcome of a confirm. While the PaymentIntent waits for one, none has
+// been made.
 func (r *request) foundConfirm(pi *stripe.PaymentIntent) messages.Outcome {
 	if pi.Status == stripe.PaymentIntentStatusRequiresConfirmation {
 		return notFound("the PaymentIntent still waits to be confirmed")
@@ -92,7 +93,7 @@ func (r *request) foundConfirm(pi *stripe.PaymentIntent) messages.Outcome {
 	return r.authorization(pi)
 }
 
-// authorization says what the state of a PaymentIntent means for its authorization.
+// authorization returns the outcome of an authorization, by the state of its PaymentIntent.
 func (r *request) authorization(pi *stripe.PaymentIntent) messages.Outcome {
 	switch pi.Status {
 	case stripe.PaymentIntentStatusSucceeded, stripe.PaymentIntentStatusRequiresCapture:
@@ -127,7 +128,7 @@ func (r *request) authorized(pi *stripe.PaymentIntent) messages.Outcome {
 	}
 }
 
-// captureBefore is when the authorization lapses, zero if Stripe does not say.
+// captureBefore returns the time at which the authorization lapses, zero if Stripe does not say.
 func captureBefore(pi *stripe.PaymentIntent) time.Time {
 	charge := pi.LatestCharge
 	if charge == nil || charge.PaymentMethodDetails == nil || charge.PaymentMethodDetails.Card == nil ||
@@ -137,7 +138,8 @@ func captureBefore(pi *stripe.PaymentIntent) time.Time {
 	return time.Unix(charge.PaymentMethodDetails.Card.CaptureBefore, 0).UTC()
 }
 
-// nextAction is what the customer has to do. Where Stripe gives no address, its own code in the shop takes care of it.
+// nextAction returns the customer's action. Without an address of Stripe's, its own code in the
+// shop takes care of it.
 func nextAction(a *stripe.PaymentIntentNextAction) *messages.NextAction {
 	if a != nil && a.RedirectToURL != nil && a.RedirectToURL.URL != "" {
 		return &messages.NextAction{Type: "redirect", URL: a.RedirectToURL.URL}
@@ -145,7 +147,7 @@ func nextAction(a *stripe.PaymentIntentNextAction) *messages.NextAction {
 	return &messages.NextAction{Type: "three_d_secure"}
 }
 
-// ended says why a PaymentIntent is canceled.
+// ended returns the decline for a canceled PaymentIntent.
 func ended(pi *stripe.PaymentIntent) messages.Outcome {
 	if lapsed(pi) {
 		return declined("authorization_expired", "Stripe has canceled the PaymentIntent: "+string(pi.CancellationReason))
@@ -163,8 +165,8 @@ func lapsed(pi *stripe.PaymentIntent) bool {
 	}
 }
 
-// search returns the id of the PaymentIntent that the operation made, "" if the search does not know of one yet. What it knows of it may
-// be old: its state is to be read afresh.
+// search returns the id of the PaymentIntent that the operation made, "" if the search does not
+// know of one yet. The search may be behind: the state is to be read afresh.
 func (r *request) search(ctx context.Context) (string, error) {
 	params := &stripe.PaymentIntentSearchParams{}
 	params.Query = fmt.Sprintf("metadata['%s']:'%s'", MetadataOperation, r.op.ID)

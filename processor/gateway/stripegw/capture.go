@@ -2,6 +2,8 @@ package stripegw
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -21,7 +23,8 @@ func (r *request) capture(ctx context.Context) messages.Outcome {
 		Metadata:        map[string]string{MetadataCapture + r.number: strconv.FormatInt(r.amount, 10)},
 	}
 	if !r.op.Final {
-		// Only where multicapture is available; elsewhere Stripe refuses it, which is better than losing the rest.
+		// This needs multicapture. Without it Stripe refuses the request, which is better than
+		// losing the rest.
 		params.FinalCapture = stripe.Bool(false)
 	}
 	pi, err := r.client.V1PaymentIntents.Capture(ctx, r.op.GatewayReference, params)
@@ -48,8 +51,8 @@ func (r *request) marked(pi *stripe.PaymentIntent) bool {
 	return found
 }
 
-// captured says that the capture is done. Of the amount Stripe says the sum; what this one moved is known as long as it is
-// the only one.
+// captured returns success. Stripe gives the sum of all captures only, so that the amount of this
+// one is known as long as it is the only one.
 func (r *request) captured(pi *stripe.PaymentIntent) messages.Outcome {
 	for key := range pi.Metadata {
 		if strings.HasPrefix(key, MetadataCapture) && key != MetadataCapture+r.number {
@@ -59,8 +62,8 @@ func (r *request) captured(pi *stripe.PaymentIntent) messages.Outcome {
 	return r.succeeded(pi.ID, pi.AmountReceived)
 }
 
-// foundCapture says what became of a capture, by its mark. A PaymentIntent that is closed without it will never be captured by this
-// operation, even if a request is still on its way.
+// foundCapture returns the outcome of a capture, by its mark. This operation will never capture a
+// PaymentIntent that is closed without the mark, even if a request is still on its way.
 func (r *request) foundCapture(pi *stripe.PaymentIntent) messages.Outcome {
 	var sum int64
 	for key, value := range pi.Metadata {
@@ -87,7 +90,8 @@ func (r *request) foundCapture(pi *stripe.PaymentIntent) messages.Outcome {
 	}
 }
 
-// captureByState says why a PaymentIntent cannot be captured, by its state; or that it was captured by this very operation.
+// captureByState returns the reason why a PaymentIntent in its state cannot be captured, or the
+// success of this very operation.
 func (r *request) captureByState(pi *stripe.PaymentIntent) messages.Outcome {
 	if r.marked(pi) {
 		return r.foundCapture(pi)
@@ -104,3 +108,146 @@ func (r *request) captureByState(pi *stripe.PaymentIntent) messages.Outcome {
 		return declined("invalid_request", "the PaymentIntent is "+string(pi.Status))
 	}
 }
+
+// void cancels a PaymentIntent, which releases all that is not captured.
+func (r *request) void(ctx context.Context) messages.Outcome {
+	pi, err := r.client.V1PaymentIntents.Cancel(ctx, r.op.GatewayReference, &stripe.PaymentIntentCancelParams{
+		Params: r.params(), Expand: latestCharge(),
+	})
+	if err != nil {
+		return r.refusedByState(ctx, err, voidByState)
+	}
+	if o, strange := r.foreign(pi); strange {
+		return o
+	}
+	if pi.Status == stripe.PaymentIntentStatusCanceled || restReleased(pi) {
+		// Stripe does not give the released amount.
+		return r.succeeded(pi.ID, 0)
+	}
+	return unknown("the PaymentIntent is %q after it was canceled", pi.Status)
+}
+
+// restReleased reports whether a part was captured and the rest is no longer held.
+func restReleased(pi *stripe.PaymentIntent) bool {
+	return pi.Status == stripe.PaymentIntentStatusSucceeded && pi.AmountCapturable == 0 && pi.AmountReceived < pi.Amount
+}
+
+// foundVoid returns the outcome of a void. It has succeeded when nothing is held any longer, also
+// if another request canceled the PaymentIntent; but not if Stripe did so because the
+// authorization lapsed.
+func (r *request) foundVoid(pi *stripe.PaymentIntent) messages.Outcome {
+	switch {
+	case pi.Status == stripe.PaymentIntentStatusCanceled && lapsed(pi):
+		return ended(pi)
+	case pi.Status == stripe.PaymentIntentStatusCanceled, restReleased(pi):
+		return r.succeeded(pi.ID, 0)
+	case pi.Status == stripe.PaymentIntentStatusSucceeded:
+		return voidByState(pi)
+	default:
+		return notFound("the PaymentIntent is " + string(pi.Status))
+	}
+}
+
+// voidByState returns the reason why a PaymentIntent in its state cannot be canceled.
+func voidByState(pi *stripe.PaymentIntent) messages.Outcome {
+	switch pi.Status {
+	case stripe.PaymentIntentStatusCanceled:
+		return ended(pi)
+	case stripe.PaymentIntentStatusSucceeded:
+		return declined("nothing_to_void", "the PaymentIntent has been captured")
+	default:
+		return declined("invalid_request", "the PaymentIntent is "+string(pi.Status))
+	}
+}
+
+// refundsMax is the number of refunds of one payment that are searched.
+const refundsMax = 1000
+
+func (r *request) refund(ctx context.Context) messages.Outcome {
+	params := &stripe.RefundCreateParams{
+		Params: r.params(), Amount: stripe.Int64(r.amount), PaymentIntent: stripe.String(r.op.GatewayReference), Metadata: r.metadata(),
+	}
+	switch r.op.Reason {
+	case messages.RefundDuplicate, messages.RefundFraudulent, messages.RefundRequestedByCustomer:
+		params.Reason = stripe.String(r.op.Reason) // The same words.
+	default:
+	}
+	refund, err := r.client.V1Refunds.Create(ctx, params)
+	if err == nil {
+		return r.refunded(refund)
+	}
+	o := r.judge(err)
+	if o.Decline == nil || o.Decline.Code != codeOverRefund {
+		return o
+	}
+	// Perhaps it is too much because this very operation has refunded it before.
+	earlier, err := r.findRefund(ctx)
+	switch {
+	case err != nil:
+		return unknown("%s; and could not look for an earlier refund: %s", o.Detail, r.judge(err).Detail)
+	case earlier.Kind == messages.OutcomeNotFound:
+		return o
+	default:
+		return earlier
+	}
+}
+
+// refunded returns the outcome for the state of a refund. One that succeeded may still fail days
+// later, when the bank sends it back.
+func (r *request) refunded(refund *stripe.Refund) messages.Outcome {
+	switch {
+	case refund.ID == "", refund.Metadata[MetadataOperation] != r.op.ID:
+		return unknown("Stripe answered about operation %q", refund.Metadata[MetadataOperation])
+	case refund.PaymentIntent == nil || refund.PaymentIntent.ID != r.op.GatewayReference:
+		return unknown("Stripe answered about a refund of another PaymentIntent")
+	case !strings.EqualFold(string(refund.Currency), r.op.Currency):
+		return unknown("Stripe answered about an amount in %q", refund.Currency)
+	}
+	switch refund.Status {
+	case stripe.RefundStatusSucceeded:
+		return r.succeeded(refund.ID, refund.Amount)
+	case stripe.RefundStatusPending, stripe.RefundStatusRequiresAction:
+		// The customer has to name an account for the money; Stripe asks for it.
+		return messages.Outcome{Kind: messages.OutcomePending, GatewayReference: refund.ID}
+	case stripe.RefundStatusFailed, stripe.RefundStatusCanceled:
+		o := declined("refund_failed", fmt.Sprintf("the refund is %s: %s", refund.Status, refund.FailureReason))
+		o.GatewayReference = refund.ID
+		return o
+	default:
+		return unknown("the refund is %q", refund.Status)
+	}
+}
+
+// findRefund looks for the refund that the operation made among those of its PaymentIntent.
+func (r *request) findRefund(ctx context.Context) (messages.Outcome, error) {
+	params := &stripe.RefundListParams{PaymentIntent: stripe.String(r.op.GatewayReference)}
+	params.Limit = stripe.Int64(100)
+	var found *stripe.Refund
+	seen := 0
+	for refund, err := range r.client.V1Refunds.List(ctx, params).All(ctx) {
+		if missing(err) {
+			return notFound("there is no such PaymentIntent"), nil
+		}
+		if err != nil {
+			return messages.Outcome{}, fmt.Errorf("list refunds: %w", err)
+		}
+		if seen++; seen > refundsMax {
+			return messages.Outcome{}, fmt.Errorf("list refunds: more than %d", refundsMax)
+		}
+		if refund.Metadata[MetadataOperation] != r.op.ID {
+			continue
+		}
+		if found != nil {
+			return messages.Outcome{}, errTwice
+		}
+		found = refund
+	}
+	if found == nil {
+		return notFound("the PaymentIntent has no such refund"), nil
+	}
+	return r.refunded(found), nil
+}
+
+// errTwice says that Stripe has two objects of one operation, which should be impossible: a person
+// has to look.
+var errTwice = errors.New("two objects at Stripe name this operation")

@@ -204,8 +204,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// TestNothingIsSentAfterAFailedLook: when it cannot be asked what became of an earlier attempt, or whether the customer is done, this
-// one has moved nothing.
+// TestNothingIsSentAfterAFailedLook: when an earlier attempt, or the customer's action, cannot be
+// looked up, this one has moved nothing.
 func TestNothingIsSentAfterAFailedLook(t *testing.T) {
 	t.Parallel()
 	p := followUp()

@@ -6,8 +6,8 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// unit is how Stripe counts a currency, compared with ISO 4217: its amount is ISO's in minor units, divided by over and
-// multiplied by times. ISO's must be a multiple of step.
+// unit is Stripe's unit of a currency, compared with ISO 4217: its amount is ISO's in minor units,
+// divided by over and multiplied by times. ISO's must be a multiple of step.
 type unit struct{ times, over, step int64 }
 
 // unitOf is the table of https://docs.stripe.com/currencies, as of API version 2026-03-25. It is false for a currency
@@ -29,15 +29,17 @@ func unitOf(currency string) (unit, bool) {
 	case "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF":
 		return unit{times: 1, over: 1, step: 1}, true
 	default:
-		// What has no two decimals and is not above is not offered by Stripe: UYI, IQD, LYD, CLF, UYW.
+		// Stripe does not offer the other currencies without two decimals: UYI, IQD, LYD, CLF,
+		// UYW.
 		return unit{times: 1, over: 1, step: 1}, exponent == 2
 	}
 }
 
-// amountMax is more than any amount in any unit, and little enough to reckon with.
+// amountMax is more than any amount in any unit, and small enough to calculate with.
 const amountMax = 100 * messages.AmountMinorMax
 
-// toStripe converts an amount in ISO's minor units to Stripe's. It refuses what cannot be converted exactly.
+// toStripe converts an amount in ISO's minor units to Stripe's. It refuses an amount that cannot
+// be converted exactly.
 func toStripe(amountMinor int64, currency string) (int64, *refusal) {
 	u, known := unitOf(currency)
 	if !known {

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/gatewaytest"
 )
 
-// echo authorizes whatever it is asked for, and remembers the amount as it was written.
+// echo authorizes every request, and remembers the amount as it was written.
 type echo struct {
 	t      testing.TB
 	op     messages.Operation
@@ -38,7 +38,8 @@ func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func TestAmountsOfEveryCurrency(t *testing.T) {
 	t.Parallel()
-	// What of 12,340 and 12,300 minor units Stripe is told; "" is refused before it is told anything.
+	// The amounts that Stripe is sent for 12,340 and 12,300 minor units; "" is refused before
+	// anything is sent.
 	special := map[string][2]string{
 		"ISK": {"1234000", "1230000"}, "UGX": {"1234000", "1230000"}, "MGA": {"", "123"},
 		"CLF": {"", ""}, "UYW": {"", ""}, "UYI": {"", ""}, "IQD": {"", ""}, "LYD": {"", ""},

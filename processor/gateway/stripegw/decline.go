@@ -9,8 +9,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 )
 
-// DeclineFacts are what Stripe says of a decline, in an error, as a PaymentIntent's last error or in a webhook. stripe-go's own type lacks the network's
-// codes and Stripe's advice.
+// DeclineFacts are Stripe's words about a decline, in an error, as a PaymentIntent's last error or
+// in a webhook. stripe-go's own type lacks the network's codes and Stripe's advice.
 type DeclineFacts struct {
 	Code               string `json:"code"`
 	DeclineCode        string `json:"decline_code"`
@@ -19,8 +19,8 @@ type DeclineFacts struct {
 	NetworkAdviceCode  string `json:"network_advice_code"`
 }
 
-// Decline classifies the facts. The issuer's reason says most; where there is none it is the code, which is then one of the card's data, such
-// as expired_card.
+// Decline classifies the facts. The issuer's reason says most; without one the code counts, which
+// is then about the card's data, such as expired_card.
 func (f DeclineFacts) Decline() messages.Decline {
 	code := f.DeclineCode
 	if code == "" && f.Code != string(stripe.ErrorCodeCardDeclined) {
@@ -35,7 +35,7 @@ func (f DeclineFacts) Decline() messages.Decline {
 	return d
 }
 
-// advise applies Stripe's own advice, where it forbids more or says more than the rest
+// advise applies Stripe's own advice, where it forbids more or says more than the codes
 // (https://docs.stripe.com/declines/codes).
 func (f DeclineFacts) advise(d *messages.Decline) {
 	switch f.AdviceCode {

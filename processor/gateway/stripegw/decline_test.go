@@ -12,7 +12,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/gatewaytest"
 )
 
-// issuersCodes are all reasons that stripe-go knows, with what follows from each.
+// issuersCodes are all reasons that stripe-go knows, with the decline for each.
 func issuersCodes() map[messages.DeclineClass][]stripe.DeclineCode {
 	return map[messages.DeclineClass][]stripe.DeclineCode{
 		messages.DeclineNeverRetry: {

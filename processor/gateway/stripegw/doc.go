@@ -1,8 +1,10 @@
 // Package stripegw makes payments at Stripe: a gateway.Gateway over PaymentIntents and refunds, on the official client stripe-go.
 //
-// It owns the translation between operations and Stripe's API: amounts, idempotency keys, metadata, states, declines. It must not retry
-// (stripe-go's own retries and its telemetry are off), must not keep anything between calls, and lets no key and no client secret into
-// what it answers. It takes card payment methods ("pm_…"); a customer id that is Stripe's own ("cus_…") is passed on.
+// It owns the translation between operations and Stripe's API: amounts, idempotency keys,
+// metadata, states, declines. It must not retry (stripe-go's own retries and its telemetry are
+// off), must not keep anything between calls, and lets no key and no client secret into an
+// outcome. It takes card payment methods ("pm_…"); a customer id that is Stripe's own ("cus_…") is
+// passed on.
 //
 //	g, err := stripegw.New(stripegw.Config{
 //		APIKey:    key, // sk_live_… or a restricted key for PaymentIntents, Charges and Refunds
@@ -24,36 +26,39 @@
 //
 // # Never twice
 //
-// Every mutating call carries the operation's id as Stripe's idempotency key. Stripe keeps a key for at least 24 hours and may then
-// do the request again (https://docs.stripe.com/api/idempotent_requests). So an attempt after the first looks up what became of the
-// earlier ones before it sends anything. A caller that repeats Do within one attempt must stop within 24 hours, and go on with
-// Lookup.
+// Every mutating call carries the operation's id as Stripe's idempotency key. Stripe keeps a key
+// for at least 24 hours and may then do the request again
+// (https://docs.stripe.com/api/idempotent_requests). So an attempt after the first looks the
+// earlier ones up before it sends anything. A caller that repeats Do within one attempt must stop
+// within 24 hours, and go on with Lookup.
 //
-// # What an answer proves
+// # Proof in an answer
 //
 // Statuses follow https://docs.stripe.com/error-low-level.
 //
-//	200            what the object's state says; an object that is not about the operation is unknown
+//	200            as the object's state says; an object that is not about the operation is unknown
 //	400, 404       invalid_request_error: declined and nothing was done, unless the state shows that an earlier request
 //	               of the same operation succeeded. idempotency_error: the key was used with other parameters, unknown
 //	401            not sent: the key is checked before anything else
 //	402            declined by the card's issuer or by Stripe for it
 //	403            unknown: a restricted key may lack only the right to see the result
 //	409, 429       unknown, with Retry-After: both a key in use and a lock are met behind the idempotency layer
-//	5xx            unknown, whatever Stripe-Should-Retry advises
+//	5xx            unknown, also if Stripe-Should-Retry advises otherwise
 //
 // Everything else, a redirect, a body that is not Stripe's, one over a megabyte, is unknown; so is every fault after the request had a
 // connection.
 //
 // # Lookups
 //
-// An authorize is found by Stripe's search, which lags by up to a minute, more during outages, and is not offered in
-// India; what it finds is then read afresh. Captures, voids and refunds are read from the PaymentIntent and its refunds. Not found is
-// therefore "not now", as the interface says.
+// An authorize is found by Stripe's search, which lags by up to a minute, more during outages, and
+// is not offered in India; the PaymentIntent that it finds is then read afresh. Captures, voids
+// and refunds are read from the PaymentIntent and its refunds. Not found is therefore "not now",
+// as the interface says.
 //
 // # Amounts
 //
-// Stripe counts ISK and UGX in hundredths, MGA in whole ariary, and wants amounts in currencies of three decimals to end in 0
-// (https://docs.stripe.com/currencies). An amount that cannot be said that way is declined before anything is sent, never rounded. A
-// currency without a known unit at Stripe is declined as well.
+// Stripe counts ISK and UGX in hundredths, MGA in whole ariary, and wants amounts in currencies of
+// three decimals to end in 0 (https://docs.stripe.com/currencies). An amount that has no exact
+// form there is declined before anything is sent, never rounded. A currency without a known unit
+// at Stripe is declined as well.
 package stripegw

@@ -1,6 +1,7 @@
 package stripegw
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -18,15 +19,16 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/internal/wire"
 )
 
-// Config says which account is charged, and how Stripe is reached.
+// Config names the account that is charged, and the way to Stripe.
 type Config struct {
 	// APIKey is the account's secret key, or a restricted one that may read and write PaymentIntents and refunds and read
 	// charges. It must be set, and is in no outcome and no error.
 	APIKey string
 	// Account is the connected account on whose behalf all is done, "acct_…"; "" is the key's own.
 	Account string
-	// ReturnURL is where customers are sent after they have authenticated. Without one they get no address to go to, and
-	// payments that require an action can be finished only with Stripe's own code in the shop.
+	// ReturnURL is the address to which customers are sent after they have authenticated. Without
+	// one they get no address for the action, and payments that require one can be finished only
+	// with Stripe's own code in the shop.
 	ReturnURL string
 	// Multicapture asks for authorizations that can be captured in parts, where the card allows it. Stripe turns requests for it
 	// down when the account does not have the feature; without it a capture must be final.
@@ -38,11 +40,11 @@ type Config struct {
 	ConnectionsMax int
 	// DialTimeout bounds the making of a connection; 0 is 2 s.
 	DialTimeout time.Duration
-	// IdleTimeout is how long an unused connection is kept; 0 is 30 s.
+	// IdleTimeout is the time for which an unused connection is kept; 0 is 30 s.
 	IdleTimeout time.Duration
 	// TLS is used for https; nil means the system's roots and TLS 1.2 or later.
 	TLS *tls.Config
-	// Proxy chooses a proxy; nil means none, whatever the environment says.
+	// Proxy chooses a proxy; nil means none, also if the environment names one.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Dial makes the connections; nil is a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -66,9 +68,7 @@ func New(c Config) (*Gateway, error) {
 	if strings.HasPrefix(c.APIKey, "pk_") {
 		return nil, errors.New("configure Stripe: the API key is a publishable one, which can move no money")
 	}
-	if c.URL == "" {
-		c.URL = stripe.APIURL
-	}
+	c.URL = cmp.Or(c.URL, stripe.APIURL)
 	base, err := wire.ParseAddress(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("configure Stripe: %w", err)
@@ -90,7 +90,7 @@ func New(c Config) (*Gateway, error) {
 		HTTPClient:        &http.Client{Transport: &line{transport: transport, account: c.Account}},
 		MaxNetworkRetries: stripe.Int64(0),
 		EnableTelemetry:   stripe.Bool(false),
-		// What it would log, down to whole answers, holds client secrets.
+		// Its log would hold whole answers, with client secrets.
 		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
 	})
 	return &Gateway{config: c, client: stripe.NewClient(c.APIKey, stripe.WithBackends(backends)), transport: transport}, nil
@@ -99,27 +99,13 @@ func New(c Config) (*Gateway, error) {
 // Close lets go of the idle connections. Calls under way go on.
 func (g *Gateway) Close() { g.transport.CloseIdleConnections() }
 
-// Do implements gateway.Gateway. From the second attempt on it first looks up what became of the earlier ones.
+// Do implements gateway.Gateway. From the second attempt on it first looks the earlier ones up.
 func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcome {
 	r, why := g.request(op)
 	if why != nil {
 		return declined(why.code, why.detail)
 	}
 	return r.clean(r.attempt(ctx))
-}
-
-// attempt makes the operation, unless an earlier attempt has: Stripe may have forgotten the key by now. A confirm always looks first.
-func (r *request) attempt(ctx context.Context) messages.Outcome {
-	if r.op.Attempt > 1 && r.op.Kind != messages.OperationConfirm {
-		earlier, err := r.find(ctx)
-		if err != nil {
-			return r.notAsked("look up the earlier attempt", err)
-		}
-		if earlier.Kind != messages.OutcomeNotFound {
-			return earlier
-		}
-	}
-	return r.do(ctx)
 }
 
 // Lookup implements gateway.Gateway.
@@ -132,7 +118,7 @@ func (g *Gateway) Lookup(ctx context.Context, op messages.Operation) messages.Ou
 	if err != nil {
 		o = r.judge(err)
 		if o.Kind != messages.OutcomeUnknown {
-			// The question failed; of the operation this says nothing.
+			// The question failed, which says nothing of the operation.
 			o = messages.Outcome{Kind: messages.OutcomeUnknown, Detail: o.Detail, RetryAfter: o.RetryAfter}
 		}
 	}

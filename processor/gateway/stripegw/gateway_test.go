@@ -121,7 +121,8 @@ func TestNothingHappensTwiceAfterKeysAreForgotten(t *testing.T) {
 	}
 }
 
-// TestRefusedReplayIsRecognized repeats what the state forbids to do twice, within one attempt and without the key.
+// TestRefusedReplayIsRecognized repeats operations that the state forbids to do twice, within one
+// attempt and without the key.
 func TestRefusedReplayIsRecognized(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t)

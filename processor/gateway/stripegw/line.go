@@ -19,8 +19,9 @@ import (
 // refunds not much over a hundred thousand.
 const bodyBytesMax = 1 << 20
 
-// line carries the requests of stripe-go. It makes exactly one exchange of each, and lets through only what is an answer of Stripe's API:
-// 200 with the object that was asked for, or 400 and above with a typed error. All else comes out as a *[wire.ExchangeError] or a *strangeError.
+// line carries the requests of stripe-go. It makes exactly one exchange of each, and lets only
+// answers of Stripe's API through: 200 with the object that was asked for, or 400 and above with a
+// typed error. All else comes out as a *[wire.ExchangeError] or a *strangeError.
 type line struct {
 	transport http.RoundTripper
 	account   string
@@ -72,7 +73,7 @@ func (l *line) request(r *http.Request) (*http.Request, error) {
 			request.Body = http.NoBody
 		}
 	}
-	// stripe-go tells of the machine it runs on, and of tools it finds in the environment.
+	// stripe-go adds facts about the machine, and about tools that it finds in the environment.
 	request.Header.Del("X-Stripe-Client-User-Agent")
 	request.Header.Set("User-Agent", "Stripe/v1 GoBindings/"+stripe.ClientVersion+" tender")
 	if l.account != "" {
@@ -98,7 +99,8 @@ func proper(request *http.Request, r wire.Reply) bool {
 	return r.Status >= http.StatusBadRequest && body.Error != nil && body.Error.Type != ""
 }
 
-// objectAt is what a request is answered with. An empty answer of another kind could pass for a list with nothing in it.
+// objectAt returns the type of the object that answers a request. An empty answer of another type
+// could pass for an empty list.
 func objectAt(request *http.Request) string {
 	switch path := request.URL.Path; {
 	case strings.HasSuffix(path, "/payment_intents/search"):

@@ -21,7 +21,7 @@ import (
 // description of the API.
 const mockVersion = "v0.203.0"
 
-// mockURL is where it listens, from before the first test to after the last.
+// mockURL is its address, from before the first test to after the last.
 var mockURL string
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(withMock{m}) }
@@ -97,7 +97,7 @@ func startMock(ctx context.Context) (stop func(), err error) {
 	return nil, err
 }
 
-// listener reads the address from what the mock says, and forgets the rest.
+// listener reads the address from the mock's output, and forgets the rest.
 type listener struct {
 	mu      sync.Mutex
 	said    bytes.Buffer

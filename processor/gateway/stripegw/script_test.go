@@ -85,7 +85,7 @@ func followUp() *gatewaytest.Payment {
 	return p
 }
 
-// sent is what of a request matters.
+// sent holds the parts of a request that matter.
 type sent struct {
 	Method, Path string
 	Form         string

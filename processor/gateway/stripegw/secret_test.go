@@ -14,8 +14,9 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/stripegw"
 )
 
-// TestSecretsStayInside answers with secrets in every place where words are taken over from, and looks for them in the outcomes and in
-// what the process says. It replaces what the process writes to, so that it runs alone.
+// TestSecretsStayInside answers with secrets in every place where words are taken over from, and
+// looks for them in the outcomes and in the output of the process. It replaces the process's
+// output, so that it runs alone.
 func TestSecretsStayInside(t *testing.T) {
 	output, err := os.Create(filepath.Join(t.TempDir(), "output"))
 	if err != nil {

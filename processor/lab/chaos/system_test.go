@@ -15,10 +15,12 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/outbox"
+	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/chaos"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
@@ -181,10 +183,10 @@ func (s *system) run(name string, part func(context.Context) error) (stop func()
 	return stop
 }
 
-func (s *system) ledgers(context.Context) (map[string]sim.Snapshot, error) {
-	books := map[string]sim.Snapshot{}
-	for name, simulator := range s.sims {
-		books[name] = simulator.Snapshot()
+func (s *system) ledgers(context.Context) (map[string]audit.Ledger, error) {
+	books := map[string]audit.Ledger{}
+	for name, core := range s.sims {
+		books[name] = simulator.AuditLedger(core.Snapshot())
 	}
 	return books, nil
 }

@@ -15,7 +15,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/lab/chaos"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
@@ -23,7 +23,7 @@ import (
 // tampered is everything that a check looks at, for a tampering to lay hands on.
 type tampered struct {
 	*system
-	ledgers  map[string]sim.Snapshot
+	ledgers  map[string]audit.Ledger
 	recorded *chaos.Recorded
 	// bus is the stream of events as it will be.
 	bus []*nats.Msg
@@ -129,7 +129,7 @@ func TestTamperingIsFound(t *testing.T) {
 	}
 	s.rewriteBus(x.bus)
 	after := s.check(chaos.Sources{
-		Ledgers: func(context.Context) (map[string]sim.Snapshot, error) { return x.ledgers, nil }, Record: recorded, Drain: drain,
+		Ledgers: func(context.Context) (map[string]audit.Ledger, error) { return x.ledgers, nil }, Record: recorded, Drain: drain,
 	})
 	for i, name := range names {
 		t.Run(name, func(t *testing.T) {
@@ -185,7 +185,7 @@ func (s *system) victims(n int) []uuid.UUID {
 }
 
 // entry is the victim's charge in the ledger of its gateway.
-func (x *tampered) entry() *sim.Entry {
+func (x *tampered) entry() *audit.LedgerEntry {
 	x.Helper()
 	for _, ledger := range x.ledgers {
 		for i := range ledger.Entries {
@@ -222,7 +222,7 @@ func (x *tampered) chargeElsewhere() {
 func (x *tampered) dropEntry() {
 	gone := *x.entry()
 	for name, ledger := range x.ledgers {
-		ledger.Entries = slices.DeleteFunc(ledger.Entries, func(e sim.Entry) bool { return e == gone })
+		ledger.Entries = slices.DeleteFunc(ledger.Entries, func(e audit.LedgerEntry) bool { return e == gone })
 		x.ledgers[name] = ledger
 	}
 }

@@ -2,7 +2,6 @@ package rig
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,7 +11,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
@@ -47,7 +46,7 @@ func (s *simulator) start(ctx context.Context) error {
 	}
 	s.running = process
 	return poll(ctx, "wait for the gateway "+s.name, func() bool {
-		_, err := readLedger(ctx, s.address)
+		_, err := audit.FetchLedger(ctx, http.DefaultClient, "http://"+s.address)
 		return err == nil
 	})
 }
@@ -65,33 +64,14 @@ func (s *simulator) kill() error {
 }
 
 // Ledgers are the gateways' own books, by their names.
-func (l *Lab) Ledgers(ctx context.Context) (map[string]sim.Snapshot, error) {
-	ledgers := map[string]sim.Snapshot{}
+func (l *Lab) Ledgers(ctx context.Context) (map[string]audit.Ledger, error) {
+	ledgers := map[string]audit.Ledger{}
 	for name, address := range l.gatewayAddrs() {
-		ledger, err := readLedger(ctx, address)
+		ledger, err := audit.FetchLedger(ctx, http.DefaultClient, "http://"+address)
 		if err != nil {
 			return nil, fmt.Errorf("read the ledger of %s: %w", name, err)
 		}
 		ledgers[name] = ledger
 	}
 	return ledgers, nil
-}
-
-func readLedger(ctx context.Context, address string) (ledger sim.Snapshot, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+sim.PathLedger, nil)
-	if err != nil {
-		return sim.Snapshot{}, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return sim.Snapshot{}, err
-	}
-	defer func() { err = errors.Join(err, response.Body.Close()) }()
-	if response.StatusCode != http.StatusOK {
-		return sim.Snapshot{}, fmt.Errorf("the gateway answers %s", response.Status)
-	}
-	if err := json.NewDecoder(response.Body).Decode(&ledger); err != nil {
-		return sim.Snapshot{}, fmt.Errorf("decode the ledger: %w", err)
-	}
-	return ledger, nil
 }

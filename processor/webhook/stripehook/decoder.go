@@ -1,6 +1,7 @@
 package stripehook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,16 +20,17 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/webhook"
 )
 
-// headerSignature is where Stripe puts its signature.
+// headerSignature is the header with Stripe's signature.
 const headerSignature = "Stripe-Signature"
 
-// Config says whose events are taken.
+// Config names the account whose events are taken, and its secrets.
 type Config struct {
 	// Secrets are the endpoint's signing secrets, "whsec_…". One at least must be set; two while one replaces the other.
 	Secrets []string
-	// MaxAge is how old a signature may be; 0 is webhook.MaxAgeDefault.
+	// MaxAge is the greatest age of a signature; 0 is webhook.MaxAgeDefault.
 	MaxAge time.Duration
-	// APIKey reads the PaymentIntents of disputes. Without it a dispute cannot be told whose it is.
+	// APIKey reads the PaymentIntents of disputes. Without it the payment of a dispute cannot be
+	// found.
 	APIKey string
 	// Account is the connected account whose events are taken; "" takes the key's own only.
 	Account string
@@ -51,11 +53,9 @@ func New(c Config) (*Decoder, error) {
 		return nil, errors.New("webhooks of Stripe need a secret that is not empty")
 	}
 	if c.MaxAge < 0 {
-		return nil, fmt.Errorf("the age of a signature can't be limited to %s", c.MaxAge)
+		return nil, fmt.Errorf("the age of a signature cannot be limited to %s", c.MaxAge)
 	}
-	if c.MaxAge == 0 {
-		c.MaxAge = webhook.MaxAgeDefault
-	}
+	c.MaxAge = cmp.Or(c.MaxAge, webhook.MaxAgeDefault)
 	d := &Decoder{config: c}
 	if c.APIKey != "" {
 		d.intents = newIntents(c)
@@ -85,8 +85,9 @@ func (d *Decoder) Verify(header http.Header, body []byte) error {
 	return err
 }
 
-// event is what is used of a stripe.Event. The objects are read field by field, so that an account with another version of the API than
-// stripe-go's is understood as well: the fields that are used here are in all of them.
+// event holds the used fields of a stripe.Event. The objects are read field by field, so that an
+// account with another version of the API than stripe-go's is understood as well: the fields that
+// are used here are in all of them.
 type event struct {
 	ID      string           `json:"id"`
 	Object  string           `json:"object"`
@@ -138,7 +139,7 @@ func (e event) notify(kind messages.NotifyKind) *messages.Notify {
 	return &messages.Notify{EventID: e.ID, Kind: kind, OccurredAt: time.Unix(e.Created, 0).UTC()}
 }
 
-// owner is whom an object belongs to.
+// owner is the tenant, payment and operation of an object.
 type owner struct {
 	tenant      string
 	paymentID   uuid.UUID

@@ -30,7 +30,7 @@ const (
 	ours      = `"tender_payment_id":"` + paymentID + `","tender_operation_id":"` + paymentID + `-1","tender_tenant":"acme"`
 )
 
-// bus keeps what is published.
+// bus keeps the published messages.
 type bus struct {
 	jetstream.Publisher
 	msgs []*nats.Msg
@@ -67,7 +67,7 @@ func post(t *testing.T, c stripehook.Config, body, signature string) (int, []mes
 			t.Fatal(err)
 		}
 		if cmd.Tenant != "acme" || cmd.PaymentID.String() != paymentID {
-			t.Errorf("%s is about somebody else", msg.Subject)
+			t.Errorf("%s is about another", msg.Subject)
 		}
 		n, ok := cmd.Body.(*messages.Notify)
 		if !ok || n.Gateway != "cards" || cmd.IdempotencyKey != "cards:"+n.EventID {
@@ -141,10 +141,10 @@ func TestPaymentIntents(t *testing.T) {
 			[]messages.Notify{of(outcome(messages.OutcomeSucceeded, 3000), "10")},
 		},
 		"a capture under way":        {capturable, intent("requires_capture", fmt.Sprintf(manual, 0, `,"tender_capture_2":"4000"`)), nil},
-		"captured by somebody else":  {succeeded, intent("succeeded", fmt.Sprintf(manual, 10000, "")), nil},
+		"captured outside of Tender": {succeeded, intent("succeeded", fmt.Sprintf(manual, 10000, "")), nil},
 		"overtaken":                  {capturable, intent("canceled", fmt.Sprintf(manual, 0, "")), nil},
 		"processing":                 {"payment_intent.processing", intent("processing", automatic), []messages.Notify{outcome(messages.OutcomePending, 0)}},
-		"canceled by whoever wished": {"payment_intent.canceled", intent("canceled", `"cancellation_reason":"requested_by_customer","metadata":{`+ours+`}`), nil},
+		"canceled on request":        {"payment_intent.canceled", intent("canceled", `"cancellation_reason":"requested_by_customer","metadata":{`+ours+`}`), nil},
 		"lapsed": {
 			"payment_intent.canceled", intent("canceled", `"cancellation_reason":"automatic","metadata":{`+ours+`}`),
 			[]messages.Notify{declined("authorization_expired", messages.DeclineNeverRetry)},
@@ -168,7 +168,7 @@ func TestPaymentIntents(t *testing.T) {
 			failed, intent("requires_payment_method", `"last_payment_error":{"code":"payment_intent_authentication_failure"},"metadata":{`+ours+`}`),
 			[]messages.Notify{declined("payment_intent_authentication_failure", messages.DeclineFixData)},
 		},
-		"somebody else's":  {succeeded, intent("succeeded", `"amount_received":10000,"capture_method":"automatic","metadata":{}`), nil},
+		"of another shop":  {succeeded, intent("succeeded", `"amount_received":10000,"capture_method":"automatic","metadata":{}`), nil},
 		"of no importance": {"payment_intent.created", intent("requires_confirmation", automatic), nil},
 		"of another kind":  {"invoice.paid", `{"id":"in_1"}`, nil},
 	} {
@@ -248,7 +248,7 @@ func TestDisputes(t *testing.T) {
 		answer http.HandlerFunc
 		status int
 	}{
-		"somebody else's": {func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"id":"pi_1","metadata":{}}`) }, http.StatusOK},
+		"of another shop": {func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"id":"pi_1","metadata":{}}`) }, http.StatusOK},
 		"gone": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusNotFound)
 			_, _ = fmt.Fprint(w, `{"error":{"type":"invalid_request_error","code":"resource_missing"}}`)

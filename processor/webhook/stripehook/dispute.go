@@ -14,7 +14,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/webhook"
 )
 
-// dispute is what is used of a stripe.Dispute.
+// dispute holds the used fields of a stripe.Dispute.
 type dispute struct {
 	ID              string               `json:"id"`
 	Amount          int64                `json:"amount"`
@@ -45,7 +45,7 @@ func (r *reference) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// dispute says what an event about a dispute means.
+// dispute translates an event about a dispute.
 func (d *Decoder) dispute(ctx context.Context, e event) ([]messages.Command, error) {
 	var about dispute
 	if err := e.read(&about); err != nil {
@@ -123,7 +123,8 @@ func newIntents(c Config) *intents {
 	return &intents{client: stripe.NewClient(c.APIKey, stripe.WithBackends(backends)), transport: transport, account: c.Account}
 }
 
-// metadata reads that of a PaymentIntent, nil if there is no such. What kept it from being read may be over when the event is sent again.
+// metadata reads that of a PaymentIntent, nil if there is no such. A failure to read it may be
+// over when the event is sent again.
 func (i *intents) metadata(ctx context.Context, id string) (map[string]string, error) {
 	params := &stripe.PaymentIntentRetrieveParams{}
 	if i.account != "" {

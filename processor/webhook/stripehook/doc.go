@@ -1,7 +1,7 @@
 // Package stripehook reads Stripe's webhooks: a webhook.Decoder on the official client stripe-go.
 //
-// It owns what Stripe's events mean as notifications. It must not trust anything that is not signed, must not publish, and lets no key and
-// no body into its errors.
+// It owns the translation of Stripe's events to notifications. It must not trust anything that is
+// not signed, must not publish, and lets no key and no body into its errors.
 //
 // Let Stripe send these events to /webhooks/<gateway>; others are passed over:
 //
@@ -13,14 +13,18 @@
 //
 // # Whose event it is
 //
-// PaymentIntents and refunds carry the metadata that package stripegw sends along: tender_payment_id, tender_operation_id, tender_tenant, and
-// tender_capture_<number> for captures. What has none is not Tender's and is passed over. A dispute has no metadata of its own; its
-// PaymentIntent is read from Stripe, for which a restricted key for reading PaymentIntents is enough.
+// PaymentIntents and refunds carry the metadata that package stripegw sends along:
+// tender_payment_id, tender_operation_id, tender_tenant, and tender_capture_<number> for captures.
+// An object without it is not Tender's and is passed over. A dispute has no metadata of its own;
+// its PaymentIntent is read from Stripe, for which a restricted key for reading PaymentIntents is
+// enough.
 //
-// # What an event can't say
+// # Limits of an event
 //
-// A canceled PaymentIntent does not say who asked: a void is answered to whoever made it, so the event is of use only when Stripe itself
-// ended the authorization. A refund that fails does not say whether it had succeeded before: it becomes two notifications, one that
-// it ended so, which counts while it is open, and a reversal, which counts when it had succeeded. An authorization that is learnt from its
-// event has no capture_before: the configured lifetime stands in.
+// A canceled PaymentIntent does not say who canceled it. Stripe answers a void to its caller, so
+// the event is of use only when Stripe itself ended the authorization. A refund that fails does
+// not say whether it had succeeded before: it becomes two notifications, one that it ended so,
+// which counts while it is open, and a reversal, which counts when it had succeeded. An
+// authorization that is learnt from its event has no capture_before: the configured lifetime
+// stands in.
 package stripehook

@@ -3,8 +3,8 @@
 //	go run ./processor/gateway/connector/example --nats nats://127.0.0.1:4222 --name example
 //	tender gateway conformance --connector example
 //
-// The gateway inside is the simulator, or with --url a server of the gateway protocol over HTTP, whose key then stays with the
-// connector. To connect a provider of one's own, replace [open].
+// The gateway inside is the simulator, or with --url a server of the gateway protocol over HTTP,
+// whose key then stays with the connector. To connect another provider, replace [open].
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 )
 
-// stopTimeout is how long calls under way may go on once the process was told to end.
+// stopTimeout is the time for which calls under way may go on once the process was told to end.
 const stopTimeout = 30 * time.Second
 
 func main() {
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// run serves until ctx ends, then finishes what is under way.
+// run serves until ctx ends, then finishes the calls under way.
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("example", flag.ContinueOnError)
 	address := flags.String("nats", nats.DefaultURL, "`URL` of NATS")
@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	g, end, err := open(*provider, os.Getenv("PROVIDER_API_KEY")) //nolint:contextcheck // a simulator lives until it is closed
+	g, end, err := open(*provider, os.Getenv("PROVIDER_API_KEY"))
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string) error {
 		return fmt.Errorf("connect to NATS at %s: %w", *address, err)
 	}
 	defer nc.Close()
-	service, err := connector.Start(nc, connector.Config{ //nolint:contextcheck // what was begun outlives ctx, up to Stop
+	service, err := connector.Start(nc, connector.Config{ //nolint:contextcheck // calls outlive ctx, up to Stop
 		Name: *name, Gateway: g, Version: "1.0.0", Description: "An example of a connector",
 		OnError: func(err error) { fmt.Fprintln(os.Stderr, "example:", err) },
 		OnPanic: func(value any, stack []byte) { fmt.Fprintf(os.Stderr, "example: panic: %v\n%s", value, stack) },
@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string) error {
 	return service.Stop(finishing)
 }
 
-// open returns the gateway that is put behind NATS, and what ends it.
+// open returns the gateway that is put behind NATS, and a function that ends it.
 func open(provider, apiKey string) (gateway.Gateway, func(), error) {
 	if provider != "" {
 		g, err := httpgw.New(httpgw.Config{URL: provider, APIKey: apiKey})
@@ -83,5 +83,5 @@ func open(provider, apiKey string) (gateway.Gateway, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return s, func() { _ = s.Close() }, nil // without a journal there is nothing that can fail
+	return s, func() { _ = s.Close() }, nil // closing a simulator in memory does not fail
 }

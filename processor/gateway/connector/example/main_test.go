@@ -7,15 +7,15 @@ import (
 	"testing"
 
 	"github.com/seed-384b1f8a/tender/processor/gateway/conformance"
-	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
 func TestExampleConforms(t *testing.T) {
 	t.Setenv("PROVIDER_API_KEY", "key")
-	s, err := sim.New(sim.Config{})
+	s, err := simulator.New(simulator.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Reply is what came back, read to its end.
+// Reply is an answer, read to its end.
 type Reply struct {
 	Status int
 	Header http.Header
@@ -42,7 +42,7 @@ func (e *ExchangeError) Error() string {
 	return stage + ": " + e.Err.Error()
 }
 
-// Unwrap returns what went wrong.
+// Unwrap returns the cause.
 func (e *ExchangeError) Unwrap() error { return e.Err }
 
 // Send makes one exchange and reads at most bodyBytesMax of the answer. Its error is a *[ExchangeError]. It follows no redirects and

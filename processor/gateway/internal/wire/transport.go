@@ -17,11 +17,12 @@ type Config struct {
 	ConnectionsMax int
 	// DialTimeout bounds the making of a connection; 0 is 2 s.
 	DialTimeout time.Duration
-	// IdleTimeout is how long an unused connection is kept; 0 is 30 s. Shorter than the server keeps it, or calls meet dead ones.
+	// IdleTimeout is the time for which an unused connection is kept; 0 is 30 s. It must be
+	// shorter than the server's, or calls meet dead connections.
 	IdleTimeout time.Duration
 	// TLS is used for https; nil means the system's roots and TLS 1.2 or later.
 	TLS *tls.Config
-	// Proxy chooses a proxy; nil means none, whatever the environment says.
+	// Proxy chooses a proxy; nil means none, also if the environment names one.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Dial makes the connections; nil is a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

@@ -1,4 +1,4 @@
-package sim_test
+package simulator_test
 
 import (
 	"io"
@@ -16,6 +16,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/gatewaytest"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/gateway/sim/simtest"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
 const hookSecret = "whsec_simulator"
@@ -72,8 +74,8 @@ func (r *receiver) answer(id string) int {
 	return status
 }
 
-func (r *receiver) config() sim.Config {
-	return sim.Config{Hang: time.Minute, PendingLookups: 1000, Webhook: sim.Webhook{
+func (r *receiver) config() simulator.Config {
+	return simulator.Config{Config: sim.Config{Hang: time.Minute, PendingLookups: 1000}, Webhook: simulator.Webhook{
 		URL: r.url, Secret: hookSecret, Pause: time.Millisecond, Lead: time.Millisecond, Moment: time.Millisecond,
 	}}
 }
@@ -232,7 +234,8 @@ func TestReversalsAreInTheLedgerForGood(t *testing.T) {
 	if diff := cmp.Diff(before.Entries, after.Ledger()); diff != "" {
 		t.Errorf("the ledger changed (-before +after):\n%s", diff)
 	}
-	// What was returned can't be captured again, and what was not refunded can be refunded.
+	// A returned capture cannot be captured again, and an amount that was not refunded can be
+	// refunded.
 	gatewaytest.WantDecline(t, after.Do(t.Context(), returned.Capture(4001)))
 	gatewaytest.Want(t, after.Do(t.Context(), returned.Capture(4000)), messages.OutcomeSucceeded)
 	gatewaytest.Want(t, after.Do(t.Context(), refunded.Refund(10000)), messages.OutcomeSucceeded)
@@ -249,7 +252,7 @@ func TestAPendingRefundComesThroughByItself(t *testing.T) {
 	refund := p.Refund(3000)
 	gatewaytest.Want(t, s.Do(t.Context(), refund), messages.OutcomePending)
 	r.wantAll(t, refund, map[protocol.EventType]int64{protocol.EventPending: 0, protocol.EventSucceeded: 3000})
-	if n := effects(s, refund); n != 1 {
+	if n := simtest.Effects(s.Simulator, refund); n != 1 {
 		t.Errorf("%d effects", n)
 	}
 }
@@ -268,7 +271,7 @@ func TestDisputesAreMovedByTheOperator(t *testing.T) {
 	server := httptest.NewServer(s.Handler(testKey))
 	defer server.Close()
 	move := func(key, id, status string) int {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+sim.PathDisputes+id+"/"+status, http.NoBody)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+simulator.PathDisputes+id+"/"+status, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -330,14 +333,14 @@ func TestCloseGivesEventsUp(t *testing.T) {
 
 func TestWebhooksThatMakeNoSense(t *testing.T) {
 	t.Parallel()
-	for name, w := range map[string]sim.Webhook{
+	for name, w := range map[string]simulator.Webhook{
 		"no secret":        {URL: "http://127.0.0.1:1/"},
 		"no host":          {URL: "http:///webhooks", Secret: "a"},
 		"another scheme":   {URL: "ftp://127.0.0.1/", Secret: "a"},
 		"a negative pause": {URL: "http://127.0.0.1:1/", Secret: "a", Pause: -1},
 		"a long moment":    {URL: "http://127.0.0.1:1/", Secret: "a", Moment: time.Hour},
 	} {
-		if _, err := sim.New(sim.Config{Webhook: w}); err == nil || !strings.Contains(err.Error(), "webhook") {
+		if _, err := simulator.New(simulator.Config{Webhook: w}); err == nil || !strings.Contains(err.Error(), "webhook") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

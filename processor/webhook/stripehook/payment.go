@@ -13,7 +13,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/stripegw"
 )
 
-// paymentIntent is what is used of a stripe.PaymentIntent.
+// paymentIntent holds the used fields of a stripe.PaymentIntent.
 type paymentIntent struct {
 	ID                 string                                 `json:"id"`
 	Status             stripe.PaymentIntentStatus             `json:"status"`
@@ -31,7 +31,8 @@ type paymentIntent struct {
 	} `json:"next_action"`
 }
 
-// intent says what an event about a PaymentIntent means. The object shows it as it was when the event was made.
+// intent translates an event about a PaymentIntent, which shows it as it was when the event was
+// made.
 func (e event) intent() ([]messages.Command, error) {
 	var pi paymentIntent
 	if err := e.read(&pi); err != nil {
@@ -50,7 +51,7 @@ func (e event) intent() ([]messages.Command, error) {
 	return []messages.Command{o.command(n)}, nil
 }
 
-// describe fills the notification in, and returns false if the event tells nothing that counts.
+// describe fills the notification in, and returns false if the event does not count.
 func (pi paymentIntent) describe(n *messages.Notify, kind stripe.EventType, o owner) (bool, error) {
 	switch kind {
 	case stripe.EventTypePaymentIntentSucceeded, stripe.EventTypePaymentIntentAmountCapturableUpdated:
@@ -103,7 +104,7 @@ func (pi paymentIntent) succeeded(n *messages.Notify, o owner) (bool, error) {
 	case manual && pi.Status == stripe.PaymentIntentStatusRequiresCapture:
 		amount = pi.Amount
 	case manual || pi.Status != stripe.PaymentIntentStatusSucceeded:
-		return false, nil // Captured by somebody else, or overtaken.
+		return false, nil // Captured outside of Tender, or overtaken.
 	}
 	n.AmountMinor, err = minor(amount, pi.Currency)
 	return err == nil, err
@@ -141,4 +142,65 @@ func (pi paymentIntent) lastCapture() (last capture, found bool, err error) {
 		}
 	}
 	return last, found, nil
+}
+
+// codeRefundFailed is the same as in an answer.
+const codeRefundFailed = "refund_failed"
+
+// refund holds the used fields of a stripe.Refund.
+type refund struct {
+	ID            string              `json:"id"`
+	Status        stripe.RefundStatus `json:"status"`
+	Amount        int64               `json:"amount"`
+	Currency      string              `json:"currency"`
+	FailureReason string              `json:"failure_reason"`
+	Metadata      map[string]string   `json:"metadata"`
+}
+
+// refund translates an event about a refund.
+func (e event) refund() ([]messages.Command, error) {
+	var r refund
+	if err := e.read(&r); err != nil {
+		return nil, err
+	}
+	o, ours, err := ownerOf(r.Metadata)
+	if err != nil || !ours {
+		return nil, err
+	}
+	n := e.notify(messages.NotifyOutcome)
+	n.OperationID, n.GatewayReference = o.operationID, r.ID
+	if n.AmountMinor, err = minor(r.Amount, r.Currency); err != nil {
+		return nil, err
+	}
+	switch r.Status {
+	case stripe.RefundStatusSucceeded:
+		n.Outcome = messages.OutcomeSucceeded
+	case stripe.RefundStatusPending, stripe.RefundStatusRequiresAction:
+		n.Outcome, n.AmountMinor = messages.OutcomePending, 0
+	case stripe.RefundStatusFailed, stripe.RefundStatusCanceled:
+		return failedRefund(o, n, r), nil
+	default:
+		return nil, fmt.Errorf("the refund is %q", r.Status)
+	}
+	return []messages.Command{o.command(n)}, nil
+}
+
+// failedRefund ends a refund that is open, and takes one back that had succeeded. Each counts for nothing where the other does,
+// whichever is handled first.
+func failedRefund(o owner, n *messages.Notify, r refund) []messages.Command {
+	reversal := *n
+	reversal.Kind, reversal.EventID = messages.NotifyReversal, n.EventID+":reversal"
+	reversal.DeclineCode, reversal.Reason = codeRefundFailed, r.FailureReason
+	d := gateway.ClassifyDecline(codeRefundFailed, "", "")
+	n.Outcome, n.DeclineCode, n.DeclineClass, n.Reason = messages.OutcomeDeclined, d.Code, d.Class, r.FailureReason
+	return []messages.Command{o.command(n), o.command(&reversal)}
+}
+
+// minor converts an amount in Stripe's unit to ISO 4217 minor units.
+func minor(amount int64, currency string) (int64, error) {
+	converted, ok := stripegw.FromStripe(amount, strings.ToUpper(currency))
+	if !ok {
+		return 0, fmt.Errorf("an amount of %d %q is none", amount, currency)
+	}
+	return converted, nil
 }

@@ -1,7 +1,8 @@
-package sim
+package simulator
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,19 +25,22 @@ const (
 	eventReplyMax    = 4 << 10
 )
 
-// Webhook says where the simulator tells of its own accord what it did. The zero value tells nobody.
+// webhookDelayMax is the longest Lead and Moment.
+const webhookDelayMax = 10 * time.Minute
+
+// Webhook is the receiver of the simulator's events. The zero value is none.
 type Webhook struct {
 	// URL takes the events, such as http://127.0.0.1:8586/webhooks/simulator; "" sends none.
 	URL string
 	// Secret signs them. It must be set with a URL.
 	Secret string
-	// TriesMax is how often an event is sent until it is taken with a status of 200 to 299; 0 is 10.
+	// TriesMax is the number of times that an event is sent until it is taken with a status of 200 to 299; 0 is 10.
 	TriesMax int
 	// Pause is that after the first try, which grows to a hundred times that; 0 is 100 ms.
 	Pause time.Duration
-	// Lead is how long the answer is held back after the event that beats it was taken; 0 is 250 ms.
+	// Lead is the time for which sim_webhook_first holds its answer back after the event was taken; 0 is 250 ms.
 	Lead time.Duration
-	// Moment is how long after a success it is taken back, disputed, or a pending refund comes through; 0 is 500 ms.
+	// Moment is the time after a success until it is taken back or disputed, or a pending refund comes through; 0 is 500 ms.
 	Moment time.Duration
 }
 
@@ -52,15 +56,13 @@ func (w *Webhook) complete() error {
 		return errors.New("a webhook needs a secret to sign with")
 	case w.TriesMax < 0 || w.Pause < 0 || w.Lead < 0 || w.Moment < 0:
 		return errors.New("a bound of the webhook is negative")
-	case w.Lead > hangMax || w.Moment > hangMax:
-		return fmt.Errorf("a webhook's lead and moment are at most %s", hangMax)
+	case w.Lead > webhookDelayMax || w.Moment > webhookDelayMax:
+		return fmt.Errorf("a webhook's lead and moment are at most %s", webhookDelayMax)
 	}
-	if w.TriesMax == 0 {
-		w.TriesMax = 10
-	}
-	w.Pause = orDuration(w.Pause, 100*time.Millisecond)
-	w.Lead = orDuration(w.Lead, 250*time.Millisecond)
-	w.Moment = orDuration(w.Moment, 500*time.Millisecond)
+	w.TriesMax = cmp.Or(w.TriesMax, 10)
+	w.Pause = cmp.Or(w.Pause, 100*time.Millisecond)
+	w.Lead = cmp.Or(w.Lead, 250*time.Millisecond)
+	w.Moment = cmp.Or(w.Moment, 500*time.Millisecond)
 	return nil
 }
 
@@ -71,7 +73,8 @@ type told struct {
 	done chan struct{}
 }
 
-// messenger sends events. It keeps a bounded number of them, forgets what is beyond, and keeps nothing over a restart.
+// messenger sends events. It keeps a bounded number of them, drops those beyond it, and keeps none
+// over a restart.
 type messenger struct {
 	config  Webhook
 	now     func() time.Time
@@ -88,7 +91,7 @@ func newMessenger(c Webhook, now func() time.Time) *messenger {
 		client: &http.Client{
 			Timeout:   eventTimeout,
 			Transport: &http.Transport{MaxIdleConnsPerHost: eventSenders, IdleConnTimeout: idleTimeout},
-			// What answers with a redirect has not taken the event.
+			// A receiver that answers with a redirect has not taken the event.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -110,7 +113,7 @@ func (m *messenger) tell(events []protocol.Event) <-chan struct{} {
 	}
 }
 
-// close gives up what was not taken yet, and waits for the senders.
+// close gives up the events that were not taken yet, and waits for the senders.
 func (m *messenger) close() {
 	m.end()
 	m.senders.Wait()
@@ -124,7 +127,8 @@ func (m *messenger) run(ctx context.Context) {
 			return
 		case t := <-m.waiting:
 			for _, e := range t.events {
-				// An event that is given up is not the simulator's trouble: as with a real gateway, a lookup still tells.
+				// The simulator gives the event up, as a real gateway does: a lookup still tells
+				// the outcome.
 				_ = m.deliver(ctx, e)
 			}
 			close(t.done)
@@ -159,7 +163,7 @@ func (m *messenger) post(ctx context.Context, body []byte) error {
 		return fmt.Errorf("send event: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	// Read to its end, or the connection can't be used again.
+	// Read to its end, or the connection cannot be used again.
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, eventReplyMax))
 	if response.StatusCode < http.StatusOK || response.StatusCode >= http.StatusMultipleChoices {
 		return fmt.Errorf("send event: the receiver answered %s", response.Status)

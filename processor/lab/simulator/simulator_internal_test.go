@@ -1,4 +1,4 @@
-package sim
+package simulator
 
 import (
 	"path/filepath"
@@ -6,7 +6,20 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/gatewaytest"
+	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
+
+// TestEventsBeyondTheRoomAreForgotten needs the inside: filling the room from outside takes thousands of events.
+func TestEventsBeyondTheRoomAreForgotten(t *testing.T) {
+	t.Parallel()
+	m := &messenger{waiting: make(chan told, 1)}
+	if m.tell([]protocol.Event{{ID: "evt_1"}}) == nil {
+		t.Error("there was room, and it was not taken")
+	}
+	if m.tell([]protocol.Event{{ID: "evt_2"}}) != nil {
+		t.Error("there was no room, and it was taken")
+	}
+}
 
 // TestNothingIsDoneThatCannotBeKept needs the inside: the journal's file is closed under the simulator.
 func TestNothingIsDoneThatCannotBeKept(t *testing.T) {
@@ -29,19 +42,4 @@ func TestNothingIsDoneThatCannotBeKept(t *testing.T) {
 	if err := s.Close(); err == nil {
 		t.Error("closing says nothing of the journal")
 	}
-}
-
-func FuzzCardOf(f *testing.F) {
-	for _, seed := range []string{"pm_card_visa", "sim_slow_250", "sim_429_3@refund", "sim_wrong_amount", "sim__@", "sim_429_99999999999999999999"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, token string) {
-		c, err := cardOf(token)
-		if err != nil {
-			return
-		}
-		if c.fault.kind != faultNone && (c.fault.times < 1 || c.fault.times > faultTimesMax || c.fault.delay < 0 || c.fault.delay > slowMax) {
-			t.Errorf("%q is %+v, out of its bounds", token, c.fault)
-		}
-	})
 }

@@ -1,4 +1,4 @@
-package sim
+package simulator
 
 import (
 	"context"
@@ -14,21 +14,21 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
+	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 )
 
 // The paths beside the protocol's own.
 const (
-	// PathLedger serves the Snapshot as JSON.
+	// PathLedger serves the sim.Snapshot as JSON.
 	PathLedger = "/v1/ledger"
-	// PathDisputes is followed by a dispute's id and the status that it takes on with a POST, as MoveDispute has it.
-	PathDisputes  = "/v1/disputes/"
-	pathChallenge = "/challenge/"
+	// PathDisputes is followed by a dispute's id and its new status, for a POST; see MoveDispute.
+	PathDisputes = "/v1/disputes/"
 )
 
 // The bounds of the server.
 const (
 	headerTimeout   = 5 * time.Second
-	idleTimeout     = 2 * time.Minute // longer than httpgw keeps a connection, so that it is the client that lets go
+	idleTimeout     = 2 * time.Minute // longer than httpgw keeps a connection, so that the client closes it
 	shutdownTimeout = 5 * time.Second
 )
 
@@ -43,14 +43,14 @@ func (s *Simulator) Handler(apiKey string) http.Handler {
 	mux.HandleFunc("GET "+protocol.PathHealth, func(w http.ResponseWriter, _ *http.Request) {
 		writeText(w, "ok\n")
 	})
-	mux.HandleFunc("GET "+pathChallenge+"{reference}", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+sim.PathChallenge+"{reference}", func(w http.ResponseWriter, _ *http.Request) {
 		writeText(w, "This is where a customer would prove who they are. Confirm the payment to go on.\n")
 	})
 	return mux
 }
 
-// Serve answers on the listener until ctx is done, then releases what is held back and stops within a few seconds. It does not close
-// the simulator.
+// Serve answers on the listener until ctx is done, then releases the answers that are held back
+// and stops within a few seconds. It does not close the simulator.
 func (s *Simulator) Serve(ctx context.Context, listener net.Listener, apiKey string) error {
 	server := &http.Server{
 		Handler: s.Handler(apiKey), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
@@ -84,25 +84,29 @@ func authorizedBy(apiKey string, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
 		if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
-			write(w, problem(protocol.CodeUnauthorized, "the API key is missing or wrong"))
+			write(w, refusal(protocol.CodeUnauthorized, "the API key is missing or wrong"))
 			return
 		}
 		next(w, r)
 	})
 }
 
+func refusal(code protocol.Code, format string, args ...any) sim.Reply {
+	return sim.Reply{Problem: &protocol.Problem{Code: code, Message: fmt.Sprintf(format, args...)}}
+}
+
 func (s *Simulator) serveOperation(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, protocol.BodyBytesMax))
 	if err != nil {
-		write(w, problem(protocol.CodeInvalidRequest, "the body cannot be read, or is longer than %d bytes", protocol.BodyBytesMax))
+		write(w, refusal(protocol.CodeInvalidRequest, "the body cannot be read, or is longer than %d bytes", protocol.BodyBytesMax))
 		return
 	}
 	op, err := protocol.DecodeOperation(body)
 	if err != nil {
-		write(w, problem(protocol.CodeInvalidRequest, "%v", err))
+		write(w, refusal(protocol.CodeInvalidRequest, "%v", err))
 		return
 	}
-	answer, alive := s.exchange(r.Context(), op)
+	answer, alive := s.Exchange(r.Context(), op)
 	if !alive {
 		panic(http.ErrAbortHandler) // The client is gone; this closes its connection without an answer.
 	}
@@ -110,18 +114,18 @@ func (s *Simulator) serveOperation(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Simulator) serveLookup(w http.ResponseWriter, r *http.Request) {
-	write(w, s.lookup(r.PathValue("operation_id")))
+	write(w, s.Find(r.PathValue("operation_id")))
 }
 
 func (s *Simulator) serveLedger(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	// An error here is the client's connection breaking; there is no one left to tell.
+	// An error here means that the client's connection broke, and that no answer can reach it.
 	_ = json.NewEncoder(w).Encode(s.Snapshot())
 }
 
 func (s *Simulator) serveDispute(w http.ResponseWriter, r *http.Request) {
 	if err := s.MoveDispute(r.PathValue("dispute_id"), r.PathValue("status")); err != nil {
-		write(w, problem(protocol.CodeInvalidRequest, "%v", err))
+		write(w, refusal(protocol.CodeInvalidRequest, "%v", err))
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -133,35 +137,35 @@ func writeText(w http.ResponseWriter, text string) {
 }
 
 // write sends a reply, or half of it.
-func write(w http.ResponseWriter, r reply) {
-	status, body := r.wire()
-	if r.cut {
+func write(w http.ResponseWriter, r sim.Reply) {
+	status, body := wire(r)
+	if r.Cut {
 		reset(w, status, body)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	if r.retryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(r.retryAfter/time.Second)))
+	if r.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(r.RetryAfter/time.Second)))
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // As in serveLedger.
 }
 
-// wire returns the reply as it stands on the wire.
-func (r reply) wire() (status int, body []byte) {
-	if r.problem != nil {
-		status, ok := r.problem.Code.Status()
+// wire returns the status and the body of a reply.
+func wire(r sim.Reply) (status int, body []byte) {
+	if r.Problem != nil {
+		status, ok := r.Problem.Code.Status()
 		if !ok {
-			panic(fmt.Sprintf("no status for code %s", r.problem.Code))
+			panic(fmt.Sprintf("no status for code %s", r.Problem.Code))
 		}
-		return status, protocol.EncodeProblem(*r.problem)
+		return status, protocol.EncodeProblem(*r.Problem)
 	}
-	status, ok := protocol.Status(r.answer.Outcome)
+	status, ok := protocol.Status(r.Answer.Outcome)
 	if !ok {
-		panic(fmt.Sprintf("no status for outcome %s", r.answer.Outcome))
+		panic(fmt.Sprintf("no status for outcome %s", r.Answer.Outcome))
 	}
-	body, err := json.Marshal(r.answer)
+	body, err := json.Marshal(r.Answer)
 	if err != nil {
 		panic(fmt.Sprintf("encode answer: %v", err))
 	}

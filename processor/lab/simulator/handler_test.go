@@ -1,7 +1,8 @@
-package sim_test
+package simulator_test
 
 import (
 	"context"
+	"encoding/json"
 	"net"
 	"net/http"
 	"strings"
@@ -14,11 +15,13 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/gatewaytest"
 	"github.com/seed-384b1f8a/tender/processor/gateway/httpgw"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/gateway/sim/simtest"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
 func TestServe(t *testing.T) {
 	t.Parallel()
-	s := newSimulator(t, sim.Config{Hang: time.Minute})
+	s := newSimulator(t, simulator.Config{Config: sim.Config{Hang: time.Minute}})
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -47,32 +50,23 @@ func TestServe(t *testing.T) {
 	gatewaytest.Want(t, g.Do(t.Context(), op), messages.OutcomeSucceeded)
 
 	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	snapshot, err := sim.Fetch(t.Context(), web, address, testKey)
-	if err != nil {
-		t.Fatal(err)
+	var snapshot sim.Snapshot
+	if status := get(t, web, address+simulator.PathLedger, testKey, &snapshot); status != http.StatusOK {
+		t.Fatalf("the ledger is answered with %d", status)
 	}
 	if diff := cmp.Diff(s.Snapshot(), snapshot); diff != "" {
 		t.Errorf("the ledger over HTTP differs (-own +fetched):\n%s", diff)
 	}
-	if _, err := sim.Fetch(t.Context(), web, address, "wrong"); err == nil {
-		t.Error("the ledger is told to anyone")
+	if status := get(t, web, address+simulator.PathLedger, "wrong", nil); status != http.StatusUnauthorized {
+		t.Errorf("with a wrong key the ledger is answered with %d", status)
 	}
 	challenged := g.Do(t.Context(), gatewaytest.NewPayment().Charge("pm_card_threeDSecure2Required", 1999))
 	gatewaytest.Want(t, challenged, messages.OutcomeRequiresAction)
 	page := address + strings.TrimPrefix(challenged.NextAction.URL, "https://simulator.invalid")
 	for _, open := range []string{address + "/healthz", page} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, open, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
+		if status := get(t, web, open, "", nil); status != http.StatusOK {
+			t.Errorf("%s is answered with %d", open, status)
 		}
-		response, err := web.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if response.StatusCode != http.StatusOK {
-			t.Errorf("%s answers %s", open, response.Status)
-		}
-		_ = response.Body.Close()
 	}
 
 	held := make(chan messages.Outcome, 1)
@@ -80,7 +74,7 @@ func TestServe(t *testing.T) {
 	go func() { held <- g.Do(t.Context(), hanging) }()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for effects(s, hanging) == 0 {
+	for simtest.Effects(s.Simulator, hanging) == 0 {
 		<-tick.C
 	}
 	stop()
@@ -88,4 +82,27 @@ func TestServe(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Errorf("serving ended with %v", err)
 	}
+}
+
+// get reads a page with an API key, decodes it into a value if there is one, and returns the status.
+func get(t *testing.T, web *http.Client, url, apiKey string, into any) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if apiKey != "" {
+		request.Header.Set("Authorization", "Bearer "+apiKey)
+	}
+	response, err := web.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if into != nil && response.StatusCode == http.StatusOK {
+		if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return response.StatusCode
 }

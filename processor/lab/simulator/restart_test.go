@@ -1,4 +1,4 @@
-package sim_test
+package simulator_test
 
 import (
 	"bytes"
@@ -13,13 +13,14 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/gatewaytest"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
+	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
 func TestJournalSurvives(t *testing.T) {
 	t.Parallel()
 	for _, toDisk := range []bool{false, true} {
 		path := filepath.Join(t.TempDir(), "ledger.jsonl")
-		config := sim.Config{Journal: path, Sync: toDisk, PendingLookups: -1}
+		config := simulator.Config{Journal: path, Sync: toDisk, Config: sim.Config{PendingLookups: -1}}
 		before := newSimulator(t, config)
 		p, q := gatewaytest.NewPayment(), gatewaytest.NewPayment()
 		authorize := p.Authorize("pm_card_pendingRefund", 10000)
@@ -32,7 +33,7 @@ func TestJournalSurvives(t *testing.T) {
 		if err := before.Close(); err != nil {
 			t.Fatal(err)
 		}
-		// What was being written when the machine died.
+		// The record that was being written when the machine died.
 		appendTo(t, path, `{"operation":{"operation_id":"`+strings.Repeat("x", 5000))
 
 		after := newSimulator(t, config)
@@ -70,12 +71,12 @@ func TestBrokenJournalIsRefused(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "ledger.jsonl")
 		appendTo(t, path, line)
-		if s, err := sim.New(sim.Config{Journal: path}); err == nil {
+		if s, err := simulator.New(simulator.Config{Journal: path}); err == nil {
 			t.Errorf("a journal with %s is taken", name)
 			_ = s.Close()
 		}
 	}
-	if _, err := sim.New(sim.Config{Journal: t.TempDir()}); err == nil {
+	if _, err := simulator.New(simulator.Config{Journal: t.TempDir()}); err == nil {
 		t.Error("a folder is taken as journal")
 	}
 }
