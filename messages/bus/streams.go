@@ -75,107 +75,62 @@ func Streams(o StreamOptions) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{commandStream(o), eventStream(o), deadLetterStream(o), advisoryStream(o), auditStream(o)}
 }
 
-// commandStream keeps handled commands until they age. A work queue would delete them on acknowledgement and with
-// them, over a restart, what it knows of their message ids (nats-server#2921, #3272). When it is full it refuses new
-// commands, so that the producer learns of it, rather than drop old ones.
-func commandStream(o StreamOptions) jetstream.StreamConfig {
+// stream returns the settings that all streams share: messages in files, until a limit, and a full stream refuses new ones,
+// so that its writers learn of it, rather than drop old ones.
+func stream(o StreamOptions, name, description string, subjects ...string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:               messages.StreamCommands,
-		Description:        "Payment commands, from producers to Tender's workers.",
-		Subjects:           []string{messages.SubjectsCommands},
-		Retention:          jetstream.LimitsPolicy,
-		Discard:            jetstream.DiscardNew,
-		Storage:            jetstream.FileStorage,
-		MaxAge:             o.CommandMaxAge,
-		MaxBytes:           o.CommandMaxBytes,
-		MaxMsgs:            -1,
-		Duplicates:         o.DuplicatesWindow,
-		Replicas:           o.Replicas,
-		AllowDirect:        true,
-		AllowAtomicPublish: true,
-		Metadata:           contractMetadata(),
+		Name:        name,
+		Description: description,
+		Subjects:    subjects,
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardNew,
+		Storage:     jetstream.FileStorage,
+		MaxBytes:    -1,
+		MaxMsgs:     -1,
+		Duplicates:  o.DuplicatesWindow,
+		Replicas:    o.Replicas,
+		AllowDirect: true,
+		Metadata:    contractMetadata(),
 	}
+}
+
+// commandStream keeps handled commands until they age. A work queue would delete them on acknowledgement and with them,
+// over a restart, its memory of their message ids (nats-server#2921, #3272).
+func commandStream(o StreamOptions) jetstream.StreamConfig {
+	c := stream(o, messages.StreamCommands, "Payment commands, from producers to Tender's workers.", messages.SubjectsCommands)
+	c.MaxAge, c.MaxBytes, c.AllowAtomicPublish = o.CommandMaxAge, o.CommandMaxBytes, true
+	return c
 }
 
 // eventStream is the history that consumers rely on: nothing in it can be deleted or purged.
 func eventStream(o StreamOptions) jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name:               messages.StreamEvents,
-		Description:        "Payment events, from Tender to its consumers.",
-		Subjects:           []string{messages.SubjectsEvents},
-		Retention:          jetstream.LimitsPolicy,
-		Discard:            jetstream.DiscardNew,
-		Storage:            jetstream.FileStorage,
-		MaxAge:             o.EventMaxAge,
-		MaxBytes:           -1,
-		MaxMsgs:            -1,
-		Duplicates:         o.DuplicatesWindow,
-		Replicas:           o.Replicas,
-		DenyDelete:         true,
-		DenyPurge:          true,
-		AllowDirect:        true,
-		AllowAtomicPublish: true,
-		Metadata:           contractMetadata(),
-	}
+	c := stream(o, messages.StreamEvents, "Payment events, from Tender to its consumers.", messages.SubjectsEvents)
+	c.MaxAge, c.AllowAtomicPublish, c.DenyDelete, c.DenyPurge = o.EventMaxAge, true, true, true
+	return c
 }
 
 func deadLetterStream(o StreamOptions) jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name:        messages.StreamDeadLetters,
-		Description: "Commands that Tender could not handle, with the reason in their headers.",
-		Subjects:    []string{messages.SubjectsDeadLetters},
-		Retention:   jetstream.LimitsPolicy,
-		Discard:     jetstream.DiscardNew,
-		Storage:     jetstream.FileStorage,
-		MaxAge:      o.DeadLetterMaxAge,
-		MaxBytes:    -1,
-		MaxMsgs:     -1,
-		Duplicates:  o.DuplicatesWindow,
-		Replicas:    o.Replicas,
-		AllowDirect: true,
-		Metadata:    contractMetadata(),
-	}
+	c := stream(o, messages.StreamDeadLetters, "Commands that Tender could not handle, with the reason in their headers.",
+		messages.SubjectsDeadLetters)
+	c.MaxAge = o.DeadLetterMaxAge
+	return c
 }
 
 // advisoryStream keeps the message that the server sends once: that it gave up on a command.
 func advisoryStream(o StreamOptions) jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name:        StreamAdvisories,
-		Description: "The server's advisories about commands that no worker settled.",
-		Subjects:    []string{AdvisoryMaxDeliveries + messages.StreamCommands + ".>", AdvisoryTerminated + messages.StreamCommands + ".>"},
-		Retention:   jetstream.LimitsPolicy,
-		Discard:     jetstream.DiscardOld,
-		Storage:     jetstream.FileStorage,
-		MaxAge:      o.DeadLetterMaxAge,
-		MaxBytes:    -1,
-		MaxMsgs:     -1,
-		Duplicates:  o.DuplicatesWindow,
-		Replicas:    o.Replicas,
-		AllowDirect: true,
-		Metadata:    contractMetadata(),
-	}
+	c := stream(o, StreamAdvisories, "The server's advisories about commands that no worker settled.",
+		AdvisoryMaxDeliveries+messages.StreamCommands+".>", AdvisoryTerminated+messages.StreamCommands+".>")
+	c.MaxAge, c.Discard = o.DeadLetterMaxAge, jetstream.DiscardOld
+	return c
 }
 
-// auditStream holds the checkpoints that prove the history, so it is kept for ever and nothing in it can be deleted
-// or purged.
+// auditStream holds the checkpoints that prove the history, so it is kept for ever and nothing in it can be deleted or
+// purged.
 func auditStream(o StreamOptions) jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name:               messages.StreamAudit,
-		Description:        "Checkpoints of the event store, out of reach of a writer to the database.",
-		Subjects:           []string{messages.SubjectsAudit},
-		Retention:          jetstream.LimitsPolicy,
-		Discard:            jetstream.DiscardNew,
-		Storage:            jetstream.FileStorage,
-		MaxBytes:           -1,
-		MaxMsgs:            -1,
-		Duplicates:         o.DuplicatesWindow,
-		Replicas:           o.Replicas,
-		DenyDelete:         true,
-		DenyPurge:          true,
-		AllowDirect:        true,
-		AllowAtomicPublish: true,
-		Metadata:           contractMetadata(),
-	}
+	c := stream(o, messages.StreamAudit, "Checkpoints of the event store, out of reach of a writer to the database.",
+		messages.SubjectsAudit)
+	c.AllowAtomicPublish, c.DenyDelete, c.DenyPurge = true, true, true
+	return c
 }
 
 // WorkerConsumer returns the configuration of the durable pull consumer on StreamCommands that all workers share.
