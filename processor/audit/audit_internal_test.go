@@ -12,7 +12,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/payment"
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // The bits say the same as a plain set would.
@@ -42,7 +42,7 @@ func TestGatewaysCompared(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		change func(*payment.Payment, map[string]sim.Snapshot)
-		want   store.Invariant
+		want   books.Invariant
 		says   string
 	}{
 		"all agree": {func(*payment.Payment, map[string]sim.Snapshot) {}, "", ""},

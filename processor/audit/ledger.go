@@ -97,12 +97,12 @@ func (e *effect) agreedReversal(op *payment.Operation) int64 {
 	return max(e.overdue, min(e.reversed, recorded))
 }
 
-// books are the ledgers of all gateways, by payment.
-type books map[uuid.UUID][]*effect
+// ledgerBooks are the ledgers of all gateways, by payment.
+type ledgerBooks map[uuid.UUID][]*effect
 
 // merge puts two looks at the ledgers together: early was taken before the payments were read, late after.
-func merge(early, late map[string]sim.Snapshot, reversalsBefore time.Time) books {
-	all := books{}
+func merge(early, late map[string]sim.Snapshot, reversalsBefore time.Time) ledgerBooks {
+	all := ledgerBooks{}
 	known := map[string]struct{}{}
 	for gateway := range early {
 		for i := range early[gateway].Entries {
@@ -128,7 +128,7 @@ func merge(early, late map[string]sim.Snapshot, reversalsBefore time.Time) books
 	return all
 }
 
-func (b books) effect(gateway string, entry *sim.Entry) *effect {
+func (b ledgerBooks) effect(gateway string, entry *sim.Entry) *effect {
 	for _, e := range b[entry.PaymentID] {
 		if e.gateway == gateway && e.operationID == entry.OperationID {
 			return e
