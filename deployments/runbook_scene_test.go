@@ -25,6 +25,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // incident is one thing that goes wrong: how it comes about, and how one sees that it is over.
@@ -288,10 +289,10 @@ func (s *scene) wantOver() {
 		return
 	}
 	s.awaitSettled()
-	var report store.Report
+	var report books.Report
 	servers.Eventually(s.t, "everything to hold and be published", func() bool {
 		var err error
-		report, err = store.CheckInvariants(s.t.Context(), s.pool, store.CheckOptions{})
+		report, err = books.CheckInvariants(s.t.Context(), s.pool, books.CheckOptions{})
 		switch {
 		case store.Retryable(err): // a connection that PostgreSQL ended while it was away
 			return false

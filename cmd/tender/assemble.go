@@ -163,7 +163,7 @@ func (p *process) run(ctx context.Context) error {
 		scheduler := scheduler.New(p.store, schedulerConfig(p.cfg), p.log.Named("scheduler"), p.now)
 		start(&second, after, config.RoleScheduler, scheduler.Run)
 		if every := p.cfg.Checkpoint.Interval; every > 0 {
-			taker := checkpoint.NewTaker(p.store, every, p.log.Named("checkpoint"), time.Now)
+			taker := checkpoint.NewTaker(p.pool, every, p.log.Named("checkpoint"), time.Now)
 			start(&second, after, config.RoleScheduler, taker.Run)
 		}
 	}

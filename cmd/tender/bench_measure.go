@@ -15,6 +15,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/checkpoint"
 	"github.com/seed-384b1f8a/tender/processor/lab/bench"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 const (
@@ -197,9 +198,7 @@ func (s *benchStage) preload(ctx context.Context, events int) error {
 		return err
 	}
 	s.bench.remark("  vacuum, and checkpoints of %d events", events)
-	filled := store.New(s.pool, storeConfig(s.cfg), zap.NewNop())
-	defer filled.Close()
-	if err := checkpoint.NewTaker(filled, time.Hour, zap.NewNop(), s.bench.now).TakeAll(ctx); err != nil {
+	if err := checkpoint.NewTaker(s.pool, time.Hour, zap.NewNop(), s.bench.now).TakeAll(ctx); err != nil {
 		return err
 	}
 	// The pool's statements have a time limit.
@@ -265,8 +264,8 @@ func (b *benchmark) floorConfig() bench.FloorConfig {
 
 // verify is what `tender verify` says, and `--bus` if bus is set.
 func (s *benchStage) verify(ctx context.Context, bus bool) (bench.Verify, error) {
-	o := store.CheckOptions{FindingsMax: 10}
-	report, err := store.CheckInvariants(ctx, s.pool, o)
+	o := books.CheckOptions{FindingsMax: 10}
+	report, err := books.CheckInvariants(ctx, s.pool, o)
 	if err != nil {
 		return bench.Verify{}, err
 	}

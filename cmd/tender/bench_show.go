@@ -72,12 +72,12 @@ func (b *benchmark) showRuns() error {
 			waiting = fmt.Sprint(r.Waiting)
 		}
 		t.row(r.Name, r.Gateway, fmt.Sprint(r.Processes), fmt.Sprint(r.Payments), fmt.Sprintf("%.2f", r.Seconds), fmt.Sprintf("%.0f", r.PerSecond),
-			steady, ofFloor, fmt.Sprint(r.InFlightMax), waiting, books(r.Verify))
+			steady, ofFloor, fmt.Sprint(r.InFlightMax), waiting, booksOf(r.Verify))
 	}
 	return t.flush()
 }
 
-func books(v bench.Verify) string {
+func booksOf(v bench.Verify) string {
 	if v.Clean {
 		return "clean"
 	}
@@ -126,7 +126,7 @@ func (b *benchmark) showLatencies() error {
 	for i := range b.report.Latencies {
 		l := &b.report.Latencies[i]
 		t.row(l.Name, fmt.Sprintf("%.0f", l.PerSecond), fmt.Sprint(l.Payments), fmt.Sprint(l.Missing), milliseconds(l.P50), milliseconds(l.P90),
-			milliseconds(l.P99), milliseconds(l.P999), milliseconds(l.Max), books(l.Verify))
+			milliseconds(l.P99), milliseconds(l.P999), milliseconds(l.Max), booksOf(l.Verify))
 	}
 	if err := t.flush(); err != nil {
 		return err

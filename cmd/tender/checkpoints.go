@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-384b1f8a/tender/processor/checkpoint"
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 func newCheckpoint(c *cli) *cobra.Command {
@@ -46,13 +46,13 @@ each as it was published: the SHA-256 of that line, without the line feed, is th
 
 func (c *cli) listCheckpoints(ctx context.Context, pool *pgxpool.Pool, after int64) error {
 	if c.json {
-		return store.Checkpoints(ctx, pool, after, func(r store.RecordedCheckpoint) error {
+		return books.Checkpoints(ctx, pool, after, func(r books.RecordedCheckpoint) error {
 			_, err := fmt.Fprintf(c.stdout, "%s\n", r.Body())
 			return err
 		})
 	}
 	t := newTable(c.stdout, "NUMBER", "TAKEN", "EVENTS", "PAYMENTS", "UP TO", "ROOT", "HASH")
-	err := store.Checkpoints(ctx, pool, after, func(r store.RecordedCheckpoint) error {
+	err := books.Checkpoints(ctx, pool, after, func(r books.RecordedCheckpoint) error {
 		t.row(fmt.Sprint(r.Number), moment(r.CreatedAt), fmt.Sprint(r.Events), fmt.Sprint(r.Payments), fmt.Sprint(r.ToPosition),
 			r.Root.String(), r.Hash().String())
 		return nil
@@ -65,13 +65,13 @@ func (c *cli) listCheckpoints(ctx context.Context, pool *pgxpool.Pool, after int
 
 // compareCheckpoints adds to a report what the copies of the checkpoints on the bus say. Verify does without them where there
 // is no bus, but says so.
-func (c *cli) compareCheckpoints(ctx context.Context, pool *pgxpool.Pool, report *store.Report) {
+func (c *cli) compareCheckpoints(ctx context.Context, pool *pgxpool.Pool, report *books.Report) {
 	compared, err := c.checkpointsOnBus(ctx, pool)
 	if err != nil {
 		c.remark("the checkpoints were not held against those on the bus: %v", err)
 		return
 	}
-	report.Add(store.CheckpointsPublished, compared.Compared, compared.Findings...)
+	report.Add(books.CheckpointsPublished, compared.Compared, compared.Findings...)
 }
 
 func (c *cli) checkpointsOnBus(ctx context.Context, pool *pgxpool.Pool) (checkpoint.Comparison, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // demoReport is the result of the demo.
@@ -24,7 +25,7 @@ type demoReport struct {
 	// Outage is nil if no scenario was about one.
 	Outage *outageReport `json:"outage,omitempty"`
 	// Verify is what `tender verify` would say.
-	Verify store.Report `json:"verify"`
+	Verify books.Report `json:"verify"`
 }
 
 // gatewayBooks is what a gateway's own ledger says, over all payments.
@@ -122,21 +123,21 @@ func (s *sandbox) ledgers() []ledger {
 
 // inspect gathers what was left behind everywhere and compares it with what the scenarios expect.
 func inspect(ctx context.Context, pool *pgxpool.Pool, seen *witness, ledgers []ledger, stories []*story) (demoReport, error) {
-	books := store.New(pool, store.Config{}, zap.NewNop())
-	defer books.Close()
+	reader := store.New(pool, store.Config{}, zap.NewNop())
+	defer reader.Close()
 	var r demoReport
 	for _, l := range ledgers {
 		r.Gateways = append(r.Gateways, auditGateway(l, stories))
 	}
 	for _, told := range stories {
-		found, err := gather(ctx, books, seen, ledgers, told)
+		found, err := gather(ctx, reader, seen, ledgers, told)
 		if err != nil {
 			return demoReport{}, err
 		}
 		r.Payments = append(r.Payments, examine(told, found))
 	}
 	var err error
-	if r.Verify, err = store.CheckInvariants(ctx, pool, store.CheckOptions{}); err != nil {
+	if r.Verify, err = books.CheckInvariants(ctx, pool, books.CheckOptions{}); err != nil {
 		return demoReport{}, err
 	}
 	r.OK = r.asExpected() == len(r.Payments) && !slices.ContainsFunc(r.Gateways, gatewayBooks.unsound) && r.Verify.Clean()
@@ -155,13 +156,13 @@ func (r *demoReport) asExpected() int {
 }
 
 // gather collects what one payment left behind.
-func gather(ctx context.Context, books *store.Store, seen *witness, ledgers []ledger, told *story) (evidence, error) {
+func gather(ctx context.Context, reader *store.Store, seen *witness, ledgers []ledger, told *story) (evidence, error) {
 	found := evidence{bus: seen.of(told.paymentID), letters: map[uint64]buried{}, moved: map[string]sim.PaymentTotals{}}
 	var err error
-	if found.payment, err = books.Get(ctx, demoTenant, told.paymentID); err != nil && !errors.Is(err, store.ErrNotFound) {
+	if found.payment, err = reader.Get(ctx, demoTenant, told.paymentID); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return evidence{}, err
 	}
-	if found.history, err = books.History(ctx, demoTenant, told.paymentID); err != nil && !errors.Is(err, store.ErrNotFound) {
+	if found.history, err = reader.History(ctx, demoTenant, told.paymentID); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return evidence{}, err
 	}
 	for _, p := range told.played {

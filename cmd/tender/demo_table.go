@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // eventsWidth is how wide the list of events grows before it goes on in the next line.
@@ -213,7 +213,7 @@ func printBooks(w io.Writer, r demoReport, yes, no string) {
 	fmt.Fprintf(w, "\nDone in %d.%d s.\n", r.DurationMS/1000, r.DurationMS%1000/100)
 }
 
-func violations(r store.Report) int64 {
+func violations(r books.Report) int64 {
 	var sum int64
 	for _, n := range r.Violated {
 		sum += n

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // progressEvery is how often progress is told where there is no terminal to show it on; progressTick how often a terminal
@@ -29,7 +29,7 @@ func (c *cli) newMeter() *meter {
 }
 
 // update takes a new count. Calls must not overlap.
-func (p *meter) update(n store.Progress) {
+func (p *meter) update(n books.Progress) {
 	if p.c.quiet {
 		return
 	}
@@ -62,7 +62,7 @@ func (p *meter) clear() {
 }
 
 // progressText says how far a pass is that this run has been at for so long.
-func progressText(n store.Progress, taken time.Duration) string {
+func progressText(n books.Progress, taken time.Duration) string {
 	what := n.Unit
 	if n.Pass != n.Unit {
 		what += " (" + n.Pass + ")"

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // Without a terminal there is a line every ten seconds, and none with --quiet.
@@ -18,14 +18,14 @@ func TestMeterTellsNowAndThen(t *testing.T) {
 		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 		c := &cli{stderr: &stderr, quiet: quiet, now: func() time.Time { return now }}
 		m := c.newMeter()
-		told := func(after time.Duration, p store.Progress) {
+		told := func(after time.Duration, p books.Progress) {
 			now = now.Add(after)
 			m.update(p)
 		}
-		told(5*time.Second, store.Progress{Pass: "payments", Unit: "payments", Done: 1500, Total: 11000, Resumed: 1000})
-		told(5*time.Second, store.Progress{Pass: "payments", Unit: "payments", Done: 2000, Total: 11000, Resumed: 1000})
-		told(5*time.Second, store.Progress{Pass: "claims", Unit: "keys", Done: 1000, Total: 4000})
-		told(5*time.Second, store.Progress{Pass: "claims", Unit: "keys", Done: 3000, Total: 4000})
+		told(5*time.Second, books.Progress{Pass: "payments", Unit: "payments", Done: 1500, Total: 11000, Resumed: 1000})
+		told(5*time.Second, books.Progress{Pass: "payments", Unit: "payments", Done: 2000, Total: 11000, Resumed: 1000})
+		told(5*time.Second, books.Progress{Pass: "claims", Unit: "keys", Done: 1000, Total: 4000})
+		told(5*time.Second, books.Progress{Pass: "claims", Unit: "keys", Done: 3000, Total: 4000})
 		m.clear()
 		if got := stderr.String(); got != want {
 			t.Errorf("quiet %v: got\n%swant\n%s", quiet, got, want)

@@ -7,11 +7,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 func newRebuild(c *cli) *cobra.Command {
-	var o store.RebuildOptions
+	var o books.RebuildOptions
 	cmd := &cobra.Command{
 		Use:   "rebuild [PAYMENT...]",
 		Short: "Compare what is stored of payments with their history and, with --apply, write it anew",
@@ -41,22 +41,22 @@ tells more about it.`,
 	return cmd
 }
 
-func (c *cli) rebuild(ctx context.Context, pool *pgxpool.Pool, o store.RebuildOptions) error {
+func (c *cli) rebuild(ctx context.Context, pool *pgxpool.Pool, o books.RebuildOptions) error {
 	if most := int(pool.Config().MaxConns) - 1; o.Workers > most {
 		return usageError("--workers must be less than postgres.max_conns: at most %d", most)
 	}
 	shown := c.newMeter()
 	o.Progress = shown.update
-	o.Found = func(r store.Rebuilt) error {
+	o.Found = func(r books.Rebuilt) error {
 		shown.clear()
 		return c.showRebuilt(r)
 	}
-	report, err := store.Rebuild(ctx, pool, o)
+	report, err := books.Rebuild(ctx, pool, o)
 	shown.clear()
 	if err != nil {
 		return err
 	}
-	if len(o.Payments) > 0 && report == (store.RebuildReport{}) {
+	if len(o.Payments) > 0 && report == (books.RebuildReport{}) {
 		return noSuch("nothing is stored about the payments named")
 	}
 	c.remarkRebuilt(report, o.Apply)
@@ -67,7 +67,7 @@ func (c *cli) rebuild(ctx context.Context, pool *pgxpool.Pool, o store.RebuildOp
 }
 
 // remarkRebuilt sums up, beside the output.
-func (c *cli) remarkRebuilt(r store.RebuildReport, applied bool) {
+func (c *cli) remarkRebuilt(r books.RebuildReport, applied bool) {
 	text := fmt.Sprintf("%d payments: %d differ from their history", r.Payments, r.Differing)
 	if applied {
 		text = fmt.Sprintf("%d payments: %d rebuilt", r.Payments, r.Applied)
@@ -82,7 +82,7 @@ func (c *cli) remarkRebuilt(r store.RebuildReport, applied bool) {
 }
 
 // showRebuilt shows one payment as soon as it was looked at: there may be very many.
-func (c *cli) showRebuilt(r store.Rebuilt) error {
+func (c *cli) showRebuilt(r books.Rebuilt) error {
 	if c.json {
 		return c.printJSON(r)
 	}

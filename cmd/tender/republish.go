@@ -9,12 +9,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor/republish"
-	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
 // republishFlags say which events to publish again.
@@ -84,8 +82,6 @@ func (f *republishFlags) complete(c *cli) error {
 }
 
 func (c *cli) republish(ctx context.Context, pool *pgxpool.Pool, b *link, o republish.Options) error {
-	s := store.New(pool, store.Config{Committers: 1, Loaders: 1}, zap.NewNop())
-	defer s.Close()
 	onTerminal := !c.quiet && fancy(c.stderr, c.environ)
 	if onTerminal {
 		o.Progress = func(r republish.Report) {
@@ -93,7 +89,7 @@ func (c *cli) republish(ctx context.Context, pool *pgxpool.Pool, b *link, o repu
 		}
 	}
 	report, err := republish.Run(ctx, republish.Parts{
-		Store: s, JetStream: b.js,
+		DB: pool, JetStream: b.js,
 		Backlog: func(ctx context.Context) (int64, bool, error) { return outbox.Backlog(ctx, pool) },
 	}, o)
 	if onTerminal {

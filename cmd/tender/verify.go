@@ -14,11 +14,12 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // verifyFlags are those of verify.
 type verifyFlags struct {
-	options store.CheckOptions
+	options books.CheckOptions
 	others  otherBooks
 	resume  string
 }
@@ -101,7 +102,7 @@ func paymentIDs(args []string) ([]uuid.UUID, error) {
 // verdict is the result of verify, for programs.
 type verdict struct {
 	OK bool `json:"ok"`
-	store.Report
+	books.Report
 }
 
 func (c *cli) verify(ctx context.Context, pool *pgxpool.Pool, f verifyFlags) error {
@@ -120,7 +121,7 @@ func (c *cli) verify(ctx context.Context, pool *pgxpool.Pool, f verifyFlags) err
 	o.Save = file.write
 	shown := c.newMeter()
 	o.Progress = shown.update
-	report, err := store.CheckInvariants(ctx, pool, o)
+	report, err := books.CheckInvariants(ctx, pool, o)
 	if err == nil {
 		err = c.compareOthers(ctx, pool, f.others, o, &report)
 	}
@@ -149,7 +150,7 @@ func (c *cli) verify(ctx context.Context, pool *pgxpool.Pool, f verifyFlags) err
 // explainInterrupted says how to go on with a check that was cut short.
 func (c *cli) explainInterrupted(err error, file string) error {
 	switch {
-	case errors.Is(err, store.ErrOtherCheck):
+	case errors.Is(err, books.ErrOtherCheck):
 		return usageError("%s: %w; remove the file to begin anew", file, err)
 	case !errors.Is(err, context.Canceled) && !store.Retryable(err):
 		return err
@@ -161,7 +162,7 @@ func (c *cli) explainInterrupted(err error, file string) error {
 	return err
 }
 
-func (c *cli) showReport(r store.Report) error {
+func (c *cli) showReport(r books.Report) error {
 	t := newTable(c.stdout, "INVARIANT", "CHECKED", "VIOLATED")
 	var violations int64
 	names := maps.Clone(r.Checked)
@@ -189,7 +190,7 @@ func (c *cli) showReport(r store.Report) error {
 	return err
 }
 
-func (c *cli) showFindings(findings []store.Finding) error {
+func (c *cli) showFindings(findings []books.Finding) error {
 	if len(findings) == 0 {
 		return nil
 	}

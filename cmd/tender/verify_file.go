@@ -7,14 +7,14 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // progressFile is where a check keeps how far it is; "" keeps nothing.
 type progressFile string
 
 // read returns what an interrupted check left, nil if there is none.
-func (f progressFile) read() (*store.CheckState, error) {
+func (f progressFile) read() (*books.CheckState, error) {
 	if f == "" {
 		return nil, nil //nolint:nilnil // nothing to go on from is no error
 	}
@@ -25,7 +25,7 @@ func (f progressFile) read() (*store.CheckState, error) {
 	if err != nil {
 		return nil, usageError("read progress: %w", err)
 	}
-	var state store.CheckState
+	var state books.CheckState
 	if err := json.Unmarshal(text, &state); err != nil {
 		return nil, usageError("%s does not hold the progress of a check: %w", string(f), err)
 	}
@@ -33,7 +33,7 @@ func (f progressFile) read() (*store.CheckState, error) {
 }
 
 // write replaces the file whole, so that a crash leaves the one or the other.
-func (f progressFile) write(state *store.CheckState) error {
+func (f progressFile) write(state *books.CheckState) error {
 	if f == "" {
 		return nil
 	}

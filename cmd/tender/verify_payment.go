@@ -7,19 +7,19 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // paymentVerdict is the result of verify for one payment, for programs.
 type paymentVerdict struct {
 	OK bool `json:"ok"`
-	store.PaymentCheck
+	books.PaymentCheck
 }
 
-func (c *cli) verifyPayments(ctx context.Context, pool *pgxpool.Pool, payments []uuid.UUID, o store.CheckOptions) error {
+func (c *cli) verifyPayments(ctx context.Context, pool *pgxpool.Pool, payments []uuid.UUID, o books.CheckOptions) error {
 	clean := true
 	for _, id := range payments {
-		p, err := store.CheckPayment(ctx, pool, id, o)
+		p, err := books.CheckPayment(ctx, pool, id, o)
 		if err != nil {
 			return err
 		}
@@ -39,7 +39,7 @@ func (c *cli) verifyPayments(ctx context.Context, pool *pgxpool.Pool, payments [
 	return nil
 }
 
-func (c *cli) showPaymentCheck(p store.PaymentCheck) error {
+func (c *cli) showPaymentCheck(p books.PaymentCheck) error {
 	there := fmt.Sprintf("%d events, %d timers, %d idempotency keys, %d outbox rows", len(p.Events), p.Timers, p.Claims, p.OutboxRows)
 	if !p.Exists {
 		there = "no payment, " + there
@@ -60,7 +60,7 @@ func (c *cli) showPaymentCheck(p store.PaymentCheck) error {
 }
 
 // showFaultyHistory shows the events, if any of them is at fault.
-func (c *cli) showFaultyHistory(events []store.EventCheck) error {
+func (c *cli) showFaultyHistory(events []books.EventCheck) error {
 	faulty := false
 	for _, e := range events {
 		faulty = faulty || len(e.Problems) > 0

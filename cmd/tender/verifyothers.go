@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed-384b1f8a/tender/processor/audit"
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // otherBooks are what the database is to be compared with.
@@ -26,7 +26,7 @@ func (o *otherBooks) bind(flags *pflag.FlagSet) {
 
 // compareOthers adds to the report what comes of comparing the database with the bus and with gateways.
 func (c *cli) compareOthers(
-	ctx context.Context, pool *pgxpool.Pool, others otherBooks, o store.CheckOptions, report *store.Report,
+	ctx context.Context, pool *pgxpool.Pool, others otherBooks, o books.CheckOptions, report *books.Report,
 ) error {
 	if others.bus {
 		compared, err := c.compareBus(ctx, pool, o)
@@ -51,11 +51,11 @@ func (c *cli) compareOthers(
 	return nil
 }
 
-func (c *cli) compareBus(ctx context.Context, pool *pgxpool.Pool, o store.CheckOptions) (compared audit.BusReport, err error) {
+func (c *cli) compareBus(ctx context.Context, pool *pgxpool.Pool, o books.CheckOptions) (compared audit.BusReport, err error) {
 	options := audit.BusOptions{Workers: o.Workers, FindingsMax: o.FindingsMax}
 	if o.Progress != nil {
 		options.Progress = func(done, total int64) {
-			o.Progress(store.Progress{Pass: "bus", Unit: "messages", Done: done, Total: total})
+			o.Progress(books.Progress{Pass: "bus", Unit: "messages", Done: done, Total: total})
 		}
 	}
 	err = c.withBus(func(b *link) error {

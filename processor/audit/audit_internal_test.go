@@ -11,7 +11,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/payment"
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // The bits say the same as a plain set would.
@@ -41,7 +41,7 @@ func TestGatewaysCompared(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		change func(*payment.Payment, map[string]Ledger)
-		want   store.Invariant
+		want   books.Invariant
 		says   string
 	}{
 		"all agree": {func(*payment.Payment, map[string]Ledger) {}, "", ""},

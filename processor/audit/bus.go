@@ -15,6 +15,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // BusOptions tunes Bus. Zero values mean the defaults.
@@ -141,7 +142,7 @@ func (a *busAudit) compare(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	waiting := map[eventKey]struct{}{}
-	return store.AtOneMoment(ctx, a.db, func(now *store.Moment) error {
+	return books.AtOneMoment(ctx, a.db, func(now *books.Moment) error {
 		if err := now.Waiting(ctx, func(paymentID uuid.UUID, version int64) {
 			waiting[eventKey{paymentID, version}] = struct{}{}
 		}); err != nil {
@@ -162,7 +163,7 @@ func (a *busAudit) compare(ctx context.Context, js jetstream.JetStream) error {
 	})
 }
 
-func (a *busAudit) findMissing(ctx context.Context, now *store.Moment, waiting map[eventKey]struct{}) error {
+func (a *busAudit) findMissing(ctx context.Context, now *books.Moment, waiting map[eventKey]struct{}) error {
 	err := now.Committed(ctx, a.report.Since, func(paymentID uuid.UUID, version int64) {
 		a.report.Committed++
 		if a.seen.has(paymentID, version) {
@@ -287,7 +288,7 @@ func (a *busAudit) matchBatches(ctx context.Context) error {
 
 func (a *busAudit) match(ctx context.Context, batch []message) error {
 	a.tally.checked(BusMatchesHistory, int64(len(batch)))
-	refs := make([]store.EventRef, 0, len(batch))
+	refs := make([]books.EventRef, 0, len(batch))
 	asked := make([]*message, 0, len(batch))
 	for i := range batch {
 		m := &batch[i]
@@ -299,7 +300,7 @@ func (a *busAudit) match(ctx context.Context, batch []message) error {
 			a.tally.found(BusMatchesHistory, m.paymentID, "message %d: %s", m.sequence, m.problem)
 		}
 	}
-	mismatches, err := store.MatchEvents(ctx, a.db, refs)
+	mismatches, err := books.MatchEvents(ctx, a.db, refs)
 	if err != nil {
 		return err
 	}
@@ -310,7 +311,7 @@ func (a *busAudit) match(ctx context.Context, batch []message) error {
 	return nil
 }
 
-func explain(m store.EventMismatch) string {
+func explain(m books.EventMismatch) string {
 	switch {
 	case !m.Found:
 		return "the history has no such event"

@@ -1,6 +1,6 @@
 // Package audit compares the records of a live system in different places: the event store with
 // the bus ([Bus]), and the event store with the gateways' own ledgers ([Gateways]).
-// store.CheckInvariants checks the store by itself.
+// books.CheckInvariants checks the store by itself.
 //
 // It reads and changes nothing. It may run while payments are processed: it allows for work under
 // way, which is no violation. It does not judge the severity of a violation; it names the

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // GatewayOptions tunes Gateways. Zero values mean the defaults.
@@ -58,7 +59,7 @@ func Gateways(ctx context.Context, db store.DB, ledgers Ledgers, o GatewayOption
 type gatewayAudit struct {
 	*tally
 	report GatewayReport
-	books  books
+	books  ledgerBooks
 }
 
 func (a *gatewayAudit) run(ctx context.Context, db store.DB, ledgers Ledgers, o GatewayOptions) error {
@@ -66,7 +67,7 @@ func (a *gatewayAudit) run(ctx context.Context, db store.DB, ledgers Ledgers, o 
 	if err != nil {
 		return err
 	}
-	return store.AtOneMoment(ctx, db, func(now *store.Moment) error {
+	return books.AtOneMoment(ctx, db, func(now *books.Moment) error {
 		late, err := ledgers(ctx)
 		if err != nil {
 			return err

@@ -138,13 +138,13 @@ func (e *effect) agreedReversal(op *payment.Operation) int64 {
 	return max(e.overdue, min(e.reversed, recorded))
 }
 
-// books are the ledgers of all gateways, by payment.
-type books map[uuid.UUID][]*effect
+// ledgerBooks are the ledgers of all gateways, by payment.
+type ledgerBooks map[uuid.UUID][]*effect
 
 // merge joins two readings of the ledgers: early from before the payments were read, late from
 // after that.
-func merge(early, late map[string]Ledger, reversalsBefore time.Time) books {
-	all := books{}
+func merge(early, late map[string]Ledger, reversalsBefore time.Time) ledgerBooks {
+	all := ledgerBooks{}
 	known := map[string]struct{}{}
 	for gateway := range early {
 		for i := range early[gateway].Entries {
@@ -170,7 +170,7 @@ func merge(early, late map[string]Ledger, reversalsBefore time.Time) books {
 	return all
 }
 
-func (b books) effect(gateway string, entry *LedgerEntry) *effect {
+func (b ledgerBooks) effect(gateway string, entry *LedgerEntry) *effect {
 	for _, e := range b[entry.PaymentID] {
 		if e.gateway == gateway && e.operationID == entry.OperationID {
 			return e

@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // reading reads a stream from its first message, in order.
@@ -109,8 +109,8 @@ func newMessage(sequence uint64, msg jetstream.Msg) message {
 	return m
 }
 
-func (m *message) ref() store.EventRef {
-	return store.EventRef{
+func (m *message) ref() books.EventRef {
+	return books.EventRef{
 		PaymentID: m.paymentID, Version: m.version, BodyHash: sha256.Sum256(m.body),
 		Traceparent: m.header.Get(messages.HeaderTraceparent),
 	}

@@ -8,33 +8,33 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // The invariants that this package looks at, beside those of package store.
 const (
 	// BusMatchesHistory: every message on the bus is an event of the history, byte for byte, under its own subject, headers
 	// and message id.
-	BusMatchesHistory store.Invariant = "bus_matches_history"
+	BusMatchesHistory books.Invariant = "bus_matches_history"
 	// Published: every event of a published type is on the bus, or waits in the outbox.
-	Published store.Invariant = "published"
+	Published books.Invariant = "published"
 	// BusOrder: the events of a payment came onto the bus in the order of their versions;
 	// repetitions do not count.
-	BusOrder store.Invariant = "bus_order"
+	BusOrder books.Invariant = "bus_order"
 	// GatewayOnce: an operation took effect once at most, over all gateways, and a payment is authorized at one of them.
-	GatewayOnce store.Invariant = "gateway_once"
+	GatewayOnce books.Invariant = "gateway_once"
 	// GatewayRecorded: every effect at a gateway belongs to an operation that is recorded, for the same amount.
-	GatewayRecorded store.Invariant = "gateway_recorded"
+	GatewayRecorded books.Invariant = "gateway_recorded"
 	// LedgerComplete: every success that is recorded is in the ledger of its gateway.
-	LedgerComplete store.Invariant = "ledger_complete"
+	LedgerComplete books.Invariant = "ledger_complete"
 	// GatewaySums: the sums of a payment agree with those in the ledgers; with an open operation
 	// they lie within the amounts reserved for it.
-	GatewaySums store.Invariant = "gateway_sums"
+	GatewaySums books.Invariant = "gateway_sums"
 	// GatewayLimits: a ledger never shows more captured than authorized, or more refunded than captured.
-	GatewayLimits store.Invariant = "gateway_limits"
+	GatewayLimits books.Invariant = "gateway_limits"
 	// UnknownIsNotFailed: an operation recorded as failed moved no money, and an unknown one was
 	// not tried elsewhere.
-	UnknownIsNotFailed store.Invariant = "unknown_is_not_failed"
+	UnknownIsNotFailed books.Invariant = "unknown_is_not_failed"
 )
 
 // findingsMaxDefault is the number of findings that a report lists by default.
@@ -43,17 +43,17 @@ const findingsMaxDefault = 100
 // Report counts the comparisons and lists the findings.
 type Report struct {
 	// Checked counts the checks of each invariant, Violated the checks at which it did not hold.
-	Checked  map[store.Invariant]int64 `json:"checked"`
-	Violated map[store.Invariant]int64 `json:"violated"`
+	Checked  map[books.Invariant]int64 `json:"checked"`
+	Violated map[books.Invariant]int64 `json:"violated"`
 	// Findings are the first of the violations, as many as the options allow.
-	Findings []store.Finding `json:"findings"`
+	Findings []books.Finding `json:"findings"`
 }
 
 // Clean reports whether every invariant held.
 func (r *Report) Clean() bool { return len(r.Violated) == 0 }
 
-// AddTo adds the report to one of store.CheckInvariants, whose findings it lists up to findingsMax.
-func (r *Report) AddTo(to *store.Report, findingsMax int) {
+// AddTo adds the report to one of books.CheckInvariants, whose findings it lists up to findingsMax.
+func (r *Report) AddTo(to *books.Report, findingsMax int) {
 	for invariant, n := range r.Checked {
 		to.Checked[invariant] += n
 	}
@@ -75,22 +75,22 @@ type tally struct {
 func newTally(findingsMax int) *tally {
 	findingsMax = cmp.Or(findingsMax, findingsMaxDefault)
 	return &tally{findingsMax: findingsMax, report: Report{
-		Checked: map[store.Invariant]int64{}, Violated: map[store.Invariant]int64{}, Findings: []store.Finding{},
+		Checked: map[books.Invariant]int64{}, Violated: map[books.Invariant]int64{}, Findings: []books.Finding{},
 	}}
 }
 
-func (t *tally) checked(invariant store.Invariant, n int64) {
+func (t *tally) checked(invariant books.Invariant, n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.report.Checked[invariant] += n
 }
 
-func (t *tally) found(invariant store.Invariant, paymentID uuid.UUID, format string, args ...any) {
+func (t *tally) found(invariant books.Invariant, paymentID uuid.UUID, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.report.Violated[invariant]++
 	if len(t.report.Findings) < t.findingsMax {
-		t.report.Findings = append(t.report.Findings, store.Finding{
+		t.report.Findings = append(t.report.Findings, books.Finding{
 			Invariant: invariant, PaymentID: paymentID, Detail: fmt.Sprintf(format, args...),
 		})
 	}

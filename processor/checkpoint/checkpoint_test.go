@@ -13,7 +13,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/checkpoint"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // However many takers run, every event is covered once and every checkpoint is published once.
@@ -51,7 +51,7 @@ func TestTakerOutlastsAnOutage(t *testing.T) {
 	b.relay()
 	b.exec(`ALTER TABLE checkpoints RENAME TO elsewhere`)
 	core, logs := observer.New(zap.InfoLevel)
-	stop := b.run(checkpoint.NewTaker(b.store, 10*time.Millisecond, zap.New(core), time.Now).Run)
+	stop := b.run(checkpoint.NewTaker(b.pool, 10*time.Millisecond, zap.New(core), time.Now).Run)
 	b.pay()
 	servers.Eventually(t, "the outage is noticed", func() bool { return logs.Len() == 1 })
 	b.exec(`ALTER TABLE elsewhere RENAME TO checkpoints`)
@@ -102,7 +102,7 @@ func TestComparisonNamesEveryDifference(t *testing.T) {
 			switch {
 			case c.want == "" && len(found) > 0:
 				t.Errorf("found %+v", found)
-			case c.want != "" && (len(found) != 1 || !strings.Contains(found[0].Detail, c.want) || found[0].Invariant != store.CheckpointsPublished):
+			case c.want != "" && (len(found) != 1 || !strings.Contains(found[0].Detail, c.want) || found[0].Invariant != books.CheckpointsPublished):
 				t.Errorf("found %+v, want: %s", found, c.want)
 			}
 		})

@@ -11,14 +11,15 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // Comparison is the result of Compare.
 type Comparison struct {
 	// Compared is how many checkpoints are both in the database and on the bus.
 	Compared int64
-	// Findings are those that differ, or that are missing on one side, under store.CheckpointsPublished.
-	Findings []store.Finding
+	// Findings are those that differ, or that are missing on one side, under books.CheckpointsPublished.
+	Findings []books.Finding
 }
 
 // Compare holds the checkpoints in the database against those on the stream PAYMENTS_AUDIT. Checkpoints may be taken
@@ -71,7 +72,7 @@ type published struct {
 // readDatabase reads the checkpoints added since the last call; only those of the first call have to be on the bus.
 func (c *comparison) readDatabase(ctx context.Context, db store.DB) error {
 	first := c.last == 0
-	return store.Checkpoints(ctx, db, c.last, func(r store.RecordedCheckpoint) error {
+	return books.Checkpoints(ctx, db, c.last, func(r books.RecordedCheckpoint) error {
 		c.recorded[r.Number] = &recorded{hash: r.Hash(), due: first && !r.Waiting}
 		c.last = max(c.last, r.Number)
 		return nil
@@ -124,5 +125,5 @@ func (c *comparison) lookForMissing(all []published) {
 }
 
 func (c *comparison) find(format string, args ...any) {
-	c.Findings = append(c.Findings, store.Finding{Invariant: store.CheckpointsPublished, Detail: fmt.Sprintf(format, args...)})
+	c.Findings = append(c.Findings, books.Finding{Invariant: books.CheckpointsPublished, Detail: fmt.Sprintf(format, args...)})
 }

@@ -25,22 +25,22 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
-// books is a database and a bus, with a relay between them once it is started.
-type books struct {
+// system is a database and a bus, with a relay between them once it is started.
+type system struct {
 	*testing.T
 	pool  *pgxpool.Pool
 	store *store.Store
 	js    jetstream.JetStream
 }
 
-func open(t *testing.T) *books {
+func open(t *testing.T) *system {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), storetest.Database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	b := &books{T: t, pool: pool, store: store.New(pool, store.Config{}, zaptest.NewLogger(t))}
+	b := &system{T: t, pool: pool, store: store.New(pool, store.Config{}, zaptest.NewLogger(t))}
 	t.Cleanup(b.store.Close)
 	b.js = servers.JetStream(t, servers.NATS(t).Connect(t))
 	if _, err := bus.Provision(t.Context(), b.js, bus.StreamOptions{}, bus.ProvisionOptions{}); err != nil {
@@ -50,7 +50,7 @@ func open(t *testing.T) *books {
 }
 
 // run plays a role until it is stopped, or the test ends.
-func (b *books) run(role func(context.Context) error) (stop func()) {
+func (b *system) run(role func(context.Context) error) (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.Context()))
 	var running sync.WaitGroup
@@ -67,7 +67,7 @@ func (b *books) run(role func(context.Context) error) (stop func()) {
 	return stop
 }
 
-func (b *books) relay() (stop func()) {
+func (b *system) relay() (stop func()) {
 	b.Helper()
 	relay, err := outbox.NewRelay(b.pool, b.js, outbox.RelayConfig{PollInterval: 10 * time.Millisecond}, zaptest.NewLogger(b))
 	if err != nil {
@@ -76,14 +76,14 @@ func (b *books) relay() (stop func()) {
 	return b.run(relay.Run)
 }
 
-func (b *books) taker() (stop func()) {
+func (b *system) taker() (stop func()) {
 	b.Helper()
-	return b.run(checkpoint.NewTaker(b.store, 10*time.Millisecond, zaptest.NewLogger(b), time.Now).Run)
+	return b.run(checkpoint.NewTaker(b.pool, 10*time.Millisecond, zaptest.NewLogger(b), time.Now).Run)
 }
 
 // covered waits until the checkpoints cover everything and all of them are published. What is covered is asked first: a
 // checkpoint comes into the outbox with its own commit, so that an outbox that is empty later holds none of those that were seen.
-func (b *books) covered() {
+func (b *system) covered() {
 	b.Helper()
 	servers.Eventually(b, "everything is covered and published", func() bool {
 		return b.count(`SELECT count(*) FROM payment_events WHERE position > (SELECT COALESCE(max(to_position), 0) FROM checkpoints)`) == 0 &&
@@ -92,7 +92,7 @@ func (b *books) covered() {
 }
 
 // pay records a payment.
-func (b *books) pay() {
+func (b *system) pay() {
 	b.Helper()
 	id := uuid.Must(uuid.NewV7())
 	cmd := messages.Command{
@@ -107,14 +107,14 @@ func (b *books) pay() {
 	}
 }
 
-func (b *books) exec(sql string) {
+func (b *system) exec(sql string) {
 	b.Helper()
 	if _, err := b.pool.Exec(b.Context(), sql); err != nil {
 		b.Fatalf("%s: %v", sql, err)
 	}
 }
 
-func (b *books) count(sql string) (n int) {
+func (b *system) count(sql string) (n int) {
 	b.Helper()
 	if err := b.pool.QueryRow(b.Context(), sql).Scan(&n); err != nil {
 		b.Fatalf("%s: %v", sql, err)
@@ -122,7 +122,7 @@ func (b *books) count(sql string) (n int) {
 	return n
 }
 
-func (b *books) compare() checkpoint.Comparison {
+func (b *system) compare() checkpoint.Comparison {
 	b.Helper()
 	c, err := checkpoint.Compare(b.Context(), b.js, b.pool)
 	if err != nil {

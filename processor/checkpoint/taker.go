@@ -9,19 +9,20 @@ import (
 
 	"github.com/seed-384b1f8a/tender/processor/retry"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 const (
 	// settlePause is how often to look whether the transactions that a checkpoint waits for have ended.
 	settlePause = 100 * time.Millisecond
-	// markAgeMax is when to give a mark up: a transaction open for so long is left to those who watch the database, and
+	// markAgeMax is when to give a mark up: a transaction open for so long is left to the operator, and
 	// the server may be another by now, where the mark means nothing.
 	markAgeMax = 10 * time.Minute
 )
 
 // Taker takes checkpoints at an interval. Any number may run: events that one has covered are left out by the others.
 type Taker struct {
-	store    *store.Store
+	db       store.DB
 	interval time.Duration
 	log      *zap.Logger
 	now      func() time.Time
@@ -29,9 +30,9 @@ type Taker struct {
 }
 
 // NewTaker returns a taker that has not begun. The interval must be positive.
-func NewTaker(s *store.Store, interval time.Duration, log *zap.Logger, now func() time.Time) *Taker {
+func NewTaker(db store.DB, interval time.Duration, log *zap.Logger, now func() time.Time) *Taker {
 	return &Taker{
-		store: s, interval: interval, log: log, now: now,
+		db: db, interval: interval, log: log, now: now,
 		outage: retry.Outage{Log: log, Failing: "cannot take checkpoints; retrying", Over: "taking checkpoints again"},
 	}
 }
@@ -48,15 +49,15 @@ func (t *Taker) Run(ctx context.Context) error {
 
 // TakeAll covers everything that was recorded until now.
 func (t *Taker) TakeAll(ctx context.Context) error {
-	mark, err := t.store.MarkCheckpoint(ctx)
+	mark, err := books.MarkCheckpoint(ctx, t.db)
 	if err != nil || mark.IsZero() {
 		return err
 	}
 	marked := t.now()
 	for {
-		c, err := t.store.TakeCheckpoint(ctx, mark, t.now())
+		c, err := books.TakeCheckpoint(ctx, t.db, mark, t.now())
 		switch {
-		case errors.Is(err, store.ErrTooEarly) && t.now().Sub(marked) < markAgeMax && retry.Sleep(ctx, settlePause):
+		case errors.Is(err, books.ErrTooEarly) && t.now().Sub(marked) < markAgeMax && retry.Sleep(ctx, settlePause):
 		case err != nil:
 			return err
 		case c.Number == 0:

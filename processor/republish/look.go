@@ -12,7 +12,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // scansMax is how many payments are read from the bus at once, where that is needed.
@@ -21,7 +21,7 @@ const scansMax = 8
 // look reads the messages that the bus holds of each payment. The latest message under each subject says it all of a payment whose events have
 // a subject each, and a thousand of these come with one request. A payment with two events of one type, or with a
 // message that is not the expected one, is read whole.
-func (r *run) look(ctx context.Context, page []store.Published) ([][]onBus, error) {
+func (r *run) look(ctx context.Context, page []books.Published) ([][]onBus, error) {
 	info, err := r.stream(ctx)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (r *run) look(ctx context.Context, page []store.Published) ([][]onBus, erro
 // latestMessages are the latest messages by subject.
 type latestMessages map[string]onBus
 
-func (r *run) latest(ctx context.Context, page []store.Published, recentFrom time.Time) (latestMessages, error) {
+func (r *run) latest(ctx context.Context, page []books.Published, recentFrom time.Time) (latestMessages, error) {
 	var subjects []string
 	for _, p := range page {
 		if eventsOfOwnSubject(p) {
@@ -75,7 +75,7 @@ func (r *run) latest(ctx context.Context, page []store.Published, recentFrom tim
 }
 
 // of returns the messages of a payment in the order of the stream, and whether they are all that matter.
-func (l latestMessages) of(p store.Published) (found []onBus, complete bool) {
+func (l latestMessages) of(p books.Published) (found []onBus, complete bool) {
 	if !eventsOfOwnSubject(p) {
 		return nil, false
 	}
@@ -93,7 +93,7 @@ func (l latestMessages) of(p store.Published) (found []onBus, complete bool) {
 }
 
 // eventsOfOwnSubject reports whether no two events of the payment have the same subject.
-func eventsOfOwnSubject(p store.Published) bool {
+func eventsOfOwnSubject(p books.Published) bool {
 	seen := make(map[string]struct{}, len(p.Events))
 	for _, e := range p.Events {
 		seen[e.Message.Subject] = struct{}{}
@@ -107,7 +107,7 @@ func newOnBus(msg *jetstream.RawStreamMsg, recentFrom time.Time) onBus {
 	}
 }
 
-func (r *run) scan(ctx context.Context, p store.Published, recentFrom time.Time) ([]onBus, error) {
+func (r *run) scan(ctx context.Context, p books.Published, recentFrom time.Time) ([]onBus, error) {
 	filter, err := messages.PaymentEventFilter(p.Tenant, p.PaymentID)
 	if err != nil {
 		return nil, fmt.Errorf("look for payment %s on the bus: %w", p.PaymentID, err)

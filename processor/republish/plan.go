@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // Reason is why a payment was left for later.
@@ -50,12 +50,12 @@ type choice struct {
 	all bool
 }
 
-func (c choice) ended(e store.PublishedEvent) bool {
+func (c choice) ended(e books.PublishedEvent) bool {
 	return !c.until.IsZero() && !e.OccurredAt.Before(c.until)
 }
 
 // decide compares a payment with its messages on the bus, in the order of the stream.
-func (c choice) decide(p store.Published, bus []onBus) plan {
+func (c choice) decide(p books.Published, bus []onBus) plan {
 	if p.Unreadable != nil {
 		return plan{reason: ReasonUnreadable}
 	}
@@ -98,7 +98,7 @@ type way struct {
 	parked   bool
 }
 
-func newWay(p store.Published, bus []onBus) way {
+func newWay(p books.Published, bus []onBus) way {
 	w := way{position: make(map[string]int, len(bus)), recent: map[string]bool{}}
 	for i, m := range bus {
 		w.position[m.id] = i + 1

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/outbox"
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // Events are named by one letter and happen a minute apart; a capital letter on the bus was published just now.
@@ -46,9 +46,9 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			var p store.Published
+			var p books.Published
 			for v := 1; v <= 5; v++ {
-				p.Events = append(p.Events, store.PublishedEvent{
+				p.Events = append(p.Events, books.PublishedEvent{
 					Version: int64(v), OccurredAt: at(v), Message: outbox.Message{ID: string(rune('a' + v - 1))},
 				})
 			}
@@ -66,7 +66,7 @@ func TestDecide(t *testing.T) {
 			}
 		})
 	}
-	unreadable := store.Published{Unreadable: errors.New("from the future")}
+	unreadable := books.Published{Unreadable: errors.New("from the future")}
 	if got := (choice{}).decide(unreadable, nil); got != (plan{reason: ReasonUnreadable}) {
 		t.Errorf("%+v", got)
 	}

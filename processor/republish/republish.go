@@ -12,6 +12,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/retry"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 
 // Parts are the parts that Run needs. All are required.
 type Parts struct {
-	Store     *store.Store
+	DB        store.DB
 	JetStream jetstream.JetStream
 	// Backlog says how many rows wait in the outbox, and whether a relay works on them: outbox.Backlog.
 	Backlog func(context.Context) (rows int64, relayed bool, err error)
@@ -38,7 +39,7 @@ const windowMargin = time.Second
 
 // Options select the events to publish again. The zero value publishes those that the bus lacks.
 type Options struct {
-	store.PublishedRange
+	books.PublishedRange
 	// All sends events again that the bus holds, too.
 	All bool
 	// DryRun only counts.
@@ -71,7 +72,7 @@ func Run(ctx context.Context, parts Parts, o Options) (Report, error) {
 		return r.report, err
 	}
 	for after := uuid.Nil; ; {
-		page, err := r.Store.PublishedPage(ctx, r.PublishedRange, after, pageSize)
+		page, err := books.PublishedPage(ctx, r.DB, r.PublishedRange, after, pageSize)
 		if err != nil || len(page) == 0 {
 			return r.report, err
 		}
@@ -115,14 +116,14 @@ func (r *run) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 }
 
 // work takes one page of payments from the look at the bus to the outbox.
-func (r *run) work(ctx context.Context, page []store.Published) error {
+func (r *run) work(ctx context.Context, page []books.Published) error {
 	found, err := r.look(ctx, page)
 	if err != nil {
 		return err
 	}
 	r.report.Payments += int64(len(page))
 	choice := choice{since: r.Since, until: r.Until, all: r.All}
-	var resends []store.Resend
+	var resends []books.Resend
 	again := map[uuid.UUID]int64{}
 	for i, p := range page {
 		r.report.NotInStore += foreign(p, found[i])
@@ -135,7 +136,7 @@ func (r *run) work(ctx context.Context, page []store.Published) error {
 		case d.reason != "":
 			r.leave(p.PaymentID, d.reason)
 		case d.from != 0:
-			resends = append(resends, store.Resend{Published: p, From: d.from})
+			resends = append(resends, books.Resend{Published: p, From: d.from})
 			again[p.PaymentID] = d.again
 		}
 	}
@@ -143,17 +144,17 @@ func (r *run) work(ctx context.Context, page []store.Published) error {
 }
 
 // send puts events into the outbox once there is room.
-func (r *run) send(ctx context.Context, resends []store.Resend, again map[uuid.UUID]int64) error {
+func (r *run) send(ctx context.Context, resends []books.Resend, again map[uuid.UUID]int64) error {
 	if len(resends) == 0 {
 		return nil
 	}
-	var refused map[uuid.UUID]store.Refused
+	var refused map[uuid.UUID]books.Refused
 	if !r.DryRun {
 		if err := r.awaitRoom(ctx); err != nil {
 			return err
 		}
 		var err error
-		if refused, err = r.Store.Republish(ctx, resends); err != nil {
+		if refused, err = books.Republish(ctx, r.DB, resends); err != nil {
 			return err
 		}
 	}
@@ -189,8 +190,8 @@ func (r *run) awaitRoom(ctx context.Context) error {
 
 // foreign counts messages that are not the payment's events. One that the history did not hold a moment ago may just have been
 // committed, if it is new on the bus, too.
-func foreign(p store.Published, found []onBus) (n int64) {
-	events := make(map[string]*store.PublishedEvent, len(p.Events))
+func foreign(p books.Published, found []onBus) (n int64) {
+	events := make(map[string]*books.PublishedEvent, len(p.Events))
 	for i := range p.Events {
 		events[p.Events[i].Message.ID] = &p.Events[i]
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/processor/payment"
-	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
 // BenchmarkCommit takes payments through both their changes, 512 at a time: b.N counts payments.
@@ -25,11 +24,11 @@ func benchmarkCommit(b *testing.B, atOnce int) {
 		cmd := create(paymentID, paymentID.String(), "")
 		p := &payment.Payment{}
 		d := payment.Decide(p, cmd, env(start()))
-		if err := bundle.store.Commit(b.Context(), change(p, d, claimOf(cmd, d))); err != nil {
+		if err := bundle.Store.Commit(b.Context(), change(p, d, claimOf(cmd, d))); err != nil {
 			return err
 		}
 		settled := payment.Settle(d.Payment, cmd, *d.Call, succeeded(), env(start()))
-		return bundle.store.Commit(b.Context(), change(d.Payment, settled, nil))
+		return bundle.Store.Commit(b.Context(), change(d.Payment, settled, nil))
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -58,14 +57,14 @@ func benchmarkCommit(b *testing.B, atOnce int) {
 func BenchmarkLoad(b *testing.B) {
 	bundle := setup(b)
 	cmd := create(newID(), "k", "")
-	bundle.handle(cmd, succeeded(), start())
+	bundle.Handle(cmd, succeeded(), start())
 	key := keyOf(cmd)
 	b.ReportAllocs()
 	b.SetParallelism(512 / runtime.GOMAXPROCS(0))
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if _, err := bundle.store.Load(b.Context(), key); err != nil {
+			if _, err := bundle.Store.Load(b.Context(), key); err != nil {
 				b.Error(err)
 				return
 			}
@@ -73,25 +72,11 @@ func BenchmarkLoad(b *testing.B) {
 	})
 }
 
-// BenchmarkCheckInvariants checks b.N payments with five events each: -benchtime 1000000x for a large store.
-func BenchmarkCheckInvariants(b *testing.B) {
-	bundle := setup(b)
-	bundle.fill(b.N)
-	b.ReportAllocs()
-	b.ResetTimer()
-	report, err := store.CheckInvariants(b.Context(), bundle.serving, store.CheckOptions{Now: start()})
-	if err != nil || !report.Clean() {
-		b.Fatal(report, err)
-	}
-	b.ReportMetric(float64(report.Payments)/b.Elapsed().Seconds(), "payments/s")
-	b.ReportMetric(float64(report.Events)/float64(report.Payments), "events/payment")
-}
-
 // BenchmarkWriteEvents writes the same batches of events into the partitioned table and into one with the same columns and
 // key in one piece, as it was before: b.N counts batches of 256 events.
 func BenchmarkWriteEvents(b *testing.B) {
 	bundle := setup(b)
-	bundle.exec(`CREATE SCHEMA plain;
+	bundle.Exec(`CREATE SCHEMA plain;
 		CREATE TABLE plain.payment_events (
 			payment_id uuid NOT NULL, version bigint NOT NULL, occurred_at timestamptz NOT NULL, type text NOT NULL,
 			traceparent text NOT NULL, data json NOT NULL, PRIMARY KEY (payment_id, version), CHECK (version > 0))`)
@@ -101,7 +86,7 @@ func BenchmarkWriteEvents(b *testing.B) {
 	}
 	for _, table := range []struct{ name, path string }{{"plain", "plain"}, {"partitioned", "public"}} {
 		b.Run(table.name, func(b *testing.B) {
-			conn := bundle.connect()
+			conn := bundle.Connect()
 			if _, err := conn.Exec(b.Context(), `SELECT set_config('search_path', $1, false)`, table.path); err != nil {
 				b.Fatal(err)
 			}
@@ -128,28 +113,4 @@ func eventBatch(n int) []any {
 		types[i], parents[i], bodies[i] = "payment.captured", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", body
 	}
 	return []any{ids, versions, times, types, parents, bodies}
-}
-
-// BenchmarkTakeCheckpoint covers b.N payments with five events each, as a taker does that was away: -benchtime 100000x.
-func BenchmarkTakeCheckpoint(b *testing.B) {
-	bundle := setup(b)
-	bundle.fill(b.N)
-	mark, err := bundle.store.MarkCheckpoint(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	var events int64
-	for {
-		c, err := bundle.store.TakeCheckpoint(b.Context(), mark, start())
-		if err != nil {
-			b.Fatal(err)
-		}
-		if c.Number == 0 {
-			break
-		}
-		events += c.Events
-	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(events), "µs/event")
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // chained is a whole history as it is to be recorded: each event with the hash of the one before it.
@@ -40,27 +41,27 @@ func TestHistoryIsChained(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	cmd := create(newID(), "k1", messages.CaptureManual)
-	a := b.handle(cmd, succeeded(), start())
-	if last := b.handle(command(cmd.PaymentID, "k2", &messages.Capture{}), succeeded(), start()); last.payment.Version <= a.payment.Version {
-		t.Fatalf("the capture led to version %d", last.payment.Version)
+	a := b.Handle(cmd, succeeded(), start())
+	if last := b.Handle(command(cmd.PaymentID, "k2", &messages.Capture{}), succeeded(), start()); last.Payment.Version <= a.Payment.Version {
+		t.Fatalf("the capture led to version %d", last.Payment.Version)
 	}
-	history, err := b.store.History(t.Context(), tenant, cmd.PaymentID)
+	history, err := b.Store.History(t.Context(), tenant, cmd.PaymentID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(chained(history), history); diff != "" {
 		t.Errorf("-chained +recorded:\n%s", diff)
 	}
-	p, err := b.store.Get(t.Context(), tenant, cmd.PaymentID)
+	p, err := b.Store.Get(t.Context(), tenant, cmd.PaymentID)
 	if err != nil || p.LastHash != lastHash(t, history) {
 		t.Errorf("the state ends the chain with %s, %v; want %s", p.LastHash, err, lastHash(t, history))
 	}
 	// The same bytes and the same hash in SQL, and in the outbox.
-	if n := b.count(`SELECT count(*) FROM payment_events e JOIN payment_events n ON n.payment_id = e.payment_id AND n.version = e.version + 1
+	if n := b.Count(`SELECT count(*) FROM payment_events e JOIN payment_events n ON n.payment_id = e.payment_id AND n.version = e.version + 1
 		WHERE n.data ->> 'previous_hash' = encode(sha256(convert_to(e.traceparent || E'\n' || e.data::text, 'UTF8')), 'hex')`); n != len(history)-1 {
 		t.Errorf("%d of %d links are what SQL computes", n, len(history)-1)
 	}
-	b.wantClean()
+	b.WantClean()
 }
 
 // A change that lost leaves no trace in the chain of the one that follows, and one that is committed again is the same.
@@ -68,8 +69,8 @@ func TestLostChangeIsNotInTheChain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	cmd := create(newID(), "k1", messages.CaptureManual)
-	b.handle(cmd, succeeded(), start())
-	loaded, err := b.store.Load(t.Context(), keyOf(cmd))
+	b.Handle(cmd, succeeded(), start())
+	loaded, err := b.Store.Load(t.Context(), keyOf(cmd))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,23 +81,23 @@ func TestLostChangeIsNotInTheChain(t *testing.T) {
 	}
 	winner, loser := decide("k2"), decide("k3")
 	before := slices.Clone(winner.Events)
-	b.commit(winner)
+	b.Commit(winner)
 	if diff := cmp.Diff(before, winner.Events); diff != "" {
 		t.Errorf("the caller's events were changed:\n%s", diff)
 	}
 	for range 2 {
-		if err := b.store.Commit(t.Context(), loser); !errors.Is(err, store.ErrVersionConflict) {
+		if err := b.Store.Commit(t.Context(), loser); !errors.Is(err, store.ErrVersionConflict) {
 			t.Fatalf("the loser: %v", err)
 		}
 	}
-	if err := b.store.Commit(t.Context(), winner); !errors.Is(err, store.ErrVersionConflict) {
+	if err := b.Store.Commit(t.Context(), winner); !errors.Is(err, store.ErrVersionConflict) {
 		t.Fatalf("the winner again: %v", err)
 	}
-	p, err := b.store.Get(t.Context(), tenant, cmd.PaymentID)
+	p, err := b.Store.Get(t.Context(), tenant, cmd.PaymentID)
 	if err != nil || p.LastHash != winner.Payment.LastHash || p.LastHash == loaded.Payment.LastHash {
 		t.Errorf("the state ends the chain with %s, %v; the winner with %s", p.LastHash, err, winner.Payment.LastHash)
 	}
-	b.wantClean()
+	b.WantClean()
 }
 
 // What a version without chains has recorded is no tampering, and what follows it is chained to it.
@@ -104,14 +105,14 @@ func TestChainBeginsWhereAnOlderVersionEnded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	cmd := create(newID(), "k1", messages.CaptureManual)
-	b.handle(cmd, succeeded(), start())
-	b.unprotect()
-	b.exec(`UPDATE payment_events SET data = (regexp_replace(data::text, ',"previous_hash":"[0-9a-f]*"', ''))::json`)
-	b.exec(`UPDATE payments SET state = (regexp_replace(state::text, ',"last_hash":"[0-9a-f]*"', ''))::json`)
-	b.exec(`DELETE FROM outbox`)
-	b.wantClean()
-	b.handle(command(cmd.PaymentID, "k2", &messages.Void{}), succeeded(), start())
-	history, err := b.store.History(t.Context(), tenant, cmd.PaymentID)
+	b.Handle(cmd, succeeded(), start())
+	b.Unprotect()
+	b.Exec(`UPDATE payment_events SET data = (regexp_replace(data::text, ',"previous_hash":"[0-9a-f]*"', ''))::json`)
+	b.Exec(`UPDATE payments SET state = (regexp_replace(state::text, ',"last_hash":"[0-9a-f]*"', ''))::json`)
+	b.Exec(`DELETE FROM outbox`)
+	b.WantClean()
+	b.Handle(command(cmd.PaymentID, "k2", &messages.Void{}), succeeded(), start())
+	history, err := b.Store.History(t.Context(), tenant, cmd.PaymentID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,16 +124,9 @@ func TestChainBeginsWhereAnOlderVersionEnded(t *testing.T) {
 	if len(history) <= unchained || history[unchained].PreviousHash != lastHash(t, history[:unchained]) {
 		t.Errorf("event %d of %d is not chained to the one before", unchained+1, len(history))
 	}
-	b.wantClean()
-	b.exec(`UPDATE payment_events SET traceparent = '' WHERE version = 3`)
-	if report := b.check(); report.Violated[store.HashChain] != 1 {
+	b.WantClean()
+	b.Exec(`UPDATE payment_events SET traceparent = '' WHERE version = 3`)
+	if report := b.Check(); report.Violated[books.HashChain] != 1 {
 		t.Errorf("found %+v, want the end of what the older version recorded", report.Findings)
 	}
-}
-
-// unprotect lets the superuser change what is append-only.
-func (b *bundle) unprotect() {
-	b.Helper()
-	b.exec(`ALTER TABLE payment_events DISABLE TRIGGER append_only`)
-	b.exec(`ALTER TABLE checkpoints DISABLE TRIGGER append_only`)
 }

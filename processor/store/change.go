@@ -79,7 +79,7 @@ func (c *Change) check() error {
 
 // entry is a Change on its way, encoded by the goroutine that waits for it so that the committers needn't.
 type entry struct {
-	row      paymentRow
+	row      PaymentRow
 	claim    *claimRow
 	events   []eventRow
 	lastHash messages.Hash // of the last event
@@ -108,23 +108,6 @@ func (e *entry) size() int { return e.bytes }
 // settle answers the waiting caller.
 func (e *entry) settle(err error) { e.done <- err }
 
-// claimRow is a row of commands.
-type claimRow struct {
-	tenant, command, key, operationID, outcome string
-	conflictHash, payloadHash                  []byte
-	paymentID                                  uuid.UUID
-	version                                    int64
-}
-
-// eventRow is a row of payment_events.
-type eventRow struct {
-	paymentID              uuid.UUID
-	version                int64
-	occurredAt             time.Time
-	eventType, traceparent string
-	data                   []byte
-}
-
 func newEntry(c *Change) (*entry, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -137,7 +120,7 @@ func newEntry(c *Change) (*entry, error) {
 	}
 	c.Payment.LastHash = e.lastHash
 	state := c.Payment.AppendJSON(make([]byte, 0, stateSize))
-	e.row = newPaymentRow(c.Payment, c.ExpectedVersion, state)
+	e.row = NewPaymentRow(c.Payment, c.ExpectedVersion, state)
 	e.bytes += len(state)
 	e.setTimer(c.Payment.DueAt(), c.PreviousDueAt)
 	if c.Claim != nil {
@@ -168,14 +151,9 @@ func (e *entry) setClaim(c *Claim) {
 	e.claim = &claimRow{
 		tenant: c.Tenant, command: string(c.Command), key: c.Key, operationID: c.OperationID, outcome: outcome,
 		conflictHash: append([]byte{}, c.ConflictHash...), payloadHash: bytes.Clone(c.PayloadHash[:]),
-		paymentID: e.row.id, version: e.row.version,
+		paymentID: e.row.ID, version: e.row.Version,
 	}
 	e.keyNames = append(e.keyNames, e.claim.name())
-}
-
-// name tells claims apart, and from payment ids, and orders them.
-func (c *claimRow) name() string {
-	return "claim\x00" + c.tenant + "\x00" + c.command + "\x00" + c.key + "\x00" + string(c.conflictHash)
 }
 
 // setEvents encodes the events once, each with the hash of the one before it: the same bytes go into the history and onto
@@ -206,9 +184,3 @@ func (e *entry) setEvents(events []messages.Event, previous messages.Hash) error
 	e.lastHash = previous
 	return nil
 }
-
-// The values of commands.outcome.
-const (
-	outcomeAccepted = "accepted"
-	outcomeRejected = "rejected"
-)

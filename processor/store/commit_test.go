@@ -18,9 +18,9 @@ func TestWhatIsCommittedIsLoaded(t *testing.T) {
 	b := setup(t)
 	cmd := create(newID(), "k1", messages.CaptureManual)
 	c := first(cmd)
-	b.commit(c)
+	b.Commit(c)
 
-	loaded, err := b.store.Load(t.Context(), keyOf(cmd))
+	loaded, err := b.Store.Load(t.Context(), keyOf(cmd))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,14 +33,14 @@ func TestWhatIsCommittedIsLoaded(t *testing.T) {
 	if diff := cmp.Diff(want, loaded.Claim); diff != "" {
 		t.Errorf("claim (-want +got):\n%s", diff)
 	}
-	history, err := b.store.History(t.Context(), tenant, cmd.PaymentID)
+	history, err := b.Store.History(t.Context(), tenant, cmd.PaymentID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(chained(c.Events), history); diff != "" {
 		t.Errorf("events (-committed +read):\n%s", diff)
 	}
-	if published := b.count(`SELECT count(*) FROM outbox o JOIN payment_events e
+	if published := b.Count(`SELECT count(*) FROM outbox o JOIN payment_events e
 		ON o.message_id = e.payment_id || ':' || e.version AND convert_from(o.payload, 'UTF8') = e.data::text`); published != len(c.Events) {
 		t.Errorf("%d rows in the outbox equal their event, want %d", published, len(c.Events))
 	}
@@ -49,7 +49,7 @@ func TestWhatIsCommittedIsLoaded(t *testing.T) {
 func TestUnusedKeyAndUnknownPaymentLoadAsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	loaded, err := b.store.Load(t.Context(), keyOf(create(newID(), "k1", "")))
+	loaded, err := b.Store.Load(t.Context(), keyOf(create(newID(), "k1", "")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestStaleVersionLosesAlone(t *testing.T) {
 	t.Parallel()
 	b := setupWith(t, store.Config{Committers: 1})
 	cmd := create(newID(), "k1", messages.CaptureManual)
-	b.commit(first(cmd))
+	b.Commit(first(cmd))
 
 	changes := []store.Change{first(create(newID(), "k2", "")), first(create(cmd.PaymentID, "k3", "")), first(create(newID(), "k4", ""))}
 	errs := b.commitTogether(changes)
@@ -72,10 +72,10 @@ func TestStaleVersionLosesAlone(t *testing.T) {
 	if !errors.Is(errs[1], store.ErrVersionConflict) {
 		t.Errorf("a second create of a payment: %v, want ErrVersionConflict", errs[1])
 	}
-	if n := b.count(`SELECT count(*) FROM commands WHERE idempotency_key = 'k3'`); n != 0 {
+	if n := b.Count(`SELECT count(*) FROM commands WHERE idempotency_key = 'k3'`); n != 0 {
 		t.Error("the loser's key is claimed")
 	}
-	if n := b.count(`SELECT count(*) FROM payments`); n != 4 { // with the one that held the committer
+	if n := b.Count(`SELECT count(*) FROM payments`); n != 4 { // with the one that held the committer
 		t.Errorf("%d payments, want 4", n)
 	}
 }
@@ -83,7 +83,7 @@ func TestStaleVersionLosesAlone(t *testing.T) {
 func TestTakenClaimLosesAlone(t *testing.T) {
 	t.Parallel()
 	b := setupWith(t, store.Config{Committers: 1})
-	b.commit(first(create(newID(), "taken", "")))
+	b.Commit(first(create(newID(), "taken", "")))
 
 	loser := first(create(newID(), "taken", ""))
 	changes := []store.Change{first(create(newID(), "k2", "")), loser, first(create(newID(), "k4", ""))}
@@ -95,7 +95,7 @@ func TestTakenClaimLosesAlone(t *testing.T) {
 	if !errors.Is(errs[1], store.ErrClaimTaken) || !errors.As(errs[1], &taken) || taken.Key != "taken" {
 		t.Errorf("a key used again: %v, want ErrClaimTaken", errs[1])
 	}
-	if n := b.count(`SELECT count(*) FROM payment_events WHERE payment_id = $1`, loser.Payment.ID); n != 0 {
+	if n := b.Count(`SELECT count(*) FROM payment_events WHERE payment_id = $1`, loser.Payment.ID); n != 0 {
 		t.Error("events were written without their claim")
 	}
 }
@@ -138,12 +138,12 @@ func TestMistakesOfTheCallerAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := first(create(newID(), "k", ""))
 			change(&c)
-			if err := b.store.Commit(t.Context(), c); err == nil || store.Retryable(err) {
+			if err := b.Store.Commit(t.Context(), c); err == nil || store.Retryable(err) {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
-	if n := b.count(`SELECT count(*) FROM payments`); n != 0 {
+	if n := b.Count(`SELECT count(*) FROM payments`); n != 0 {
 		t.Errorf("%d payments were written", n)
 	}
 }
@@ -152,18 +152,18 @@ func TestPaymentIDOfAnotherTenant(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	cmd := create(newID(), "k1", "")
-	b.commit(first(cmd))
+	b.Commit(first(cmd))
 	cmd.Tenant = "other"
-	if _, err := b.store.Load(t.Context(), keyOf(cmd)); !errors.Is(err, store.ErrOtherTenant) || store.Retryable(err) {
+	if _, err := b.Store.Load(t.Context(), keyOf(cmd)); !errors.Is(err, store.ErrOtherTenant) || store.Retryable(err) {
 		t.Errorf("load: %v, want ErrOtherTenant", err)
 	}
-	if err := b.store.Commit(t.Context(), first(cmd)); !errors.Is(err, store.ErrVersionConflict) {
+	if err := b.Store.Commit(t.Context(), first(cmd)); !errors.Is(err, store.ErrVersionConflict) {
 		t.Errorf("commit: %v, want ErrVersionConflict", err)
 	}
-	if _, err := b.store.Get(t.Context(), "other", cmd.PaymentID); !errors.Is(err, store.ErrNotFound) {
+	if _, err := b.Store.Get(t.Context(), "other", cmd.PaymentID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("get: %v, want ErrNotFound", err)
 	}
-	if _, err := b.store.History(t.Context(), "other", cmd.PaymentID); !errors.Is(err, store.ErrNotFound) {
+	if _, err := b.Store.History(t.Context(), "other", cmd.PaymentID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("history: %v, want ErrNotFound", err)
 	}
 }
@@ -171,16 +171,16 @@ func TestPaymentIDOfAnotherTenant(t *testing.T) {
 func TestSameKeyWithAnotherBodyIsRefusedOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	original := b.handle(create(newID(), "order-42", ""), succeeded(), start())
+	original := b.Handle(create(newID(), "order-42", ""), succeeded(), start())
 	other := command(newID(), "order-42", &messages.Create{AmountMinor: 5, Currency: "EUR", PaymentMethod: "pm"})
-	refused := b.handle(other, succeeded(), start())
-	if refused.refusal == nil || refused.refusal.OriginalPaymentID != original.payment.ID {
-		t.Fatalf("got %+v, want a refusal that names %s", refused.refusal, original.payment.ID)
+	refused := b.Handle(other, succeeded(), start())
+	if refused.Refusal == nil || refused.Refusal.OriginalPaymentID != original.Payment.ID {
+		t.Fatalf("got %+v, want a refusal that names %s", refused.Refusal, original.Payment.ID)
 	}
-	if again := b.handle(other, succeeded(), start()); !again.repeat || again.payment.Version != 1 {
-		t.Errorf("refused again: version %d", again.payment.Version)
+	if again := b.Handle(other, succeeded(), start()); !again.Repeat || again.Payment.Version != 1 {
+		t.Errorf("refused again: version %d", again.Payment.Version)
 	}
-	b.wantClean()
+	b.WantClean()
 }
 
 func TestChangeIsDroppedWithItsCaller(t *testing.T) {
@@ -190,14 +190,14 @@ func TestChangeIsDroppedWithItsCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	waiting := make(chan error, 1)
 	c := first(create(newID(), "dropped", ""))
-	go func() { waiting <- b.store.Commit(ctx, c) }()
+	go func() { waiting <- b.Store.Commit(ctx, c) }()
 	cancel()
 	if err := <-waiting; !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrOutcomeUnknown) || store.Retryable(err) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 	hold.release()
-	b.commit(first(create(newID(), "later", "")))
-	if n := b.count(`SELECT count(*) FROM payments WHERE payment_id = $1`, c.Payment.ID); n != 0 {
+	b.Commit(first(create(newID(), "later", "")))
+	if n := b.Count(`SELECT count(*) FROM payments WHERE payment_id = $1`, c.Payment.ID); n != 0 {
 		t.Error("a change was written although its caller had given up before its turn")
 	}
 }
@@ -211,8 +211,8 @@ func TestCallerOfATakenChangeDoesNotKnow(t *testing.T) {
 		t.Errorf("got %v, want ErrOutcomeUnknown and context.Canceled", err)
 	}
 	hold.unlock()
-	b.commit(first(create(newID(), "later", ""))) // the one committer is free again, so the first change is done
-	if _, err := b.store.Get(t.Context(), tenant, hold.payment); err != nil {
+	b.Commit(first(create(newID(), "later", ""))) // the one committer is free again, so the first change is done
+	if _, err := b.Store.Get(t.Context(), tenant, hold.payment); err != nil {
 		t.Errorf("a change that was taken was not written: %v", err)
 	}
 }
@@ -224,13 +224,13 @@ func TestCloseAnswersEveryoneFirst(t *testing.T) {
 	const n = 50
 	errs := make(chan error, n)
 	for i := range n {
-		go func() { errs <- b.store.Commit(t.Context(), first(create(newID(), fmt.Sprintf("k%d", i), ""))) }()
+		go func() { errs <- b.Store.Commit(t.Context(), first(create(newID(), fmt.Sprintf("k%d", i), ""))) }()
 	}
 	closed := make(chan struct{})
-	go func() { b.store.Close(); close(closed) }()
+	go func() { b.Store.Close(); close(closed) }()
 	hold.release()
 	<-closed
-	written := b.count(`SELECT count(*) FROM payments`)
+	written := b.Count(`SELECT count(*) FROM payments`)
 	for range n {
 		switch err := <-errs; {
 		case err == nil:
@@ -242,10 +242,10 @@ func TestCloseAnswersEveryoneFirst(t *testing.T) {
 	if written != 1 { // the one that held the committer
 		t.Errorf("%d more payments are written than were reported", written-1)
 	}
-	if _, err := b.store.Load(t.Context(), store.Key{PaymentID: newID(), Tenant: tenant}); !errors.Is(err, store.ErrClosed) || store.Retryable(err) {
+	if _, err := b.Store.Load(t.Context(), store.Key{PaymentID: newID(), Tenant: tenant}); !errors.Is(err, store.ErrClosed) || store.Retryable(err) {
 		t.Errorf("load after close: %v, want ErrClosed", err)
 	}
-	b.store.Close()
+	b.Store.Close()
 }
 
 // commitTogether commits changes at one time, in one batch unless they collide; the store has one committer.
@@ -255,7 +255,7 @@ func (b *bundle) commitTogether(changes []store.Change) []error {
 	errs := make([]error, len(changes))
 	var waiting sync.WaitGroup
 	for i, c := range changes {
-		waiting.Go(func() { errs[i] = b.store.Commit(b.Context(), c) })
+		waiting.Go(func() { errs[i] = b.Store.Commit(b.Context(), c) })
 	}
 	hold.release()
 	waiting.Wait()
@@ -274,7 +274,7 @@ type held struct {
 // holdCommitter makes the store's only committer wait inside the database, so that what is committed next gathers.
 func (b *bundle) holdCommitter() *held {
 	b.Helper()
-	blocker := b.connect()
+	blocker := b.Connect()
 	cmd := create(newID(), "held-"+newID().String(), "")
 	tx, err := blocker.Begin(b.Context())
 	if err != nil {
@@ -293,7 +293,7 @@ func (b *bundle) holdCommitter() *held {
 			b.Error(err)
 		}
 	}
-	go func() { h.answer <- b.store.Commit(ctx, first(cmd)) }()
+	go func() { h.answer <- b.Store.Commit(ctx, first(cmd)) }()
 	b.awaitLockWaiter()
 	return h
 }

@@ -18,7 +18,7 @@ import (
 func (b *bundle) awaitLockWaiter() {
 	b.Helper()
 	servers.Eventually(b, "a session waits for a lock", func() bool {
-		return b.count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+		return b.Count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
 	})
 }
 
@@ -26,11 +26,11 @@ func (b *bundle) awaitLockWaiter() {
 func TestConcurrentRefundsNeverExceedTheCapture(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	stores := []*store.Store{b.store, b.newStore(newPool(t, b.url, asServingRole), store.Config{})}
+	stores := []*store.Store{b.Store, b.NewStore(newPool(t, b.URL, asServingRole), store.Config{})}
 	const rounds = 60
 	for round := range rounds {
 		paymentID := newID()
-		b.handle(create(paymentID, fmt.Sprintf("create-%d", round), ""), succeeded(), start())
+		b.Handle(create(paymentID, fmt.Sprintf("create-%d", round), ""), succeeded(), start())
 		answers := make([]answer, len(stores))
 		var racing sync.WaitGroup
 		for i, s := range stores {
@@ -45,21 +45,21 @@ func TestConcurrentRefundsNeverExceedTheCapture(t *testing.T) {
 		racing.Wait()
 		wantOneRefund(t, b, paymentID, answers)
 	}
-	b.wantClean()
+	b.WantClean()
 }
 
 func wantOneRefund(t *testing.T, b *bundle, paymentID uuid.UUID, answers []answer) {
 	t.Helper()
 	refusals := 0
 	for _, a := range answers {
-		if a.refusal != nil {
+		if a.Refusal != nil {
 			refusals++
-			if a.refusal.Code != messages.RejectAmountExceedsRefundable {
-				t.Errorf("refused with %s", a.refusal.Code)
+			if a.Refusal.Code != messages.RejectAmountExceedsRefundable {
+				t.Errorf("refused with %s", a.Refusal.Code)
 			}
 		}
 	}
-	p, err := b.store.Get(t.Context(), tenant, paymentID)
+	p, err := b.Store.Get(t.Context(), tenant, paymentID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func wantOneRefund(t *testing.T, b *bundle, paymentID uuid.UUID, answers []answe
 func TestConcurrentUseOfAKeyCreatesOnePayment(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	stores := []*store.Store{b.store, b.newStore(newPool(t, b.url, asServingRole), store.Config{})}
+	stores := []*store.Store{b.Store, b.NewStore(newPool(t, b.URL, asServingRole), store.Config{})}
 	for round := range 40 {
 		key := fmt.Sprintf("order-%d", round)
 		var racing sync.WaitGroup
@@ -84,20 +84,20 @@ func TestConcurrentUseOfAKeyCreatesOnePayment(t *testing.T) {
 			})
 		}
 		racing.Wait()
-		created := b.count(`SELECT count(*) FROM payments WHERE merchant_reference = $1`, "order "+key)
-		refused := b.count(`SELECT count(*) FROM commands WHERE idempotency_key = $1 AND outcome = 'rejected'`, key)
+		created := b.Count(`SELECT count(*) FROM payments WHERE merchant_reference = $1`, "order "+key)
+		refused := b.Count(`SELECT count(*) FROM commands WHERE idempotency_key = $1 AND outcome = 'rejected'`, key)
 		if created != 1 || refused != 3 {
 			t.Errorf("round %d: %d created and %d refused, want 1 and 3", round, created, refused)
 		}
 	}
-	b.wantClean()
+	b.WantClean()
 }
 
 // Many workers on few payments, with commands that are repeated, collide and fail.
 func TestManyWorkersOnFewPayments(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	stores := []*store.Store{b.store, b.newStore(newPool(t, b.url, asServingRole), store.Config{BatchMax: 3})}
+	stores := []*store.Store{b.Store, b.NewStore(newPool(t, b.URL, asServingRole), store.Config{BatchMax: 3})}
 	payments := make([]uuid.UUID, 6)
 	for i := range payments {
 		payments[i] = newID()
@@ -118,8 +118,8 @@ func TestManyWorkersOnFewPayments(t *testing.T) {
 		})
 	}
 	working.Wait()
-	b.wantClean()
-	if n := b.count(`SELECT count(*) FROM payments WHERE status <> 'none'`); n == 0 {
+	b.WantClean()
+	if n := b.Count(`SELECT count(*) FROM payments WHERE status <> 'none'`); n == 0 {
 		t.Error("nothing was created")
 	}
 }

@@ -107,8 +107,8 @@ func TestConnectionBreaksAroundTheCommit(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			var w wire
-			pool := newPool(t, b.url, asServingRole, w.install, func(cfg *pgxpool.Config) { cfg.MaxConns = 1 })
-			s := b.newStore(pool, store.Config{})
+			pool := newPool(t, b.URL, asServingRole, w.install, func(cfg *pgxpool.Config) { cfg.MaxConns = 1 })
+			s := b.NewStore(pool, store.Config{})
 			if err := s.Commit(t.Context(), first(create(newID(), "prepares the statements", ""))); err != nil {
 				t.Fatal(err)
 			}
@@ -129,14 +129,14 @@ func TestConnectionBreaksAroundTheCommit(t *testing.T) {
 			if got := errors.Is(err, store.ErrOutcomeUnknown); got != test.unknown || got != (err != nil) || got != store.Retryable(err) {
 				t.Errorf("commit: %v", err)
 			}
-			if n := b.count(`SELECT count(*) FROM payments WHERE payment_id = $1`, cmd.PaymentID); n != test.written {
+			if n := b.Count(`SELECT count(*) FROM payments WHERE payment_id = $1`, cmd.PaymentID); n != test.written {
 				t.Errorf("%d payments were written, want %d", n, test.written)
 			}
 			a, err := handle(t.Context(), s, cmd, succeeded(), start())
-			if err != nil || a.payment.Status != messages.StatusCaptured {
-				t.Errorf("handled again: %+v, %v", a.payment, err)
+			if err != nil || a.Payment.Status != messages.StatusCaptured {
+				t.Errorf("handled again: %+v, %v", a.Payment, err)
 			}
-			b.wantClean()
+			b.WantClean()
 		})
 	}
 }
@@ -149,7 +149,7 @@ func TestKilledSessionsLoseNothing(t *testing.T) {
 	var killing, working sync.WaitGroup
 	killing.Go(func() {
 		for ctx.Err() == nil {
-			_, err := b.pool.Exec(ctx, `SELECT pg_terminate_backend(pid), pg_sleep(0.05) FROM pg_stat_activity
+			_, err := b.Pool.Exec(ctx, `SELECT pg_terminate_backend(pid), pg_sleep(0.05) FROM pg_stat_activity
 				WHERE usename = $1 AND datname = current_database() ORDER BY random() LIMIT 1`, servingRole)
 			if err != nil && ctx.Err() == nil {
 				t.Error(err)
@@ -166,7 +166,7 @@ func TestKilledSessionsLoseNothing(t *testing.T) {
 					create(paymentID, key, ""),
 					command(paymentID, key, &messages.Refund{AmountMinor: amount(10000)}),
 				} {
-					if _, err := handle(ctx, b.store, cmd, succeeded(), start()); err != nil {
+					if _, err := handle(ctx, b.Store, cmd, succeeded(), start()); err != nil {
 						t.Error(err)
 					}
 				}
@@ -176,10 +176,10 @@ func TestKilledSessionsLoseNothing(t *testing.T) {
 	working.Wait()
 	cancel()
 	killing.Wait()
-	if n := b.count(`SELECT count(*) FROM payments WHERE status = 'refunded'`); n != workers*rounds {
+	if n := b.Count(`SELECT count(*) FROM payments WHERE status = 'refunded'`); n != workers*rounds {
 		t.Errorf("%d payments are refunded, want %d", n, workers*rounds)
 	}
-	b.wantClean()
+	b.WantClean()
 }
 
 // After a failover a connection may have been left on what is now a standby.
@@ -187,13 +187,13 @@ func TestConnectionToAStandbyIsGivenUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	role := `ALTER ROLE ` + servingRole + ` IN DATABASE ` + b.database()
-	b.exec(role + ` SET default_transaction_read_only = on`)
-	s := b.newStore(newPool(t, b.url, asServingRole, func(cfg *pgxpool.Config) { cfg.MaxConns = 1 }), store.Config{})
+	b.Exec(role + ` SET default_transaction_read_only = on`)
+	s := b.NewStore(newPool(t, b.URL, asServingRole, func(cfg *pgxpool.Config) { cfg.MaxConns = 1 }), store.Config{})
 	c := first(create(newID(), "k1", ""))
 	if err := s.Commit(t.Context(), c); !store.Retryable(err) || errors.Is(err, store.ErrOutcomeUnknown) {
 		t.Errorf("got %v, want an error that is worth a retry", err)
 	}
-	b.exec(role + ` RESET default_transaction_read_only`)
+	b.Exec(role + ` RESET default_transaction_read_only`)
 	if err := s.Commit(t.Context(), c); err != nil {
 		t.Errorf("the pool still has the connection: %v", err)
 	}
@@ -207,7 +207,7 @@ func TestUnreachableDatabaseIsWorthARetry(t *testing.T) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 		}
 	}
-	s := b.newStore(newPool(t, b.url, refuse), store.Config{})
+	s := b.NewStore(newPool(t, b.URL, refuse), store.Config{})
 	if err := s.Commit(t.Context(), first(create(newID(), "k1", ""))); !store.Retryable(err) || errors.Is(err, store.ErrOutcomeUnknown) {
 		t.Errorf("commit: %v", err)
 	}
@@ -220,13 +220,13 @@ func TestUnreachableDatabaseIsWorthARetry(t *testing.T) {
 func TestMissingRightIsReportedAsSuch(t *testing.T) {
 	t.Parallel()
 	b := setupWith(t, store.Config{Committers: 1})
-	b.exec(`REVOKE INSERT ON payment_events FROM ` + servingRole)
-	err := b.store.Commit(t.Context(), first(create(newID(), "k1", "")))
+	b.Exec(`REVOKE INSERT ON payment_events FROM ` + servingRole)
+	err := b.Store.Commit(t.Context(), first(create(newID(), "k1", "")))
 	wantCode(t, "commit", err, "42501")
 	if store.Retryable(err) {
 		t.Errorf("%v is worth a retry", err)
 	}
-	if n := b.count(`SELECT count(*) FROM payments`); n != 0 {
+	if n := b.Count(`SELECT count(*) FROM payments`); n != 0 {
 		t.Errorf("%d payments without events", n)
 	}
 }
@@ -241,7 +241,7 @@ func TestLoadThatPostgresRefusesFailsAlone(t *testing.T) {
 			if i == 17 {
 				key.IdempotencyKey = "nul\x00byte"
 			}
-			if _, err := b.store.Load(t.Context(), key); (err != nil) != (i == 17) {
+			if _, err := b.Store.Load(t.Context(), key); (err != nil) != (i == 17) {
 				t.Errorf("load %d: %v", i, err)
 			}
 		})
@@ -252,7 +252,7 @@ func TestLoadThatPostgresRefusesFailsAlone(t *testing.T) {
 func (b *bundle) database() string {
 	b.Helper()
 	var name string
-	if err := b.pool.QueryRow(b.Context(), `SELECT current_database()`).Scan(&name); err != nil {
+	if err := b.Pool.QueryRow(b.Context(), `SELECT current_database()`).Scan(&name); err != nil {
 		b.Fatal(err)
 	}
 	return name

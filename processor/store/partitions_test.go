@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
@@ -23,7 +24,7 @@ func madeAt(at time.Time) uuid.UUID {
 // partitionOf says in which partition the events of a payment are.
 func (b *bundle) partitionOf(paymentID uuid.UUID) (name string) {
 	b.Helper()
-	err := b.pool.QueryRow(b.Context(),
+	err := b.Pool.QueryRow(b.Context(),
 		`SELECT DISTINCT e.tableoid::regclass::text FROM payment_events e WHERE e.payment_id = $1`, paymentID.String()).Scan(&name)
 	if err != nil {
 		b.Fatalf("look for the partition of %s: %v", paymentID, err)
@@ -39,7 +40,7 @@ func utc(year int, month time.Month) time.Time {
 func TestEveryEventHasAPartition(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	if _, err := store.EnsurePartitions(t.Context(), b.pool, utc(2031, time.May)); err != nil {
+	if _, err := store.EnsurePartitions(t.Context(), b.Pool, utc(2031, time.May)); err != nil {
 		t.Fatal(err)
 	}
 	random := uuid.MustParse("c0ffee00-0000-4000-8000-000000000001")
@@ -59,15 +60,15 @@ func TestEveryEventHasAPartition(t *testing.T) {
 		{uuid.Max, "payment_events_random"},
 		{uuid.MustParse("00000000-0000-4000-8000-000000000001"), "payment_events_early"},
 	} {
-		b.handle(create(c.paymentID, c.paymentID.String(), ""), succeeded(), start())
+		b.Handle(create(c.paymentID, c.paymentID.String(), ""), succeeded(), start())
 		if got := b.partitionOf(c.paymentID); !strings.HasPrefix(got, c.partition) {
 			t.Errorf("events of %s are in %s, want %s", c.paymentID, got, c.partition)
 		}
-		if events, err := b.store.History(t.Context(), tenant, c.paymentID); err != nil || len(events) < 3 {
+		if events, err := b.Store.History(t.Context(), tenant, c.paymentID); err != nil || len(events) < 3 {
 			t.Errorf("history of %s: %d events, %v", c.paymentID, len(events), err)
 		}
 	}
-	b.wantClean()
+	b.WantClean()
 }
 
 // A quarter that was late takes over what came before it, and repeating it does nothing.
@@ -76,11 +77,11 @@ func TestLateQuarterTakesItsEventsOver(t *testing.T) {
 	b := setup(t)
 	late, other := madeAt(utc(2041, time.February)), madeAt(utc(2043, time.June))
 	for _, paymentID := range []uuid.UUID{late, other} {
-		b.handle(create(paymentID, paymentID.String(), ""), succeeded(), start())
+		b.Handle(create(paymentID, paymentID.String(), ""), succeeded(), start())
 	}
-	before := b.count(`SELECT sum(position) FROM payment_events`)
+	before := b.Count(`SELECT sum(position) FROM payment_events`)
 	for _, want := range []int{9, 0} {
-		made, err := store.EnsurePartitions(t.Context(), b.pool, utc(2041, time.January))
+		made, err := store.EnsurePartitions(t.Context(), b.Pool, utc(2041, time.January))
 		if err != nil || made != want {
 			t.Errorf("%d partitions made, %v; want %d", made, err, want)
 		}
@@ -91,14 +92,14 @@ func TestLateQuarterTakesItsEventsOver(t *testing.T) {
 	if got := b.partitionOf(other); got != "payment_events_default" {
 		t.Errorf("events of another quarter are in %s", got)
 	}
-	if after := b.count(`SELECT sum(position) FROM payment_events`); after != before {
+	if after := b.Count(`SELECT sum(position) FROM payment_events`); after != before {
 		t.Error("the positions have changed")
 	}
-	_, err := b.pool.Exec(t.Context(), `DELETE FROM payment_events_2041q1`)
+	_, err := b.Pool.Exec(t.Context(), `DELETE FROM payment_events_2041q1`)
 	wantCode(t, "delete from the new partition", err, "23001")
-	_, err = b.pool.Exec(t.Context(), `DELETE FROM payment_events_default`)
+	_, err = b.Pool.Exec(t.Context(), `DELETE FROM payment_events_default`)
 	wantCode(t, "delete from the default partition", err, "23001")
-	b.wantClean()
+	b.WantClean()
 }
 
 // Partitions are made while payments go on.
@@ -106,14 +107,14 @@ func TestPartitionsAreMadeUnderTraffic(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	var traffic sync.WaitGroup
-	traffic.Go(func() { b.commitMany(300) })
+	traffic.Go(func() { b.CommitMany(300) })
 	for year := range 3 {
-		if _, err := store.EnsurePartitions(t.Context(), b.pool, utc(2035+3*year, time.January)); err != nil {
+		if _, err := store.EnsurePartitions(t.Context(), b.Pool, utc(2035+3*year, time.January)); err != nil {
 			t.Error(err)
 		}
 	}
 	traffic.Wait()
-	b.wantClean()
+	b.WantClean()
 }
 
 // What looks for one payment, or for a range of them, opens the partitions that they can be in, though the statement was
@@ -121,37 +122,8 @@ func TestPartitionsAreMadeUnderTraffic(t *testing.T) {
 func TestHistoryIsReadFromOnePartition(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	conn := b.connect()
-	all := queries(t)
+	conn := b.Connect()
 	paymentID := madeAt(time.Now()).String()
-	for name, arguments := range map[string]string{
-		"history":      `'` + paymentID + `', ''`,
-		"event_hash":   `'` + paymentID + `', 1`,
-		"check_events": `'` + paymentID + `', '` + paymentID + `'`,
-	} {
-		if _, err := conn.Exec(t.Context(), `PREPARE `+name+` AS `+all[name]); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		plan := explain(t, conn, `SELECT set_config('plan_cache_mode', 'force_generic_plan', true)`, name, arguments)
-		// Each partition that is opened has an alias of its own.
-		if scans := strings.Count(plan, " e_"); scans != 1 || !strings.Contains(plan, "Subplans Removed") {
-			t.Errorf("%s reads %d partitions:\n%s", name, scans, plan)
-		}
-	}
-}
-
-// A checkpoint reads what is new, not what there is, though the statement was planned when the table was empty.
-func TestCheckpointReadsByPosition(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	conn := b.connect()
-	all := queries(t)
-	if _, err := conn.Exec(t.Context(), `PREPARE checkpoint_leaves AS `+all["checkpoint_leaves"]); err != nil {
-		t.Fatal(err)
-	}
-	plan := explain(t, conn, `SELECT set_config('plan_cache_mode', 'force_generic_plan', true) FROM (`+
-		strings.TrimSpace(all["checkpoint_settings"])+`) s`, "checkpoint_leaves", `1, 2, '{1}'`)
-	if strings.Contains(plan, "Seq Scan") || !strings.Contains(plan, "position_idx") {
-		t.Errorf("the plan is:\n%s", plan)
-	}
+	storetest.WantOnePartition(t, conn, "history", `'`+paymentID+`', ''`)
+	storetest.WantOnePartition(t, conn, "event_hash", `'`+paymentID+`', 1`)
 }

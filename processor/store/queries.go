@@ -10,11 +10,11 @@ const (
 	rollbackSQL = "rollback"
 	// vacuumSQL can't be prepared.
 	vacuumSQL = "vacuum (analyze)"
-	// oneMomentSQL comes first in a transaction that is to see one moment only.
-	oneMomentSQL = "set transaction isolation level repeatable read read only"
-	// unhurriedSQL is for statements that read whole tables, and for a transaction that waits for something else meanwhile.
-	unhurriedSQL = "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0"
 )
+
+// Settings returns the statement that each transaction on the way of a payment begins with: it makes PostgreSQL find rows
+// through indexes, with one plan for any number of them. It takes no arguments and holds until the transaction ends.
+func Settings() string { return settingsSQL }
 
 //go:embed queries/settings.sql
 var settingsSQL string
@@ -76,137 +76,11 @@ var tryLockSQL string
 //go:embed queries/unlock.sql
 var unlockSQL string
 
-//go:embed queries/now.sql
-var nowSQL string
-
-//go:embed queries/check_bound.sql
-var checkBoundSQL string
-
-//go:embed queries/check_snapshot.sql
-var checkSnapshotSQL string
-
-//go:embed queries/check_payments.sql
-var checkPaymentsSQL string
-
-//go:embed queries/check_events.sql
-var checkEventsSQL string
-
-//go:embed queries/check_timers.sql
-var checkTimersSQL string
-
-//go:embed queries/check_claims.sql
-var checkClaimsSQL string
-
-//go:embed queries/check_operations.sql
-var checkOperationsSQL string
-
-//go:embed queries/check_claims_bound.sql
-var checkClaimsBoundSQL string
-
-//go:embed queries/check_claims_count.sql
-var checkClaimsCountSQL string
-
-//go:embed queries/check_outbox_count.sql
-var checkOutboxCountSQL string
-
-//go:embed queries/check_outbox.sql
-var checkOutboxSQL string
-
-//go:embed queries/checkpoint_mark.sql
-var checkpointMarkSQL string
-
-//go:embed queries/checkpoint_boundary.sql
-var checkpointBoundarySQL string
-
-//go:embed queries/checkpoint_settled.sql
-var checkpointSettledSQL string
-
-//go:embed queries/checkpoint_lock.sql
-var checkpointLockSQL string
-
-//go:embed queries/checkpoint_settings.sql
-var checkpointSettingsSQL string
-
-//go:embed queries/checkpoint_last.sql
-var checkpointLastSQL string
-
-//go:embed queries/checkpoint_list.sql
-var checkpointListSQL string
-
-//go:embed queries/checkpoint_leaves.sql
-var checkpointLeavesSQL string
-
-//go:embed queries/write_checkpoint.sql
-var writeCheckpointSQL string
-
-//go:embed queries/check_leaves.sql
-var checkLeavesSQL string
-
-//go:embed queries/republish_page.sql
-var republishPageSQL string
-
-//go:embed queries/republish_events.sql
-var republishEventsSQL string
-
-//go:embed queries/republish_lock.sql
-var republishLockSQL string
-
-//go:embed queries/audit_match.sql
-var auditMatchSQL string
-
-//go:embed queries/audit_waiting.sql
-var auditWaitingSQL string
-
-//go:embed queries/audit_committed.sql
-var auditCommittedSQL string
-
-//go:embed queries/audit_states.sql
-var auditStatesSQL string
-
-//go:embed queries/audit_claims.sql
-var auditClaimsSQL string
-
-//go:embed queries/audit_unfinished.sql
-var auditUnfinishedSQL string
-
-//go:embed queries/rebuild_bound.sql
-var rebuildBoundSQL string
-
-//go:embed queries/rebuild_count.sql
-var rebuildCountSQL string
-
-//go:embed queries/rebuild_lock.sql
-var rebuildLockSQL string
-
-//go:embed queries/rebuild_payments.sql
-var rebuildPaymentsSQL string
-
-//go:embed queries/rebuild_timers.sql
-var rebuildTimersSQL string
-
 //go:embed queries/list_timers.sql
 var listTimersSQL string
 
 //go:embed queries/review_events.sql
 var reviewEventsSQL string
-
-//go:embed queries/floor_payments.sql
-var floorPaymentsSQL string
-
-//go:embed queries/floor_settle.sql
-var floorSettleSQL string
-
-//go:embed queries/floor_claims.sql
-var floorClaimsSQL string
-
-//go:embed queries/floor_outbox.sql
-var floorOutboxSQL string
-
-//go:embed queries/floor_published.sql
-var floorPublishedSQL string
-
-//go:embed queries/floor_no_wait.sql
-var floorNoWaitSQL string
 
 //go:embed queries/wal_position.sql
 var walPositionSQL string

@@ -33,10 +33,10 @@ func (b *bundle) listed() []*payment.Payment {
 				Code: "lost_card", Class: messages.DeclineNeverRetry,
 			}}
 		}
-		all = append(all, b.handle(cmd, outcome, start().Add(time.Duration(i/3)*time.Second)).payment)
+		all = append(all, b.Handle(cmd, outcome, start().Add(time.Duration(i/3)*time.Second)).Payment)
 	}
 	// A payment of refusals only is in no list.
-	b.handle(command(newID(), "refused", &messages.Void{}), succeeded(), start().Add(time.Hour))
+	b.Handle(command(newID(), "refused", &messages.Void{}), succeeded(), start().Add(time.Hour))
 	slices.SortFunc(all, func(p, q *payment.Payment) int {
 		if c := q.CreatedAt.Compare(p.CreatedAt); c != 0 {
 			return c
@@ -98,7 +98,7 @@ func (b *bundle) listAll(filter store.ListFilter, limit int) []uuid.UUID {
 	ids := []uuid.UUID{}
 	page := store.Page{Limit: limit}
 	for {
-		listed, err := b.store.List(b.Context(), filter, page)
+		listed, err := b.Store.List(b.Context(), filter, page)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -116,7 +116,7 @@ func TestInventedCursorIsRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, after := range []string{"x", "AAAA", "not base64!", string(make([]byte, 32)), "_____________________________________"} {
-		if _, err := b.store.List(t.Context(), store.ListFilter{}, store.Page{After: after}); !errors.Is(err, store.ErrInvalidCursor) {
+		if _, err := b.Store.List(t.Context(), store.ListFilter{}, store.Page{After: after}); !errors.Is(err, store.ErrInvalidCursor) {
 			t.Errorf("%q: %v, want ErrInvalidCursor", after, err)
 		}
 	}
@@ -125,10 +125,10 @@ func TestInventedCursorIsRefused(t *testing.T) {
 func TestPaymentThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	if _, err := b.store.Get(t.Context(), "", newID()); !errors.Is(err, store.ErrNotFound) {
+	if _, err := b.Store.Get(t.Context(), "", newID()); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("get: %v, want ErrNotFound", err)
 	}
-	if _, err := b.store.History(t.Context(), "", newID()); !errors.Is(err, store.ErrNotFound) {
+	if _, err := b.Store.History(t.Context(), "", newID()); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("history: %v, want ErrNotFound", err)
 	}
 }
@@ -137,15 +137,15 @@ func TestRefusalsOfAPaymentThatWasNeverCreated(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	cmd := command(newID(), "k1", &messages.Void{})
-	b.handle(cmd, succeeded(), start())
-	p, err := b.store.Get(t.Context(), tenant, cmd.PaymentID)
+	b.Handle(cmd, succeeded(), start())
+	p, err := b.Store.Get(t.Context(), tenant, cmd.PaymentID)
 	if err != nil || p.Status != messages.StatusNone {
 		t.Fatalf("got %+v, %v; want status none", p, err)
 	}
 	// It can still be created.
-	b.handle(create(cmd.PaymentID, "k2", ""), succeeded(), start())
-	if p, err = b.store.Get(t.Context(), tenant, cmd.PaymentID); err != nil || p.Status != messages.StatusCaptured {
+	b.Handle(create(cmd.PaymentID, "k2", ""), succeeded(), start())
+	if p, err = b.Store.Get(t.Context(), tenant, cmd.PaymentID); err != nil || p.Status != messages.StatusCaptured {
 		t.Errorf("got %+v, %v; want captured", p, err)
 	}
-	b.wantClean()
+	b.WantClean()
 }

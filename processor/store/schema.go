@@ -6,15 +6,20 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// DB is what the functions of this package need of a database when they use no queue: a *pgxpool.Pool or a *pgx.Conn.
+// DB is a database as functions need it that use no queue, here and in package books: a *pgxpool.Pool or a *pgx.Conn.
 type DB interface {
 	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, sql string, arguments ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, arguments ...any) pgx.Row
 	Begin(ctx context.Context) (pgx.Tx, error)
 }
+
+// Pool is a pool of connections, for callers that may not import the driver. Functions take it when one connection is not
+// enough.
+type Pool = pgxpool.Pool
 
 // SchemaError says that the database's schema is older than this build needs.
 type SchemaError struct{ Version, Needed int64 }

@@ -1,51 +1,21 @@
 package store_test
 
 import (
-	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
 func TestEveryQueryPreparesOnTheMigratedSchema(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	conn := b.connect()
-	for name, sql := range queries(t) {
-		if _, err := conn.Prepare(t.Context(), name, sql); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-// queries are all statements of the package by the names of their files.
-func queries(t *testing.T) map[string]string {
-	t.Helper()
-	files, err := os.ReadDir("queries")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := make(map[string]string, len(files))
-	for _, file := range files {
-		text, err := os.ReadFile(filepath.Join("queries", file.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		found[strings.TrimSuffix(file.Name(), ".sql")] = string(text)
-	}
-	if len(found) < 20 {
-		t.Fatalf("only %d queries found", len(found))
-	}
-	return found
+	storetest.PrepareAll(t, setup(t).Connect(), 20)
 }
 
 func TestInstancesMigrateTogether(t *testing.T) {
@@ -107,16 +77,16 @@ func TestOlderSchemaIsRefusedAndNewerTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.exec(`INSERT INTO schema_migrations (version_id, is_applied) VALUES ($1, true)`, needed+5)
-	if err := store.CheckSchema(t.Context(), b.serving); err != nil {
+	b.Exec(`INSERT INTO schema_migrations (version_id, is_applied) VALUES ($1, true)`, needed+5)
+	if err := store.CheckSchema(t.Context(), b.Serving); err != nil {
 		t.Errorf("a newer schema: %v", err)
 	}
-	if applied, err := store.Migrate(t.Context(), b.pool, nil); err != nil || len(applied) != 0 {
+	if applied, err := store.Migrate(t.Context(), b.Pool, nil); err != nil || len(applied) != 0 {
 		t.Errorf("migrating a newer schema: %+v, %v", applied, err)
 	}
-	b.exec(`DELETE FROM schema_migrations WHERE version_id >= $1`, needed)
+	b.Exec(`DELETE FROM schema_migrations WHERE version_id >= $1`, needed)
 	var schema *store.SchemaError
-	if err := store.CheckSchema(t.Context(), b.serving); !errors.As(err, &schema) || schema.Version != needed-1 || schema.Needed != needed {
+	if err := store.CheckSchema(t.Context(), b.Serving); !errors.As(err, &schema) || schema.Version != needed-1 || schema.Needed != needed {
 		t.Errorf("an older schema: %v", err)
 	}
 }
@@ -124,8 +94,8 @@ func TestOlderSchemaIsRefusedAndNewerTaken(t *testing.T) {
 func TestServingRoleCannotRewriteHistory(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.commit(first(create(newID(), "k1", "")))
-	if err := store.GrantServing(t.Context(), b.pool, servingRole); err != nil {
+	b.Commit(first(create(newID(), "k1", "")))
+	if err := store.GrantServing(t.Context(), b.Pool, servingRole); err != nil {
 		t.Fatalf("granting again: %v", err)
 	}
 	for _, sql := range []string{
@@ -144,7 +114,7 @@ func TestServingRoleCannotRewriteHistory(t *testing.T) {
 		`CREATE TABLE mine (x int)`,
 		`UPDATE schema_migrations SET is_applied = false`,
 	} {
-		_, err := b.serving.Exec(t.Context(), sql)
+		_, err := b.Serving.Exec(t.Context(), sql)
 		wantCode(t, sql, err, "42501") // insufficient_privilege
 	}
 }
@@ -153,7 +123,7 @@ func TestNobodyRewritesHistoryByMistake(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	c := first(create(newID(), "k1", ""))
-	b.commit(c)
+	b.Commit(c)
 	partition := b.partitionOf(c.Payment.ID)
 	for _, sql := range []string{
 		`UPDATE payment_events SET type = type`, `DELETE FROM payment_events WHERE version = 1`, `TRUNCATE payment_events`,
@@ -161,7 +131,7 @@ func TestNobodyRewritesHistoryByMistake(t *testing.T) {
 		`UPDATE ` + partition + ` SET type = type`, `DELETE FROM ` + partition, `TRUNCATE ` + partition,
 		`TRUNCATE payment_events_default`, `TRUNCATE payment_events_early`, `TRUNCATE payment_events_random_3`,
 	} {
-		_, err := b.pool.Exec(t.Context(), sql)
+		_, err := b.Pool.Exec(t.Context(), sql)
 		wantCode(t, sql, err, "23001") // restrict_violation
 	}
 }
@@ -179,9 +149,9 @@ func wantCode(t *testing.T, sql string, err error, code string) {
 func TestPipelineNeverReadsWholeTables(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.exec(`VACUUM ANALYZE`)
-	conn := b.connect()
-	all := queries(t)
+	b.Exec(`VACUUM ANALYZE`)
+	conn := b.Connect()
+	all := storetest.Queries(t)
 	for name, arguments := range map[string]string{
 		"load":          `'{` + newID().String() + `}', '{acme}', '{create}', '{k}', '{""}'`,
 		"delete_timers": `'{` + newID().String() + `}'`,
@@ -193,39 +163,11 @@ func TestPipelineNeverReadsWholeTables(t *testing.T) {
 		if _, err := conn.Exec(t.Context(), `PREPARE `+name+` AS `+all[name]); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		plan := explain(t, conn, all["settings"], name, arguments)
+		plan := storetest.Explain(t, conn, all["settings"], name, arguments)
 		for _, bad := range []string{"Seq Scan", "Merge Join", "Hash Join", "Hash Left Join"} {
 			if strings.Contains(plan, bad) {
 				t.Errorf("%s has a %s:\n%s", name, bad, plan)
 			}
 		}
 	}
-}
-
-func explain(t *testing.T, conn *pgx.Conn, settings, name, arguments string) (plan string) {
-	t.Helper()
-	err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(t.Context(), settings); err != nil {
-			return err
-		}
-		call := name
-		if arguments != "" {
-			call += `(` + arguments + `)`
-		}
-		return collectLines(t.Context(), tx, `EXPLAIN EXECUTE `+call, &plan)
-	})
-	if err != nil {
-		t.Fatalf("explain %s: %v", name, err)
-	}
-	return plan
-}
-
-func collectLines(ctx context.Context, tx pgx.Tx, sql string, text *string) error {
-	rows, err := tx.Query(ctx, sql, pgx.QueryExecModeSimpleProtocol)
-	if err != nil {
-		return err
-	}
-	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	*text = strings.Join(lines, "\n")
-	return err
 }

@@ -17,7 +17,7 @@ func (b *bundle) allTimers(filter store.TimerFilter, limit int) []store.Timer {
 	b.Helper()
 	var all []store.Timer
 	for page := (store.Page{Limit: limit}); ; {
-		timers, next, err := b.store.Timers(b.Context(), filter, page)
+		timers, next, err := b.Store.Timers(b.Context(), filter, page)
 		if err != nil || len(timers) > limit {
 			b.Fatalf("%d timers, %v", len(timers), err)
 		}
@@ -32,7 +32,7 @@ func TestTimersAreListedInTheOrderInWhichTheyFire(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	// Three of them fire at the same time, so that the order is not that of time alone.
-	b.exec(`INSERT INTO timers (payment_id, kind, tenant, due_at, fire_at, fired)
+	b.Exec(`INSERT INTO timers (payment_id, kind, tenant, due_at, fire_at, fired)
 		SELECT gen_random_uuid(), CASE WHEN i % 5 = 0 THEN 'stale' ELSE 'due' END, CASE WHEN i % 2 = 0 THEN 'acme' ELSE 'globex' END,
 			$1::timestamptz + (i / 3) * interval '1 minute', $1::timestamptz + (i / 3) * interval '1 minute', i % 4
 		FROM generate_series(0, 22) i`, start())
@@ -61,7 +61,7 @@ func TestTimersAreListedInTheOrderInWhichTheyFire(t *testing.T) {
 			t.Errorf("%+v: %d timers, want %d", test.filter, len(got), test.want)
 		}
 	}
-	if _, _, err := b.store.Timers(t.Context(), store.TimerFilter{}, store.Page{After: "nonsense"}); !errors.Is(err, store.ErrInvalidCursor) {
+	if _, _, err := b.Store.Timers(t.Context(), store.TimerFilter{}, store.Page{After: "nonsense"}); !errors.Is(err, store.ErrInvalidCursor) {
 		t.Errorf("nonsense: %v", err)
 	}
 }
@@ -74,11 +74,11 @@ func TestReviewEventsOfManyPayments(t *testing.T) {
 		paymentID := newID()
 		outcome := succeeded()
 		outcome.AmountMinor = 1
-		b.handle(create(paymentID, paymentID.String(), messages.CaptureManual), outcome, start())
+		b.Handle(create(paymentID, paymentID.String(), messages.CaptureManual), outcome, start())
 		ids = append(ids, paymentID)
 	}
-	fine := b.sample().refunded
-	events, err := b.store.ReviewEvents(t.Context(), append(slices.Clone(ids), fine, newID()))
+	fine := b.Sample().Refunded
+	events, err := b.Store.ReviewEvents(t.Context(), append(slices.Clone(ids), fine, newID()))
 	if err != nil || len(events) != len(ids) {
 		t.Fatalf("%d payments, %v", len(events), err)
 	}

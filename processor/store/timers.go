@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/outbox"
+	"github.com/seed-384b1f8a/tender/outbox/pgarray"
 )
 
 // FireTimers puts a resume command for each payment that is due at now into the outbox, at most limit of them, earliest
@@ -53,32 +56,42 @@ func (s *Store) FireTimers(ctx context.Context, now time.Time, limit int, lease 
 	return fired, next.Time, nil
 }
 
-// The kinds of timer; see the table.
-const (
-	timerDue   = "due"
-	timerStale = "stale"
-)
-
-// timer is a row of timers.
-type timer struct {
-	paymentID     uuid.UUID
-	kind, tenant  string
-	dueAt, fireAt time.Time
-	fired         int32
+// Timer is a row of timers: the time at which a payment needs attention though no command for it comes.
+type Timer struct {
+	PaymentID uuid.UUID
+	Tenant    string
+	// Kind is TimerDue or TimerStale.
+	Kind string
+	// DueAt is the time that was asked for. FireAt is when a scheduler next takes the timer: later than DueAt if it was fired
+	// Fired times to no effect.
+	DueAt, FireAt time.Time
+	Fired         int32
 }
 
-func scanTimer(row pgx.CollectableRow) (timer, error) {
-	var t timer
-	err := row.Scan((*[16]byte)(&t.paymentID), &t.kind, &t.tenant, &t.dueAt, &t.fireAt, &t.fired)
+// The kinds of timers.
+const (
+	// TimerDue is the timer that the payment's own state asks for.
+	TimerDue = "due"
+	// TimerStale is set by SweepStale for a call to a gateway whose worker did not come back.
+	TimerStale = "stale"
+)
+
+// TimerKinds are the kinds of timers that there are.
+func TimerKinds() []string { return []string{TimerDue, TimerStale} }
+
+func scanTimer(row pgx.CollectableRow) (Timer, error) {
+	var t Timer
+	err := row.Scan((*[16]byte)(&t.PaymentID), &t.Kind, &t.Tenant, &t.DueAt, &t.FireAt, &t.Fired)
+	t.DueAt, t.FireAt = t.DueAt.UTC(), t.FireAt.UTC()
 	return t, err
 }
 
-func resumeCommands(timers []timer, now time.Time) ([]outbox.Message, error) {
+func resumeCommands(timers []Timer, now time.Time) ([]outbox.Message, error) {
 	commands := make([]outbox.Message, 0, len(timers))
 	for i := range timers {
 		command, err := timers[i].resume(now)
 		if err != nil {
-			return nil, fmt.Errorf("resume payment %s: %w", timers[i].paymentID, err)
+			return nil, fmt.Errorf("resume payment %s: %w", timers[i].PaymentID, err)
 		}
 		commands = append(commands, command)
 	}
@@ -87,10 +100,10 @@ func resumeCommands(timers []timer, now time.Time) ([]outbox.Message, error) {
 
 // resume is the command that a timer fires. Its id is the same for one firing and differs between two of them:
 // otherwise the stream would drop the second as a repetition of the first.
-func (t *timer) resume(now time.Time) (outbox.Message, error) {
+func (t *Timer) resume(now time.Time) (outbox.Message, error) {
 	command := messages.Command{
-		ID:     t.kind + "-" + t.dueAt.UTC().Format("20060102T150405.000000") + "-" + strconv.Itoa(int(t.fired)),
-		Tenant: t.tenant, PaymentID: t.paymentID, Body: &messages.Resume{DueAt: t.dueAt.UTC()},
+		ID:     t.Kind + "-" + t.DueAt.Format("20060102T150405.000000") + "-" + strconv.Itoa(int(t.Fired)),
+		Tenant: t.Tenant, PaymentID: t.PaymentID, Body: &messages.Resume{DueAt: t.DueAt},
 	}
 	command.ID = messages.CommandMessageID(command)
 	subject, header, body, err := messages.EncodeCommand(command, messages.Origin{Time: now})
@@ -99,12 +112,12 @@ func (t *timer) resume(now time.Time) (outbox.Message, error) {
 	}
 	delete(header, messages.HeaderMessageID)
 	return outbox.Message{
-		Subject: subject, ID: command.ID, OrderingKey: t.paymentID.String(), Header: header, Payload: body,
+		Subject: subject, ID: command.ID, OrderingKey: t.PaymentID.String(), Header: header, Payload: body,
 	}, nil
 }
 
-// SweepStale finds payments with a call to a gateway that was made before now minus olderThan and that nobody came back
-// from, because its worker died and its command was not delivered again. It sets a timer for each, at most limit of
+// SweepStale finds payments with a call to a gateway that was made before now minus olderThan and whose worker did not come
+// back, because it died and its command was not delivered again. It sets a timer for each, at most limit of
 // them, for FireTimers to fire, and returns how many. It may be repeated and called concurrently: a payment has one such
 // timer, which goes when the call has been settled.
 func (s *Store) SweepStale(ctx context.Context, now time.Time, olderThan time.Duration, limit int) (int, error) {
@@ -128,4 +141,85 @@ func (s *Store) SweepStale(ctx context.Context, now time.Time, olderThan time.Du
 		return 0, fmt.Errorf("sweep stale payments: %w", err)
 	}
 	return int(swept), nil
+}
+
+// ReplaceTimers removes the due timers of payments and sets others, each of which needs PaymentID, Tenant and DueAt. It is
+// for repairs: Commit sets the timers of the payments that it writes.
+func ReplaceTimers(ctx context.Context, tx pgx.Tx, of []uuid.UUID, by []Timer) error {
+	if _, err := tx.Exec(ctx, deleteTimersSQL, pgarray.UUIDs(of, func(u uuid.UUID) uuid.UUID { return u })); err != nil {
+		return fmt.Errorf("delete timers: %w", err)
+	}
+	_, err := tx.Exec(ctx, writeTimersSQL,
+		pgarray.UUIDs(by, func(t Timer) uuid.UUID { return t.PaymentID }),
+		pgarray.Texts(by, func(t Timer) string { return t.Tenant }),
+		pgarray.Times(by, func(t Timer) time.Time { return t.DueAt.Truncate(time.Microsecond) }))
+	if err != nil {
+		return fmt.Errorf("write timers: %w", err)
+	}
+	return nil
+}
+
+// TimerFilter says which timers to list: those that fit all the fields that are set.
+type TimerFilter struct {
+	Tenant, Kind string
+	// DueBefore is exclusive; zero means no bound.
+	DueBefore time.Time
+}
+
+// Timers returns timers in the order in which they fire, and the position of the next page, "" if there is none. A
+// timer that changes between two pages may be seen twice or not at all; other changes don't matter. It fails with
+// ErrInvalidCursor for a position that it did not give.
+func (s *Store) Timers(ctx context.Context, filter TimerFilter, page Page) (timers []Timer, next string, err error) {
+	var after timerCursor
+	if page.After != "" {
+		if after, err = parseTimerCursor(page.After); err != nil {
+			return nil, "", err
+		}
+	}
+	limit := min(page.Limit, listLimitMax)
+	if limit <= 0 {
+		limit = listLimitDefault
+	}
+	// Planned anew each time, for its arguments, as lists of payments are.
+	rows, err := s.pool.Query(ctx, listTimersSQL, pgx.QueryExecModeCacheDescribe, filter.Tenant, filter.Kind,
+		instant(filter.DueBefore), instant(after.fireAt), id(after.paymentID), after.kind, limit+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("list timers: %w", err)
+	}
+	timers, err = pgx.CollectRows(rows, scanTimer)
+	if err != nil {
+		return nil, "", fmt.Errorf("list timers: %w", err)
+	}
+	if len(timers) > limit {
+		timers = timers[:limit]
+		last := timers[limit-1]
+		next = timerCursor{last.FireAt, last.PaymentID, last.Kind}.String()
+	}
+	return timers, next, nil
+}
+
+// timerCursor is the last timer of a page.
+type timerCursor struct {
+	fireAt    time.Time
+	paymentID uuid.UUID
+	kind      string
+}
+
+// String makes the cursor opaque, as that of payments is; the kind comes last.
+func (c timerCursor) String() string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(c.fireAt.UnixMicro()))
+	return base64.RawURLEncoding.EncodeToString(append(append(b, c.paymentID[:]...), c.kind...))
+}
+
+func parseTimerCursor(s string) (timerCursor, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(b) <= cursorSize {
+		return timerCursor{}, fmt.Errorf("%w: %q", ErrInvalidCursor, s)
+	}
+	micros := int64(binary.BigEndian.Uint64(b)) //nolint:gosec // G115: only the bits matter
+	c := timerCursor{time.UnixMicro(micros).UTC(), uuid.UUID(b[8:cursorSize]), string(b[cursorSize:])}
+	if year := c.fireAt.Year(); year < 1970 || year > 9999 || c.kind != TimerDue && c.kind != TimerStale {
+		return timerCursor{}, fmt.Errorf("%w: %q", ErrInvalidCursor, s)
+	}
+	return c, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
@@ -21,7 +22,7 @@ const lease = time.Minute
 
 func (b *bundle) fire(now time.Time) int {
 	b.Helper()
-	fired, _, err := b.store.FireTimers(b.Context(), now, 100, lease)
+	fired, _, err := b.Store.FireTimers(b.Context(), now, 100, lease)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -31,7 +32,7 @@ func (b *bundle) fire(now time.Time) int {
 // resumes are the resume commands in the outbox, decoded as a worker does, in the order of their firing.
 func (b *bundle) resumes() []messages.Command {
 	b.Helper()
-	rows, err := b.pool.Query(b.Context(), `SELECT subject, message_id, header, payload FROM outbox
+	rows, err := b.Pool.Query(b.Context(), `SELECT subject, message_id, header, payload FROM outbox
 		WHERE subject LIKE 'payments.cmd.%' ORDER BY created_at, id`)
 	if err != nil {
 		b.Fatal(err)
@@ -62,9 +63,9 @@ func TestTimerFollowsThePayment(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	paymentID := newID()
-	p := b.handle(create(paymentID, "c", messages.CaptureManual), succeeded(), start()).payment
+	p := b.Handle(create(paymentID, "c", messages.CaptureManual), succeeded(), start()).Payment
 	b.wantTimer(paymentID, p.DueAt())
-	p = b.handle(command(paymentID, "p", &messages.Capture{}), unknown(), start().Add(time.Second)).payment
+	p = b.Handle(command(paymentID, "p", &messages.Capture{}), unknown(), start().Add(time.Second)).Payment
 	b.wantTimer(paymentID, start().Add(6*time.Second))
 	if p.Status != messages.StatusUnknown {
 		t.Fatalf("the payment is %s", p.Status)
@@ -73,11 +74,11 @@ func TestTimerFollowsThePayment(t *testing.T) {
 		ID: "resume-1", Tenant: tenant, PaymentID: paymentID, Body: &messages.Resume{}, CorrelationID: paymentID.String(),
 	}
 	d := payment.Decide(p, resume, env(start().Add(6*time.Second)))
-	if _, err := settle(t.Context(), b.store, resume, withPayment(d, p), succeeded(), start().Add(6*time.Second)); err != nil {
+	if _, err := storetest.Settle(t.Context(), b.Store, resume, withPayment(d, p), succeeded(), start().Add(6*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	b.wantTimer(paymentID, time.Time{})
-	b.wantClean()
+	b.WantClean()
 }
 
 // withPayment lets a decision without events be settled.
@@ -89,7 +90,7 @@ func withPayment(d payment.Decision, p *payment.Payment) payment.Decision {
 func (b *bundle) wantTimer(paymentID uuid.UUID, want time.Time) {
 	b.Helper()
 	var got time.Time
-	rows, err := b.pool.Query(b.Context(), `SELECT due_at FROM timers WHERE payment_id = $1 AND kind = 'due'`, paymentID[:])
+	rows, err := b.Pool.Query(b.Context(), `SELECT due_at FROM timers WHERE payment_id = $1 AND kind = 'due'`, paymentID[:])
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -105,10 +106,10 @@ func TestTimerFiresOnceForEachLease(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	paymentID := newID()
-	b.handle(create(paymentID, "c", ""), unknown(), start())
+	b.Handle(create(paymentID, "c", ""), unknown(), start())
 	due := start().Add(5 * time.Second)
 
-	fired, next, err := b.store.FireTimers(t.Context(), due.Add(-time.Microsecond), 100, lease)
+	fired, next, err := b.Store.FireTimers(t.Context(), due.Add(-time.Microsecond), 100, lease)
 	if err != nil || fired != 0 || !next.Equal(due) {
 		t.Errorf("before it is due: fired %d, next %s, %v", fired, next, err)
 	}
@@ -137,19 +138,19 @@ func TestNewTimeStartsAfresh(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	paymentID := newID()
-	p := b.handle(create(paymentID, "c", ""), unknown(), start()).payment
+	p := b.Handle(create(paymentID, "c", ""), unknown(), start()).Payment
 	now := start().Add(5 * time.Second)
 	b.fire(now)
 	resume := b.resumes()[0]
 	d := payment.Decide(p, resume, env(now))
-	if _, err := settle(t.Context(), b.store, resume, withPayment(d, p), unknown(), now); err != nil {
+	if _, err := storetest.Settle(t.Context(), b.Store, resume, withPayment(d, p), unknown(), now); err != nil {
 		t.Fatal(err)
 	}
 	b.wantTimer(paymentID, start().Add(30*time.Second))
 	if n := b.fire(start().Add(30 * time.Second)); n != 1 {
 		t.Errorf("fired %d at the new time although the lease of the old one lasts, want 1", n)
 	}
-	b.wantClean()
+	b.WantClean()
 }
 
 func TestSchedulersShareTheTimers(t *testing.T) {
@@ -157,14 +158,14 @@ func TestSchedulersShareTheTimers(t *testing.T) {
 	b := setup(t)
 	const payments = 200
 	for i := range payments {
-		b.handle(create(newID(), fmt.Sprintf("k%d", i), ""), unknown(), start())
+		b.Handle(create(newID(), fmt.Sprintf("k%d", i), ""), unknown(), start())
 	}
 	var total atomic.Int64
 	var firing sync.WaitGroup
 	for range 6 {
 		firing.Go(func() {
 			for {
-				fired, _, err := b.store.FireTimers(t.Context(), start().Add(time.Minute), 7, lease)
+				fired, _, err := b.Store.FireTimers(t.Context(), start().Add(time.Minute), 7, lease)
 				if err != nil {
 					t.Error(err)
 				}
@@ -175,7 +176,7 @@ func TestSchedulersShareTheTimers(t *testing.T) {
 		})
 	}
 	firing.Wait()
-	distinct := b.count(`SELECT count(DISTINCT message_id) FROM outbox WHERE subject LIKE 'payments.cmd.%'`)
+	distinct := b.Count(`SELECT count(DISTINCT message_id) FROM outbox WHERE subject LIKE 'payments.cmd.%'`)
 	// A scheduler may find all that is left in another's hands and stop; what it saw is then fired by the other.
 	if total.Load() != payments || distinct != payments {
 		t.Errorf("%d timers fired, %d commands, want %d", total.Load(), distinct, payments)
@@ -186,11 +187,11 @@ func TestSweepFindsCallsThatNobodyCameBackFrom(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	c := first(create(newID(), "k1", ""))
-	b.commit(c)
+	b.Commit(c)
 	const age = 10 * time.Minute
 	sweep := func(now time.Time) int {
 		t.Helper()
-		swept, err := b.store.SweepStale(t.Context(), now, age, 100)
+		swept, err := b.Store.SweepStale(t.Context(), now, age, 100)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,26 +211,26 @@ func TestSweepFindsCallsThatNobodyCameBackFrom(t *testing.T) {
 		t.Errorf("fired %d, want 1", n)
 	}
 	// The command finds the call and makes it again; then there is nothing left to sweep.
-	loaded, err := b.store.Load(t.Context(), store.Key{PaymentID: c.Payment.ID, Tenant: tenant, Command: messages.CommandResume})
+	loaded, err := b.Store.Load(t.Context(), store.Key{PaymentID: c.Payment.ID, Tenant: tenant, Command: messages.CommandResume})
 	if err != nil {
 		t.Fatal(err)
 	}
 	resume := b.resumes()[0]
 	d := payment.Decide(loaded.Payment, resume, env(late))
-	b.commit(change(loaded.Payment, d, nil))
-	if _, err := settle(t.Context(), b.store, resume, d, succeeded(), late); err != nil {
+	b.Commit(change(loaded.Payment, d, nil))
+	if _, err := storetest.Settle(t.Context(), b.Store, resume, d, succeeded(), late); err != nil {
 		t.Fatal(err)
 	}
 	if n := sweep(late.Add(time.Hour)); n != 0 {
 		t.Errorf("swept %d that are settled", n)
 	}
-	if n := b.count(`SELECT count(*) FROM timers`); n != 0 {
+	if n := b.Count(`SELECT count(*) FROM timers`); n != 0 {
 		t.Errorf("%d timers are left", n)
 	}
-	if _, err := b.store.SweepStale(t.Context(), late, 0, 100); err == nil {
+	if _, err := b.Store.SweepStale(t.Context(), late, 0, 100); err == nil {
 		t.Error("calls under way may be swept")
 	}
-	b.wantClean()
+	b.WantClean()
 }
 
 // The expiry of the rest of an authorization must not hide a refund that nobody came back from.
@@ -237,13 +238,13 @@ func TestSweepLooksPastOtherTimers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	paymentID := newID()
-	b.handle(create(paymentID, "c", messages.CaptureManualMultiple), succeeded(), start())
-	p := b.handle(command(paymentID, "p", &messages.Capture{AmountMinor: amount(4000)}), succeeded(), start()).payment
+	b.Handle(create(paymentID, "c", messages.CaptureManualMultiple), succeeded(), start())
+	p := b.Handle(command(paymentID, "p", &messages.Capture{AmountMinor: amount(4000)}), succeeded(), start()).Payment
 	refund := command(paymentID, "r", &messages.Refund{})
 	d := payment.Decide(p, refund, env(start()))
-	b.commit(change(p, d, claimOf(refund, d)))
+	b.Commit(change(p, d, claimOf(refund, d)))
 	b.wantTimer(paymentID, p.DueAt())
-	if swept, err := b.store.SweepStale(t.Context(), start().Add(time.Hour), time.Minute, 100); err != nil || swept != 1 {
+	if swept, err := b.Store.SweepStale(t.Context(), start().Add(time.Hour), time.Minute, 100); err != nil || swept != 1 {
 		t.Errorf("swept %d, %v; want 1", swept, err)
 	}
 	b.wantTimer(paymentID, p.DueAt())
@@ -253,16 +254,16 @@ func TestSweepLooksPastOtherTimers(t *testing.T) {
 func TestTimersFireByTheClockOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.handle(create(newID(), "soon", ""), messages.Outcome{Kind: messages.OutcomeUnknown, Tries: 1}, time.Now())
+	b.Handle(create(newID(), "soon", ""), messages.Outcome{Kind: messages.OutcomeUnknown, Tries: 1}, time.Now())
 	ahead := time.Now().Add(24 * time.Hour)
 	if n := b.fire(ahead); n != 0 {
 		t.Errorf("%d timers fired before their time", n)
 	}
-	b.exec(`UPDATE timers SET due_at = now() - interval '1 s', fire_at = now() - interval '1 s'`)
+	b.Exec(`UPDATE timers SET due_at = now() - interval '1 s', fire_at = now() - interval '1 s'`)
 	if n := b.fire(ahead); n != 1 {
 		t.Fatalf("%d timers fired, want the one that is due", n)
 	}
-	if n := b.count(`SELECT count(*) FROM timers WHERE fire_at > now() + interval '2 minutes'`); n != 0 {
+	if n := b.Count(`SELECT count(*) FROM timers WHERE fire_at > now() + interval '2 minutes'`); n != 0 {
 		t.Errorf("a timer was put off to the time of a clock that is ahead")
 	}
 }

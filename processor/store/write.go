@@ -40,7 +40,7 @@ func (w *batchWrite) run(ctx context.Context, pool *pgxpool.Pool) error {
 	// A connection that is still in a transaction is closed by the pool and not used again.
 	defer conn.Release()
 	pgarray.Register(conn.Conn().TypeMap())
-	slices.SortFunc(w.entries, func(a, b *entry) int { return slices.Compare(a.row.id[:], b.row.id[:]) })
+	slices.SortFunc(w.entries, func(a, b *entry) int { return slices.Compare(a.row.ID[:], b.row.ID[:]) })
 	if w.contests.Load() > 0 && w.contests.Add(-1) >= 0 {
 		return w.runContested(ctx, conn.Conn())
 	}
@@ -61,7 +61,7 @@ const contestsAfterOne = 16
 // runUncontested writes everything in one round trip. It fails with errContested if something was lost.
 func (w *batchWrite) runUncontested(ctx context.Context, conn *pgx.Conn) error {
 	var batch pgx.Batch
-	claims := w.claims()
+	claims := claimsOf(w.entries)
 	w.queuePayments(&batch, claims, len(w.entries), len(claims)).Query(func(rows pgx.Rows) error {
 		rows.Close() // reads to the end
 		return rows.Err()
@@ -142,7 +142,7 @@ func (w *batchWrite) writePayments(ctx context.Context, conn *pgx.Conn) (winners
 		claimed: make(map[uuid.UUID]struct{}, len(w.entries)),
 	}
 	var batch pgx.Batch
-	w.queuePayments(&batch, w.claims(), nil, nil).Query(func(rows pgx.Rows) error {
+	w.queuePayments(&batch, claimsOf(w.entries), nil, nil).Query(func(rows pgx.Rows) error {
 		var payment pgtype.UUID
 		var isClaim bool
 		_, err := pgx.ForEachRow(rows, []any{&payment, &isClaim}, func() error {
@@ -166,10 +166,10 @@ func (w *batchWrite) queuePayments(batch *pgx.Batch, claims []*claimRow, mustWri
 	return batch.Queue(writePaymentsSQL, append(arguments, mustWrite, mustClaim)...)
 }
 
-// claims are in the order of their names, so that no two batches wait for each other.
-func (w *batchWrite) claims() []*claimRow {
-	claims := make([]*claimRow, 0, len(w.entries))
-	for _, e := range w.entries {
+// claimsOf returns the claims in the order of their names, so that no two batches wait for each other.
+func claimsOf(entries []*entry) []*claimRow {
+	claims := make([]*claimRow, 0, len(entries))
+	for _, e := range entries {
 		if e.claim != nil {
 			claims = append(claims, e.claim)
 		}
@@ -181,7 +181,7 @@ func (w *batchWrite) claims() []*claimRow {
 // answerConflicts answers the entries that found another version than they expected. That stays so: versions only grow.
 func (w *batchWrite) answerConflicts(won winners) {
 	w.entries = slices.DeleteFunc(w.entries, func(e *entry) bool {
-		_, written := won.written[e.row.id]
+		_, written := won.written[e.row.ID]
 		if !written {
 			e.settle(ErrVersionConflict)
 		}
@@ -193,11 +193,11 @@ func (w *batchWrite) answerConflicts(won winners) {
 func (w *batchWrite) answerLostClaims(won winners) bool {
 	before := len(w.entries)
 	w.entries = slices.DeleteFunc(w.entries, func(e *entry) bool {
-		_, claimed := won.claimed[e.row.id]
+		_, claimed := won.claimed[e.row.ID]
 		lost := e.claim != nil && !claimed
 		if lost {
 			e.settle(&ClaimTakenError{
-				Tenant: e.claim.tenant, Command: messages.CommandName(e.claim.command), Key: e.claim.key, PaymentID: e.row.id,
+				Tenant: e.claim.tenant, Command: messages.CommandName(e.claim.command), Key: e.claim.key, PaymentID: e.row.ID,
 			})
 		}
 		return lost
@@ -207,31 +207,14 @@ func (w *batchWrite) answerLostClaims(won winners) bool {
 
 // queueRest queues what belongs to the payments that were written, and the commit.
 func (w *batchWrite) queueRest(batch *pgx.Batch) (*outbox.Appended, error) {
-	var events []*eventRow
 	outgoing := make([]outbox.Stretch, len(w.entries))
-	var set, deleted []*entry
 	for at, e := range w.entries {
-		for i := range e.events {
-			events = append(events, &e.events[i])
-		}
 		outgoing[at] = outbox.Stretch{
-			Key: e.orderingKey, After: e.row.previousVersion, Upto: e.row.version, Messages: e.messages,
-		}
-		switch e.timer {
-		case timerStays:
-		case timerSet:
-			set = append(set, e)
-		case timerDeleted:
-			deleted = append(deleted, e)
+			Key: e.orderingKey, After: e.row.PreviousVersion, Upto: e.row.Version, Messages: e.messages,
 		}
 	}
-	batch.Queue(writeEventsSQL, eventColumns(events)...)
-	if len(set) > 0 {
-		batch.Queue(writeTimersSQL, timerColumns(set)...)
-	}
-	if len(deleted) > 0 {
-		batch.Queue(deleteTimersSQL, pgarray.UUIDs(deleted, func(e *entry) uuid.UUID { return e.row.id }))
-	}
+	history := newHistory(w.entries)
+	history.queue(batch)
 	appended, err := outbox.QueueStretches(batch, outgoing)
 	if err != nil {
 		return nil, err

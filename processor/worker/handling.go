@@ -232,7 +232,7 @@ func (h *handling) load(ctx context.Context, cmd messages.Command) (store.Loaded
 			h.progress()
 			return loaded, nil
 		case !h.outlasts(ctx, err):
-			return store.Loaded{}, fmt.Errorf("load payment %s: %w", cmd.PaymentID, err)
+			return store.Loaded{}, err // names the payment
 		}
 	}
 }
@@ -247,7 +247,7 @@ func (h *handling) commit(ctx context.Context, before *payment.Payment, d paymen
 		PreviousDueAt: before.DueAt(), PreviousHash: before.LastHash,
 	})
 	if err != nil {
-		return fmt.Errorf("commit payment %s at version %d: %w", d.Payment.ID, d.Payment.Version, err)
+		return err // names the payment and the version
 	}
 	h.progress()
 	return nil

@@ -22,7 +22,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 	"github.com/seed-384b1f8a/tender/processor/webhook"
 	"github.com/seed-384b1f8a/tender/processor/worker"
 )
@@ -335,7 +335,7 @@ func (m *moneyTest) leftOpen() (problems []string) {
 	m.t.Helper()
 	statuses := map[messages.Status]int{}
 	found := 0
-	err := store.AtOneMoment(m.t.Context(), m.pool, func(now *store.Moment) error {
+	err := books.AtOneMoment(m.t.Context(), m.pool, func(now *books.Moment) error {
 		return now.Payments(m.t.Context(), func(p *payment.Payment) error {
 			if !p.Created() {
 				return nil

@@ -15,13 +15,13 @@ import (
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/republish"
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 func (s *system) republish(o republish.Options) republish.Report {
 	s.t.Helper()
 	parts := republish.Parts{
-		Store: s.store, JetStream: s.js,
+		DB: s.pool, JetStream: s.js,
 		Backlog: func(ctx context.Context) (int64, bool, error) { return outbox.Backlog(ctx, s.pool) },
 	}
 	report, err := republish.Run(s.t.Context(), parts, o)
@@ -226,14 +226,14 @@ func TestARestoredBusGetsItsEventsBack(t *testing.T) {
 
 	// Regardless of what the bus holds, for one payment and a time.
 	servers.Eventually(t, "one is sent again", func() bool {
-		r := s.republish(republish.Options{All: true, PublishedRange: store.PublishedRange{Payments: ids[:1]}})
+		r := s.republish(republish.Options{All: true, PublishedRange: books.PublishedRange{Payments: ids[:1]}})
 		return r.Payments == 1 && r.Queued > 0
 	})
 	s.outboxEmpty()
 	if after := len(s.published()[ids[0]]); after <= before {
 		t.Errorf("%d messages, %d before", after, before)
 	}
-	if r := s.republish(republish.Options{All: true, PublishedRange: store.PublishedRange{Since: time.Now().Add(time.Minute)}}); r.Payments != 0 {
+	if r := s.republish(republish.Options{All: true, PublishedRange: books.PublishedRange{Since: time.Now().Add(time.Minute)}}); r.Payments != 0 {
 		t.Errorf("of the future: %+v", r)
 	}
 	s.busMatchesHistory(ids, false)

@@ -29,6 +29,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/scheduler"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
@@ -334,7 +335,7 @@ func (s *system) verify() {
 		status, err := outbox.Inspect(s.t.Context(), s.pool)
 		return err == nil && status.Waiting+status.Parked+status.Behind == 0
 	})
-	report, err := store.CheckInvariants(s.t.Context(), s.pool, store.CheckOptions{StaleAfter: time.Minute})
+	report, err := books.CheckInvariants(s.t.Context(), s.pool, books.CheckOptions{StaleAfter: time.Minute})
 	if err != nil {
 		s.t.Fatal(err)
 	}

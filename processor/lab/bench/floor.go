@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/lab/bench/floor"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
@@ -28,7 +29,7 @@ type FloorConfig struct {
 // floorRound is how many payments are encoded, which is not measured, and then written, which is.
 const floorRound = 10_000
 
-// MeasureFloor writes payments as fast as the database takes them. See [store.Floor].
+// MeasureFloor writes payments as fast as the database takes them. See package floor.
 func MeasureFloor(ctx context.Context, pool *store.Pool, c FloorConfig) (Floor, error) {
 	var best Floor
 	for _, size := range c.BatchSizes {
@@ -73,7 +74,7 @@ func measureFloor(ctx context.Context, pool *store.Pool, c FloorConfig, size int
 func Fill(ctx context.Context, pool *store.Pool, c FloorConfig, progress func(written int)) error {
 	for written := 0; written < c.Payments; {
 		n := min(floorRound, c.Payments-written)
-		if _, err := writeFloor(ctx, pool, c, n, c.BatchSizes[0], (*store.Floor).OmitOutbox); err != nil {
+		if _, err := writeFloor(ctx, pool, c, n, c.BatchSizes[0], (*floor.Batches).OmitOutbox); err != nil {
 			return err
 		}
 		written += n
@@ -86,27 +87,27 @@ func Fill(ctx context.Context, pool *store.Pool, c FloorConfig, progress func(wr
 type effort struct{ took, cpu time.Duration }
 
 func writeFloor(
-	ctx context.Context, pool *store.Pool, c FloorConfig, payments, batchSize int, prepare func(*store.Floor),
+	ctx context.Context, pool *store.Pool, c FloorConfig, payments, batchSize int, prepare func(*floor.Batches),
 ) (effort, error) {
 	var wrote effort
 	for payments > 0 {
 		n := min(payments, floorRound)
-		batch := make([]store.FloorPayment, n)
-		for i := range batch {
+		unwritten := make([]floor.Payment, n)
+		for i := range unwritten {
 			var err error
-			if batch[i], err = floorPayment(ctx, c); err != nil {
+			if unwritten[i], err = floorPayment(ctx, c); err != nil {
 				return wrote, err
 			}
 		}
-		f, err := store.NewFloor(batch, batchSize)
+		batches, err := floor.Encode(unwritten, batchSize)
 		if err != nil {
 			return wrote, err
 		}
 		if prepare != nil {
-			prepare(f)
+			prepare(batches)
 		}
 		began, used := c.Now(), OwnUsage().CPU
-		if err := f.Write(ctx, pool, c.Connections); err != nil {
+		if err := batches.Write(ctx, pool, c.Connections); err != nil {
 			return wrote, err
 		}
 		wrote.took += c.Now().Sub(began)
@@ -117,7 +118,7 @@ func writeFloor(
 }
 
 // floorPayment is a create and the gateway's answer, decided as a worker would.
-func floorPayment(ctx context.Context, c FloorConfig) (store.FloorPayment, error) {
+func floorPayment(ctx context.Context, c FloorConfig) (floor.Payment, error) {
 	cmd, err := received()
 	if err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func floorPayment(ctx context.Context, c FloorConfig) (store.FloorPayment, error
 	outcome := NewGateway(GatewayConfig{}).Do(ctx, begun.Call.Operation)
 	outcome.Tries = 1
 	settled := payment.Settle(begun.Payment, cmd, *begun.Call, outcome, env)
-	return store.FloorPayment{
+	return floor.Payment{
 		{
 			Payment: begun.Payment, Events: begun.Events, PreviousDueAt: p.DueAt(),
 			Claim: &store.Claim{

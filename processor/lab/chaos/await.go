@@ -12,6 +12,7 @@ import (
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor/retry"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // AwaitConfig says how long to wait for the system to come to rest. Zero values mean the defaults.
@@ -63,7 +64,7 @@ type Drain struct {
 	Commands   uint64             `json:"commands"`
 	AckPending int                `json:"ack_pending"`
 	Outbox     int64              `json:"outbox"`
-	Waiting    []store.Unfinished `json:"waiting,omitempty"`
+	Waiting    []books.Unfinished `json:"waiting,omitempty"`
 	// Hanging says all that in words, with the commands' subjects; empty if Done.
 	Hanging []string `json:"hanging,omitempty"`
 	// AckFloor is the sequence up to which every command has been settled.
@@ -136,7 +137,7 @@ func look(ctx context.Context, db store.DB, js jetstream.JetStream, c AwaitConfi
 		return d, err
 	}
 	d.Outbox = d.outbox.Waiting + d.outbox.Parked + d.outbox.Behind
-	d.Waiting, err = store.ListUnfinished(ctx, db, c.Now().Add(c.Horizon), c.NamesMax)
+	d.Waiting, err = books.ListUnfinished(ctx, db, c.Now().Add(c.Horizon), c.NamesMax)
 	return d, err
 }
 

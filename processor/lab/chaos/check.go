@@ -13,6 +13,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/retry"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // Sources are what is held against each other.
@@ -95,7 +96,7 @@ type examination struct {
 }
 
 func (x *examination) checkInvariants(ctx context.Context) error {
-	report, err := store.CheckInvariants(ctx, x.Pool, store.CheckOptions{
+	report, err := books.CheckInvariants(ctx, x.Pool, books.CheckOptions{
 		StaleAfter: x.config.StaleAfter, FindingsMax: x.config.FindingsMax * len(itemNames()),
 	})
 	x.take(report.Checked, report.Violated, report.Findings)
@@ -180,6 +181,6 @@ func (x *examination) judgeDrain() {
 	}
 	item.Violated++
 	for _, what := range x.Drain.Hanging {
-		x.list(item, Finding{Invariant: store.Invariant(Liveness), Detail: what})
+		x.list(item, Finding{Invariant: books.Invariant(Liveness), Detail: what})
 	}
 }

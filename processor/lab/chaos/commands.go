@@ -9,6 +9,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // question is what a client asked: the same question has one answer, however often it is asked.
@@ -60,8 +61,8 @@ func (x *examination) compareCommands(ctx context.Context) error {
 		}
 	}
 	answers := map[slot]answer{}
-	err := store.AtOneMoment(ctx, x.Pool, func(now *store.Moment) error {
-		if err := now.Decided(ctx, x.Record.Tenants, func(d store.DecidedCommand) {
+	err := books.AtOneMoment(ctx, x.Pool, func(now *books.Moment) error {
+		if err := now.Decided(ctx, x.Record.Tenants, func(d books.DecidedCommand) {
 			answers[slot{d.Tenant, d.Key, d.Command, string(d.ConflictHash)}] = answer{d.PaymentID, d.PayloadHash, d.EventType, d.Version}
 			x.compareDecided(d, asked, ids)
 		}); err != nil {
@@ -80,7 +81,7 @@ func (x *examination) compareCommands(ctx context.Context) error {
 }
 
 // compareDecided looks for whoever sent a command that was decided.
-func (x *examination) compareDecided(d store.DecidedCommand, asked map[question]struct{}, ids map[string]struct{}) {
+func (x *examination) compareDecided(d books.DecidedCommand, asked map[question]struct{}, ids map[string]struct{}) {
 	switch d.Command {
 	case messages.CommandNotify, messages.CommandResolve, messages.CommandResume:
 		return // Those of gateways, operators and Tender's own.
@@ -203,11 +204,11 @@ func (x *examination) compareSeen(ctx context.Context) error {
 	for len(seen) > 0 {
 		batch := seen[:min(seenBatch, len(seen))]
 		seen = seen[len(batch):]
-		refs := make([]store.EventRef, len(batch))
+		refs := make([]books.EventRef, len(batch))
 		for i, s := range batch {
-			refs[i] = store.EventRef{PaymentID: s.PaymentID, Version: s.Version, BodyHash: s.BodyHash}
+			refs[i] = books.EventRef{PaymentID: s.PaymentID, Version: s.Version, BodyHash: s.BodyHash}
 		}
-		mismatches, err := store.MatchEvents(ctx, x.Pool, refs)
+		mismatches, err := books.MatchEvents(ctx, x.Pool, refs)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // openMax is how many calls and timers are read to say what is open.
@@ -23,7 +24,7 @@ func (d *Drain) tell(ctx context.Context, db store.DB, c AwaitConfig, err error)
 	}
 	open := slices.Concat(d.tellCommands(), d.tellOutbox(), d.lagging)
 	now := c.Now()
-	waiting, err := store.ListUnfinished(ctx, db, now.Add(c.Horizon), openMax)
+	waiting, err := books.ListUnfinished(ctx, db, now.Add(c.Horizon), openMax)
 	if err != nil {
 		return append(open, fmt.Sprintf("the payments can't be read: %v", err))
 	}
@@ -59,7 +60,7 @@ func (d *Drain) tellOutbox() []string {
 }
 
 // tellWaiting says for each thing that payments wait for how many do, and when the first and the last of them is due.
-func tellWaiting(waiting []store.Unfinished, now time.Time) (open []string) {
+func tellWaiting(waiting []books.Unfinished, now time.Time) (open []string) {
 	type times struct {
 		payments    int
 		first, last time.Time

@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-384b1f8a/tender/processor/audit"
-	"github.com/seed-384b1f8a/tender/processor/store"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // ItemName names one of the things that must always hold.
@@ -28,21 +28,21 @@ func itemNames() []ItemName {
 }
 
 // itemOf says under which item a violated invariant of the store or of an audit falls.
-func itemOf(invariant store.Invariant) ItemName {
+func itemOf(invariant books.Invariant) ItemName {
 	switch invariant {
-	case store.OperationsUnique, audit.GatewayOnce, audit.GatewaySums:
+	case books.OperationsUnique, audit.GatewayOnce, audit.GatewaySums:
 		return NeverTwice
-	case store.ClaimsMatchPayments, audit.GatewayRecorded:
+	case books.ClaimsMatchPayments, audit.GatewayRecorded:
 		return NeverLost
 	case audit.UnknownIsNotFailed, audit.LedgerComplete:
 		return UnknownIsNotFailed
-	case store.WithinLimits, audit.GatewayLimits:
+	case books.WithinLimits, audit.GatewayLimits:
 		return WithinLimits
-	case store.OutboxMatchesHistory, store.OutboxParked, audit.BusMatchesHistory, audit.Published, audit.BusOrder:
+	case books.OutboxMatchesHistory, books.OutboxParked, audit.BusMatchesHistory, audit.Published, audit.BusOrder:
 		return Published
-	case store.NothingStuck, store.TimersMatchState, store.OutboxDelayed:
+	case books.NothingStuck, books.TimersMatchState, books.OutboxDelayed:
 		return Liveness
-	case store.VersionsContiguous, store.HistoryReadable, store.StateMatchesHistory, store.ColumnsMatchState:
+	case books.VersionsContiguous, books.HistoryReadable, books.StateMatchesHistory, books.ColumnsMatchState:
 		return History
 	default:
 		return History // One that is newer than this list is about what is stored.
@@ -52,7 +52,7 @@ func itemOf(invariant store.Invariant) ItemName {
 // Finding is one violation.
 type Finding struct {
 	// Invariant is that of the check that found it.
-	Invariant store.Invariant `json:"invariant"`
+	Invariant books.Invariant `json:"invariant"`
 	PaymentID uuid.UUID       `json:"payment_id,omitzero"`
 	Detail    string          `json:"detail"`
 }
@@ -128,7 +128,7 @@ func newJudge(findingsMax int) *judge {
 func (j *judge) found(name ItemName, paymentID uuid.UUID, format string, args ...any) {
 	item := j.Item(name)
 	item.Violated++
-	j.list(item, Finding{Invariant: store.Invariant(name), PaymentID: paymentID, Detail: fmt.Sprintf(format, args...)})
+	j.list(item, Finding{Invariant: books.Invariant(name), PaymentID: paymentID, Detail: fmt.Sprintf(format, args...)})
 }
 
 func (j *judge) list(item *Item, f Finding) {
@@ -138,7 +138,7 @@ func (j *judge) list(item *Item, f Finding) {
 }
 
 // take takes over what a check of the store or an audit reports.
-func (j *judge) take(checked, violated map[store.Invariant]int64, findings []store.Finding) {
+func (j *judge) take(checked, violated map[books.Invariant]int64, findings []books.Finding) {
 	for invariant, n := range checked {
 		j.Item(itemOf(invariant)).Checked += n
 	}
