@@ -73,7 +73,7 @@ func TestOpenLoopOmitsNothing(t *testing.T) {
 	const rate, n, lost = 400, 200, 3
 	standStill(t, js, n, lost)
 	found, err := bench.OpenLoop(t.Context(), js, bench.OpenLoopConfig{
-		PerSecond: rate, For: n * time.Second / rate, Patience: 5 * time.Second, Now: time.Now,
+		PerSecond: rate, For: n * time.Second / rate, Patience: 15 * time.Second, Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,8 +2,10 @@ package servers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -116,6 +118,86 @@ func (c *Cluster) furnish(ctx context.Context) error {
 	return nil
 }
 
+// configure writes the configuration of a node. JSON is a dialect of what the server reads.
+func (c *Cluster) configure(n *Node) error {
+	routes, err := c.routes(n)
+	if err != nil {
+		return err
+	}
+	cluster := map[string]any{
+		"name":         "tender",
+		"listen":       loopbackAddress(n.ports.cluster),
+		"routes":       routes,
+		"no_advertise": true, // clients keep to the addresses that they were given
+		"pool_size":    1,
+		// A node that hangs is off the routes before raft gives it up.
+		"ping_interval":  "1s",
+		"ping_max":       3,
+		"write_deadline": "5s",
+	}
+	if c.options.Route != nil {
+		cluster["advertise"] = nowhere
+	}
+	stores := map[string]any{"store_dir": n.store()}
+	if c.options.SyncAlways {
+		stores["sync_interval"] = "always"
+	}
+	if c.options.MaxStore > 0 {
+		stores["max_file_store"] = c.options.MaxStore
+	}
+	content, err := json.MarshalIndent(map[string]any{
+		"server_name":    n.name,
+		"listen":         loopbackAddress(n.ports.client),
+		"http":           loopbackAddress(n.ports.monitor),
+		"ping_interval":  "5s",
+		"ping_max":       2,
+		"write_deadline": "5s",
+		"jetstream":      stores,
+		"cluster":        cluster,
+	}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the configuration of node %s: %w", n.name, err)
+	}
+	if err := os.WriteFile(n.config(), content, 0o600); err != nil {
+		return fmt.Errorf("write the configuration of node %s: %w", n.name, err)
+	}
+	return nil
+}
+
+// nowhere is what nodes behind proxies tell each other of themselves: nobody listens on that port. Left to itself a
+// node would learn the true addresses of the others and go around a proxy that was cut.
+const nowhere = loopback + ":1"
+
+// routes are the addresses at which a node reaches the others.
+func (c *Cluster) routes(n *Node) ([]string, error) {
+	from := c.index(n.name)
+	routes := []string{}
+	for to, other := range c.nodes {
+		if to == from {
+			continue
+		}
+		address := loopbackAddress(other.ports.cluster)
+		if c.options.Route != nil {
+			var err error
+			if address, err = c.options.Route(from, to, address); err != nil {
+				return nil, fmt.Errorf("the way from node %s to node %s: %w", n.name, other.name, err)
+			}
+		}
+		routes = append(routes, "nats-route://"+address)
+	}
+	return routes, nil
+}
+
+// index returns which node has the name, or -1.
+func (c *Cluster) index(name string) int {
+	for i, n := range c.nodes {
+		if n.name == name {
+			return i
+		}
+	}
+	return -1
+}
+
 // startAll starts the nodes side by side: none of them is of use alone.
 func (c *Cluster) startAll(ctx context.Context) error {
 	return c.each(func(n *Node) error { return n.Start(ctx) })
@@ -149,6 +231,51 @@ func (c *Cluster) URLs() []string {
 		urls = append(urls, "nats://"+c.ClientAddr(i))
 	}
 	return urls
+}
+
+// Snapshot stops all nodes in order, copies their stores to dir, which must be missing, and starts them again. It returns
+// when the cluster is ready. Nodes that were down run afterwards, too.
+func (c *Cluster) Snapshot(ctx context.Context, dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("take a snapshot: %s is there (%w)", dir, err)
+	}
+	return c.whileDown(ctx, "take a snapshot", func() error { return c.SnapshotRunning(dir) })
+}
+
+// SnapshotRunning copies the stores to dir as they are, without stopping anything: what a careless backup does. Every
+// node is caught at another moment and its files at different ones, so a cluster from such a copy may never become ready and
+// may have lost what was acknowledged before.
+func (c *Cluster) SnapshotRunning(dir string) error {
+	return c.each(func(n *Node) error { return n.SaveStore(filepath.Join(dir, n.name)) })
+}
+
+// Restore stops all nodes in order, puts the stores of a snapshot in place of theirs and starts them. It returns when
+// the cluster is ready. What was written since the snapshot is gone. dir stays as it is. All nodes go back together: a node
+// that kept more than a majority that was set back would go on with another history than theirs.
+func (c *Cluster) Restore(ctx context.Context, dir string) error {
+	for _, n := range c.nodes {
+		if _, err := os.Stat(filepath.Join(dir, n.name)); err != nil {
+			return fmt.Errorf("restore a snapshot: %w", err)
+		}
+	}
+	return c.whileDown(ctx, "restore a snapshot", func() error {
+		return c.each(func(n *Node) error { return n.LoadStore(filepath.Join(dir, n.name)) })
+	})
+}
+
+// whileDown does something to the stores of nodes that are all down, and starts them again.
+func (c *Cluster) whileDown(ctx context.Context, what string, do func() error) error {
+	err := c.each((*Node).Stop)
+	if err == nil {
+		err = do()
+	}
+	if err := errors.Join(err, c.startAll(ctx)); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if err := c.AwaitReady(ctx); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }
 
 // Stop ends all nodes for good and, unless the folder was given, removes what they stored. Further calls return the

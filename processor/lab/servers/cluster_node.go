@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // Node is one server of a [Cluster], a process of its own that can be ended, held still and started again. Its
@@ -30,7 +33,8 @@ type Node struct {
 type nodePorts struct{ client, cluster, monitor int }
 
 func (n *Node) config() string { return filepath.Join(n.dir, "node.json") }
-func (n *Node) store() string  { return filepath.Join(n.dir, "store") }
+
+func (n *Node) store() string { return filepath.Join(n.dir, "store") }
 
 // Name returns the server's name, as it appears in what JetStream tells of leaders and replicas.
 func (n *Node) Name() string { return n.name }
@@ -163,5 +167,97 @@ func (n *Node) hold(paused bool, do func(pid int) error) error {
 		return fmt.Errorf("node %s: %w", n.name, err)
 	}
 	n.paused = paused
+	return nil
+}
+
+// SaveStore copies the node's store to dir, which must be missing. The node may run; the copy is whole only when it does not.
+func (n *Node) SaveStore(dir string) error {
+	if err := copyStore(n.store(), dir); err != nil {
+		return fmt.Errorf("save the store of node %s: %w", n.name, err)
+	}
+	return nil
+}
+
+// LoadStore replaces the node's store with a copy made by SaveStore. The node must be down.
+func (n *Node) LoadStore(dir string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.process != nil && n.process.running() {
+		return fmt.Errorf("load the store of node %s: it runs", n.name)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("load the store of node %s: %w", n.name, err)
+	}
+	if err := os.RemoveAll(n.store()); err != nil {
+		return fmt.Errorf("clear the store of node %s: %w", n.name, err)
+	}
+	if err := copyStore(dir, n.store()); err != nil {
+		return fmt.Errorf("load the store of node %s: %w", n.name, err)
+	}
+	return nil
+}
+
+// ClearStore removes what the node stored, as a lost disk would: when it starts again it gets everything from the others. The node must be
+// down, and a majority of the others up and current, or what was acknowledged may be lost with it.
+func (n *Node) ClearStore() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.process != nil && n.process.running() {
+		return fmt.Errorf("clear the store of node %s: it runs", n.name)
+	}
+	if err := os.RemoveAll(n.store()); err != nil {
+		return fmt.Errorf("clear the store of node %s: %w", n.name, err)
+	}
+	return nil
+}
+
+// copyStore copies a tree of folders and files, without those that vanish meanwhile.
+func copyStore(from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return err
+	}
+	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil {
+			err = copyEntry(from, to, path, entry)
+		}
+		if path != from && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+}
+
+func copyEntry(from, to, path string, entry fs.DirEntry) error {
+	relative, err := filepath.Rel(from, path)
+	if err != nil {
+		return err
+	}
+	if entry.IsDir() {
+		return os.Mkdir(filepath.Join(to, relative), 0o700)
+	}
+	return copyFile(path, filepath.Join(to, relative))
+}
+
+// RunNATSNode runs the NATS server of a configuration file inside this process until ctx is done, and logs to standard
+// error. It is what the processes of a [Cluster] do; signals are the caller's, and one process runs one node, since
+// what a server cannot survive ends the process.
+func RunNATSNode(ctx context.Context, configFile string) error {
+	options, err := server.ProcessConfigFile(configFile)
+	if err != nil {
+		return fmt.Errorf("read NATS configuration %s: %w", configFile, err)
+	}
+	options.NoSigs = true
+	node, err := server.NewServer(options)
+	if err != nil {
+		return fmt.Errorf("configure NATS node %s: %w", options.ServerName, err)
+	}
+	node.ConfigureLogger()
+	node.Start()
+	for ctx.Err() == nil && !node.ReadyForConnections(readyPoll) {
+	}
+	node.Noticef("Node %s takes clients at %s", node.Name(), node.ClientURL())
+	<-ctx.Done()
+	node.Shutdown()
+	node.WaitForShutdown()
 	return nil
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +17,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -121,7 +118,7 @@ func prepareHome(ctx context.Context, o PostgresOptions, installed programs, as 
 
 // predecessorWait is how long a server that was left behind in a kept folder may take to end. Its parent has died, which
 // tells it to.
-const predecessorWait = 10 * time.Second
+const predecessorWait = time.Minute
 
 // awaitPredecessor waits for a server that still runs in the folder, because the process that started it was killed.
 func awaitPredecessor(ctx context.Context, h *home) {
@@ -259,7 +256,9 @@ func (pg *Postgres) awaitReady(ctx context.Context) error {
 	poll := time.NewTicker(readyPoll)
 	defer poll.Stop()
 	for {
-		err := pg.administer(ctx, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+		attempt, cancel := context.WithTimeout(ctx, answerWait)
+		err := pg.administer(attempt, func(conn *pgx.Conn) error { return conn.Ping(attempt) })
+		cancel()
 		if err == nil {
 			return nil
 		}
@@ -273,93 +272,91 @@ func (pg *Postgres) awaitReady(ctx context.Context) error {
 	}
 }
 
-// URL returns the address of a database on this server, with the superuser's name and password. The database need not exist yet.
-func (pg *Postgres) URL(database string) string {
-	address := url.URL{
-		Scheme:   "postgres",
-		User:     url.UserPassword(Superuser, pg.password),
-		Host:     net.JoinHostPort(loopback, strconv.Itoa(pg.port)),
-		Path:     "/" + database,
-		RawQuery: "sslmode=disable",
+// Running reports whether the server lives. A paused one does; one that ended by itself, over a full disk for one, does not.
+func (pg *Postgres) Running() bool {
+	pg.mu.Lock()
+	defer pg.mu.Unlock()
+	return pg.server.running()
+}
+
+// Log returns the file that the server logs to, over all its starts.
+func (pg *Postgres) Log() string { return pg.home.log() }
+
+// Shutdown is how a server is told to end.
+type Shutdown int
+
+// The ways to end. Either cuts off whoever is connected; an immediate shutdown writes nothing more, so that the next start recovers from
+// the log of the last one, as after a crash.
+const (
+	FastShutdown Shutdown = iota
+	ImmediateShutdown
+)
+
+// Up starts the server again after Down, Kill or an end of its own, on the same port and data, and returns when it
+// accepts connections. One that is up, or recovers from a crash by itself, is only waited for.
+func (pg *Postgres) Up(ctx context.Context) error {
+	pg.mu.Lock()
+	defer pg.mu.Unlock()
+	if pg.server.running() {
+		if err := pg.awaitReady(ctx); err == nil || pg.server.running() {
+			return err
+		}
 	}
-	return address.String()
-}
-
-// CreateDatabase creates an empty database, or leaves the one of that name as it is.
-func (pg *Postgres) CreateDatabase(ctx context.Context, database string) error {
-	return pg.createDatabase(ctx, database, "template0")
-}
-
-// CopyDatabase creates a database with what is in another one, or leaves the one of that name as it is. Whoever is
-// connected to the original is cut off.
-func (pg *Postgres) CopyDatabase(ctx context.Context, database, original string) error {
-	err := pg.administer(ctx, func(conn *pgx.Conn) error {
-		// A session ends some time after its connection was closed, and PostgreSQL copies only what nobody uses.
-		_, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE datname = $1", original, quitWait.Milliseconds())
+	if err := pg.awaitGone(); err != nil {
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("copy database %s: %w", original, err)
 	}
-	return pg.createDatabase(ctx, database, original)
+	if !portFree(ctx, pg.port) {
+		return fmt.Errorf("start PostgreSQL again: port %d is taken by another program", pg.port)
+	}
+	if err := pg.run(ctx); err != nil {
+		return fmt.Errorf("start PostgreSQL again: %w", err)
+	}
+	return nil
 }
 
-func (pg *Postgres) createDatabase(ctx context.Context, database, template string) error {
-	err := pg.administer(ctx, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{database}.Sanitize()+" TEMPLATE "+pgx.Identifier{template}.Sanitize())
-		return err
-	})
-	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == "42P04" { // duplicate_database
+// Down ends the server and keeps its data: clients see an outage until Up. A paused one is resumed for that. It does
+// nothing when the server was ended before, and returns an error when it had ended by itself.
+func (pg *Postgres) Down(how Shutdown) error {
+	pg.mu.Lock()
+	defer pg.mu.Unlock()
+	if pg.down || pg.server == nil {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("create database %s: %w", database, err)
-	}
-	return nil
-}
-
-// DropDatabase removes a database, cutting off whoever uses it. A database that is not there is no error.
-func (pg *Postgres) DropDatabase(ctx context.Context, database string) error {
-	err := pg.administer(ctx, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{database}.Sanitize()+" WITH (FORCE)")
+	if err := pg.thawAll(); err != nil {
 		return err
-	})
+	}
+	pg.down = true
+	var err error
+	if how == ImmediateShutdown && pg.server.running() {
+		if err = pg.server.signal(syscall.SIGQUIT); err == nil && !pg.server.ended(stopWait) {
+			err = fmt.Errorf("end PostgreSQL at once: process %d goes on", pg.server.cmd.Process.Pid)
+		}
+	} else {
+		err = pg.server.stop()
+	}
 	if err != nil {
-		return fmt.Errorf("drop database %s: %w", database, err)
+		return fmt.Errorf("%w; its log says:\n%s", err, tail(pg.home.log()))
 	}
 	return nil
 }
 
-// CreateRole makes a role that may log in, or leaves the one that is there, and gives it the password. It has no rights
-// but those of everybody.
-func (pg *Postgres) CreateRole(ctx context.Context, name, password string) error {
-	role := pgx.Identifier{name}.Sanitize()
-	err := pg.administer(ctx, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "CREATE ROLE "+role+" LOGIN")
-		if refused := (*pgconn.PgError)(nil); err != nil && (!errors.As(err, &refused) || refused.Code != "42710") { // duplicate_object
-			return err
-		}
-		quoted, err := conn.PgConn().EscapeString(password)
-		if err != nil {
-			return err
-		}
-		_, err = conn.Exec(ctx, "ALTER ROLE "+role+" PASSWORD '"+quoted+"'")
+// Restart takes the server down and up again.
+func (pg *Postgres) Restart(ctx context.Context, how Shutdown) error {
+	if err := pg.Down(how); err != nil {
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("create role %s: %w", name, err)
 	}
-	return nil
+	return pg.Up(ctx)
 }
 
-// administer lends a connection to the database that every server has.
-func (pg *Postgres) administer(ctx context.Context, do func(*pgx.Conn) error) error {
-	conn, err := pgx.Connect(ctx, pg.URL("postgres"))
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+// awaitGone waits for the processes that a postmaster left behind.
+func (pg *Postgres) awaitGone() error {
+	if err := pg.lives.SetReadDeadline(time.Now().Add(stopWait)); err != nil {
+		return fmt.Errorf("wait for PostgreSQL's processes: %w", err)
 	}
-	err = do(conn)
-	return errors.Join(err, conn.Close(ctx))
+	if _, err := pg.lives.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("wait for PostgreSQL's processes: some are there %s after their postmaster", stopWait)
+	}
+	return nil
 }
 
 // Stop ends the server and, unless its folder was given, removes its data. Clients are cut off. Further calls return

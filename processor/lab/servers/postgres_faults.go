@@ -9,10 +9,148 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
+
+// Kill ends all processes of the server with SIGKILL, as a crash of its machine would, and returns when they are gone, so that Up
+// works. What is written but not yet synced survives; with synchronous_commit off, as for a server that is not Durable, the
+// last commits are not written yet and are lost. It does nothing when the server is down.
+func (pg *Postgres) Kill() error {
+	pg.mu.Lock()
+	defer pg.mu.Unlock()
+	if !pg.server.running() {
+		return nil
+	}
+	postmaster := pg.server.cmd.Process.Pid
+	// Held still it neither starts processes meanwhile nor sees to those that end.
+	if err := freeze(postmaster); err != nil {
+		return err
+	}
+	others, err := childrenOf(postmaster)
+	if err != nil {
+		return errors.Join(err, thaw(postmaster))
+	}
+	pg.down = true
+	for _, pid := range append([]int{postmaster}, others...) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("kill PostgreSQL's process %d: %w", pid, err)
+		}
+	}
+	if !pg.server.ended(quitWait) {
+		return fmt.Errorf("kill PostgreSQL: process %d goes on", postmaster)
+	}
+	return pg.awaitGone()
+}
+
+// Pause holds all processes of the server still and returns when they are: connections stay open and new ones are taken
+// by the kernel, and nothing answers. Holding the postmaster alone would only keep new sessions out. Resume lets it go on;
+// Down, Kill and Stop end it.
+func (pg *Postgres) Pause() error {
+	pg.mu.Lock()
+	defer pg.mu.Unlock()
+	if !pg.server.running() {
+		return errors.New("pause PostgreSQL: it is down")
+	}
+	postmaster := pg.server.cmd.Process.Pid
+	pg.paused = []int{postmaster}
+	if err := freeze(postmaster); err != nil {
+		return err
+	}
+	others, err := childrenOf(postmaster)
+	if err != nil {
+		return errors.Join(err, pg.thawAll())
+	}
+	for _, pid := range others {
+		pg.paused = append(pg.paused, pid)
+		if err := freeze(pid); err != nil {
+			return errors.Join(err, pg.thawAll())
+		}
+	}
+	return nil
+}
+
+// Resume lets a paused server go on, unaware of the time that has passed. It does nothing to one that is not paused.
+func (pg *Postgres) Resume() error {
+	pg.mu.Lock()
+	defer pg.mu.Unlock()
+	return pg.thawAll()
+}
+
+func (pg *Postgres) thawAll() error {
+	var errs []error
+	for _, pid := range pg.paused {
+		errs = append(errs, thaw(pid))
+	}
+	pg.paused = nil
+	return errors.Join(errs...)
+}
+
+// CutSessions ends the sessions of a database and returns how many there were. The server goes on.
+func (pg *Postgres) CutSessions(ctx context.Context, database string) (int, error) {
+	count := 0
+	err := pg.administer(ctx, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT count(*) FILTER (WHERE pg_terminate_backend(pid))
+			FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()`, database).Scan(&count)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("cut the sessions of database %s: %w", database, err)
+	}
+	return count, nil
+}
+
+// ErrNoSmallDisk says that a server cannot have a file system of its own here, or does not have one.
+var ErrNoSmallDisk = errors.New("no small file system")
+
+const ballastName = "tender.ballast"
+
+// FillDisk fills the server's file system up, but for the bytes that are to be left, as another program on it would. It
+// may be repeated. It returns [ErrNoSmallDisk] for a server that was started without DiskMB.
+//
+// A table that cannot grow is an ERROR of the statement (53100, disk_full), and reading goes on. A log that cannot grow, which is
+// so once its 16 MiB segments are full, or a checkpoint that cannot write is a PANIC: all sessions end and the server
+// recovers, with as little space as before, until it is down or FreeDisk comes. Then Up brings it back in either case.
+func (pg *Postgres) FillDisk(leave int64) error {
+	if pg.options.DiskMB == 0 {
+		return fmt.Errorf("fill the disk of PostgreSQL: %w: it was started without DiskMB", ErrNoSmallDisk)
+	}
+	if err := fill(filepath.Join(pg.home.data(), ballastName), leave); err != nil {
+		return fmt.Errorf("fill the disk of PostgreSQL: %w", err)
+	}
+	return nil
+}
+
+// FreeDisk takes away what FillDisk put there.
+func (pg *Postgres) FreeDisk() error {
+	if err := os.Remove(filepath.Join(pg.home.data(), ballastName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("free the disk of PostgreSQL: %w", err)
+	}
+	return nil
+}
+
+// fill appends to a file until nothing more fits, and cuts off what is to be left.
+func fill(path string, leave int64) (err error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	for size := 1 << 20; size > 0; {
+		_, err := file.Write(make([]byte, size))
+		if errors.Is(err, syscall.ENOSPC) {
+			size /= 2
+		} else if err != nil {
+			return err
+		}
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	return file.Truncate(max(0, info.Size()-leave))
+}
 
 // replicaPoll is how often servers are asked how far replication is.
 const replicaPoll = 20 * time.Millisecond
