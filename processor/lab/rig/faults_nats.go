@@ -78,11 +78,13 @@ func killNode(ctx context.Context, r *Rig, s *Stages, i int) (string, error) {
 }
 
 func leader(ctx context.Context, r *Rig) (int, error) {
-	leader, err := r.cluster.Leader(ctx, messages.StreamCommands)
-	if err != nil {
-		return 0, fmt.Errorf("find the leader of %s: %w", messages.StreamCommands, err)
-	}
-	return leader, nil
+	var found int
+	err := poll(ctx, "find the leader of "+messages.StreamCommands, func() bool { // an election may be under way
+		var err error
+		found, err = r.cluster.Leader(ctx, messages.StreamCommands)
+		return err == nil
+	})
+	return found, err
 }
 
 // partitioned stalls every route to and from the leader. Clients of the leader stay connected to it.

@@ -13,7 +13,7 @@ import (
 )
 
 // trapWait bounds the wait for a step of the pipeline to pass on the wire, under load.
-const trapWait = 30 * time.Second
+const trapWait = time.Minute
 
 // workerFaults kill a worker at each step of a command, as seen on the wire, and disturb it in other ways.
 func workerFaults() []Fault {

@@ -39,7 +39,7 @@ const (
 )
 
 // termWait is the limit for a process that was asked to leave. Its own drain timeout is shorter.
-const termWait = 20 * time.Second
+const termWait = time.Minute
 
 // Member is one process of `tender serve`. The rig starts it again whenever it ends, as every platform would. Its
 // methods may be called from several goroutines.

@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// ClusterOptions say what cluster to run. Program is required; the rest may be left out.
+// ClusterOptions configure a cluster. Only Program is required.
 type ClusterOptions struct {
 	// Program is the command line of a program that calls [RunNATSNode] with its last argument, the path of a
 	// configuration file, and ends it on SIGTERM.
@@ -20,20 +20,20 @@ type ClusterOptions struct {
 	Dir        string // folder of the nodes, kept for the next start; empty: temporary
 	Nodes      int    // 0: three
 	SyncAlways bool   // an acknowledged message survives a power failure of all nodes; false: not within two minutes
-	MaxStore   int64  // bytes that JetStream may put on disk on each node; 0: as much as the disk has to give
-	// Route returns the address (host:port) at which node from reaches the cluster port of node to, so that a proxy can
-	// stand between them. It is called for every ordered pair in turn, before any node starts (again should a port be
-	// lost to another program), with the port's own address; nil: that address. A pair of nodes has connections in
-	// either direction: to part it, cut both.
+	MaxStore   int64  // limit in bytes for JetStream on the disk of each node; 0: the whole disk
+	// Route returns the address (host:port) at which node from reaches the cluster port of node to, for a proxy
+	// between them. StartCluster calls it for every ordered pair in turn, with the true address of the port, before
+	// any node starts, and again after it lost a port to another program. nil: the true address. Two nodes have
+	// connections in both directions: to part them, cut both.
 	Route func(from, to int, address string) (string, error)
 }
 
-// Cluster is a NATS cluster with JetStream, each node a process of its own on loopback without authorization. Nodes are
-// counted from 0. Its methods may be called from several goroutines, but not while Snapshot or Restore runs.
+// Cluster is a NATS cluster with JetStream. Each node is a separate process on loopback without authorization. Node
+// numbers start at 0. Its methods may be called from several goroutines, but not while Snapshot or Restore runs.
 //
-// How fast it notices a failure: a killed node is off the routes at once, one that hangs or is cut off in silence after
-// three to four seconds. A new leader takes what the server has compiled in: four to nine seconds after the last sign
-// of the old one, unless that one stopped in order and handed over.
+// The cluster notices a killed node at once, and a node that hangs or lost its connections after three to four seconds.
+// The election of a new leader takes four to nine seconds from the last sign of the old one, a time compiled into the
+// server, unless the old leader stopped in order and handed over.
 type Cluster struct {
 	options ClusterOptions
 	home    *home
@@ -41,8 +41,8 @@ type Cluster struct {
 	stop    func() error
 }
 
-// StartCluster starts all nodes and returns when the cluster is ready as by AwaitReady. ctx bounds the start, not the
-// life of the cluster: call Stop for that. The nodes end with this process, too.
+// StartCluster starts all nodes and returns when the cluster is ready in the sense of AwaitReady. ctx bounds the start
+// only; Stop ends the cluster. The nodes also end with this process.
 func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 	if o.Nodes == 0 {
 		o.Nodes = 3
@@ -62,7 +62,7 @@ func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 	return c, nil
 }
 
-// start tries other ports when one was lost to another program between choosing and binding it.
+// start tries other ports when another program took one between the choice and the use.
 func (c *Cluster) start(ctx context.Context) error {
 	for try := 1; ; try++ {
 		if err := c.furnish(ctx); err != nil {
@@ -92,7 +92,7 @@ func (c *Cluster) portLost(ctx context.Context) bool {
 	return false
 }
 
-// furnish gives every node its ports, its folder and its configuration.
+// furnish gives every node ports, a folder and a configuration.
 func (c *Cluster) furnish(ctx context.Context) error {
 	const perNode = 3
 	ports, err := freePorts(ctx, perNode*c.options.Nodes)
@@ -107,7 +107,7 @@ func (c *Cluster) furnish(ctx context.Context) error {
 			name: name, dir: filepath.Join(c.home.dir, name), ports: mine, program: c.options.Program, held: c.home.held,
 		})
 	}
-	for _, n := range c.nodes { // one after the other: Route need not stand several calls at once
+	for _, n := range c.nodes { // one after the other: Route may not be safe for concurrent calls
 		if err := os.MkdirAll(n.dir, 0o700); err != nil {
 			return fmt.Errorf("create the folder of node %s: %w", n.name, err)
 		}
@@ -130,7 +130,7 @@ func (c *Cluster) configure(n *Node) error {
 		"routes":       routes,
 		"no_advertise": true, // clients keep to the addresses that they were given
 		"pool_size":    1,
-		// A node that hangs is off the routes before raft gives it up.
+		// The routes drop a node that hangs before raft gives it up.
 		"ping_interval":  "1s",
 		"ping_max":       3,
 		"write_deadline": "5s",
@@ -164,11 +164,11 @@ func (c *Cluster) configure(n *Node) error {
 	return nil
 }
 
-// nowhere is what nodes behind proxies tell each other of themselves: nobody listens on that port. Left to itself a
-// node would learn the true addresses of the others and go around a proxy that was cut.
+// nowhere is the address that nodes behind proxies advertise, on a port without a listener. With the true addresses,
+// a node would bypass a proxy that was cut.
 const nowhere = loopback + ":1"
 
-// routes are the addresses at which a node reaches the others.
+// routes returns the addresses at which a node reaches the others.
 func (c *Cluster) routes(n *Node) ([]string, error) {
 	from := c.index(n.name)
 	routes := []string{}
@@ -188,7 +188,7 @@ func (c *Cluster) routes(n *Node) ([]string, error) {
 	return routes, nil
 }
 
-// index returns which node has the name, or -1.
+// index returns the number of the node with the name, or -1.
 func (c *Cluster) index(name string) int {
 	for i, n := range c.nodes {
 		if n.name == name {
@@ -198,12 +198,12 @@ func (c *Cluster) index(name string) int {
 	return -1
 }
 
-// startAll starts the nodes side by side: none of them is of use alone.
+// startAll starts all nodes at once: a node waits for the others.
 func (c *Cluster) startAll(ctx context.Context) error {
 	return c.each(func(n *Node) error { return n.Start(ctx) })
 }
 
-// each does something with all nodes at once.
+// each calls do for all nodes at once.
 func (c *Cluster) each(do func(*Node) error) error {
 	errs := make([]error, len(c.nodes))
 	var working sync.WaitGroup
@@ -214,14 +214,14 @@ func (c *Cluster) each(do func(*Node) error) error {
 	return errors.Join(errs...)
 }
 
-// Nodes returns how many nodes there are, running or not.
+// Nodes returns the number of nodes, running or not.
 func (c *Cluster) Nodes() int { return len(c.nodes) }
 
-// Node returns a node, counted from 0.
+// Node returns a node; numbers start at 0.
 func (c *Cluster) Node(i int) *Node { return c.nodes[i] }
 
 // ClientAddr returns the address (host:port) at which a node takes clients. It stays the same for the life of the
-// cluster. Clients are never told of other addresses than those they were given.
+// cluster. The cluster never tells clients other addresses.
 func (c *Cluster) ClientAddr(i int) string { return loopbackAddress(c.nodes[i].ports.client) }
 
 // URLs returns the addresses for clients, one of each node.
@@ -242,16 +242,15 @@ func (c *Cluster) Snapshot(ctx context.Context, dir string) error {
 	return c.whileDown(ctx, "take a snapshot", func() error { return c.SnapshotRunning(dir) })
 }
 
-// SnapshotRunning copies the stores to dir as they are, without stopping anything: what a careless backup does. Every
-// node is caught at another moment and its files at different ones, so a cluster from such a copy may never become ready and
-// may have lost what was acknowledged before.
+// SnapshotRunning copies the stores to dir while all nodes run, as a careless backup would. It copies nodes and files at
+// different moments, so a cluster from such a copy may never become ready and may lack acknowledged messages.
 func (c *Cluster) SnapshotRunning(dir string) error {
 	return c.each(func(n *Node) error { return n.SaveStore(filepath.Join(dir, n.name)) })
 }
 
 // Restore stops all nodes in order, puts the stores of a snapshot in place of theirs and starts them. It returns when
-// the cluster is ready. What was written since the snapshot is gone. dir stays as it is. All nodes go back together: a node
-// that kept more than a majority that was set back would go on with another history than theirs.
+// the cluster is ready. Everything written since the snapshot is gone. dir stays as it is. All nodes are restored
+// together: a node with newer data than a restored majority would have another history.
 func (c *Cluster) Restore(ctx context.Context, dir string) error {
 	for _, n := range c.nodes {
 		if _, err := os.Stat(filepath.Join(dir, n.name)); err != nil {
@@ -263,7 +262,7 @@ func (c *Cluster) Restore(ctx context.Context, dir string) error {
 	})
 }
 
-// whileDown does something to the stores of nodes that are all down, and starts them again.
+// whileDown stops all nodes, calls do, and starts the nodes again.
 func (c *Cluster) whileDown(ctx context.Context, what string, do func() error) error {
 	err := c.each((*Node).Stop)
 	if err == nil {
@@ -289,7 +288,7 @@ func (c *Cluster) end() error {
 		stop = (*Node).Kill
 	}
 	if err := c.each(stop); err != nil {
-		c.home.temporary = false // what a node may still write to is left for a later sweep, when nobody holds its lock
+		c.home.temporary = false // a node may still write there: a later sweep removes the folder, once its lock is free
 		return errors.Join(err, c.home.release())
 	}
 	return c.home.release()

@@ -21,16 +21,16 @@ import (
 
 const (
 	loopback = "127.0.0.1"
-	// portTries bounds how often a free port may be lost to another program between choosing and binding it.
+	// portTries is the number of attempts at a free port: another program may take one between the choice and the use.
 	portTries = 10
-	// readyPoll is how often a starting server is asked whether it answers.
+	// readyPoll is the interval at which a starting server is asked.
 	readyPoll = 20 * time.Millisecond
-	// logTail is how much of the server's log goes into an error, in bytes.
+	// logTail is the number of bytes from the end of the log that an error carries.
 	logTail = 4096
 )
 
-// PostgresOptions say what server to start. The zero value is a temporary one on a free port for tests: fast, and
-// careless with the data, which is removed at the end anyway.
+// PostgresOptions configure a server. The zero value is a temporary server on a free port for tests: fast, and without
+// durability, because its data is removed at the end.
 type PostgresOptions struct {
 	Bin            string            // folder of initdb and postgres; empty: PATH, then the usual places
 	Dir            string            // folder that keeps the data for the next start; empty: temporary
@@ -38,8 +38,9 @@ type PostgresOptions struct {
 	Durable        bool              // a commit survives a power failure; false: it may not
 	MaxConnections int               // 0: 200
 	Settings       map[string]string // further server settings by name, over the ones chosen here
-	// DiskMB puts the data of a temporary server on a file system of its own of that many MiB, for [Postgres.FillDisk]; 0: the
-	// data is where the folder is. An empty server takes some 40. It takes root on Linux: elsewhere the start fails with [ErrNoSmallDisk].
+	// DiskMB puts the data of a temporary server on a separate file system of that many MiB, for [Postgres.FillDisk];
+	// 0: on the file system of the folder. An empty server needs about 40. It requires Linux and root; otherwise the
+	// start fails with [ErrNoSmallDisk].
 	DiskMB int
 }
 
@@ -55,14 +56,14 @@ type Postgres struct {
 
 	mu     sync.Mutex
 	server *process // the latest one
-	lives  *os.File // at its end when all processes of the server have ended
+	lives  *os.File // reaches EOF when all processes of the server have ended
 	down   bool     // ended on purpose
-	paused []int    // the processes that are held still
+	paused []int    // the paused processes
 }
 
-// StartPostgres starts a server and returns when it accepts connections. It fails with [ErrPostgresMissing] when the machine has no
-// server programs, and otherwise with the end of the server's log. ctx bounds the start, not the life of the server:
-// call Stop for that.
+// StartPostgres starts a server and returns when it accepts connections. It fails with [ErrPostgresMissing] when the
+// machine has no server programs, and otherwise with the end of the log. ctx bounds the start only; Stop ends the
+// server.
 func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	installed, err := findPrograms(ctx, o.Bin)
 	if err != nil {
@@ -116,11 +117,10 @@ func prepareHome(ctx context.Context, o PostgresOptions, installed programs, as 
 	return h, nil
 }
 
-// predecessorWait is how long a server that was left behind in a kept folder may take to end. Its parent has died, which
-// tells it to.
+// predecessorWait is the limit for the previous server in a kept folder to end. The death of its parent ends it.
 const predecessorWait = time.Minute
 
-// awaitPredecessor waits for a server that still runs in the folder, because the process that started it was killed.
+// awaitPredecessor waits for a server that still runs in the folder because its parent was killed.
 func awaitPredecessor(ctx context.Context, h *home) {
 	limit, cancel := context.WithTimeout(ctx, predecessorWait)
 	defer cancel()
@@ -139,7 +139,7 @@ func awaitPredecessor(ctx context.Context, h *home) {
 		select {
 		case <-look.C:
 		case <-limit.Done():
-			return // PostgreSQL itself says what is wrong.
+			return // the start of PostgreSQL will report it
 		}
 	}
 }
@@ -150,7 +150,7 @@ func processAlive(pid int) bool {
 	return err == nil && !errors.Is(found.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
-// start tries free ports until one is not lost to another program; a port that was asked for is tried once.
+// start tries free ports, since another program may take one meanwhile. It tries a given port once.
 func start(ctx context.Context, o PostgresOptions, h *home, installed programs, as account) (*Postgres, error) {
 	password, err := h.password()
 	if err != nil {
@@ -177,7 +177,7 @@ func start(ctx context.Context, o PostgresOptions, h *home, installed programs, 
 	}
 }
 
-// run starts the server and waits until it answers. One that does not is ended.
+// run starts the server and waits until it answers. It ends a server that does not.
 func (pg *Postgres) run(ctx context.Context) error {
 	if err := pg.launch(); err != nil {
 		return err
@@ -189,8 +189,8 @@ func (pg *Postgres) run(ctx context.Context) error {
 	return err
 }
 
-// launch runs the server program with its settings on the command line, so that the same data can be served
-// with others the next time.
+// launch runs the server program with its settings on the command line, so the next start of the same data can have
+// others.
 func (pg *Postgres) launch() error {
 	arguments := []string{"-D", pg.home.data()}
 	settings := pg.options.settings(pg.port)
@@ -201,7 +201,7 @@ func (pg *Postgres) launch() error {
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
-	lives, held, err := os.Pipe() // every process of the server inherits the end that is held
+	lives, held, err := os.Pipe() // every process of the server inherits held
 	if err != nil {
 		return errors.Join(fmt.Errorf("make a pipe: %w", err), log.Close())
 	}
@@ -237,7 +237,7 @@ func (o PostgresOptions) settings(port int) map[string]string {
 		"timezone":                "UTC",
 		"log_timezone":            "UTC",
 		"log_line_prefix":         "%m [%p] %d ",
-		"jit":                     "off", // compiling costs more than it saves on statements this short
+		"jit":                     "off", // compiling does not pay for short statements
 	}
 	if !o.Durable {
 		for _, name := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
@@ -272,7 +272,8 @@ func (pg *Postgres) awaitReady(ctx context.Context) error {
 	}
 }
 
-// Running reports whether the server lives. A paused one does; one that ended by itself, over a full disk for one, does not.
+// Running reports whether the server lives. A paused server does. A server that ended by itself, for example on a full
+// disk, does not.
 func (pg *Postgres) Running() bool {
 	pg.mu.Lock()
 	defer pg.mu.Unlock()
@@ -282,18 +283,18 @@ func (pg *Postgres) Running() bool {
 // Log returns the file that the server logs to, over all its starts.
 func (pg *Postgres) Log() string { return pg.home.log() }
 
-// Shutdown is how a server is told to end.
+// Shutdown is a way to end a server.
 type Shutdown int
 
-// The ways to end. Either cuts off whoever is connected; an immediate shutdown writes nothing more, so that the next start recovers from
-// the log of the last one, as after a crash.
+// The ways to end a server. Both cut off its clients. An immediate shutdown writes nothing more, so the next start
+// recovers from the write-ahead log, as after a crash.
 const (
 	FastShutdown Shutdown = iota
 	ImmediateShutdown
 )
 
-// Up starts the server again after Down, Kill or an end of its own, on the same port and data, and returns when it
-// accepts connections. One that is up, or recovers from a crash by itself, is only waited for.
+// Up starts the server again after it ended, on the same port and data, and returns when it accepts connections. Up
+// only waits for a server that is up or recovers from a crash by itself.
 func (pg *Postgres) Up(ctx context.Context) error {
 	pg.mu.Lock()
 	defer pg.mu.Unlock()
@@ -314,8 +315,8 @@ func (pg *Postgres) Up(ctx context.Context) error {
 	return nil
 }
 
-// Down ends the server and keeps its data: clients see an outage until Up. A paused one is resumed for that. It does
-// nothing when the server was ended before, and returns an error when it had ended by itself.
+// Down ends the server and keeps its data: clients see an outage until Up. It resumes a paused server first. It does
+// nothing after Down or Kill, and returns an error for a server that had ended by itself.
 func (pg *Postgres) Down(how Shutdown) error {
 	pg.mu.Lock()
 	defer pg.mu.Unlock()
@@ -359,7 +360,7 @@ func (pg *Postgres) awaitGone() error {
 	return nil
 }
 
-// Stop ends the server and, unless its folder was given, removes its data. Clients are cut off. Further calls return
+// Stop ends the server, cuts off its clients and, unless the folder was given, removes its data. Further calls return
 // the same result.
 func (pg *Postgres) Stop() error { return pg.stop() }
 
@@ -371,7 +372,7 @@ func (pg *Postgres) end() error {
 	return errors.Join(err, pg.home.release())
 }
 
-// tail returns the end of a log, for an error that has nothing better to say.
+// tail returns the end of a log, for an error.
 func tail(path string) string {
 	log, err := os.ReadFile(path)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// URL returns the address of a database on this server, with the superuser's name and password. The database need not exist yet.
+// URL returns the address of a database on this server, with the name and password of the superuser. The database need
+// not exist yet.
 func (pg *Postgres) URL(database string) string {
 	address := url.URL{
 		Scheme:   "postgres",
@@ -28,7 +29,7 @@ func (pg *Postgres) URL(database string) string {
 	return address.String()
 }
 
-// administer lends a connection to the database that every server has.
+// administer calls do with a connection to the maintenance database.
 func (pg *Postgres) administer(ctx context.Context, do func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, pg.URL("postgres"))
 	if err != nil {
@@ -38,16 +39,16 @@ func (pg *Postgres) administer(ctx context.Context, do func(*pgx.Conn) error) er
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// CreateDatabase creates an empty database, or leaves the one of that name as it is.
+// CreateDatabase creates an empty database, or keeps an existing one of that name.
 func (pg *Postgres) CreateDatabase(ctx context.Context, database string) error {
 	return pg.createDatabase(ctx, database, "template0")
 }
 
-// CopyDatabase creates a database with what is in another one, or leaves the one of that name as it is. Whoever is
-// connected to the original is cut off.
+// CopyDatabase creates a database as a copy of another one, or keeps an existing one of that name. It cuts off the
+// clients of the original.
 func (pg *Postgres) CopyDatabase(ctx context.Context, database, original string) error {
 	err := pg.administer(ctx, func(conn *pgx.Conn) error {
-		// A session ends some time after its connection was closed, and PostgreSQL copies only what nobody uses.
+		// A session ends some time after its connection, and PostgreSQL refuses to copy a database with sessions.
 		_, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE datname = $1", original, quitWait.Milliseconds())
 		return err
 	})
@@ -71,7 +72,7 @@ func (pg *Postgres) createDatabase(ctx context.Context, database, template strin
 	return nil
 }
 
-// DropDatabase removes a database, cutting off whoever uses it. A database that is not there is no error.
+// DropDatabase removes a database and cuts off its clients. A missing database is no error.
 func (pg *Postgres) DropDatabase(ctx context.Context, database string) error {
 	err := pg.administer(ctx, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{database}.Sanitize()+" WITH (FORCE)")
@@ -83,8 +84,8 @@ func (pg *Postgres) DropDatabase(ctx context.Context, database string) error {
 	return nil
 }
 
-// CreateRole makes a role that may log in, or leaves the one that is there, and gives it the password. It has no rights
-// but those of everybody.
+// CreateRole creates a role that may log in, or keeps an existing one, and sets its password. The role has only the
+// rights of PUBLIC.
 func (pg *Postgres) CreateRole(ctx context.Context, name, password string) error {
 	role := pgx.Identifier{name}.Sanitize()
 	err := pg.administer(ctx, func(conn *pgx.Conn) error {
@@ -105,10 +106,10 @@ func (pg *Postgres) CreateRole(ctx context.Context, name, password string) error
 	return nil
 }
 
-// ErrToolMissing says that a program which comes with PostgreSQL's client is not on this machine. The error that carries it names the program.
+// ErrToolMissing means that a client program of PostgreSQL is not on this machine. The wrapping error names the program.
 var ErrToolMissing = errors.New("no such PostgreSQL program found")
 
-// Dump writes a database to a file in pg_dump's custom format, as of one moment. A file of that name is replaced.
+// Dump writes a consistent copy of a database to a file in the custom format of pg_dump, and replaces an existing file.
 // It returns [ErrToolMissing] when there is no pg_dump.
 func (pg *Postgres) Dump(ctx context.Context, database, file string) error {
 	cmd, err := pg.utility(ctx, "pg_dump", "--format=custom", "--file="+file, "--dbname="+database)
@@ -121,8 +122,8 @@ func (pg *Postgres) Dump(ctx context.Context, database, file string) error {
 	return nil
 }
 
-// RestoreDump fills a database from a file of Dump, all or nothing. The database is created if it is missing, and must be empty if it is not; the roles
-// that own things in it must be there. It returns [ErrToolMissing] when there is no pg_restore.
+// RestoreDump fills a database from a file of Dump, in one transaction. It creates a missing database; an existing one
+// must be empty. The roles that own objects in it must exist. It returns [ErrToolMissing] when there is no pg_restore.
 func (pg *Postgres) RestoreDump(ctx context.Context, database, file string) error {
 	cmd, err := pg.utility(ctx, "pg_restore", "--single-transaction", "--exit-on-error", "--dbname="+database, file)
 	if err == nil {
@@ -137,8 +138,8 @@ func (pg *Postgres) RestoreDump(ctx context.Context, database, file string) erro
 	return nil
 }
 
-// utility prepares a client program that connects to this server as the superuser. The password goes by the environment,
-// where other users do not see it.
+// utility prepares a client program that connects to this server as the superuser. The environment carries the
+// password, invisible to other users.
 func (pg *Postgres) utility(ctx context.Context, name string, arguments ...string) (*exec.Cmd, error) {
 	path, err := pg.installed.tool(name)
 	if err != nil {
@@ -150,7 +151,7 @@ func (pg *Postgres) utility(ctx context.Context, name string, arguments ...strin
 	return cmd, nil
 }
 
-// runUtility returns what the program said when it fails.
+// runUtility runs the program. An error carries its output.
 func runUtility(cmd *exec.Cmd) error {
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -160,7 +161,7 @@ func runUtility(cmd *exec.Cmd) error {
 	return nil
 }
 
-// tool looks for a program beside the server's, where its version fits, then on PATH.
+// tool looks for a program in the folder of the server programs, where its version fits, then on PATH.
 func (p programs) tool(name string) (string, error) {
 	beside := filepath.Join(filepath.Dir(p.initdb), name)
 	if executable(beside) {

@@ -15,9 +15,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Kill ends all processes of the server with SIGKILL, as a crash of its machine would, and returns when they are gone, so that Up
-// works. What is written but not yet synced survives; with synchronous_commit off, as for a server that is not Durable, the
-// last commits are not written yet and are lost. It does nothing when the server is down.
+// Kill ends all processes of the server with SIGKILL, as a crash would, and returns when they are gone, so Up works.
+// Data that was written but not synced survives. With synchronous_commit off, as for a server that is not Durable, the
+// last commits are not written yet and are lost. Kill does nothing when the server is down.
 func (pg *Postgres) Kill() error {
 	pg.mu.Lock()
 	defer pg.mu.Unlock()
@@ -25,7 +25,7 @@ func (pg *Postgres) Kill() error {
 		return nil
 	}
 	postmaster := pg.server.cmd.Process.Pid
-	// Held still it neither starts processes meanwhile nor sees to those that end.
+	// A stopped postmaster neither starts processes nor reacts to the end of others.
 	if err := freeze(postmaster); err != nil {
 		return err
 	}
@@ -45,9 +45,9 @@ func (pg *Postgres) Kill() error {
 	return pg.awaitGone()
 }
 
-// Pause holds all processes of the server still and returns when they are: connections stay open and new ones are taken
-// by the kernel, and nothing answers. Holding the postmaster alone would only keep new sessions out. Resume lets it go on;
-// Down, Kill and Stop end it.
+// Pause stops all processes of the server and returns when they stand still: connections stay open, the kernel accepts
+// new ones, and no request is answered. Pausing only the postmaster would
+// only block new sessions. Resume continues the server; Down, Kill and Stop end it.
 func (pg *Postgres) Pause() error {
 	pg.mu.Lock()
 	defer pg.mu.Unlock()
@@ -72,7 +72,7 @@ func (pg *Postgres) Pause() error {
 	return nil
 }
 
-// Resume lets a paused server go on, unaware of the time that has passed. It does nothing to one that is not paused.
+// Resume continues a paused server. It does nothing to a server that is not paused.
 func (pg *Postgres) Resume() error {
 	pg.mu.Lock()
 	defer pg.mu.Unlock()
@@ -88,7 +88,7 @@ func (pg *Postgres) thawAll() error {
 	return errors.Join(errs...)
 }
 
-// CutSessions ends the sessions of a database and returns how many there were. The server goes on.
+// CutSessions ends the sessions of a database and returns their number. The server stays up.
 func (pg *Postgres) CutSessions(ctx context.Context, database string) (int, error) {
 	count := 0
 	err := pg.administer(ctx, func(conn *pgx.Conn) error {
@@ -101,17 +101,17 @@ func (pg *Postgres) CutSessions(ctx context.Context, database string) (int, erro
 	return count, nil
 }
 
-// ErrNoSmallDisk says that a server cannot have a file system of its own here, or does not have one.
+// ErrNoSmallDisk means that this machine cannot give a server a separate file system, or that the server has none.
 var ErrNoSmallDisk = errors.New("no small file system")
 
 const ballastName = "tender.ballast"
 
-// FillDisk fills the server's file system up, but for the bytes that are to be left, as another program on it would. It
-// may be repeated. It returns [ErrNoSmallDisk] for a server that was started without DiskMB.
+// FillDisk fills the file system of the server, except for a number of bytes to leave, as another program would. It may
+// be repeated. It returns [ErrNoSmallDisk] for a server that was started without DiskMB.
 //
-// A table that cannot grow is an ERROR of the statement (53100, disk_full), and reading goes on. A log that cannot grow, which is
-// so once its 16 MiB segments are full, or a checkpoint that cannot write is a PANIC: all sessions end and the server
-// recovers, with as little space as before, until it is down or FreeDisk comes. Then Up brings it back in either case.
+// A table that cannot grow is an ERROR of the statement (53100, disk_full), and reads continue. A write-ahead log that
+// cannot grow beyond its 16 MiB segments, or a checkpoint that cannot write, is a PANIC: all sessions end and the server
+// tries to recover on the full disk until it is down or FreeDisk is called. Up then starts it in either case.
 func (pg *Postgres) FillDisk(leave int64) error {
 	if pg.options.DiskMB == 0 {
 		return fmt.Errorf("fill the disk of PostgreSQL: %w: it was started without DiskMB", ErrNoSmallDisk)
@@ -122,7 +122,7 @@ func (pg *Postgres) FillDisk(leave int64) error {
 	return nil
 }
 
-// FreeDisk takes away what FillDisk put there.
+// FreeDisk removes the file of FillDisk.
 func (pg *Postgres) FreeDisk() error {
 	if err := os.Remove(filepath.Join(pg.home.data(), ballastName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("free the disk of PostgreSQL: %w", err)
@@ -130,7 +130,7 @@ func (pg *Postgres) FreeDisk() error {
 	return nil
 }
 
-// fill appends to a file until nothing more fits, and cuts off what is to be left.
+// fill appends to a file until the disk is full, and then cuts off the bytes to leave.
 func fill(path string, leave int64) (err error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -152,22 +152,23 @@ func fill(path string, leave int64) (err error) {
 	return file.Truncate(max(0, info.Size()-leave))
 }
 
-// replicaPoll is how often servers are asked how far replication is.
+// replicaPoll is the interval at which the primary is asked for the state of replication.
 const replicaPoll = 20 * time.Millisecond
 
-// StandbyOptions say what replica to make. The zero value is a temporary one on a free port, which every commit waits for.
+// StandbyOptions configure a replica. The zero value is a temporary, synchronous replica on a free port.
 type StandbyOptions struct {
-	Dir  string // folder that holds it, which must hold none yet; empty: temporary
+	Dir  string // folder for the replica, without a server in it; empty: temporary
 	Port int    // loopback port; 0: a free one
-	// PrimaryAddr is the address (host:port) at which it reaches its primary; empty: directly. A proxy there can part them.
+	// PrimaryAddr is the address (host:port), for example of a proxy, at which the replica reaches its primary; empty:
+	// the primary itself.
 	PrimaryAddr  string
 	Asynchronous bool // the primary does not wait for it
 }
 
-// Standby makes a copy of the server that follows it by streaming replication, and returns when it does. Unless it is
-// asynchronous, a commit that is acknowledged from then on is on both, and the primary hangs in every commit while the standby is
-// away: see Alone. The copy has the options of this server. To fail over, Kill this one, Promote the other and lead
-// clients there; this one must not be started again, since it has another history.
+// Standby makes a copy of the server that follows it by streaming replication, and returns when the copy follows. Unless
+// it is asynchronous, every commit acknowledged from then on is on both, and commits on the primary hang while the
+// standby is down: see Alone. The copy has the options of this server. To fail over, Kill this server, Promote the copy
+// and redirect the clients. Do not start this server again, since its history differs.
 //
 // It returns [ErrToolMissing] when there is no pg_basebackup.
 func (pg *Postgres) Standby(ctx context.Context, o StandbyOptions) (*Postgres, error) {
@@ -189,7 +190,7 @@ func (pg *Postgres) Standby(ctx context.Context, o StandbyOptions) (*Postgres, e
 	return standby, nil
 }
 
-// fitToReplicate refuses to promise what the server's own settings would not keep.
+// fitToReplicate refuses synchronous replication if the settings of the server prevent it.
 func (pg *Postgres) fitToReplicate(ctx context.Context, o StandbyOptions) error {
 	if o.Asynchronous {
 		return nil
@@ -237,13 +238,13 @@ func (pg *Postgres) copyTo(ctx context.Context, h *home, name string, o StandbyO
 	}
 	options := pg.options
 	options.Dir, options.Port, options.DiskMB = o.Dir, o.Port, 0
-	// A link that was cut is soon tried again, one that was cut in silence is soon missed.
+	// Short times, so the replica soon notices a lost connection and retries it.
 	options.Settings = map[string]string{"wal_retrieve_retry_interval": "200ms", "wal_receiver_timeout": "5s"}
 	maps.Copy(options.Settings, pg.options.Settings)
 	return start(ctx, options, h, pg.installed, pg.as)
 }
 
-// backup copies the running server's data, with what a standby needs to know to follow it.
+// backup copies the data of the running server, with the settings for a standby.
 func (pg *Postgres) backup(ctx context.Context, data, name, address string) error {
 	cmd, err := pg.utility(ctx, "pg_basebackup", "--pgdata="+data, "--write-recovery-conf", "--checkpoint=fast",
 		"--wal-method=stream", "--no-sync", "--dbname=application_name="+name)
@@ -261,7 +262,7 @@ func (pg *Postgres) backup(ctx context.Context, data, name, address string) erro
 	if err := runUtility(cmd); err != nil {
 		return err
 	}
-	// The copy knows whom the primary waits for. When it is promoted it has nobody to wait for.
+	// The copy inherits the setting of the primary. After promotion it must wait for no standby.
 	file, err := os.OpenFile(filepath.Join(data, "postgresql.auto.conf"), os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the standby's settings: %w", err)
@@ -270,11 +271,11 @@ func (pg *Postgres) backup(ctx context.Context, data, name, address string) erro
 	return errors.Join(err, file.Close())
 }
 
-// follow waits for the standby, and makes every commit wait for it.
+// follow waits for the standby, and then makes it synchronous.
 func (pg *Postgres) follow(ctx context.Context, name string, o StandbyOptions) error {
 	for _, setting := range []string{
 		"wal_keep_size = '512MB'",   // for a standby that was away for a while
-		"wal_sender_timeout = '5s'", // a standby that hangs keeps the primary from ending for no longer
+		"wal_sender_timeout = '5s'", // limits the time for which a hanging standby delays the end of the primary
 	} {
 		if err := pg.alter(ctx, setting); err != nil {
 			return err
@@ -289,12 +290,12 @@ func (pg *Postgres) follow(ctx context.Context, name string, o StandbyOptions) e
 	return pg.AwaitSync(ctx)
 }
 
-// AwaitSync returns when a standby that commits wait for has all that was committed before and follows on.
+// AwaitSync returns when a synchronous standby has all earlier commits and streams new ones.
 func (pg *Postgres) AwaitSync(ctx context.Context) error {
 	return pg.awaitStandby(ctx, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'")
 }
 
-// Alone makes commits wait for no standby any more, those that hang in it included. A new Standby is waited for again.
+// Alone ends synchronous replication, which also releases commits that hang. A new Standby is synchronous again.
 func (pg *Postgres) Alone(ctx context.Context) error {
 	return pg.alter(ctx, "synchronous_standby_names = ''")
 }
@@ -335,10 +336,10 @@ func (pg *Postgres) awaitStandby(ctx context.Context, query string, arguments ..
 	return nil
 }
 
-// promoteWaitSeconds bounds how long a standby may take to become a primary.
+// promoteWaitSeconds is the limit for a standby to become a primary.
 const promoteWaitSeconds = 60
 
-// Promote makes a standby a server of its own that takes writes, and returns when it does.
+// Promote makes a standby an independent server, and returns when it accepts writes.
 func (pg *Postgres) Promote(ctx context.Context) error {
 	var promoted bool
 	err := pg.administer(ctx, func(conn *pgx.Conn) error {
