@@ -8,6 +8,6 @@
 //     separate module;
 //   - storetest gives tests migrated databases.
 //
-// One rule holds for imports: only tests and cmd/tenderlab import from the wing, besides its own packages. Production
-// runs without it.
+// One rule holds for imports: only tests and cmd/tenderlab import from the wing, besides its own
+// packages. Production runs without it.
 package lab

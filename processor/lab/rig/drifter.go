@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// drifter is a worker and scheduler with a clock that faults can set. It runs inside this process, because the clock of
-// another process cannot be set from outside.
+// drifter is a worker and scheduler with a clock that faults can set. It runs inside this process,
+// because the clock of another process cannot be set from outside.
 type drifter struct {
 	ahead atomic.Int64
 	end   context.CancelFunc

@@ -24,7 +24,8 @@ const (
 	ClassClock    Class = "clock"
 )
 
-// Need is a set of parts that the rig must own for a fault. No fault strikes servers that were given.
+// Need is a set of parts that the rig must own for a fault. No fault strikes servers that were
+// given.
 type Need int
 
 // The needs, to be combined.
@@ -44,11 +45,11 @@ type Fault struct {
 	About string
 	Class Class
 	Needs Need
-	// Alone keeps the fault from being mixed with others: it stops the system, or replaces a part that the others
-	// depend on.
+	// Alone keeps the fault from being mixed with others: it stops the system, or replaces a part
+	// that the others depend on.
 	Alone bool
-	// Inject brings the fault about and repairs it. detail tells the part that was struck. An error means that the
-	// fault could not be brought about or repaired.
+	// Inject brings the fault about and repairs it. detail tells the part that was struck. An
+	// error means that the fault could not be brought about or repaired.
 	Inject func(ctx context.Context, r *Rig, s *Stages) (detail string, err error)
 }
 
@@ -99,8 +100,8 @@ type Schedule struct {
 	Rest time.Duration
 }
 
-// Plan makes a schedule of the given faults: each fault alone, in an order determined by the seed, then mixed rounds
-// of two or three faults of different classes at once.
+// Plan makes a schedule of the given faults: each fault alone, in an order determined by the seed,
+// then mixed rounds of two or three faults of different classes at once.
 func (r *Rig) Plan(faults []Fault, mixedRounds int) Schedule {
 	alone := slices.Clone(faults)
 	r.random.Shuffle(len(alone), func(i, j int) { alone[i], alone[j] = alone[j], alone[i] })
@@ -153,8 +154,8 @@ const restBetween = 100 * time.Millisecond
 // faultTimeout bounds one fault together with its repair.
 const faultTimeout = 4 * time.Minute
 
-// Run injects the faults of the schedule and calls tell at the end of each. It returns when all are repaired, or when
-// ctx ends.
+// Run injects the faults of the schedule and calls tell at the end of each. It returns when all
+// are repaired, or when ctx ends.
 func (r *Rig) Run(ctx context.Context, s Schedule, began time.Time, tell func(Injection)) {
 	for _, step := range s.Steps {
 		if ctx.Err() != nil {
@@ -204,19 +205,21 @@ type Injection struct {
 	// At and Until count from the start of the run.
 	At    time.Duration `json:"at_ns"`
 	Until time.Duration `json:"until_ns"`
-	// Struck is the time at which the fault was brought about. Healed is the time at which its cause was gone; from
-	// then to Until the system recovered.
+	// Struck is the time at which the fault was brought about. Healed is the time at which its
+	// cause was gone; from then to Until the system recovered.
 	Struck time.Duration `json:"struck_ns"`
 	Healed time.Duration `json:"healed_ns"`
 	// With lists the faults that happened at the same time.
 	With   []string `json:"with,omitempty"`
 	Detail string   `json:"detail"`
-	// Problem is the reason why the fault could not be brought about or repaired; "" means success.
+	// Problem is the reason why the fault could not be brought about or repaired; "" means
+	// success.
 	Problem string `json:"problem,omitempty"`
 }
 
-// Stages record two times of one fault: it strikes, and later its cause is gone. The rest is the recovery of the
-// system, as far as the fault waits for it. Without a record, a fault strikes at its beginning and heals at its end.
+// Stages record two times of one fault: it strikes, and later its cause is gone. The rest is the
+// recovery of the system, as far as the fault waits for it. Without a record, a fault strikes at
+// its beginning and heals at its end.
 type Stages struct {
 	now func() time.Time
 

@@ -9,8 +9,9 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// gatewayFaults strike one of the gateways, or the connections to it. Faults of single operations, such as a 500 after
-// charging or a reset in the middle of an answer, come with the payment methods of the load.
+// gatewayFaults strike one of the gateways, or the connections to it. Faults of single operations,
+// such as a 500 after charging or a reset in the middle of an answer, come with the payment
+// methods of the load.
 func gatewayFaults() []Fault {
 	return []Fault{
 		{Name: "gateway-down", Class: ClassGateway, Needs: NeedGateways, About: "a gateway is killed and comes back with its ledger", Inject: gatewayDown},

@@ -13,7 +13,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// natsFaults strike the cluster, the connections to it, and the streams, as a mistake of an operator would.
+// natsFaults strike the cluster, the connections to it, and the streams, as a mistake of an
+// operator would.
 func natsFaults() []Fault {
 	return []Fault{
 		{Name: "nats-node-killed", Class: ClassNATS, Needs: NeedNATS, About: "a node of the cluster is killed and comes back", Inject: nodeKilled},
@@ -87,7 +88,8 @@ func leader(ctx context.Context, r *Rig) (int, error) {
 	return found, err
 }
 
-// partitioned stalls every route to and from the leader. Clients of the leader stay connected to it.
+// partitioned stalls every route to and from the leader. Clients of the leader stay connected to
+// it.
 func partitioned(ctx context.Context, r *Rig, s *Stages) (string, error) {
 	leader, err := leader(ctx, r)
 	if err != nil {
@@ -115,11 +117,12 @@ func isolate(r *Rig, node int, on bool) {
 // rejoinWait is the limit for a node to catch up by itself; most need half of it.
 const rejoinWait = 12 * time.Second
 
-// rejoin waits until a node that was cut off has caught up. A former leader may have entries in its raft log that no
-// other node has. The server then repeats its catch-up ("Expected first catchup entry to be a snapshot and
-// peerstate") until the leader compacts its log, which takes minutes; a restart changes nothing. rejoin gives such a
-// node an empty store, as an operator would, and the node copies everything from the other two, which have decided
-// without it. Where another node is not well either, the copy of the node may be needed, so rejoin only restarts it.
+// rejoin waits until a node that was cut off has caught up. A former leader may have entries in
+// its raft log that no other node has. The server then repeats its catch-up ("Expected first
+// catchup entry to be a snapshot and peerstate") until the leader compacts its log, which takes
+// minutes; a restart changes nothing. rejoin gives such a node an empty store, as an operator
+// would, and the node copies everything from the other two, which have decided without it. Where
+// another node is not well either, the copy of the node may be needed, so rejoin only restarts it.
 func rejoin(ctx context.Context, r *Rig, node int) (detail string, err error) {
 	soon, cancel := context.WithTimeout(ctx, rejoinWait)
 	defer cancel()
@@ -206,8 +209,8 @@ func fill(ctx context.Context, r *Rig, name string) (restore func(context.Contex
 	}, nil
 }
 
-// The pauses of an operator before the next try. Payments that republish leaves for later need a moment, and each run
-// compares everything.
+// The pauses of an operator before the next try. Payments that republish leaves for later need a
+// moment, and each run compares everything.
 const (
 	persistPause   = 300 * time.Millisecond
 	republishPause = 2 * time.Second
@@ -229,8 +232,8 @@ func eventsDeleted(ctx context.Context, r *Rig, s *Stages) (string, error) {
 	return "", errors.Join(r.provision(ctx), republish(ctx, r))
 }
 
-// republish puts every event that the stream lacks onto the bus again. It repeats for payments that a worker holds at
-// the time.
+// republish puts every event that the stream lacks onto the bus again. It repeats for payments
+// that a worker holds at the time.
 func republish(ctx context.Context, r *Rig) error {
 	return persist(ctx, "republish", republishPause, func(ctx context.Context) error { return r.tender(ctx, "outbox", "republish") })
 }
@@ -277,9 +280,10 @@ func restored(ctx context.Context, r *Rig, s *Stages) (string, error) {
 	return fmt.Sprintf("copy of %s ago; %d commands published again", age, r.options.Producers.PublishAgain(ctx)), ctx.Err()
 }
 
-// hushed loses the stream of commands while no gateway can deliver a notification. A gateway sends an acknowledged
-// notification again only when an operator asks for it, which a simulator does not support. The gateways retry the
-// notifications of the meantime, because no webhook endpoint acknowledges them.
+// hushed loses the stream of commands while no gateway can deliver a notification. A gateway sends
+// an acknowledged notification again only when an operator asks for it, which a simulator does not
+// support. The gateways retry the notifications of the meantime, because no webhook endpoint
+// acknowledges them.
 func hushed(ctx context.Context, r *Rig, lose func() error) (err error) {
 	endpoints := r.playing(roleWebhook)
 	for _, m := range endpoints {
@@ -298,7 +302,8 @@ func hushed(ctx context.Context, r *Rig, lose func() error) (err error) {
 // handledWait bounds the wait of handled.
 const handledWait = 5 * time.Second
 
-// handled waits for up to handledWait until every command that is now in the stream is acknowledged.
+// handled waits for up to handledWait until every command that is now in the stream is
+// acknowledged.
 func handled(ctx context.Context, r *Rig) {
 	ctx, cancel := context.WithTimeout(ctx, handledWait)
 	defer cancel()

@@ -12,7 +12,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// postgresFaults strike the server and the connections to it, or come from other sessions in the same database.
+// postgresFaults strike the server and the connections to it, or come from other sessions in the
+// same database.
 func postgresFaults() []Fault {
 	return []Fault{
 		{
@@ -126,8 +127,8 @@ func serializable(ctx context.Context, r *Rig, s *Stages) (string, error) {
 	return fmt.Sprintf("for %s", lasting), set("ALTER ROLE " + servingRole + " RESET default_transaction_isolation")
 }
 
-// deadlocks lets calls pile up, so that one transaction writes several payments, and then locks these payments in the
-// opposite order.
+// deadlocks lets calls pile up, so that one transaction writes several payments, and then locks
+// these payments in the opposite order.
 func deadlocks(ctx context.Context, r *Rig, _ *Stages) (string, error) {
 	const wanted, roundsMax = 3, 20
 	delayGateways(r, 700*time.Millisecond)

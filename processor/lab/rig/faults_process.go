@@ -15,7 +15,8 @@ import (
 // trapWait bounds the wait for a step of the pipeline to pass on the wire, under load.
 const trapWait = time.Minute
 
-// workerFaults kill a worker at each step of a command, as seen on the wire, and disturb it in other ways.
+// workerFaults kill a worker at each step of a command, as seen on the wire, and disturb it in
+// other ways.
 func workerFaults() []Fault {
 	return []Fault{
 		killWorker("kill-after-receive", "a worker is killed when a command was delivered to it, before it has done anything",
@@ -53,7 +54,8 @@ func workerFaults() []Fault {
 	}
 }
 
-// relayFaults kill the relay at work around its publishing, and pause it while another takes its place.
+// relayFaults kill the relay at work around its publishing, and pause it while another takes its
+// place.
 func relayFaults() []Fault {
 	return []Fault{
 		killRelay("kill-relay-before-publish", "the relay is killed before what it publishes reaches NATS",
@@ -83,7 +85,8 @@ func killRelay(name, about string, where func(*Member) []place, when moment) Fau
 	}}
 }
 
-// moment tells whether a trapped process is killed before its bytes reach the other side, or after.
+// moment tells whether a trapped process is killed before its bytes reach the other side, or
+// after.
 type moment bool
 
 const (
@@ -120,7 +123,8 @@ func onEach(proxies []*faulty.Proxy, t faulty.Trap) []place {
 	return places
 }
 
-// killAt sets the traps, waits until one of them has killed its member, and then until the successor is ready.
+// killAt sets the traps, waits until one of them has killed its member, and then until the
+// successor is ready.
 func killAt(ctx context.Context, r *Rig, s *Stages, members []*Member, where func(*Member) []place, when moment,
 ) (string, error) {
 	limit, cancel := context.WithTimeout(ctx, trapWait)
@@ -231,7 +235,8 @@ func clockJumps(ctx context.Context, r *Rig, _ *Stages) (string, error) {
 	if r.drifter == nil {
 		return "", errors.New("no process with a clock of its own was started")
 	}
-	// The last jump is further than any timer of the rig, and near enough for delayed work to come due within the run.
+	// The last jump is further than any timer of the rig, and near enough for delayed work to come
+	// due within the run.
 	for _, jump := range []time.Duration{26 * time.Hour, -time.Hour, 40 * time.Second, 0} {
 		r.drifter.jump(jump)
 		retry.Sleep(ctx, time.Second)

@@ -17,16 +17,18 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// The times of the rig: short enough for a fault and its repair to fit into seconds, long enough for a busy machine.
+// The times of the rig: short enough for a fault and its repair to fit into seconds, long enough
+// for a busy machine.
 const (
 	// AckWait is the time for which a worker may be silent about a command.
 	AckWait = 3 * time.Second
-	// Duplicates is the window in which JetStream remembers message ids. A message that is published again after
-	// it is stored again.
+	// Duplicates is the window in which JetStream remembers message ids. A message that is
+	// published again after it is stored again.
 	Duplicates = 5 * time.Second
 	// CallTimeout is the limit for one answer of a gateway.
 	CallTimeout = time.Second
-	// Horizon is beyond every timer under these settings except expiries. A payment that is due later is at rest.
+	// Horizon is beyond every timer under these settings except expiries. A payment that is due
+	// later is at rest.
 	Horizon = 10 * time.Minute
 )
 
@@ -41,8 +43,8 @@ const (
 // termWait is the limit for a process that was asked to leave. Its own drain timeout is shorter.
 const termWait = time.Minute
 
-// Member is one process of `tender serve`. The rig starts it again whenever it ends, as every platform would. Its
-// methods may be called from several goroutines.
+// Member is one process of `tender serve`. The rig starts it again whenever it ends, as every
+// platform would. Its methods may be called from several goroutines.
 type Member struct {
 	Name     string
 	roles    []string
@@ -145,7 +147,8 @@ func (m *Member) startSuccessor() {
 	}
 }
 
-// Kill ends the process with SIGKILL and returns when the process is gone. Another takes its place.
+// Kill ends the process with SIGKILL and returns when the process is gone. Another takes its
+// place.
 func (m *Member) Kill() error {
 	process := m.expect()
 	if process == nil {
@@ -154,7 +157,8 @@ func (m *Member) Kill() error {
 	return end(process, syscall.SIGKILL)
 }
 
-// Renew asks the process to leave with SIGTERM, and another takes its place. A disorderly end is an error.
+// Renew asks the process to leave with SIGTERM, and another takes its place. A disorderly end is
+// an error.
 func (m *Member) Renew() error {
 	process := m.expect()
 	if process == nil {
@@ -244,8 +248,8 @@ const (
 	webhookSecret = "whsec_rig" // signs the notifications of the simulators
 )
 
-// writeSettings writes the configuration of the member into the folder of the rig and returns its path. The file holds
-// passwords of private servers.
+// writeSettings writes the configuration of the member into the folder of the rig and returns its
+// path. The file holds passwords of private servers.
 func (m *Member) writeSettings() (string, error) {
 	r := m.rig
 	var b strings.Builder

@@ -26,8 +26,8 @@ import (
 
 // Producers publish the commands.
 type Producers interface {
-	// PublishAgain publishes every acknowledged command again, under its own key and message id, as a producer
-	// does that does not know the outcome. It returns the number of commands.
+	// PublishAgain publishes every acknowledged command again, under its own key and message id,
+	// as a producer does that does not know the outcome. It returns the number of commands.
 	PublishAgain(ctx context.Context) int
 }
 
@@ -47,7 +47,8 @@ type Options struct {
 	CopyAge time.Duration
 	// Producers publish again after the bus has lost commands.
 	Producers Producers
-	// Drift runs a worker and a scheduler in this process, on a separate clock, until ctx ends; nil: none.
+	// Drift runs a worker and a scheduler in this process, on a separate clock, until ctx ends;
+	// nil: none.
 	Drift func(ctx context.Context, settings string, now func() time.Time) error
 	// Now is the clock. Step receives a line for each part that is ready.
 	Now  func() time.Time
@@ -75,8 +76,8 @@ type Rig struct {
 	webhookAddr string
 	nc          *nats.Conn
 	js          jetstream.JetStream
-	// copied is the time at which the cluster was copied. window is the time for which the stream of commands
-	// remembers message ids.
+	// copied is the time at which the cluster was copied. window is the time for which the stream
+	// of commands remembers message ids.
 	copied    time.Time
 	window    time.Duration
 	smallDisk bool
@@ -268,7 +269,8 @@ func (r *Rig) prepare(ctx context.Context) error {
 
 func (r *Rig) copyDir() string { return filepath.Join(r.dir, "nats-copy") }
 
-// useGiven connects to the servers that were given. Streams and schema must exist; otherwise the processes report it.
+// useGiven connects to the servers that were given. Streams and schema must exist; otherwise the
+// processes report it.
 func (r *Rig) useGiven(ctx context.Context) error {
 	if err := r.connect(); err != nil {
 		return err
@@ -383,7 +385,8 @@ func (r *Rig) provision(ctx context.Context) error {
 	return persist(ctx, "provision", persistPause, func(ctx context.Context) error { return r.tender(ctx, "provision") })
 }
 
-// tender runs one command of the program as an operator would, with the rights of the owner, to its end.
+// tender runs one command of the program as an operator would, with the rights of the owner, to
+// its end.
 func (r *Rig) tender(ctx context.Context, args ...string) error {
 	//nolint:gosec // G204: the program under test
 	cmd := exec.CommandContext(ctx, r.options.Tender, args...)
@@ -407,7 +410,8 @@ func (r *Rig) surprise(what string) {
 	}
 }
 
-// Surprises lists the incidents that no fault brought about, such as a process that ended by itself.
+// Surprises lists the incidents that no fault brought about, such as a process that ended by
+// itself.
 func (r *Rig) Surprises() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -428,8 +432,8 @@ func (r *Rig) closed() bool {
 	return r.ended
 }
 
-// Preserve adds a dump of the database and the logs of its servers to the evidence, before Close removes them. It leaves
-// servers that were given alone.
+// Preserve adds a dump of the database and the logs of its servers to the evidence, before Close
+// removes them. It leaves servers that were given alone.
 func (r *Rig) Preserve(ctx context.Context) error {
 	if r.postgres == nil {
 		return nil

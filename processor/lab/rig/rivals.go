@@ -46,9 +46,9 @@ func (s *session) deadlocks(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// lockBackwards locks the greater half of the payments that wait for a gateway. It blocks all writers until their
-// changes have gathered, lets them continue, and locks the smaller half once a writer waits for the greater. PostgreSQL
-// may end either side.
+// lockBackwards locks the greater half of the payments that wait for a gateway. It blocks all
+// writers until their changes have gathered, lets them continue, and locks the smaller half once a
+// writer waits for the greater. PostgreSQL may end either side.
 func lockBackwards(ctx context.Context, r *Rig) error {
 	const gather = 700 * time.Millisecond
 	err := asOwner(ctx, r, func(s *session) error {

@@ -13,11 +13,11 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
 )
 
-// Given are servers that the operator brings along, prepared for `tender serve`. No fault strikes these servers: only
-// the processes of the rig and their links to the servers.
+// Given are servers that the operator brings along, prepared for `tender serve`. No fault strikes
+// these servers: only the processes of the rig and their links to the servers.
 type Given struct {
-	// NATSURL has one or more addresses, separated by commas, which may contain credentials. PostgresURL is the
-	// address for the serving role.
+	// NATSURL has one or more addresses, separated by commas, which may contain credentials.
+	// PostgresURL is the address for the serving role.
 	NATSURL, PostgresURL string
 	// Gateways are the addresses of simulators, by gateway name.
 	Gateways map[string]string
@@ -57,8 +57,8 @@ func (r *Rig) NATSURL() string {
 	return join(r.cluster.URLs())
 }
 
-// PostgresURL returns the address of the database without a proxy. Its user is the owner, or the serving role if the
-// server was given.
+// PostgresURL returns the address of the database without a proxy. Its user is the owner, or the
+// serving role if the server was given.
 func (r *Rig) PostgresURL() string {
 	if r.options.Given != nil {
 		return r.options.Given.PostgresURL

@@ -10,16 +10,16 @@ import (
 	"syscall"
 )
 
-// account is the user of the PostgreSQL server: the present user, or for root an unprivileged one, since PostgreSQL
-// refuses to run as root.
+// account is the user of the PostgreSQL server: the present user, or for root an unprivileged one,
+// since PostgreSQL refuses to run as root.
 type account struct {
 	name     string
 	uid, gid int
 	other    bool // not the present user: files change their owner, and the server starts under this account
 }
 
-// serverAccount picks the account: the present user, or for root the user postgres, which packages of Debian and others
-// create, or else the user "nobody".
+// serverAccount picks the account: the present user, or for root the user postgres, which packages
+// of Debian and others create, or else the user "nobody".
 func serverAccount() (account, error) {
 	if os.Geteuid() != 0 {
 		return account{name: strconv.Itoa(os.Geteuid()), uid: os.Geteuid(), gid: os.Getegid()}, nil
@@ -41,8 +41,8 @@ func serverAccount() (account, error) {
 	return account{}, fmt.Errorf("find an unprivileged user for PostgreSQL, which refuses root: %w", errors.Join(problems...))
 }
 
-// attributes start a program under the account and in a separate process group. A Ctrl-C at the terminal then reaches
-// only this process, which stops the server in order, after its clients.
+// attributes start a program under the account and in a separate process group. A Ctrl-C at the
+// terminal then reaches only this process, which stops the server in order, after its clients.
 func (a account) attributes() *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{Setpgid: true}
 	if a.other {
@@ -74,8 +74,8 @@ func (a account) enter(dir string) error {
 	return a.reach(dir)
 }
 
-// reach returns an error that names a folder on the path to dir that is closed to the account, such as the home of root.
-// Without this check the server would only report "permission denied".
+// reach returns an error that names a folder on the path to dir that is closed to the account,
+// such as the home of root. Without this check the server would only report "permission denied".
 func (a account) reach(dir string) error {
 	if !a.other {
 		return nil

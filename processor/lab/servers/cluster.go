@@ -21,19 +21,22 @@ type ClusterOptions struct {
 	Nodes      int    // 0: three
 	SyncAlways bool   // an acknowledged message survives a power failure of all nodes; false: not within two minutes
 	MaxStore   int64  // limit in bytes for JetStream on the disk of each node; 0: the whole disk
-	// Route returns the address (host:port) at which node from reaches the cluster port of node to, for a proxy
-	// between them. StartCluster calls it for every ordered pair in turn, with the true address of the port, before
-	// any node starts, and again after it lost a port to another program. nil: the true address. Two nodes have
-	// connections in both directions: to part them, cut both.
+	// Route returns the address (host:port) at which node from reaches the cluster port of node
+	// to, for a proxy between them. StartCluster calls it for every ordered pair in turn, with the
+	// true address of the port, before any node starts, and again after it lost a port to another
+	// program. nil: the true address. Two nodes have connections in both directions: to part them,
+	// cut both.
 	Route func(from, to int, address string) (string, error)
 }
 
-// Cluster is a NATS cluster with JetStream. Each node is a separate process on loopback without authorization. Node
-// numbers start at 0. Its methods may be called from several goroutines, but not while Snapshot or Restore runs.
+// Cluster is a NATS cluster with JetStream. Each node is a separate process on loopback without
+// authorization. Node numbers start at 0. Its methods may be called from several goroutines, but
+// not while Snapshot or Restore runs.
 //
-// The cluster notices a killed node at once, and a node that hangs or lost its connections after three to four seconds.
-// The election of a new leader takes four to nine seconds from the last sign of the old one, a time compiled into the
-// server, unless the old leader stopped in order and handed over.
+// The cluster notices a killed node at once, and a node that hangs or lost its connections after
+// three to four seconds. The election of a new leader takes four to nine seconds from the last
+// sign of the old one, a time compiled into the server, unless the old leader stopped in order and
+// handed over.
 type Cluster struct {
 	options ClusterOptions
 	home    *home
@@ -41,8 +44,8 @@ type Cluster struct {
 	stop    func() error
 }
 
-// StartCluster starts all nodes and returns when the cluster is ready in the sense of AwaitReady. ctx bounds the start
-// only; Stop ends the cluster. The nodes also end with this process.
+// StartCluster starts all nodes and returns when the cluster is ready in the sense of AwaitReady.
+// ctx bounds the start only; Stop ends the cluster. The nodes also end with this process.
 func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 	if o.Nodes == 0 {
 		o.Nodes = 3
@@ -164,8 +167,8 @@ func (c *Cluster) configure(n *Node) error {
 	return nil
 }
 
-// nowhere is the address that nodes behind proxies advertise, on a port without a listener. With the true addresses,
-// a node would bypass a proxy that was cut.
+// nowhere is the address that nodes behind proxies advertise, on a port without a listener. With
+// the true addresses, a node would bypass a proxy that was cut.
 const nowhere = loopback + ":1"
 
 // routes returns the addresses at which a node reaches the others.
@@ -220,8 +223,8 @@ func (c *Cluster) Nodes() int { return len(c.nodes) }
 // Node returns a node; numbers start at 0.
 func (c *Cluster) Node(i int) *Node { return c.nodes[i] }
 
-// ClientAddr returns the address (host:port) at which a node takes clients. It stays the same for the life of the
-// cluster. The cluster never tells clients other addresses.
+// ClientAddr returns the address (host:port) at which a node takes clients. It stays the same for
+// the life of the cluster. The cluster never tells clients other addresses.
 func (c *Cluster) ClientAddr(i int) string { return loopbackAddress(c.nodes[i].ports.client) }
 
 // URLs returns the addresses for clients, one of each node.
@@ -242,15 +245,17 @@ func (c *Cluster) Snapshot(ctx context.Context, dir string) error {
 	return c.whileDown(ctx, "take a snapshot", func() error { return c.SnapshotRunning(dir) })
 }
 
-// SnapshotRunning copies the stores to dir while all nodes run, as a careless backup would. It copies nodes and files at
-// different moments, so a cluster from such a copy may never become ready and may lack acknowledged messages.
+// SnapshotRunning copies the stores to dir while all nodes run, as a careless backup would. It
+// copies nodes and files at different moments, so a cluster from such a copy may never become
+// ready and may lack acknowledged messages.
 func (c *Cluster) SnapshotRunning(dir string) error {
 	return c.each(func(n *Node) error { return n.SaveStore(filepath.Join(dir, n.name)) })
 }
 
-// Restore stops all nodes in order, puts the stores of a snapshot in place of theirs and starts them. It returns when
-// the cluster is ready. Everything written since the snapshot is gone. dir stays as it is. All nodes are restored
-// together: a node with newer data than a restored majority would have another history.
+// Restore stops all nodes in order, puts the stores of a snapshot in place of theirs and starts
+// them. It returns when the cluster is ready. Everything written since the snapshot is gone. dir
+// stays as it is. All nodes are restored together: a node with newer data than a restored majority
+// would have another history.
 func (c *Cluster) Restore(ctx context.Context, dir string) error {
 	for _, n := range c.nodes {
 		if _, err := os.Stat(filepath.Join(dir, n.name)); err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Node is one server of a [Cluster], a process that can be ended, paused and started again. Its methods may be called
-// from several goroutines.
+// Node is one server of a [Cluster], a process that can be ended, paused and started again. Its
+// methods may be called from several goroutines.
 type Node struct {
 	name    string
 	dir     string
@@ -118,8 +118,8 @@ func (n *Node) Kill() error {
 	return n.finish(syscall.SIGKILL, quitWait)
 }
 
-// Stop ends the node in order: the node hands over its leaderships and writes its store. Stop first resumes a paused
-// node. It does nothing when the node is down.
+// Stop ends the node in order: the node hands over its leaderships and writes its store. Stop
+// first resumes a paused node. It does nothing when the node is down.
 func (n *Node) Stop() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -150,8 +150,8 @@ func (n *Node) finish(signal syscall.Signal, wait time.Duration) error {
 	return nil
 }
 
-// Pause stops the node with SIGSTOP and returns when all its threads stand still: connections stay open and no request
-// is answered. Resume continues the node; Kill and Stop end it.
+// Pause stops the node with SIGSTOP and returns when all its threads stand still: connections stay
+// open and no request is answered. Resume continues the node; Kill and Stop end it.
 func (n *Node) Pause() error { return n.hold(true, freeze) }
 
 // Resume continues a paused node.
@@ -170,7 +170,8 @@ func (n *Node) hold(paused bool, do func(pid int) error) error {
 	return nil
 }
 
-// SaveStore copies the store of the node to dir, which must be missing. The copy is consistent only if the node is down.
+// SaveStore copies the store of the node to dir, which must be missing. The copy is consistent
+// only if the node is down.
 func (n *Node) SaveStore(dir string) error {
 	if err := copyStore(n.store(), dir); err != nil {
 		return fmt.Errorf("save the store of node %s: %w", n.name, err)
@@ -197,9 +198,9 @@ func (n *Node) LoadStore(dir string) error {
 	return nil
 }
 
-// ClearStore removes the store of the node, as the loss of a disk would. When the node starts again it copies everything
-// from the others. The node must be down and a majority of the others up and current, or acknowledged messages may be
-// lost.
+// ClearStore removes the store of the node, as the loss of a disk would. When the node starts
+// again it copies everything from the others. The node must be down and a majority of the others
+// up and current, or acknowledged messages may be lost.
 func (n *Node) ClearStore() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -239,9 +240,9 @@ func copyEntry(from, to, path string, entry fs.DirEntry) error {
 	return copyFile(path, filepath.Join(to, relative))
 }
 
-// RunNATSNode runs the NATS server of a configuration file inside this process until ctx is done, and logs to standard
-// error. The processes of a [Cluster] call it. The caller handles signals. A process must run only one node, because a
-// fatal error of the server ends the process.
+// RunNATSNode runs the NATS server of a configuration file inside this process until ctx is done,
+// and logs to standard error. The processes of a [Cluster] call it. The caller handles signals. A
+// process must run only one node, because a fatal error of the server ends the process.
 func RunNATSNode(ctx context.Context, configFile string) error {
 	options, err := server.ProcessConfigFile(configFile)
 	if err != nil {

@@ -21,11 +21,12 @@ const (
 	answerWait = 5 * time.Second
 )
 
-// ErrNoLeader means that a stream or the cluster has no leader: it does not exist, or an election is under way.
+// ErrNoLeader means that a stream or the cluster has no leader: it does not exist, or an election
+// is under way.
 var ErrNoLeader = errors.New("no leader")
 
-// Leader returns the node that leads a stream: the node claims it and a majority agrees. Without such a node it returns
-// [ErrNoLeader] at once.
+// Leader returns the node that leads a stream: the node claims it and a majority agrees. Without
+// such a node it returns [ErrNoLeader] at once.
 func (c *Cluster) Leader(ctx context.Context, stream string) (int, error) {
 	leader, err := c.elected(ctx, func(told *server.JSInfo) string {
 		for _, s := range streamsOf(told) {
@@ -57,8 +58,8 @@ func metaLeader(told *server.JSInfo) string {
 	return told.Meta.Leader
 }
 
-// elected asks every node that can answer for its leader. A node that was cut off may name an old leader, even itself,
-// but finds no majority for it.
+// elected asks every node that can answer for its leader. A node that was cut off may name an old
+// leader, even itself, but finds no majority for it.
 func (c *Cluster) elected(ctx context.Context, named func(*server.JSInfo) string) (int, error) {
 	votes := make([]string, len(c.nodes))
 	err := c.each(func(n *Node) error {
@@ -86,8 +87,9 @@ func (c *Cluster) elected(ctx context.Context, named func(*server.JSInfo) string
 	return -1, errors.Join(ErrNoLeader, err)
 }
 
-// AwaitReady returns when all nodes are up and agree on their leader, and every stream and consumer has a leader and
-// current replicas. It fails at once when a node is down. It asks until ctx ends, with a limit for each answer.
+// AwaitReady returns when all nodes are up and agree on their leader, and every stream and
+// consumer has a leader and current replicas. It fails at once when a node is down. It asks until
+// ctx ends, with a limit for each answer.
 func (c *Cluster) AwaitReady(ctx context.Context) error {
 	poll := time.NewTicker(clusterPoll)
 	defer poll.Stop()
@@ -113,8 +115,8 @@ func (c *Cluster) AwaitReady(ctx context.Context) error {
 	}
 }
 
-// Unwell returns the nodes that report a problem or do not answer: they are down, or have not caught up with the
-// others.
+// Unwell returns the nodes that report a problem or do not answer: they are down, or have not
+// caught up with the others.
 func (c *Cluster) Unwell(ctx context.Context) []int {
 	well := make([]bool, len(c.nodes))
 	_ = c.each(func(n *Node) error { // a failure is part of the result
@@ -249,8 +251,8 @@ func (n *Node) tell(ctx context.Context) (*server.JSInfo, error) {
 	return told, n.ask(ctx, "/jsz?accounts=true&streams=true&consumers=true&config=true&limit=1024", told)
 }
 
-// Peers returns the sorted names of the nodes with a connection to this one. A node that was cut off counts until this
-// node notices.
+// Peers returns the sorted names of the nodes with a connection to this one. A node that was cut
+// off counts until this node notices.
 func (n *Node) Peers(ctx context.Context) ([]string, error) {
 	var told server.Routez
 	if err := n.ask(ctx, "/routez", &told); err != nil {
@@ -264,7 +266,8 @@ func (n *Node) Peers(ctx context.Context) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// ask reads an answer from the monitoring port of the node, within answerWait. No client sees that port.
+// ask reads an answer from the monitoring port of the node, within answerWait. No client sees that
+// port.
 func (n *Node) ask(ctx context.Context, path string, into any) (err error) {
 	defer func() {
 		if err != nil {

@@ -127,8 +127,8 @@ func clusterStreams(t *testing.T, c *servers.Cluster) jetstream.JetStream {
 	return streams(t, conn)
 }
 
-// createStream makes a stream on three nodes and a durable consumer of it. A request during a change of leaders has no
-// answer.
+// createStream makes a stream on three nodes and a durable consumer of it. A request during a
+// change of leaders has no answer.
 func createStream(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	servers.Eventually(t, "a stream and its consumer", func() bool {

@@ -21,8 +21,8 @@ func mountDisk(dir string, sizeMB int) error {
 	return nil
 }
 
-// unmountDisk removes such a file system with its content, even if it is in use. A missing folder, or one without a file
-// system, is no error.
+// unmountDisk removes such a file system with its content, even if it is in use. A missing folder,
+// or one without a file system, is no error.
 func unmountDisk(dir string) error {
 	const noFollow = 8 // UMOUNT_NOFOLLOW
 	err := syscall.Unmount(dir, syscall.MNT_DETACH|noFollow)

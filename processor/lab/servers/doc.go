@@ -1,9 +1,11 @@
-// Package servers runs the servers that Tender needs, privately and for the life of one process: a PostgreSQL server,
-// and a NATS server with JetStream inside the process. For faults it also runs a NATS cluster of processes, and it can
-// kill, pause and replicate a PostgreSQL server or fill its disk.
+// Package servers runs the servers that Tender needs, privately and for the life of one process: a
+// PostgreSQL server, and a NATS server with JetStream inside the process. For faults it also runs
+// a NATS cluster of processes, and it can kill, pause and replicate a PostgreSQL server or fill
+// its disk.
 //
-// The package owns the folders, ports, passwords and users of these servers, and their end. It must not know payments,
-// and production roles must not use it: tests and the commands of cmd that bring their own servers do.
+// The package owns the folders, ports, passwords and users of these servers, and their end. It
+// must not know payments, and production roles must not use it: tests and the commands of cmd that
+// bring their own servers do.
 //
 // It guarantees that
 //   - servers touch nothing outside: they listen on free loopback ports and keep their data in separate folders;
@@ -12,7 +14,8 @@
 //   - a missing program fails the run by name, and never skips a test;
 //   - it works for root (PostgreSQL refuses root, so the server then runs as an unprivileged user) and for other users.
 //
-// A package that tests against PostgreSQL calls Main in its TestMain. Its tests ask for databases and buses:
+// A package that tests against PostgreSQL calls Main in its TestMain. Its tests ask for databases
+// and buses:
 //
 //	func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 //

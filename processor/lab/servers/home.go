@@ -17,8 +17,8 @@ import (
 // Superuser is the role that owns a private server; its password is in the URL.
 const Superuser = "postgres"
 
-// home is the folder of one server, with its data and a lock that its process holds. For PostgreSQL it also contains the
-// password of the superuser and the log of the server.
+// home is the folder of one server, with its data and a lock that its process holds. For
+// PostgreSQL it also contains the password of the superuser and the log of the server.
 type home struct {
 	dir       string
 	held      *lock
@@ -37,9 +37,9 @@ func claimHome(dir string) (*home, error) {
 	return &home{dir: dir, held: held}, nil
 }
 
-// StateDir returns the default folder for the data of a server of that name. The folder survives a reboot, and the
-// account of the server can reach it: for root below /var/lib/tender, for others below $XDG_STATE_HOME or
-// ~/.local/state. The folder need not exist yet.
+// StateDir returns the default folder for the data of a server of that name. The folder survives a
+// reboot, and the account of the server can reach it: for root below /var/lib/tender, for others
+// below $XDG_STATE_HOME or ~/.local/state. The folder need not exist yet.
 func StateDir(name string) (string, error) {
 	if os.Geteuid() == 0 {
 		return filepath.Join("/var/lib/tender", name), nil
@@ -113,8 +113,8 @@ func (h *home) release() error {
 	return errors.Join(err, h.held.release())
 }
 
-// removeHome removes a home, with its lock held by the caller. The lock file goes last, because a sweep removes a folder
-// without one.
+// removeHome removes a home, with its lock held by the caller. The lock file goes last, because a
+// sweep removes a folder without one.
 func removeHome(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -132,8 +132,8 @@ func removeHome(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// initialise fills dir with a database cluster and a random password for its superuser. Every connection needs the
-// password, because other users of the machine can reach a loopback port too.
+// initialise fills dir with a database cluster and a random password for its superuser. Every
+// connection needs the password, because other users of the machine can reach a loopback port too.
 func initialise(ctx context.Context, dir string, server programs, as account) error {
 	if err := as.enter(dir); err != nil {
 		return err
@@ -162,8 +162,8 @@ func initialise(ctx context.Context, dir string, server programs, as account) er
 	return nil
 }
 
-// serverEnvironment returns the present environment without the variables of PostgreSQL (PGDATA, PGPORT and others), in
-// a locale that every system has.
+// serverEnvironment returns the present environment without the variables of PostgreSQL (PGDATA,
+// PGPORT and others), in a locale that every system has.
 func serverEnvironment() []string {
 	var kept []string
 	for _, entry := range os.Environ() {

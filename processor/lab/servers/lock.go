@@ -12,8 +12,9 @@ import (
 // errLocked means that another process holds the lock.
 var errLocked = errors.New("locked by another process")
 
-// lock is an advisory lock on a file. The kernel releases it when its process ends in any way, so the lock also shows
-// that the process lives. The value must stay reachable while the lock is needed.
+// lock is an advisory lock on a file. The kernel releases it when its process ends in any way, so
+// the lock also shows that the process lives. The value must stay reachable while the lock is
+// needed.
 type lock struct{ file *os.File }
 
 // tryLock takes the lock or returns errLocked at once. The file is created if it is missing.

@@ -11,7 +11,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// NATSOptions configure a server. The zero value is a temporary server on a free port, without a log.
+// NATSOptions configure a server. The zero value is a temporary server on a free port, without a
+// log.
 type NATSOptions struct {
 	// ConfigFile is a nats-server configuration to take accounts, permissions and limits from; empty: none. Its
 	// addresses, ports, folders and files are replaced by what is said here.
@@ -35,8 +36,8 @@ type NATSServer struct {
 	clients []*nats.Conn // made by Connect
 }
 
-// StartNATS starts a server and returns when it accepts connections and JetStream is on. ctx bounds the start only; Stop
-// ends the server.
+// StartNATS starts a server and returns when it accepts connections and JetStream is on. ctx
+// bounds the start only; Stop ends the server.
 func StartNATS(ctx context.Context, o NATSOptions) (*NATSServer, error) {
 	h, err := natsHome(ctx, o.Dir)
 	if err != nil {
@@ -145,7 +146,8 @@ func (s *NATSServer) serverOptions() (*server.Options, error) {
 	return options, nil
 }
 
-// awaitNATS returns when the server answers, when the server reports a fatal error, or when ctx is done.
+// awaitNATS returns when the server answers, when the server reports a fatal error, or when ctx is
+// done.
 func awaitNATS(ctx context.Context, running *server.Server, log *serverLog) error {
 	for {
 		if running.ReadyForConnections(readyPoll) {
@@ -161,8 +163,8 @@ func awaitNATS(ctx context.Context, running *server.Server, log *serverLog) erro
 	}
 }
 
-// serverLog receives the log of the NATS server. It also receives a fatal error: with its own log the server would end
-// the process.
+// serverLog receives the log of the NATS server. It also receives a fatal error: with its own log
+// the server would end the process.
 type serverLog struct {
 	to    *zap.SugaredLogger
 	fatal chan string // holds the first fatal line

@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// The range of ports for servers that restart: below the range for outgoing connections, so no client takes the port of
-// a server that is down.
+// The range of ports for servers that restart: below the range for outgoing connections, so no
+// client takes the port of a server that is down.
 const (
 	portLow  = 20000
 	portHigh = 32768

@@ -21,7 +21,8 @@ import (
 
 const (
 	loopback = "127.0.0.1"
-	// portTries is the number of attempts at a free port: another program may take one between the choice and the use.
+	// portTries is the number of attempts at a free port: another program may take one between the
+	// choice and the use.
 	portTries = 10
 	// readyPoll is the interval at which a starting server is asked.
 	readyPoll = 20 * time.Millisecond
@@ -29,8 +30,8 @@ const (
 	logTail = 4096
 )
 
-// PostgresOptions configure a server. The zero value is a temporary server on a free port for tests: fast, and without
-// durability, because its data is removed at the end.
+// PostgresOptions configure a server. The zero value is a temporary server on a free port for
+// tests: fast, and without durability, because its data is removed at the end.
 type PostgresOptions struct {
 	Bin            string            // folder of initdb and postgres; empty: PATH, then the usual places
 	Dir            string            // folder that keeps the data for the next start; empty: temporary
@@ -38,9 +39,9 @@ type PostgresOptions struct {
 	Durable        bool              // a commit survives a power failure; false: it may not
 	MaxConnections int               // 0: 200
 	Settings       map[string]string // further server settings by name, over the ones chosen here
-	// DiskMB puts the data of a temporary server on a separate file system of that many MiB, for [Postgres.FillDisk];
-	// 0: on the file system of the folder. An empty server needs about 40. It requires Linux and root; otherwise the
-	// start fails with [ErrNoSmallDisk].
+	// DiskMB puts the data of a temporary server on a separate file system of that many MiB, for
+	// [Postgres.FillDisk]; 0: on the file system of the folder. An empty server needs about 40. It
+	// requires Linux and root; otherwise the start fails with [ErrNoSmallDisk].
 	DiskMB int
 }
 
@@ -61,9 +62,9 @@ type Postgres struct {
 	paused []int    // the paused processes
 }
 
-// StartPostgres starts a server and returns when it accepts connections. It fails with [ErrPostgresMissing] when the
-// machine has no server programs, and otherwise with the end of the log. ctx bounds the start only; Stop ends the
-// server.
+// StartPostgres starts a server and returns when it accepts connections. It fails with
+// [ErrPostgresMissing] when the machine has no server programs, and otherwise with the end of the
+// log. ctx bounds the start only; Stop ends the server.
 func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	installed, err := findPrograms(ctx, o.Bin)
 	if err != nil {
@@ -117,7 +118,8 @@ func prepareHome(ctx context.Context, o PostgresOptions, installed programs, as 
 	return h, nil
 }
 
-// predecessorWait is the limit for the previous server in a kept folder to end. The death of its parent ends it.
+// predecessorWait is the limit for the previous server in a kept folder to end. The death of its
+// parent ends it.
 const predecessorWait = time.Minute
 
 // awaitPredecessor waits for a server that still runs in the folder because its parent was killed.
@@ -150,7 +152,8 @@ func processAlive(pid int) bool {
 	return err == nil && !errors.Is(found.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
-// start tries free ports, since another program may take one meanwhile. It tries a given port once.
+// start tries free ports, since another program may take one meanwhile. It tries a given port
+// once.
 func start(ctx context.Context, o PostgresOptions, h *home, installed programs, as account) (*Postgres, error) {
 	password, err := h.password()
 	if err != nil {
@@ -189,8 +192,8 @@ func (pg *Postgres) run(ctx context.Context) error {
 	return err
 }
 
-// launch runs the server program with its settings on the command line, so the next start of the same data can have
-// others.
+// launch runs the server program with its settings on the command line, so the next start of the
+// same data can have others.
 func (pg *Postgres) launch() error {
 	arguments := []string{"-D", pg.home.data()}
 	settings := pg.options.settings(pg.port)
@@ -272,8 +275,8 @@ func (pg *Postgres) awaitReady(ctx context.Context) error {
 	}
 }
 
-// Running reports whether the server lives. A paused server does. A server that ended by itself, for example on a full
-// disk, does not.
+// Running reports whether the server lives. A paused server does. A server that ended by itself,
+// for example on a full disk, does not.
 func (pg *Postgres) Running() bool {
 	pg.mu.Lock()
 	defer pg.mu.Unlock()
@@ -286,15 +289,15 @@ func (pg *Postgres) Log() string { return pg.home.log() }
 // Shutdown is a way to end a server.
 type Shutdown int
 
-// The ways to end a server. Both cut off its clients. An immediate shutdown writes nothing more, so the next start
-// recovers from the write-ahead log, as after a crash.
+// The ways to end a server. Both cut off its clients. An immediate shutdown writes nothing more,
+// so the next start recovers from the write-ahead log, as after a crash.
 const (
 	FastShutdown Shutdown = iota
 	ImmediateShutdown
 )
 
-// Up starts the server again after it ended, on the same port and data, and returns when it accepts connections. Up
-// only waits for a server that is up or recovers from a crash by itself.
+// Up starts the server again after it ended, on the same port and data, and returns when it
+// accepts connections. Up only waits for a server that is up or recovers from a crash by itself.
 func (pg *Postgres) Up(ctx context.Context) error {
 	pg.mu.Lock()
 	defer pg.mu.Unlock()
@@ -315,8 +318,9 @@ func (pg *Postgres) Up(ctx context.Context) error {
 	return nil
 }
 
-// Down ends the server and keeps its data: clients see an outage until Up. It resumes a paused server first. It does
-// nothing after Down or Kill, and returns an error for a server that had ended by itself.
+// Down ends the server and keeps its data: clients see an outage until Up. It resumes a paused
+// server first. It does nothing after Down or Kill, and returns an error for a server that had
+// ended by itself.
 func (pg *Postgres) Down(how Shutdown) error {
 	pg.mu.Lock()
 	defer pg.mu.Unlock()
@@ -360,8 +364,8 @@ func (pg *Postgres) awaitGone() error {
 	return nil
 }
 
-// Stop ends the server, cuts off its clients and, unless the folder was given, removes its data. Further calls return
-// the same result.
+// Stop ends the server, cuts off its clients and, unless the folder was given, removes its data.
+// Further calls return the same result.
 func (pg *Postgres) Stop() error { return pg.stop() }
 
 func (pg *Postgres) end() error {

@@ -16,8 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// URL returns the address of a database on this server, with the name and password of the superuser. The database need
-// not exist yet.
+// URL returns the address of a database on this server, with the name and password of the
+// superuser. The database need not exist yet.
 func (pg *Postgres) URL(database string) string {
 	address := url.URL{
 		Scheme:   "postgres",
@@ -44,11 +44,12 @@ func (pg *Postgres) CreateDatabase(ctx context.Context, database string) error {
 	return pg.createDatabase(ctx, database, "template0")
 }
 
-// CopyDatabase creates a database as a copy of another one, or keeps an existing one of that name. It cuts off the
-// clients of the original.
+// CopyDatabase creates a database as a copy of another one, or keeps an existing one of that name.
+// It cuts off the clients of the original.
 func (pg *Postgres) CopyDatabase(ctx context.Context, database, original string) error {
 	err := pg.administer(ctx, func(conn *pgx.Conn) error {
-		// A session ends some time after its connection, and PostgreSQL refuses to copy a database with sessions.
+		// A session ends some time after its connection, and PostgreSQL refuses to copy a database
+		// with sessions.
 		_, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE datname = $1", original, quitWait.Milliseconds())
 		return err
 	})
@@ -84,8 +85,8 @@ func (pg *Postgres) DropDatabase(ctx context.Context, database string) error {
 	return nil
 }
 
-// CreateRole creates a role that may log in, or keeps an existing one, and sets its password. The role has only the
-// rights of PUBLIC.
+// CreateRole creates a role that may log in, or keeps an existing one, and sets its password. The
+// role has only the rights of PUBLIC.
 func (pg *Postgres) CreateRole(ctx context.Context, name, password string) error {
 	role := pgx.Identifier{name}.Sanitize()
 	err := pg.administer(ctx, func(conn *pgx.Conn) error {
@@ -106,11 +107,12 @@ func (pg *Postgres) CreateRole(ctx context.Context, name, password string) error
 	return nil
 }
 
-// ErrToolMissing means that a client program of PostgreSQL is not on this machine. The wrapping error names the program.
+// ErrToolMissing means that a client program of PostgreSQL is not on this machine. The wrapping
+// error names the program.
 var ErrToolMissing = errors.New("no such PostgreSQL program found")
 
-// Dump writes a consistent copy of a database to a file in the custom format of pg_dump, and replaces an existing file.
-// It returns [ErrToolMissing] when there is no pg_dump.
+// Dump writes a consistent copy of a database to a file in the custom format of pg_dump, and
+// replaces an existing file. It returns [ErrToolMissing] when there is no pg_dump.
 func (pg *Postgres) Dump(ctx context.Context, database, file string) error {
 	cmd, err := pg.utility(ctx, "pg_dump", "--format=custom", "--file="+file, "--dbname="+database)
 	if err == nil {
@@ -122,8 +124,9 @@ func (pg *Postgres) Dump(ctx context.Context, database, file string) error {
 	return nil
 }
 
-// RestoreDump fills a database from a file of Dump, in one transaction. It creates a missing database; an existing one
-// must be empty. The roles that own objects in it must exist. It returns [ErrToolMissing] when there is no pg_restore.
+// RestoreDump fills a database from a file of Dump, in one transaction. It creates a missing
+// database; an existing one must be empty. The roles that own objects in it must exist. It returns
+// [ErrToolMissing] when there is no pg_restore.
 func (pg *Postgres) RestoreDump(ctx context.Context, database, file string) error {
 	cmd, err := pg.utility(ctx, "pg_restore", "--single-transaction", "--exit-on-error", "--dbname="+database, file)
 	if err == nil {
@@ -138,8 +141,8 @@ func (pg *Postgres) RestoreDump(ctx context.Context, database, file string) erro
 	return nil
 }
 
-// utility prepares a client program that connects to this server as the superuser. The environment carries the
-// password, invisible to other users.
+// utility prepares a client program that connects to this server as the superuser. The environment
+// carries the password, invisible to other users.
 func (pg *Postgres) utility(ctx context.Context, name string, arguments ...string) (*exec.Cmd, error) {
 	path, err := pg.installed.tool(name)
 	if err != nil {
@@ -161,7 +164,8 @@ func runUtility(cmd *exec.Cmd) error {
 	return nil
 }
 
-// tool looks for a program in the folder of the server programs, where its version fits, then on PATH.
+// tool looks for a program in the folder of the server programs, where its version fits, then on
+// PATH.
 func (p programs) tool(name string) (string, error) {
 	beside := filepath.Join(filepath.Dir(p.initdb), name)
 	if executable(beside) {

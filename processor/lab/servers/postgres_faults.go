@@ -15,9 +15,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Kill ends all processes of the server with SIGKILL, as a crash would, and returns when they are gone, so Up works.
-// Data that was written but not synced survives. With synchronous_commit off, as for a server that is not Durable, the
-// last commits are not written yet and are lost. Kill does nothing when the server is down.
+// Kill ends all processes of the server with SIGKILL, as a crash would, and returns when they are
+// gone, so Up works. Data that was written but not synced survives. With synchronous_commit off,
+// as for a server that is not Durable, the last commits are not written yet and are lost. Kill
+// does nothing when the server is down.
 func (pg *Postgres) Kill() error {
 	pg.mu.Lock()
 	defer pg.mu.Unlock()
@@ -45,8 +46,8 @@ func (pg *Postgres) Kill() error {
 	return pg.awaitGone()
 }
 
-// Pause stops all processes of the server and returns when they stand still: connections stay open, the kernel accepts
-// new ones, and no request is answered. Pausing only the postmaster would
+// Pause stops all processes of the server and returns when they stand still: connections stay
+// open, the kernel accepts new ones, and no request is answered. Pausing only the postmaster would
 // only block new sessions. Resume continues the server; Down, Kill and Stop end it.
 func (pg *Postgres) Pause() error {
 	pg.mu.Lock()
@@ -101,17 +102,20 @@ func (pg *Postgres) CutSessions(ctx context.Context, database string) (int, erro
 	return count, nil
 }
 
-// ErrNoSmallDisk means that this machine cannot give a server a separate file system, or that the server has none.
+// ErrNoSmallDisk means that this machine cannot give a server a separate file system, or that the
+// server has none.
 var ErrNoSmallDisk = errors.New("no small file system")
 
 const ballastName = "tender.ballast"
 
-// FillDisk fills the file system of the server, except for a number of bytes to leave, as another program would. It may
-// be repeated. It returns [ErrNoSmallDisk] for a server that was started without DiskMB.
+// FillDisk fills the file system of the server, except for a number of bytes to leave, as another
+// program would. It may be repeated. It returns [ErrNoSmallDisk] for a server that was started
+// without DiskMB.
 //
-// A table that cannot grow is an ERROR of the statement (53100, disk_full), and reads continue. A write-ahead log that
-// cannot grow beyond its 16 MiB segments, or a checkpoint that cannot write, is a PANIC: all sessions end and the server
-// tries to recover on the full disk until it is down or FreeDisk is called. Up then starts it in either case.
+// A table that cannot grow is an ERROR of the statement (53100, disk_full), and reads continue. A
+// write-ahead log that cannot grow beyond its 16 MiB segments, or a checkpoint that cannot write,
+// is a PANIC: all sessions end and the server tries to recover on the full disk until it is down
+// or FreeDisk is called. Up then starts it in either case.
 func (pg *Postgres) FillDisk(leave int64) error {
 	if pg.options.DiskMB == 0 {
 		return fmt.Errorf("fill the disk of PostgreSQL: %w: it was started without DiskMB", ErrNoSmallDisk)
@@ -155,20 +159,22 @@ func fill(path string, leave int64) (err error) {
 // replicaPoll is the interval at which the primary is asked for the state of replication.
 const replicaPoll = 20 * time.Millisecond
 
-// StandbyOptions configure a replica. The zero value is a temporary, synchronous replica on a free port.
+// StandbyOptions configure a replica. The zero value is a temporary, synchronous replica on a free
+// port.
 type StandbyOptions struct {
 	Dir  string // folder for the replica, without a server in it; empty: temporary
 	Port int    // loopback port; 0: a free one
-	// PrimaryAddr is the address (host:port), for example of a proxy, at which the replica reaches its primary; empty:
-	// the primary itself.
+	// PrimaryAddr is the address (host:port), for example of a proxy, at which the replica reaches
+	// its primary; empty: the primary itself.
 	PrimaryAddr  string
 	Asynchronous bool // the primary does not wait for it
 }
 
-// Standby makes a copy of the server that follows it by streaming replication, and returns when the copy follows. Unless
-// it is asynchronous, every commit acknowledged from then on is on both, and commits on the primary hang while the
-// standby is down: see Alone. The copy has the options of this server. To fail over, Kill this server, Promote the copy
-// and redirect the clients. Do not start this server again, since its history differs.
+// Standby makes a copy of the server that follows it by streaming replication, and returns when
+// the copy follows. Unless it is asynchronous, every commit acknowledged from then on is on both,
+// and commits on the primary hang while the standby is down: see Alone. The copy has the options
+// of this server. To fail over, Kill this server, Promote the copy and redirect the clients. Do
+// not start this server again, since its history differs.
 //
 // It returns [ErrToolMissing] when there is no pg_basebackup.
 func (pg *Postgres) Standby(ctx context.Context, o StandbyOptions) (*Postgres, error) {
@@ -295,7 +301,8 @@ func (pg *Postgres) AwaitSync(ctx context.Context) error {
 	return pg.awaitStandby(ctx, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'")
 }
 
-// Alone ends synchronous replication, which also releases commits that hang. A new Standby is synchronous again.
+// Alone ends synchronous replication, which also releases commits that hang. A new Standby is
+// synchronous again.
 func (pg *Postgres) Alone(ctx context.Context) error {
 	return pg.alter(ctx, "synchronous_standby_names = ''")
 }

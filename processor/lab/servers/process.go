@@ -13,8 +13,9 @@ import (
 // Process is a program that [Launch] started. Its methods may be called from several goroutines.
 type Process struct{ process *process }
 
-// Launch starts a program that ends with this process, however this process ends (on Linux through the kernel). The
-// program is in a separate process group, so a Ctrl-C at the terminal does not reach it.
+// Launch starts a program that ends with this process, however this process ends (on Linux through
+// the kernel). The program is in a separate process group, so a Ctrl-C at the terminal does not
+// reach it.
 func Launch(cmd *exec.Cmd) (*Process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -40,7 +41,8 @@ func (p *Process) Err() error {
 	return p.process.err
 }
 
-// The limits for a server to end before it gets a harder signal: generous, because the machine may be busy.
+// The limits for a server to end before it gets a harder signal: generous, because the machine may
+// be busy.
 const (
 	stopWait = time.Minute
 	quitWait = time.Minute

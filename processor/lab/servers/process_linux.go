@@ -49,8 +49,8 @@ func childrenOf(parent int) ([]int, error) {
 	return children, nil
 }
 
-// statFields returns the fields of /proc/PID/stat from the state on, or nothing for a process that is gone. The name
-// before the state may contain any character.
+// statFields returns the fields of /proc/PID/stat from the state on, or nothing for a process that
+// is gone. The name before the state may contain any character.
 func statFields(path string) [][]byte {
 	stat, err := os.ReadFile(path)
 	if err != nil {

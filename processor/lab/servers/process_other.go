@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// dieWithParent does nothing outside Linux: a server with a killed parent runs until an operator stops it, and a start
-// on the same folder reports it.
+// dieWithParent does nothing outside Linux: a server with a killed parent runs until an operator
+// stops it, and a start on the same folder reports it.
 func dieWithParent(*syscall.SysProcAttr, syscall.Signal) {}
 
 // stopped trusts the signal.

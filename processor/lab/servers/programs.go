@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// ErrPostgresMissing means that this machine has no server programs of PostgreSQL. The wrapping error of [StartPostgres]
-// lists the folders that were searched, and the commands to install them.
+// ErrPostgresMissing means that this machine has no server programs of PostgreSQL. The wrapping
+// error of [StartPostgres] lists the folders that were searched, and the commands to install them.
 var ErrPostgresMissing = errors.New("no PostgreSQL server programs found")
 
 // programs are the server programs of one PostgreSQL installation.
@@ -23,8 +23,8 @@ type programs struct {
 	version  string // as postgres prints it, e.g. "15.18"
 }
 
-// usualPlaces lists folders of server programs that are not on PATH, in order of preference. Of several folders that
-// match one pattern, the newest version wins.
+// usualPlaces lists folders of server programs that are not on PATH, in order of preference. Of
+// several folders that match one pattern, the newest version wins.
 func usualPlaces() []string {
 	return []string{
 		"/usr/lib/postgresql/*/bin",                          // Debian, Ubuntu

@@ -26,17 +26,19 @@ const (
 	startWait = eventuallyWait
 	// eventuallyPoll is the interval at which Eventually checks its condition.
 	eventuallyPoll = 5 * time.Millisecond
-	// lastWords is the time that Eventually leaves before the deadline of the test run, to name the condition.
+	// lastWords is the time that Eventually leaves before the deadline of the test run, to name
+	// the condition.
 	lastWords = 2 * time.Second
 )
 
-// shared is the PostgreSQL server of the running test binary. TestMain can pass nothing to a test function, so the two
-// share this variable.
+// shared is the PostgreSQL server of the running test binary. TestMain can pass nothing to a test
+// function, so the two share this variable.
 //
 //nolint:gochecknoglobals // see above; written under its own lock, and only in test binaries
 var shared packageServer
 
-// packageServer starts its server on first use, so packages and runs without a database cost nothing.
+// packageServer starts its server on first use, so packages and runs without a database cost
+// nothing.
 type packageServer struct {
 	mu        sync.Mutex
 	open      bool // between the start and the end of Main
@@ -58,7 +60,8 @@ type original struct {
 //
 //	func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 //
-// When the tests have passed, Main also fails the package if goroutines outlive them. m is a [*testing.M] or a wrapper.
+// When the tests have passed, Main also fails the package if goroutines outlive them. m is a
+// [*testing.M] or a wrapper.
 func Main(m interface{ Run() int }) int {
 	shared.begin()
 	code := m.Run()
@@ -75,29 +78,32 @@ func Main(m interface{ Run() int }) int {
 	return code
 }
 
-// IgnoreLeaks returns the options for a test that checks for leaked goroutines itself, as [Main] does for the whole
-// package. They leave out the goroutine that watches the PostgreSQL server of the package, and those that a stopped
-// NATS server leaves behind. A server of [NATS] ends with its test.
+// IgnoreLeaks returns the options for a test that checks for leaked goroutines itself, as [Main]
+// does for the whole package. They leave out the goroutine that watches the PostgreSQL server of
+// the package, and those that a stopped NATS server leaves behind. A server of [NATS] ends with
+// its test.
 func IgnoreLeaks() []goleak.Option {
 	const server = "github.com/nats-io/nats-server/v2/server"
 	return []goleak.Option{
 		goleak.IgnoreAnyFunction("github.com/seed-384b1f8a/tender/processor/lab/servers.(*process).watch"),
-		// A server that stops in the middle of an atomic batch does not close the store of the batch.
+		// A server that stops in the middle of an atomic batch does not close the store of the
+		// batch.
 		goleak.IgnoreAnyFunction(server + ".(*msgBlock).flushLoop"),
 		goleak.IgnoreAnyFunction(server + ".(*fileStore).flushStreamStateLoop"),
 		goleak.IgnoreAnyFunction(server + "/ats.Register.func1"),
 	}
 }
 
-// Database creates an empty database on the server of the package and returns its URL, with the name and password of
-// the superuser. The end of the test drops the database and cuts off its clients.
+// Database creates an empty database on the server of the package and returns its URL, with the
+// name and password of the superuser. The end of the test drops the database and cuts off its
+// clients.
 func Database(t testing.TB) string {
 	t.Helper()
 	return database(t, (*Postgres).CreateDatabase)
 }
 
-// DatabaseWith is Database with the content that fill writes. fill runs once for each name, on an empty database at the
-// given URL, and must leave no session open; every caller receives a copy.
+// DatabaseWith is Database with the content that fill writes. fill runs once for each name, on an
+// empty database at the given URL, and must leave no session open; every caller receives a copy.
 func DatabaseWith(t testing.TB, name string, fill func(ctx context.Context, url string) error) string {
 	t.Helper()
 	return database(t, func(pg *Postgres, ctx context.Context, database string) error {
@@ -122,7 +128,8 @@ func (p *packageServer) original(name string) *original {
 	return p.originals[name]
 }
 
-// filled returns the name of the database once it is filled. Other callers wait, and get the same error.
+// filled returns the name of the database once it is filled. Other callers wait, and get the same
+// error.
 func (o *original) filled(ctx context.Context, pg *Postgres, fill func(ctx context.Context, url string) error) (string, error) {
 	o.once.Do(func() {
 		if o.err = pg.CreateDatabase(ctx, o.name); o.err == nil {
@@ -155,7 +162,8 @@ func database(t testing.TB, create func(*Postgres, context.Context, string) erro
 	return pg.URL(name)
 }
 
-// databaseName returns a unique name that begins with the name of the test. PostgreSQL cuts names at 63 bytes.
+// databaseName returns a unique name that begins with the name of the test. PostgreSQL cuts names
+// at 63 bytes.
 func databaseName(test string) string {
 	readable := strings.Map(func(r rune) rune {
 		switch {
@@ -204,8 +212,8 @@ func (p *packageServer) end() error {
 // NATSOption changes the options of a test's server.
 type NATSOption func(*NATSOptions)
 
-// NATS starts a NATS server with JetStream for this test, on a free loopback port and with a separate folder. The end of
-// the test stops it.
+// NATS starts a NATS server with JetStream for this test, on a free loopback port and with a
+// separate folder. The end of the test stops it.
 func NATS(t testing.TB, opts ...NATSOption) *NATSServer {
 	t.Helper()
 	options := NATSOptions{Dir: t.TempDir()}
@@ -236,8 +244,9 @@ func (s *NATSServer) Connect(t testing.TB, opts ...nats.Option) *nats.Conn {
 	return conn
 }
 
-// Connect connects a client of this test to one or more addresses, separated by commas. The end of the test closes it.
-// One attempt of the library gives up after two seconds, which a busy machine may need, so Connect repeats it.
+// Connect connects a client of this test to one or more addresses, separated by commas. The end of
+// the test closes it. One attempt of the library gives up after two seconds, which a busy machine
+// may need, so Connect repeats it.
 func Connect(t testing.TB, urls string, opts ...nats.Option) (conn *nats.Conn) {
 	t.Helper()
 	Eventually(t, "a connection to "+urls, func() bool {
@@ -258,8 +267,9 @@ func Connect(t testing.TB, urls string, opts ...nats.Option) (conn *nats.Conn) {
 	return conn
 }
 
-// NATSCluster starts a cluster for this test, with the test binary as its program: TestMain calls [RunNATSNode] when
-// the arguments are argument and the path of a configuration file. The end of the test stops the cluster.
+// NATSCluster starts a cluster for this test, with the test binary as its program: TestMain calls
+// [RunNATSNode] when the arguments are argument and the path of a configuration file. The end of
+// the test stops the cluster.
 func NATSCluster(t testing.TB, argument string, o ClusterOptions) *Cluster {
 	t.Helper()
 	self, err := os.Executable()
@@ -281,8 +291,8 @@ func NATSCluster(t testing.TB, argument string, o ClusterOptions) *Cluster {
 	return c
 }
 
-// JetStream returns JetStream for the requests of the test itself. It repeats a request without an answer, for as long
-// as Eventually waits. The code under test keeps the times of production.
+// JetStream returns JetStream for the requests of the test itself. It repeats a request without an
+// answer, for as long as Eventually waits. The code under test keeps the times of production.
 func JetStream(t testing.TB, conn *nats.Conn) jetstream.JetStream {
 	t.Helper()
 	js, err := bus.JetStream(conn, eventuallyWait)
@@ -292,9 +302,10 @@ func JetStream(t testing.TB, conn *nats.Conn) jetstream.JetStream {
 	return js
 }
 
-// Restart takes the server down and up again on the same port and folder, as an upgrade would. The server recovers its
-// streams from disk. Restart returns when the clients that Connect made have reconnected: until a client notices that
-// its connection is gone, it reports to be connected and loses requests.
+// Restart takes the server down and up again on the same port and folder, as an upgrade would. The
+// server recovers its streams from disk. Restart returns when the clients that Connect made have
+// reconnected: until a client notices that its connection is gone, it reports to be connected and
+// loses requests.
 func (s *NATSServer) Restart(t testing.TB) {
 	t.Helper()
 	s.mu.Lock()
@@ -318,9 +329,10 @@ func (s *NATSServer) Restart(t testing.TB) {
 	}
 }
 
-// Eventually waits until cond holds. It fails the test, and names what it waited for, after two minutes or shortly
-// before the deadline of the test run. cond runs on the goroutine of the test and may use t. A request inside cond
-// needs a limit of its own, a few seconds: a lost request is repeated only after it has ended.
+// Eventually waits until cond holds. It fails the test, and names what it waited for, after two
+// minutes or shortly before the deadline of the test run. cond runs on the goroutine of the test
+// and may use t. A request inside cond needs a limit of its own, a few seconds: a lost request is
+// repeated only after it has ended.
 func Eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	wait := eventuallyWait

@@ -19,12 +19,12 @@ const (
 	homePrefix   = "run-"
 )
 
-// workshop is the folder of all temporary servers of one user and of the templates for PostgreSQL servers. Its lock
-// serializes additions and removals across processes.
+// workshop is the folder of all temporary servers of one user and of the templates for PostgreSQL
+// servers. Its lock serializes additions and removals across processes.
 type workshop struct{ dir string }
 
-// openWorkshop creates the folder if it is missing. Others can guess its name, so openWorkshop refuses a folder that
-// another user owns or can write to.
+// openWorkshop creates the folder if it is missing. Others can guess its name, so openWorkshop
+// refuses a folder that another user owns or can write to.
 func openWorkshop() (workshop, error) {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("tender-%d", os.Geteuid()))
 	// Passable for others, since the servers of root run as another user. The content is closed.
@@ -52,8 +52,8 @@ func (w workshop) locked(ctx context.Context, do func() error) (err error) {
 	return do()
 }
 
-// newHome makes a home for one temporary server and calls furnish to fill it. Before, it removes the homes of dead
-// processes.
+// newHome makes a home for one temporary server and calls furnish to fill it. Before, it removes
+// the homes of dead processes.
 func (w workshop) newHome(ctx context.Context, as account, furnish func(dir string) error) (made *home, err error) {
 	err = w.locked(ctx, func() error {
 		if err := w.sweep(); err != nil {
@@ -99,8 +99,8 @@ func (w workshop) template(ctx context.Context, server programs, as account) (st
 	return dir, nil
 }
 
-// sweep removes homes that no living process holds. It needs the lock of the workshop. Homes are also made and locked
-// under that lock, so a home without a lock holder is abandoned.
+// sweep removes homes that no living process holds. It needs the lock of the workshop. Homes are
+// also made and locked under that lock, so a home without a lock holder is abandoned.
 func (w workshop) sweep() error {
 	entries, err := os.ReadDir(w.dir)
 	if err != nil {
@@ -117,8 +117,8 @@ func (w workshop) sweep() error {
 	return nil
 }
 
-// sweepHome removes a home unless a process uses it. It must not create a lock file: a process that is about to remove
-// the home would find the folder filled again.
+// sweepHome removes a home unless a process uses it. It must not create a lock file: a process
+// that is about to remove the home would find the folder filled again.
 func sweepHome(dir string) (err error) {
 	held, err := tryLockThere(filepath.Join(dir, lockName))
 	switch {
