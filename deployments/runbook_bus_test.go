@@ -1,6 +1,7 @@
 package deployments_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -266,10 +267,12 @@ func (s *scene) restoreBus() {
 
 func (s *scene) leader() int {
 	s.t.Helper()
-	node, err := s.cluster.Leader(s.t.Context(), messages.StreamCommands)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	var node int
+	servers.Eventually(s.t, "a leader of the commands", func() bool { // an election may be under way
+		var err error
+		node, err = s.cluster.Leader(s.t.Context(), messages.StreamCommands)
+		return err == nil
+	})
 	return node
 }
 
@@ -279,7 +282,9 @@ func (s *scene) up() {
 		s.t.Fatal(err)
 	}
 	servers.Eventually(s.t, "the bus to be back", func() bool {
-		_, err := s.js.AccountInfo(s.t.Context())
+		ctx, cancel := context.WithTimeout(s.t.Context(), askLimit)
+		defer cancel()
+		_, err := s.js.AccountInfo(ctx)
 		return err == nil
 	})
 }

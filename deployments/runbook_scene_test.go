@@ -73,8 +73,10 @@ const (
 	sceneTenant = "acme"
 	// ackWait is short, so that what a dead worker held is soon taken up.
 	ackWait = 6 * time.Second
-	// askLimit bounds one question to the bus, which may be away.
+	// askLimit bounds one request to the bus, which may be down.
 	askLimit = 5 * time.Second
+	// provisionLimit bounds one attempt to provision, with room for two lost requests.
+	provisionLimit = 15 * time.Second
 )
 
 func newScene(t *testing.T, p programs, made incident) *scene {
@@ -107,20 +109,8 @@ func (s *scene) startBus() {
 		s.bus = servers.NATS(s.t, func(o *servers.NATSOptions) { o.Dir = s.busFolder() })
 		return
 	}
-	self, err := os.Executable()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.cluster, err = servers.StartCluster(s.t.Context(), servers.ClusterOptions{
-		Program: []string{self, nodeArgument}, Dir: s.busFolder(), Nodes: s.made.cluster, MaxStore: 256 << 20,
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() {
-		if err := s.cluster.Stop(); err != nil {
-			s.t.Error(err)
-		}
+	s.cluster = servers.NATSCluster(s.t, nodeArgument, servers.ClusterOptions{
+		Dir: s.busFolder(), Nodes: s.made.cluster, MaxStore: 256 << 20,
 	})
 }
 
@@ -135,11 +125,7 @@ func (s *scene) busURL() string {
 
 func (s *scene) openBus() {
 	s.t.Helper()
-	nc, err := nats.Connect(s.busURL(), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(nc.Close)
+	nc := servers.Connect(s.t, s.busURL(), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	s.js = streams(s.t, nc)
 	client, err := client.New(nc, client.Config{Tenant: sceneTenant})
 	if err != nil {
@@ -152,11 +138,13 @@ func (s *scene) provision() {
 	s.t.Helper()
 	o := s.made.streams
 	o.AckWait = ackWait
-	// A node that was slow to show a sign of life is no place for a replica until it does.
+	// The cluster refuses replicas on a node that it takes for offline, and loses a request while it elects a leader.
 	servers.Eventually(s.t, "the bus to be provisioned", func() bool {
-		_, err := bus.Provision(s.t.Context(), s.js, o, bus.ProvisionOptions{})
+		ctx, cancel := context.WithTimeout(s.t.Context(), provisionLimit)
+		defer cancel()
+		_, err := bus.Provision(ctx, s.js, o, bus.ProvisionOptions{})
 		if err == nil {
-			_, err = routing.EnsureBucket(s.t.Context(), s.js, routing.BucketOptions{Replicas: s.made.streams.Replicas})
+			_, err = routing.EnsureBucket(ctx, s.js, routing.BucketOptions{Replicas: s.made.streams.Replicas})
 		}
 		if err != nil {
 			s.t.Logf("provision: %v", err)

@@ -33,7 +33,7 @@ type chaosRun struct {
 	seed    uint64
 	dir     string
 
-	lab        *rig.Lab
+	lab        *rig.Rig
 	record     *chaos.Record
 	workload   *chaos.Workload
 	began      time.Time

@@ -57,7 +57,7 @@ func start(t *testing.T, js jetstream.JetStream, interval time.Duration) instanc
 
 func (i instance) awaitLook(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	select {
 	case <-i.Looked():
@@ -79,21 +79,21 @@ func (i instance) await(t *testing.T, revision uint64, gateway string) {
 	}
 }
 
-// connect returns JetStream on the server, with requests that give up soon.
+// connect returns JetStream on the server. A request without a deadline gives up after two seconds.
 func connect(t *testing.T, server *servers.NATSServer) jetstream.JetStream {
 	t.Helper()
 	nc := server.Connect(t, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(2*time.Second))
+	js, err := bus.JetStream(nc, 2*time.Second, jetstream.WithDefaultTimeout(2*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return js
 }
 
-// patient is for what the test itself asks for, while the server is there.
+// patient is the context for requests of the test itself, while the server runs.
 func patient(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

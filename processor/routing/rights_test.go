@@ -51,11 +51,7 @@ func TestFewRightsAreEnough(t *testing.T) {
 	server := servers.NATS(t, func(o *servers.NATSOptions) { o.ConfigFile = file })
 	as := func(user string) (*nats.Conn, jetstream.JetStream) {
 		nc := server.Connect(t, nats.UserInfo(user, "p"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-		js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(2*time.Second))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return nc, js
+		return nc, servers.JetStream(t, nc)
 	}
 	nc, serve := as("serve")
 	_, operator := as("operator")

@@ -25,7 +25,7 @@ func (s *system) fetch() jetstream.Msg {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	msg, err := consumer.Next(jetstream.FetchMaxWait(20 * time.Second))
+	msg, err := consumer.Next(jetstream.FetchMaxWait(2 * time.Minute))
 	if err != nil {
 		s.t.Fatal(err)
 	}

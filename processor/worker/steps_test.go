@@ -162,7 +162,7 @@ func (s step) twice(p *passage) {
 }
 
 // faultWait bounds the wait for a fault.
-const faultWait = 20 * time.Second
+const faultWait = 2 * time.Minute
 
 // rowsAtOnce is how many rows of a table run at the same time: they wait more than they work.
 const rowsAtOnce = 12

@@ -236,7 +236,7 @@ func (s *system) outcome(id uuid.UUID, key string, body messages.CommandBody) me
 
 func (s *system) await(cmd messages.Command) messages.Event {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer cancel()
 	e, err := s.client.Wait(ctx, cmd)
 	if err != nil {

@@ -93,10 +93,10 @@ func start(t *testing.T, nc *nats.Conn, name string, heartbeat time.Duration) (i
 	return i, stop
 }
 
-// within gives a test's question so long that only a fault uses it up.
+// within bounds a request of the test. Only a defect reaches the limit.
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -127,7 +127,7 @@ func TestSVGIsWellFormed(t *testing.T) {
 	}
 }
 
-// TestEveryKeyIsDocumented walks a report in which everything is set.
+// TestEveryKeyIsDocumented walks a report with all fields set.
 func TestEveryKeyIsDocumented(t *testing.T) {
 	t.Parallel()
 	var report bench.Report
@@ -157,7 +157,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	}
 }
 
-// fill sets everything to something that is not zero.
+// fill sets every field to a value that is not zero.
 func fill(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:

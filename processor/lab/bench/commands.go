@@ -17,10 +17,11 @@ import (
 // Tenant owns all payments of a benchmark.
 const Tenant = "bench"
 
-// backlogBatch is how many commands go into one atomic batch, and cost one flush to the disk where it is asked for.
+// backlogBatch is the number of commands in one atomic batch, which costs one flush to the disk
+// with sync_always.
 const backlogBatch = 1000
 
-// NewCreate is a create as a shop sends it: all indexed columns have a value.
+// NewCreate returns a create like that of a shop: all indexed columns have a value.
 func NewCreate(method messages.CaptureMethod) (messages.Command, error) {
 	paymentID, err := uuid.NewV7()
 	if err != nil {
@@ -36,7 +37,7 @@ func NewCreate(method messages.CaptureMethod) (messages.Command, error) {
 	}, nil
 }
 
-// encode is what a producer publishes.
+// encode returns the message of a producer for a command.
 func encode(c messages.Command, at time.Time) (*nats.Msg, error) {
 	subject, header, body, err := messages.EncodeCommand(c, messages.Origin{Source: "tender-bench", Time: at})
 	if err != nil {
@@ -70,7 +71,7 @@ func Backlog(ctx context.Context, js jetstream.JetStream, n int, method messages
 	return nil
 }
 
-// Events is how many messages the stream of events holds.
+// Events returns the number of messages in the stream of events.
 func Events(ctx context.Context, js jetstream.JetStream) (uint64, error) {
 	stream, err := js.Stream(ctx, messages.StreamEvents)
 	if err != nil {
@@ -79,11 +80,13 @@ func Events(ctx context.Context, js jetstream.JetStream) (uint64, error) {
 	return stream.CachedInfo().State.Msgs, nil
 }
 
-// eventsPoll is how often the stream is looked at, and so how exactly the end of a run is known.
+// eventsPoll is the interval between looks at the stream, and so the precision of the end of a
+// run.
 const eventsPoll = 25 * time.Millisecond
 
-// AwaitEvents returns when as many events have come to the stream beside those that were there, and when nine of ten had. It fails
-// if no more come for the given time. When ctx ends it returns what it knows.
+// AwaitEvents returns the times at which the wanted number of new events, and nine tenths of it,
+// had come to the stream. It fails if no event comes for the given time. When ctx ends it returns
+// the times known so far.
 func AwaitEvents(
 	ctx context.Context, js jetstream.JetStream, there, want uint64, patience time.Duration, now func() time.Time,
 ) (nineTenths time.Time, err error) {

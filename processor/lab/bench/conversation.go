@@ -11,16 +11,17 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// Conversation is a shop that answers events: what is authorized it captures, what is captured it refunds.
+// Conversation is a shop that answers events: it captures authorized payments and refunds captured
+// ones.
 type Conversation struct {
-	// Commands is how many it published.
+	// Commands counts the commands that it published.
 	Commands int
-	// Declined, Unknown and Rejected count events; Ended is how many payments came to their end.
+	// Declined, Unknown and Rejected count events; Ended counts finished payments.
 	Declined, Unknown, Rejected, Ended int
 }
 
-// Converse answers the events from the one after a sequence number on, until as many payments have come to their end. It fails if
-// nothing comes for the given time.
+// Converse answers the events after a sequence number, until the given number of payments is
+// finished. It fails if no event comes for the given time.
 func Converse(ctx context.Context, js jetstream.JetStream, payments int, patience time.Duration, after uint64) (Conversation, error) {
 	var c Conversation
 	consumer, err := js.OrderedConsumer(ctx, messages.StreamEvents, jetstream.OrderedConsumerConfig{

@@ -1,6 +1,7 @@
-// Package bench measures how fast payments are processed, and what that takes: the load, the gateway that costs nothing, the floor
-// that the database sets, the reading of clocks and counters, and the report.
+// Package bench measures the throughput and latency of payments and their cost: it has the load, a
+// gateway without cost, the floor that the database sets, readers of clocks and counters, and the
+// report.
 //
-// It runs no part of the pipeline and starts no servers: whoever uses it runs the workers, as processes of their own. It reads the
-// clock that it is given, and no test asserts what it measures.
+// It runs no part of the pipeline and starts no servers: the caller runs the workers, as separate
+// processes. It reads the given clock, and no test asserts its measurements.
 package bench

@@ -13,43 +13,44 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// GatewayConfig says how a Gateway behaves. The zero value answers at once that everything succeeded.
+// GatewayConfig configures a Gateway. The zero value answers every call at once with success.
 type GatewayConfig struct {
-	// Latency is how long an answer takes in half of the cases, and in all if there is no Tail.
+	// Latency is the median latency of an answer, and that of every answer without a Tail.
 	Latency time.Duration
-	// Tail is how long it takes in one case of a hundred; between the two, and beyond them up to LatencyMax, latencies are
-	// distributed log-normally. 0: none.
+	// Tail is the 99th percentile. Latencies have a log-normal distribution up to LatencyMax. 0:
+	// none.
 	Tail time.Duration
-	// Declined and Unknown are how many of a thousand authorizations are declined, and of a thousand operations have no answer
-	// to their first calls.
+	// Declined is the number of declined authorizations in a thousand, Unknown the number of
+	// operations in a thousand without an answer to their first calls.
 	Declined, Unknown int
 }
 
 // LatencyMax bounds a latency from the tail. It is below the timeout of a call.
 const LatencyMax = 5 * time.Second
 
-// unknownCalls is how many calls of such an operation have no answer: the quick tries of a guard, and not what follows them.
+// unknownCalls is the number of calls of such an operation without an answer: the quick tries of a
+// guard.
 const unknownCalls = 3
 
-// Gateway answers in the process, keeps no ledger, and treats an operation the same wherever it comes. Its methods may be called
-// concurrently.
+// Gateway answers in this process, keeps no ledger, and treats an operation the same in every
+// process. Its methods may be called concurrently.
 type Gateway struct {
 	cfg            GatewayConfig
 	calls          atomic.Int64
 	inFlight, most atomic.Int64
 
 	mu sync.Mutex
-	// asked counts the calls of operations that have no answer at first; guarded by mu.
+	// asked counts the calls of operations without an answer at first; guarded by mu.
 	asked map[string]int
 }
 
 // NewGateway returns a gateway.
 func NewGateway(cfg GatewayConfig) *Gateway { return &Gateway{cfg: cfg, asked: map[string]int{}} }
 
-// Calls is how many calls were made.
+// Calls returns the number of calls.
 func (g *Gateway) Calls() int64 { return g.calls.Load() }
 
-// InFlightMax is how many calls were made at the same time, at most.
+// InFlightMax returns the largest number of concurrent calls.
 func (g *Gateway) InFlightMax() int64 { return g.most.Load() }
 
 // Do implements the gateway of the pipeline.
@@ -79,7 +80,7 @@ func (g *Gateway) silent(operationID string) bool {
 	return g.asked[operationID] <= unknownCalls
 }
 
-// Lookup implements the gateway of the pipeline: what was unknown had succeeded.
+// Lookup implements the gateway of the pipeline: an unknown operation has succeeded.
 func (g *Gateway) Lookup(_ context.Context, op messages.Operation) messages.Outcome {
 	defer g.enter()()
 	return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "ch_" + op.ID}
@@ -93,7 +94,7 @@ func (g *Gateway) enter() (leave func()) {
 	return func() { g.inFlight.Add(-1) }
 }
 
-// latency is log-normal: at a chance of a half it is the configured one, at 99 of 100 that of the tail.
+// latency is log-normal: at a chance of 0.5 it is Latency, at 0.99 it is Tail.
 func (g *Gateway) latency(chance float64) time.Duration {
 	if g.cfg.Latency == 0 || g.cfg.Tail == 0 {
 		return g.cfg.Latency
@@ -104,7 +105,7 @@ func (g *Gateway) latency(chance float64) time.Duration {
 	return min(time.Duration(float64(g.cfg.Latency)*math.Exp(growth*deviations)), LatencyMax)
 }
 
-// chanceOf is a number between 0 and 1, both excluded, that is the operation's for ever.
+// chanceOf returns a number between 0 and 1, both excluded, that is fixed for the operation.
 func chanceOf(operationID string) float64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(operationID)) // a hash.Hash never returns an error
@@ -115,7 +116,7 @@ func chanceOf(operationID string) float64 {
 	return (float64(mixed>>11) + 0.5) / places
 }
 
-// String says in a few words how the gateway behaves.
+// String describes the gateway in a few words.
 func (c GatewayConfig) String() string {
 	switch {
 	case c.Latency == 0:

@@ -25,15 +25,15 @@ func (h *Histogram) Record(d time.Duration) {
 	}
 }
 
-// Count is how many durations were counted.
+// Count returns the number of durations.
 func (h *Histogram) Count() int { return int(h.h.TotalCount()) }
 
-// At is how long as many of a hundred took at most; 0 if nothing was counted.
+// At returns the duration at a percentile, 0 for an empty histogram.
 func (h *Histogram) At(percentile float64) time.Duration {
 	return time.Duration(h.h.ValueAtPercentile(percentile)) * time.Microsecond
 }
 
-// Describe fills in what a report says of a distribution.
+// Describe fills in the percentiles and the curve of a report.
 func (h *Histogram) Describe(l *Latency) {
 	l.P50, l.P90, l.P99, l.P999 = millis(h.At(50)), millis(h.At(90)), millis(h.At(99)), millis(h.At(99.9))
 	l.Max = millis(h.At(100))

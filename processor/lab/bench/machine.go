@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Machine is what a benchmark ran on. What can't be found out is empty.
+// Machine is the machine of a benchmark. Unknown values are empty.
 type Machine struct {
 	CPU      string  `json:"cpu" doc:"the processor, as it names itself"`
 	CPUs     int     `json:"cpus" doc:"processors that the system shows"`
@@ -21,7 +21,7 @@ type Machine struct {
 	SyncTime float64 `json:"sync_ms" doc:"milliseconds that writing 4 KiB through to the disk takes, in half of the cases"`
 }
 
-// ThisMachine looks around. The disk is that of dir, in which a file is written.
+// ThisMachine describes this machine. It writes a file in dir to measure the disk.
 func ThisMachine(dir string, now func() time.Time) (Machine, error) {
 	m := Machine{CPUs: runtime.NumCPU(), System: runtime.GOOS + " " + runtime.GOARCH, Go: runtime.Version()}
 	if release := firstLine("/proc/sys/kernel/osrelease"); release != "" {
@@ -40,7 +40,7 @@ func ThisMachine(dir string, now func() time.Time) (Machine, error) {
 	return m, err
 }
 
-// syncTime is the median of some writes that are waited for.
+// syncTime is the median of several synchronous writes.
 func syncTime(dir string, now func() time.Time) (time.Duration, error) {
 	const tries, size = 31, 4096
 	file, err := os.CreateTemp(dir, "tender-bench-")
@@ -75,7 +75,7 @@ func firstLine(path string) string {
 	return strings.TrimSpace(line)
 }
 
-// valueIn is the first value of that name in a file of "name: value" lines.
+// valueIn returns the first value of that name in a file of "name: value" lines.
 func valueIn(path, name string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -13,18 +13,19 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// OpenLoopConfig says at which rate payments arrive. All fields are required.
+// OpenLoopConfig configures OpenLoop. All fields are required.
 type OpenLoopConfig struct {
 	PerSecond float64
 	For       time.Duration
-	// Patience is how long the last events may take.
+	// Patience is the limit for the last events.
 	Patience time.Duration
 	Now      func() time.Time
 }
 
-// OpenLoop publishes creates at moments that are fixed beforehand, whatever becomes of the payments before, and measures how long
-// after its moment each payment's payment.captured arrives at a consumer of the stream. A producer, a server or a worker that
-// stands still delays what is due meanwhile, and that counts: there is no coordinated omission to correct for afterwards.
+// OpenLoop publishes creates at times that are fixed beforehand, independent of earlier payments.
+// For each payment it measures the time from this moment to the arrival of payment.captured at a
+// consumer of the stream. The delay of a producer, server or worker that stands still counts, so
+// there is no coordinated omission to correct.
 func OpenLoop(ctx context.Context, js jetstream.JetStream, c OpenLoopConfig) (Latency, error) {
 	l := &openLoop{OpenLoopConfig: c, js: js, histogram: NewHistogram(), complete: make(chan struct{})}
 	if err := l.prepare(); err != nil {
@@ -61,7 +62,7 @@ type openLoop struct {
 	complete  chan struct{}
 }
 
-// prepare makes all messages beforehand, so that the producer has nothing to do but publish.
+// prepare makes all messages beforehand, so the producer only publishes.
 func (l *openLoop) prepare() error {
 	n := max(1, int(l.PerSecond*l.For.Seconds()))
 	l.msgs, l.arrived, l.place = make([]*nats.Msg, n), make([]bool, n), make(map[uuid.UUID]int, n)
@@ -79,7 +80,7 @@ func (l *openLoop) prepare() error {
 	return nil
 }
 
-// due is when a payment arrives.
+// due returns the time at which a payment is due.
 func (l *openLoop) due(i int) time.Time {
 	return l.began.Add(time.Duration(float64(i) / l.PerSecond * float64(time.Second)))
 }
@@ -110,7 +111,7 @@ func (l *openLoop) see(msg jetstream.Msg) {
 	now := l.Now()
 	_, _, paymentID, err := messages.ParseEventSubject(msg.Subject())
 	if err != nil {
-		return // that is for the audit of the bus to find
+		return // the audit of the bus reports it
 	}
 	i, ours := l.place[paymentID]
 	if !ours || l.arrived[i] {
@@ -135,7 +136,7 @@ func (l *openLoop) publish(ctx context.Context) error {
 	return nil
 }
 
-// await gives up on what does not come: that is counted as missing.
+// await gives up after Patience: events that did not come count as missing.
 func (l *openLoop) await(ctx context.Context) error {
 	limit := time.NewTimer(l.Patience)
 	defer limit.Stop()

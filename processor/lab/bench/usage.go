@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Usage is what a process has used since it began.
+// Usage is the resource usage of a process since its start.
 type Usage struct {
 	CPU    time.Duration
 	RSSMax int64 // bytes
 }
 
-// OwnUsage is that of this process.
+// OwnUsage returns the usage of this process.
 func OwnUsage() Usage {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
@@ -25,7 +25,8 @@ func OwnUsage() Usage {
 	return Usage{CPU: time.Duration(r.Utime.Nano() + r.Stime.Nano()), RSSMax: rssMax(r)}
 }
 
-// rssMax is what Linux says in /proc: what it says in the usage holds the parent's from before the program was started.
+// rssMax reads the peak memory from /proc on Linux, since getrusage includes the parent from
+// before the exec.
 func rssMax(r syscall.Rusage) int64 {
 	if fields := strings.Fields(valueIn("/proc/self/status", "VmHWM")); len(fields) == 2 {
 		kilobytes, _ := strconv.ParseInt(fields[0], 10, 64) // the kernel writes numbers
@@ -40,19 +41,20 @@ func rssMax(r syscall.Rusage) int64 {
 // tick is the unit of CPU times in /proc, the same on every Linux.
 const tick = 10 * time.Millisecond
 
-// CPUOf is the CPU time of a process, false where it can't be read.
+// CPUOf returns the CPU time of a process, false where the system does not tell.
 func CPUOf(pid int) (time.Duration, bool) {
 	s, ok := readStat(pid)
 	return s.own, ok
 }
 
-// ParentOf is the process that started another, 0 where that can't be read.
+// ParentOf returns the parent of a process, 0 where the system does not tell.
 func ParentOf(pid int) int {
 	s, _ := readStat(pid)
 	return s.parent
 }
 
-// CPUOfFamily is the CPU time of a process and of all its children, those that have ended included. False where it can't be read.
+// CPUOfFamily returns the CPU time of a process and all its children, ended ones included; false
+// where the system does not tell.
 func CPUOfFamily(pid int) (time.Duration, bool) {
 	parent, ok := readStat(pid)
 	if !ok {
@@ -75,7 +77,7 @@ func CPUOfFamily(pid int) (time.Duration, bool) {
 	return total, true
 }
 
-// stat is what /proc says of a process.
+// stat is the status of a process in /proc.
 type stat struct {
 	parent     int
 	own, ended time.Duration
@@ -86,7 +88,7 @@ func readStat(pid int) (stat, bool) {
 	if err != nil {
 		return stat{}, false
 	}
-	// The name in parentheses may hold anything.
+	// The name in parentheses may contain any character.
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 	const parent, user, system, endedUser, endedSystem = 1, 11, 12, 13, 14
 	if len(fields) <= endedSystem {

@@ -3,6 +3,9 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,18 +18,19 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
-// AwaitConfig says how long to wait for the system to come to rest. Zero values mean the defaults.
+// AwaitConfig configures Await. Zero values mean the defaults.
 type AwaitConfig struct {
-	// Timeout is how long to wait at most; 0 means a minute.
+	// Timeout is the limit of the wait; 0 means a minute.
 	Timeout time.Duration
-	// Horizon is how far ahead a timer counts as something to wait for; 0 means an hour. What is due later, such as the expiry
-	// of an authorization, is rest.
+	// Horizon is the time ahead within which a due timer is waited for; 0 means an hour. A later
+	// timer, such as the expiry of an authorization, counts as rest.
 	Horizon time.Duration
-	// Poll is how often to look; 0 means 100 ms.
+	// Poll is the interval between looks; 0 means 100 ms.
 	Poll time.Duration
-	// NamesMax is how many of the commands and payments that hang are named; 0 means 20.
+	// NamesMax is the limit of commands and payments that are named when they hang; 0 means 20.
 	NamesMax int
-	// Progress is told in words what is still open and why, every ProgressEvery (0 means 5 s). It may be nil. It is called by Await, in turn.
+	// Progress receives a description of the open work every ProgressEvery (0 means 5 s). It may
+	// be nil. Await never calls it concurrently.
 	Progress      func(waited time.Duration, open []string)
 	ProgressEvery time.Duration
 	// Now is the clock; required.
@@ -54,20 +58,21 @@ func orDuration(d, byDefault time.Duration) time.Duration {
 	return d
 }
 
-// Drain is how the system came to rest.
+// Drain tells whether and when the system came to rest.
 type Drain struct {
-	// Done says that nothing was left to do for anyone but a person; Took is how long that took, or how long it was waited for.
+	// Done is true when all work but that of a person was finished. Took is the time until then,
+	// or until Await gave up.
 	Done bool          `json:"done"`
 	Took time.Duration `json:"took_ns"`
-	// Commands and AckPending are those that no worker has taken, and those that some worker has. Outbox counts rows, and Waiting
-	// names calls and timers.
+	// Commands counts commands that no worker has taken, AckPending those that a worker has.
+	// Outbox counts rows, and Waiting names calls and timers.
 	Commands   uint64             `json:"commands"`
 	AckPending int                `json:"ack_pending"`
 	Outbox     int64              `json:"outbox"`
 	Waiting    []books.Unfinished `json:"waiting,omitempty"`
-	// Hanging says all that in words, with the commands' subjects; empty if Done.
+	// Hanging describes all of it, with the subjects of the commands; empty if Done.
 	Hanging []string `json:"hanging,omitempty"`
-	// AckFloor is the sequence up to which every command has been settled.
+	// AckFloor is the sequence up to which every command is acknowledged.
 	AckFloor uint64 `json:"ack_floor"`
 
 	delivered, last uint64
@@ -81,15 +86,17 @@ func (d *Drain) atRest() bool {
 	return d.Commands == 0 && d.AckPending == 0 && d.Outbox == 0 && len(d.Waiting) == 0 && d.delivered >= d.last
 }
 
-// Await waits until nothing is left to do for anyone but a person: every command is settled, the outbox is empty, no call is under way
-// and no timer is due before the horizon. While a part of the system can't be asked, it waits on. If it takes too long, the
-// Drain says what hangs. It fails only if the context ends.
+// Await waits until only a person has work left: every command is acknowledged, the outbox is
+// empty, no call is under way and no timer is due before the horizon. It keeps waiting while a
+// part of the system does not answer. After the timeout, the Drain describes the open work. Await
+// fails only if the context ends.
 func Await(ctx context.Context, db store.DB, js jetstream.JetStream, c AwaitConfig) (Drain, error) {
 	c = c.withDefaults()
 	began := c.Now()
 	bounded, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	// At rest is what is at rest twice: what one look sees done may, by then, have led to something that it looked for before.
+	// The system is at rest when two looks in a row find it so: work that one look finds finished
+	// may have caused new work in a part that was inspected before.
 	var d Drain
 	var err error
 	told := began
@@ -101,7 +108,7 @@ func Await(ctx context.Context, db store.DB, js jetstream.JetStream, c AwaitConf
 		default:
 			rested = 0
 		}
-		if err = failed; failed == nil || d.last == 0 { // Half a look says more than none.
+		if err = failed; failed == nil || d.last == 0 { // a partial look is better than none
 			d = next
 		}
 		if now := c.Now(); rested == 0 && now.Sub(told) >= c.ProgressEvery {
@@ -127,7 +134,8 @@ func look(ctx context.Context, db store.DB, js jetstream.JetStream, c AwaitConfi
 	if err != nil {
 		return d, fmt.Errorf("look at the workers' consumer: %w", err)
 	}
-	// What the consumer says of its backlog may lag behind the stream; its position can't run ahead of it.
+	// The backlog that the consumer reports may lag behind the stream; its position cannot be
+	// ahead of the stream.
 	d.last = stream.CachedInfo().State.LastSeq
 	info := consumer.CachedInfo()
 	d.Commands, d.AckPending, d.delivered, d.AckFloor = info.NumPending, info.NumAckPending, info.Delivered.Stream, info.AckFloor.Stream
@@ -141,17 +149,17 @@ func look(ctx context.Context, db store.DB, js jetstream.JetStream, c AwaitConfi
 	return d, err
 }
 
-// describe says what hangs.
+// describe adds a description of the open work.
 func (d *Drain) describe(ctx context.Context, js jetstream.JetStream, c AwaitConfig, err error) {
 	say := func(format string, args ...any) { d.Hanging = append(d.Hanging, fmt.Sprintf(format, args...)) }
 	if err != nil {
-		say("the system can't be asked: %v", err)
+		say("the system does not answer: %v", err)
 	}
 	if d.Commands > 0 {
 		say("%d commands that no worker has taken", d.Commands)
 	}
 	if d.AckPending > 0 {
-		say("%d commands that a worker has taken and not settled", d.AckPending)
+		say("%d commands that a worker has taken and not acknowledged", d.AckPending)
 	}
 	if d.Outbox > 0 {
 		say("%d rows in the outbox", d.Outbox)
@@ -168,18 +176,120 @@ func (d *Drain) describe(ctx context.Context, js jetstream.JetStream, c AwaitCon
 	for sequence := d.AckFloor + 1; err == nil && len(d.Hanging) < c.NamesMax+4 && sequence <= d.last; sequence++ {
 		msg, err := stream.GetMsg(ctx, sequence)
 		if err != nil {
-			continue // It was erased, or can't be read; the next may tell more.
+			continue // it is erased or unreadable; the next one may exist
 		}
 		switch {
 		case sequence > d.delivered:
 			say("command %d was never taken: %s", sequence, msg.Subject)
 		case sequence == d.AckFloor+1:
-			say("command %d is not settled: %s", sequence, msg.Subject)
+			say("command %d is not acknowledged: %s", sequence, msg.Subject)
 		default:
-			say("command %d is perhaps not settled: %s", sequence, msg.Subject)
+			say("command %d is perhaps not acknowledged: %s", sequence, msg.Subject)
 		}
 	}
 }
 
-// nameTimeout bounds how long it may take to name what hangs.
+// nameTimeout bounds the search for the names of open commands.
 const nameTimeout = 5 * time.Second
+
+// openMax is the limit of calls and timers that a description covers.
+const openMax = 1000
+
+// tell describes the open work and its cause. err is the reason why the look failed, or nil.
+func (d *Drain) tell(ctx context.Context, db store.DB, c AwaitConfig, err error) []string {
+	if err != nil {
+		return []string{fmt.Sprintf("the system does not answer: %v", err)}
+	}
+	open := slices.Concat(d.tellCommands(), d.tellOutbox(), d.lagging)
+	now := c.Now()
+	waiting, err := books.ListUnfinished(ctx, db, now.Add(c.Horizon), openMax)
+	if err != nil {
+		return append(open, fmt.Sprintf("cannot read the payments: %v", err))
+	}
+	return append(open, tellWaiting(waiting, now)...)
+}
+
+func (d *Drain) tellCommands() (open []string) {
+	if d.Commands > 0 {
+		open = append(open, fmt.Sprintf("%d commands that no worker has taken", d.Commands))
+	}
+	if d.AckPending > 0 {
+		text := fmt.Sprintf("%d commands taken and not acknowledged", d.AckPending)
+		if d.redelivered > 0 {
+			text += fmt.Sprintf(", %d of them delivered more than once or handed back for later", d.redelivered)
+		}
+		open = append(open, fmt.Sprintf("%s; all are acknowledged up to %d of %d", text, d.AckFloor, d.last))
+	}
+	return open
+}
+
+func (d *Drain) tellOutbox() []string {
+	if d.Outbox == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("%d rows in the outbox, the oldest since %s", d.Outbox, rounded(d.outbox.OldestAge))
+	if d.outbox.Parked+d.outbox.Behind > 0 {
+		text += fmt.Sprintf(", %d parked and %d behind those", d.outbox.Parked, d.outbox.Behind)
+	}
+	if len(d.outbox.Owners) == 0 {
+		text += ", and no relay owns it"
+	}
+	return []string{text}
+}
+
+// tellWaiting counts payments by the call or timer for which they wait, with the times of the
+// first and the last.
+func tellWaiting(waiting []books.Unfinished, now time.Time) (open []string) {
+	type times struct {
+		payments    int
+		first, last time.Time
+	}
+	kinds := map[string]*times{}
+	for i := range waiting {
+		w := &waiting[i]
+		kind := strings.TrimSpace(w.What + " " + w.Operations)
+		if kinds[kind] == nil {
+			kinds[kind] = &times{first: w.Since}
+		}
+		kinds[kind].payments++
+		kinds[kind].last = w.Since // they are in the order of time
+	}
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		k := kinds[kind]
+		text := fmt.Sprintf("%d payments wait: %s, %s", k.payments, kind, fromNow(k.first, now))
+		if k.payments > 1 {
+			text += " to " + fromNow(k.last, now)
+		}
+		open = append(open, text)
+	}
+	if len(waiting) == openMax {
+		open = append(open, fmt.Sprintf("and more than these %d", openMax))
+	}
+	return open
+}
+
+// fromNow describes a time relative to now.
+func fromNow(t, now time.Time) string {
+	if t.After(now) {
+		return "due in " + rounded(t.Sub(now)).String()
+	}
+	return "since " + rounded(now.Sub(t)).String()
+}
+
+func rounded(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }
+
+// lagging names the replicas of a stream or consumer that are not current.
+func lagging(of string, cluster *jetstream.ClusterInfo) (open []string) {
+	if cluster == nil {
+		return nil
+	}
+	for _, replica := range cluster.Replicas {
+		switch {
+		case replica.Offline:
+			open = append(open, fmt.Sprintf("node %s is offline for %s", replica.Name, of))
+		case !replica.Current:
+			open = append(open, fmt.Sprintf("node %s is %d operations behind in %s", replica.Name, replica.Lag, of))
+		}
+	}
+	return open
+}

@@ -2,44 +2,47 @@ package chaos
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
+	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/retry"
 	"github.com/seed-384b1f8a/tender/processor/store"
 	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
-// Sources are what is held against each other.
+// Sources are the data that Check compares.
 type Sources struct {
 	// Pool is a database with the events; it must allow three connections.
 	Pool *store.Pool
 	// JetStream is the bus.
 	JetStream jetstream.JetStream
-	// Ledgers are those of all gateways; nil leaves them out.
+	// Ledgers reads the ledgers of all gateways; nil leaves them out.
 	Ledgers audit.Ledgers
-	// Record is what the client did and saw.
+	// Record is the record of the client.
 	Record *Recorded
-	// Drain is what Await said; nil if nobody waited, and then what is still on its way is no violation.
+	// Drain is the result of Await. nil means no Await; unfinished work is then no violation.
 	Drain *Drain
 }
 
 // CheckConfig tunes Check. Zero values mean the defaults.
 type CheckConfig struct {
-	// FindingsMax is how many findings each item lists; 0 means 100. All violations are counted.
+	// FindingsMax is the limit of findings in each item; 0 means 100. All violations count.
 	FindingsMax int
-	// StaleAfter is the age from which what waits counts as stuck; 0 means a minute.
+	// StaleAfter is the age from which waiting work counts as stuck; 0 means a minute.
 	StaleAfter time.Duration
-	// LedgersWithin is how long the ledgers may take to agree with the payments: what a gateway takes back, it takes back, and tells
-	// of, a moment later. 0 means 15 s.
+	// LedgersWithin is the time for the ledgers to agree with the payments, since a gateway
+	// reverses a charge, and reports it, with a delay. 0 means 15 s.
 	LedgersWithin time.Duration
-	// Progress is told what is being looked at. May be nil.
+	// Progress receives the name of each source. It may be nil.
 	Progress func(what string)
 }
 
@@ -55,8 +58,8 @@ func (c CheckConfig) withDefaults() CheckConfig {
 	return c
 }
 
-// Check holds the sources against each other and against everything that must always hold. It may be repeated. The record is held in
-// memory, and so is what became of each command: about a kilobyte for each.
+// Check compares the sources with each other and with the invariants. It may be repeated. It keeps
+// the record and the outcome of each command in memory: about a kilobyte for each command.
 //
 // An error means that the check could not be completed, not that something is wrong.
 func Check(ctx context.Context, s Sources, c CheckConfig) (Verdict, error) {
@@ -66,7 +69,7 @@ func Check(ctx context.Context, s Sources, c CheckConfig) (Verdict, error) {
 		what string
 		do   func(context.Context) error
 	}{
-		{"the gateways' ledgers", x.compareLedgers}, // first: they may need a moment to agree, after which all is at rest
+		{"the gateways' ledgers", x.compareLedgers}, // first: they may need a moment to agree
 		{"the event store", x.checkInvariants},
 		{"the stream of events", x.compareBus},
 		{"the dead letters", x.readDeadLetters},
@@ -88,11 +91,11 @@ type examination struct {
 	Sources
 	*judge
 	config CheckConfig
-	// letters are the reasons of the dead letters, by the message ids of their originals. Sequences are no names: a stream that was
-	// lost counts anew.
+	// letters are the reasons of the dead letters, by the message ids of their originals.
+	// Sequences do not identify a message: a stream that was lost starts again at 1.
 	letters map[string]string
-	// settledTo is the sequence up to which every command has been settled.
-	settledTo uint64
+	// ackedTo is the sequence up to which every command is acknowledged.
+	ackedTo uint64
 }
 
 func (x *examination) checkInvariants(ctx context.Context) error {
@@ -111,10 +114,10 @@ func (x *examination) compareBus(ctx context.Context) error {
 	return err
 }
 
-// ledgersPause is how long to wait before the ledgers are looked at again.
+// ledgersPause is the pause between two comparisons of the ledgers.
 const ledgersPause = 500 * time.Millisecond
 
-// compareLedgers compares until they agree or have had their time.
+// compareLedgers compares until the ledgers agree or LedgersWithin has passed.
 func (x *examination) compareLedgers(ctx context.Context) error {
 	if x.Ledgers == nil {
 		return nil
@@ -134,7 +137,7 @@ func (x *examination) compareLedgers(ctx context.Context) error {
 	}
 }
 
-// final reports whether something was found that no later message from a gateway can put right.
+// final reports whether a violation was found that no later message from a gateway can repair.
 func final(report *audit.GatewayReport) bool {
 	for invariant := range report.Violated {
 		if invariant != audit.GatewaySums {
@@ -160,12 +163,226 @@ func (x *examination) readConsumer(ctx context.Context) error {
 		return fmt.Errorf("look at the workers' consumer: %w", err)
 	}
 	info := consumer.CachedInfo()
-	x.settledTo = info.AckFloor.Stream
+	x.ackedTo = info.AckFloor.Stream
 	if info.NumPending == 0 && info.NumAckPending == 0 {
-		x.settledTo = max(x.settledTo, info.Delivered.Stream)
+		x.ackedTo = max(x.ackedTo, info.Delivered.Stream)
 	}
 	if more := int64(info.Delivered.Consumer) - int64(info.Delivered.Stream); more > 0 { //nolint:gosec // G115: counts
 		x.Figures.Redeliveries = more
+	}
+	return nil
+}
+
+// question is a request of a client. Repetitions of one question have one answer.
+type question struct {
+	tenant, key string
+	command     messages.CommandName
+	paymentID   uuid.UUID
+	payload     Hash
+}
+
+func (s *Sent) question() question {
+	return question{tenant: s.Tenant, key: s.Key, command: s.Command, paymentID: s.PaymentID, payload: s.PayloadHash}
+}
+
+// slot identifies the record of an answer: under the key of the question, or beside it if the key
+// was taken.
+type slot struct {
+	tenant, key string
+	command     messages.CommandName
+	conflict    string
+}
+
+func (q question) slot() slot { return slot{tenant: q.tenant, key: q.key, command: q.command} }
+
+// besides is the slot of the refusal of a question under a key that was taken.
+func (q question) besides() slot {
+	s := q.slot()
+	s.conflict = string(store.ConflictHash(q.payload, q.paymentID))
+	return s
+}
+
+// answer is the content of a slot.
+type answer struct {
+	paymentID uuid.UUID
+	payload   [sha256.Size]byte
+	event     messages.EventType
+	version   int64
+}
+
+// compareCommands looks for the outcome of every acknowledged command, and for the sender of every
+// recorded one.
+func (x *examination) compareCommands(ctx context.Context) error {
+	asked := map[question]struct{}{}
+	ids := map[string]struct{}{}
+	known := map[uuid.UUID]struct{}{}
+	for i := range x.Record.Sent {
+		if s := &x.Record.Sent[i]; s.DeadLetter == "" {
+			asked[s.question()] = struct{}{}
+			ids[s.Tenant+"\x00"+s.CommandID] = struct{}{}
+			known[s.PaymentID] = struct{}{}
+		}
+	}
+	answers := map[slot]answer{}
+	err := books.AtOneMoment(ctx, x.Pool, func(now *books.Moment) error {
+		if err := now.Decided(ctx, x.Record.Tenants, func(d books.DecidedCommand) {
+			answers[slot{d.Tenant, d.Key, d.Command, string(d.ConflictHash)}] = answer{d.PaymentID, d.PayloadHash, d.EventType, d.Version}
+			x.compareDecided(d, asked, ids)
+		}); err != nil {
+			return err
+		}
+		return now.Payments(ctx, func(p *payment.Payment) error {
+			x.comparePayment(p, known)
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	x.judgeSent(answers)
+	return nil
+}
+
+// compareDecided looks for the sender of a decided command.
+func (x *examination) compareDecided(d books.DecidedCommand, asked map[question]struct{}, ids map[string]struct{}) {
+	switch d.Command {
+	case messages.CommandNotify, messages.CommandResolve, messages.CommandResume:
+		return // sent by gateways, operators and Tender itself
+	default:
+	}
+	if d.Rejected {
+		x.Figures.Rejected++
+	} else {
+		x.Figures.Accepted++
+	}
+	x.Item(NeverLost).Checked++
+	q := question{tenant: d.Tenant, key: d.Key, command: d.Command, paymentID: d.PaymentID, payload: d.PayloadHash}
+	if _, sent := asked[q]; !sent {
+		x.found(NeverLost, d.PaymentID, "a %s of %s with key %q is recorded, and no client sent it", d.Command, d.Tenant, d.Key)
+		return
+	}
+	if _, sent := ids[d.Tenant+"\x00"+d.CausationID]; !sent && d.EventType != "" {
+		x.found(NeverLost, d.PaymentID, "event %d was caused by command %q, which no client sent", d.Version, d.CausationID)
+	}
+}
+
+func (x *examination) comparePayment(p *payment.Payment, known map[uuid.UUID]struct{}) {
+	if !contains(x.Record.Tenants, p.Tenant) {
+		return
+	}
+	if p.Status == messages.StatusReview {
+		x.Figures.InReview++
+	}
+	if _, ours := known[p.ID]; !ours {
+		x.found(NeverLost, p.ID, "there is a payment that no client asked for")
+	}
+}
+
+func contains(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// judgeSent looks for the outcome of every acknowledged message.
+func (x *examination) judgeSent(answers map[slot]answer) {
+	absorbed := map[question]map[uint64]struct{}{}
+	for i := range x.Record.Sent {
+		s := &x.Record.Sent[i]
+		x.Figures.Published++
+		x.Figures.Retries += int64(s.Tries - 1)
+		if !s.Acknowledged {
+			continue // without an acknowledgement, nothing was promised
+		}
+		x.Figures.Acknowledged++
+		if s.Duplicate {
+			x.Figures.DuplicatesOnBus++
+		}
+		x.Item(NeverLost).Checked++
+		if problem := x.lost(s, answers); problem != "" {
+			name := NeverLost
+			if s.Sequence > x.ackedTo {
+				name = Liveness // it is still on the bus, and no worker has acknowledged it
+			}
+			if name == NeverLost || x.Drain != nil {
+				x.found(name, s.PaymentID, "%s (%s %d, key %q): %s", s.Subject, s.Stream, s.Sequence, s.Key, problem)
+			}
+		}
+		if s.DeadLetter == "" {
+			if absorbed[s.question()] == nil {
+				absorbed[s.question()] = map[uint64]struct{}{}
+			}
+			absorbed[s.question()][s.Sequence] = struct{}{}
+		}
+	}
+	for _, sequences := range absorbed {
+		x.Figures.DuplicatesAbsorbed += int64(len(sequences) - 1)
+	}
+	x.Figures.DeadLetters = int64(len(x.letters))
+}
+
+// lost returns the reason why an acknowledged message has no outcome, "" if it has one.
+func (x *examination) lost(s *Sent, answers map[slot]answer) string {
+	reason, buried := x.letters[s.MessageID]
+	switch {
+	case s.DeadLetter != "" && !buried:
+		return "it is unreadable, and is no dead letter"
+	case s.DeadLetter != "" && reason != s.DeadLetter:
+		return "it is a dead letter for " + reason + ", not for " + s.DeadLetter
+	case buried:
+		return ""
+	}
+	q := s.question()
+	own, taken := answers[q.slot()]
+	if taken && own.paymentID == q.paymentID && own.payload == q.payload {
+		return withoutEvent(own)
+	}
+	if beside, refused := answers[q.besides()]; refused {
+		return withoutEvent(beside)
+	}
+	if taken {
+		return "its key was taken by another command, and it was not refused"
+	}
+	return "it was acknowledged and has no outcome: neither a decision nor a dead letter"
+}
+
+func withoutEvent(a answer) string {
+	if a.event == "" {
+		return "it was decided by an event that does not exist"
+	}
+	return ""
+}
+
+// seenBatch is the number of events that one statement looks up.
+const seenBatch = 4096
+
+// compareSeen looks in the history for every event that the client received.
+func (x *examination) compareSeen(ctx context.Context) error {
+	seen := x.Record.Seen
+	x.Figures.EventsSeen = int64(len(seen))
+	x.Item(History).Checked += int64(len(seen))
+	for len(seen) > 0 {
+		batch := seen[:min(seenBatch, len(seen))]
+		seen = seen[len(batch):]
+		refs := make([]books.EventRef, len(batch))
+		for i, s := range batch {
+			refs[i] = books.EventRef{PaymentID: s.PaymentID, Version: s.Version, BodyHash: s.BodyHash}
+		}
+		mismatches, err := books.MatchEvents(ctx, x.Pool, refs)
+		if err != nil {
+			return err
+		}
+		for _, m := range mismatches {
+			switch s := batch[m.Index]; {
+			case !m.Found:
+				x.found(History, s.PaymentID, "the client saw event %d (%s), which is not there", s.Version, s.Type)
+			case !m.SameBody:
+				x.found(History, s.PaymentID, "the client saw event %d (%s) with another body", s.Version, s.Type)
+			}
+		}
 	}
 	return nil
 }

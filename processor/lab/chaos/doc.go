@@ -1,9 +1,11 @@
-// Package chaos makes work for a system whose parts are being broken, and judges what came of it.
+// Package chaos publishes load for a system while faults strike it, and judges the outcome.
 //
-// It stands outside of the pipeline, where a client stands: a [Workload] publishes commands that follow from a seed, a [Record]
-// keeps what the client did and saw, [Await] waits until the system has come to rest, and [Check] holds four sources against each
-// other, which are the client's record, the event store, the stream of events and the gateways' own ledgers. Breaking things is
-// somebody else's business; a [Report] takes the list of what was broken.
+// It works from outside the pipeline, as a client does. A [Workload] publishes commands determined
+// by a seed, a [Record] keeps every act and observation of the client, and [Await] waits until the
+// system is at rest. [Check] then compares four sources: the record of the client, the event
+// store, the stream of events, and the ledgers of the gateways. Its result is the [Verdict] on the
+// run. The caller injects the faults; a [Report] takes their list.
 //
-// It never repairs or retries on behalf of the system: whatever the client was promised by an acknowledgement must come true by itself.
+// The package never repairs or retries for the system: every command that was acknowledged to the
+// client must reach its outcome by itself.
 package chaos

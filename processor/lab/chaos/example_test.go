@@ -7,7 +7,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/chaos"
 )
 
-// What a person reads at the end of a run.
+// The report for a person at the end of a run.
 func ExampleReport() {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	report := chaos.Report{

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// The audits are right while payments are processed: what is under way is no violation.
+// The audits are right while payments are processed: unfinished work is no violation.
 func TestAuditsWhileTrafficRuns(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 400)
@@ -50,7 +50,7 @@ func TestAuditsWhileTrafficRuns(t *testing.T) {
 	}
 }
 
-// What has aged on the bus is not missed there.
+// An event that aged out of the stream is not reported as missing.
 func TestAgedEventsAreNotMissed(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 20)

@@ -13,11 +13,12 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// groupSize is how many payments are mixed with each other: neighbours stay near each other, so that a capture may overtake
-// its create and refunds meet.
+// groupSize is the number of payments with mixed commands. Commands of one payment stay near each
+// other, so that a capture may overtake its create and refunds may collide.
 const groupSize = 16
 
-// plan says which commands there are. It follows from its fields alone, group by group, so that any part of it can be made again.
+// plan is a list of commands. Its fields alone determine it, group by group, so any part can be
+// made again.
 type plan struct {
 	seed     uint64
 	tenants  []string
@@ -28,12 +29,12 @@ type plan struct {
 // planned is one message of the plan.
 type planned struct {
 	tenant string
-	// copied says that it repeats one before it.
+	// copied means that it repeats an earlier message.
 	copied bool
 	msg    *nats.Msg
 }
 
-// draft is what the commands for one payment are made of.
+// draft collects the commands for one payment.
 type draft struct {
 	*rand.Rand
 	plan
@@ -55,10 +56,10 @@ func (p plan) group(n int) []planned {
 	}
 	for _, c := range all {
 		switch random.IntN(20) {
-		case 0: // JetStream knows it by its message id.
+		case 0: // JetStream recognizes it by its message id
 			c.copied = true
 			all = append(all, c)
-		case 1: // JetStream doesn't, Tender knows it by its key.
+		case 1: // JetStream does not recognize it; Tender does, by its key
 			all = append(all, c.underAnotherID())
 		}
 	}
@@ -130,7 +131,7 @@ func (d *draft) command(key string, paymentID uuid.UUID, body messages.CommandBo
 	}
 	subject, header, data, err := messages.EncodeCommand(command, messages.Origin{Source: "tender-chaos"})
 	if err != nil {
-		panic("chaos: planned what can't be sent: " + err.Error())
+		panic("chaos: planned a command that cannot be encoded: " + err.Error())
 	}
 	msg := &nats.Msg{Subject: subject, Header: nats.Header{}, Data: data}
 	for name, value := range header {
@@ -139,7 +140,7 @@ func (d *draft) command(key string, paymentID uuid.UUID, body messages.CommandBo
 	d.made = append(d.made, planned{tenant: d.tenant, msg: msg})
 }
 
-// bad adds a command that nothing can be made of.
+// bad adds an unreadable command.
 func (d *draft) bad() {
 	key := d.id.String() + ":bad"
 	msg := &nats.Msg{
@@ -164,7 +165,8 @@ func (d *draft) bad() {
 	d.made = append(d.made, planned{tenant: d.tenant, msg: msg})
 }
 
-// paymentMethod is most often a good card, and else any of the simulator's troubles, at any kind of operation.
+// paymentMethod is most often a good card, or else any fault of the simulator, at any kind of
+// operation.
 func (d *draft) paymentMethod() string {
 	cards := []string{
 		"pm_card_visa_chargeDeclined", "pm_card_visa_chargeDeclinedInsufficientFunds", "pm_card_visa_chargeDeclinedLostCard",
@@ -190,16 +192,16 @@ func (d *draft) paymentMethod() string {
 	}
 }
 
-// newID is a UUID that follows from the seed.
+// newID returns a UUID determined by the seed.
 func newID(random *rand.Rand) uuid.UUID {
 	var u uuid.UUID
 	binary.BigEndian.PutUint64(u[:8], random.Uint64())
 	binary.BigEndian.PutUint64(u[8:], random.Uint64())
-	u[6], u[8] = u[6]&0x0f|0x80, u[8]&0x3f|0x80 // version 8: made by a rule of one's own
+	u[6], u[8] = u[6]&0x0f|0x80, u[8]&0x3f|0x80 // version 8: custom
 	return u
 }
 
-// describe says of a message what Tender will read from it.
+// describe returns the values that Tender reads from a message.
 func (c planned) describe(number int) Sent {
 	s := Sent{
 		Number: number, Tenant: c.tenant, Subject: c.msg.Subject, MessageID: c.msg.Header.Get(messages.HeaderMessageID),

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,12 +10,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // Hash is the SHA-256 of a body; in JSON it is in hexadecimal.
@@ -31,7 +36,7 @@ func (h *Hash) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Run is the first line of a record: what the commands follow from.
+// Run is the first line of a record: it determines the commands.
 type Run struct {
 	Seed    uint64    `json:"seed"`
 	Tenants []string  `json:"tenants"`
@@ -40,11 +45,12 @@ type Run struct {
 
 // Sent is one message that the client published, from the first try until it was acknowledged or given up.
 type Sent struct {
-	// Number is the command's place in the plan, from 0; a message that is sent again has that of the first.
+	// Number is the place of the command in the plan, from 0. A repeated message keeps the number.
 	Number  int                  `json:"number"`
 	Tenant  string               `json:"tenant"`
 	Command messages.CommandName `json:"command"`
-	// PaymentID, Key and PayloadHash are what Tender will read from it; zero if it can't be read, which DeadLetter then says.
+	// PaymentID, Key and PayloadHash are the values that Tender reads; zero for an unreadable
+	// message, see DeadLetter.
 	PaymentID   uuid.UUID `json:"payment_id,omitzero"`
 	Key         string    `json:"key,omitempty"`
 	PayloadHash Hash      `json:"payload_hash,omitzero"`
@@ -56,11 +62,13 @@ type Sent struct {
 	DeadLetter string `json:"dead_letter,omitempty"`
 	// Copy is "" for a first message, "again" for one that repeats it, "replay" for one that repeats it long after.
 	Copy string `json:"copy,omitempty"`
-	// At is when it was first published; Tries how often, under the same message id; Error what went wrong last.
+	// At is the time of the first try, Tries the number of tries under one message id, and Error
+	// the last failure.
 	At    time.Time `json:"at"`
 	Tries int       `json:"tries"`
 	Error string    `json:"error,omitempty"`
-	// Acknowledged says that JetStream stored it, at Sequence of Stream, or that it had (Duplicate).
+	// Acknowledged means that JetStream stored it, at Sequence of Stream, now or before
+	// (Duplicate).
 	Acknowledged   bool      `json:"acknowledged"`
 	AcknowledgedAt time.Time `json:"acknowledged_at,omitzero"`
 	Stream         string    `json:"stream,omitempty"`
@@ -68,7 +76,7 @@ type Sent struct {
 	Duplicate      bool      `json:"duplicate,omitempty"`
 }
 
-// Seen is one event that came to the client.
+// Seen is one event that the client received.
 type Seen struct {
 	ID        string             `json:"id"`
 	PaymentID uuid.UUID          `json:"payment_id"`
@@ -78,7 +86,7 @@ type Seen struct {
 	At        time.Time          `json:"at"`
 }
 
-// Totals count what a record holds.
+// Totals count the entries of a record.
 type Totals struct {
 	Sent         int64 `json:"sent"`
 	Acknowledged int64 `json:"acknowledged"`
@@ -94,8 +102,9 @@ type line struct {
 	Seen *Seen `json:"seen,omitempty"`
 }
 
-// Record is what a client did and saw, written as lines of JSON while it happens: evidence that owes nothing to the system
-// under test. It keeps no more than counters in memory, and may be used by many goroutines.
+// Record writes the acts and observations of a client as lines of JSON, at once: evidence that is
+// independent of the system under test. It keeps only counters in memory. Its methods may be
+// called concurrently.
 type Record struct {
 	mu     sync.Mutex
 	to     *bufio.Writer
@@ -105,7 +114,8 @@ type Record struct {
 	err    error
 }
 
-// CreateRecord begins a record in a new file; it fails if there is one already, since evidence is not overwritten.
+// CreateRecord begins a record in a new file. It fails if the file exists, since evidence must not
+// be overwritten.
 func CreateRecord(path string, run Run) (*Record, error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -116,7 +126,7 @@ func CreateRecord(path string, run Run) (*Record, error) {
 	return r, nil
 }
 
-// NewRecord begins a record on a writer, which stays the caller's.
+// NewRecord begins a record on a writer. The caller closes the writer.
 func NewRecord(to io.Writer, run Run) *Record {
 	r := &Record{to: bufio.NewWriterSize(to, 64<<10)}
 	r.encode = json.NewEncoder(r.to)
@@ -124,7 +134,7 @@ func NewRecord(to io.Writer, run Run) *Record {
 	return r
 }
 
-// Sent notes a message that was published. What can't be written is reported by Close.
+// Sent records a message that was published. Close reports a write error.
 func (r *Record) Sent(s Sent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,7 +149,7 @@ func (r *Record) Sent(s Sent) {
 	r.write(line{Sent: &s})
 }
 
-// Seen notes an event that came. What can't be written is reported by Close.
+// Seen records an event that was received. Close reports a write error.
 func (r *Record) Seen(s Seen) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,14 +163,15 @@ func (r *Record) write(l line) {
 	}
 }
 
-// Totals returns what was noted so far.
+// Totals returns the counts so far.
 func (r *Record) Totals() Totals {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.totals
 }
 
-// Close writes what is left, and returns the first error that any writing met. Nothing may be noted after it.
+// Close writes the buffered lines, and returns the first write error. Nothing may be recorded
+// after it.
 func (r *Record) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -172,6 +183,68 @@ func (r *Record) Close() error {
 		return fmt.Errorf("write record: %w", err)
 	}
 	return nil
+}
+
+// Follow records every event of the tenants, from the beginning of the stream, until the context
+// ends. It continues after an outage of the bus. It fails if the name of a tenant is invalid.
+func Follow(ctx context.Context, js jetstream.JetStream, record *Record, tenants []string, now func() time.Time) error {
+	filters := make([]string, len(tenants))
+	for i, tenant := range tenants {
+		var err error
+		if filters[i], err = messages.TenantEventFilter(tenant); err != nil {
+			return fmt.Errorf("follow events: %w", err)
+		}
+	}
+	for last := uint64(0); ; {
+		last = followOnce(ctx, js, filters, last, func(msg jetstream.Msg) {
+			if seen, ok := seenIn(msg, now()); ok {
+				record.Seen(seen)
+			}
+		})
+		if !retry.Sleep(ctx, retryPause) {
+			return nil
+		}
+	}
+}
+
+// followOnce reads the messages after a sequence until an error, and returns the last sequence
+// that it read.
+func followOnce(
+	ctx context.Context, js jetstream.JetStream, filters []string, last uint64, see func(jetstream.Msg),
+) uint64 {
+	consumer, err := js.OrderedConsumer(ctx, messages.StreamEvents, jetstream.OrderedConsumerConfig{
+		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: last + 1,
+	})
+	if err != nil {
+		return last
+	}
+	iterator, err := consumer.Messages()
+	if err != nil {
+		return last
+	}
+	defer iterator.Stop()
+	defer context.AfterFunc(ctx, iterator.Stop)()
+	for {
+		msg, err := iterator.Next()
+		if err != nil {
+			return last
+		}
+		if meta, err := msg.Metadata(); err == nil {
+			last = meta.Sequence.Stream
+		}
+		see(msg)
+	}
+}
+
+// seenIn reads an event from a message; false if it is none, which the audit of the bus reports.
+func seenIn(msg jetstream.Msg, at time.Time) (Seen, bool) {
+	s := Seen{ID: msg.Headers().Get(messages.HeaderMessageID), BodyHash: sha256.Sum256(msg.Data()), At: at.UTC()}
+	paymentID, version, _ := strings.Cut(s.ID, ":")
+	var errID, errVersion, errSubject error
+	s.PaymentID, errID = uuid.Parse(paymentID)
+	s.Version, errVersion = strconv.ParseInt(version, 10, 64)
+	_, s.Type, _, errSubject = messages.ParseEventSubject(msg.Subject())
+	return s, errID == nil && errVersion == nil && errSubject == nil
 }
 
 // Recorded is a record read back.
@@ -209,6 +282,6 @@ func OpenRecord(path string) (*Recorded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read record: %w", err)
 	}
-	defer func() { _ = file.Close() }() // It was only read.
+	defer func() { _ = file.Close() }() // the file was only read
 	return ReadRecord(file)
 }

@@ -82,7 +82,7 @@ func TestRecordThatCannotBeWrittenSaysSo(t *testing.T) {
 	}
 }
 
-// What nobody acknowledged was promised to nobody, and is recorded so.
+// A message without acknowledgement promises nothing, and the record says so.
 func TestGivenUpIsNotAcknowledged(t *testing.T) {
 	t.Parallel()
 	server := servers.NATS(t)
@@ -95,7 +95,7 @@ func TestGivenUpIsNotAcknowledged(t *testing.T) {
 	if len(first) == 0 || first[0].Acknowledged || first[0].Tries == 0 || first[0].Error == "" {
 		t.Errorf("recorded %+v", first)
 	}
-	// How far each of them came is a matter of time.
+	// The progress of each depends on the time.
 	if same, differing := compare(first, second); same == 0 || differing > 0 {
 		t.Errorf("the same seed gave %d commands that are the same, %d that are not", same, differing)
 	}
@@ -123,7 +123,7 @@ func compare(a, b []chaos.Sent) (same, differing int) {
 	return same, differing
 }
 
-// sentIn is what a workload sent that nobody heard.
+// sentIn returns the messages of a workload without acknowledgements.
 func sentIn(t *testing.T, js jetstream.JetStream, seed uint64) []chaos.Sent {
 	t.Helper()
 	var text strings.Builder

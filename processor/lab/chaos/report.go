@@ -13,22 +13,23 @@ import (
 	"github.com/google/uuid"
 )
 
-// Injection is something that was broken, and what came of breaking it.
+// Injection is one fault, with the outcome of its injection.
 type Injection struct {
 	At      time.Time `json:"at"`
 	Name    string    `json:"name"`
 	Detail  string    `json:"detail,omitempty"`
 	Outcome string    `json:"outcome,omitempty"`
-	// Failed says that it could not be brought about or put right.
+	// Failed means that the fault could not be brought about or repaired.
 	Failed bool `json:"failed,omitempty"`
-	// BringingAbout is how long it took to bring it about, Lasting how long until its cause was gone, and Recovering how long from then until the
-	// system was well again, as far as that was waited for.
+	// BringingAbout is the time until the fault struck, Lasting the time until its cause was gone,
+	// and Recovering the time from then until the system was well again, as far as the fault waits
+	// for it.
 	BringingAbout time.Duration `json:"bringing_about_ns,omitempty"`
 	Lasting       time.Duration `json:"lasting_ns,omitempty"`
 	Recovering    time.Duration `json:"recovering_ns,omitempty"`
 }
 
-// took is how long all of it took.
+// took is the duration of the whole fault.
 func (i *Injection) took() time.Duration { return i.BringingAbout + i.Lasting + i.Recovering }
 
 // Report is everything about one run, for a person and for programs.
@@ -37,25 +38,27 @@ type Report struct {
 	Tenants []string  `json:"tenants"`
 	Began   time.Time `json:"began"`
 	Ended   time.Time `json:"ended"`
-	// Command is what to run for the same run again.
+	// Command is the command line that repeats the run.
 	Command string `json:"command"`
-	// Record is where the client's record is.
+	// Record is the path of the record of the client.
 	Record     string      `json:"record,omitempty"`
 	Injections []Injection `json:"injections"`
-	// Impossible are the faults that could not be had here: the servers are somebody else's, or there is no disk to fill.
+	// Impossible lists the faults that this system does not allow: the servers were given, or
+	// there is no disk to fill.
 	Impossible []string `json:"impossible,omitempty"`
-	// Surprises are what happened that nobody brought about, such as a process that ended by itself.
+	// Surprises lists incidents that no fault brought about, such as a process that ended by
+	// itself.
 	Surprises []string `json:"surprises,omitempty"`
 	Drain     *Drain   `json:"drain,omitempty"`
 	Verdict   Verdict  `json:"verdict"`
 }
 
-// OK reports whether everything that was to be broken was broken, nothing else was, and everything held.
+// OK reports whether all faults came about, nothing else broke, and all invariants held.
 func (r *Report) OK() bool {
 	return r.Verdict.OK && r.failed() == 0 && len(r.Surprises) == 0
 }
 
-// failed counts the injections that did not come about.
+// failed counts the faults that did not come about.
 func (r *Report) failed() int {
 	failed := 0
 	for _, i := range r.Injections {
@@ -74,7 +77,7 @@ func (r *Report) JSON(to io.Writer) error {
 	return nil
 }
 
-// Text writes the report for a person: what was broken, what was checked, how much there was, and the verdict last.
+// Text writes the report for a person: the faults, the checks, the figures, and the verdict last.
 func (r *Report) Text(to io.Writer) error {
 	var text strings.Builder
 	r.injections(&text)
@@ -88,14 +91,14 @@ func (r *Report) Text(to io.Writer) error {
 	return nil
 }
 
-// table writes rows whose columns line up.
+// table writes rows with aligned columns.
 func table(text *strings.Builder, rows ...[]string) {
 	var lines strings.Builder
 	w := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
-	_ = w.Flush() // A strings.Builder takes everything.
+	_ = w.Flush() // a strings.Builder never fails
 	for line := range strings.Lines(lines.String()) {
 		text.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
@@ -120,7 +123,7 @@ func (r *Report) injections(text *strings.Builder) {
 	}
 }
 
-// durations says what took how long, the dearest first; nothing if nobody measured it.
+// durations lists the longest faults first. It writes nothing without measurements.
 func (r *Report) durations(text *strings.Builder) {
 	dearest := slices.DeleteFunc(slices.Clone(r.Injections), func(i Injection) bool { return i.took() < durationShown })
 	if len(dearest) == 0 {
@@ -138,7 +141,7 @@ func (r *Report) durations(text *strings.Builder) {
 	table(text, rows...)
 }
 
-// durationShown is what is short enough not to be listed by its duration.
+// durationShown is the duration from which a fault is listed.
 const durationShown = time.Second
 
 func (r *Report) checks(text *strings.Builder) {
@@ -159,7 +162,7 @@ func (r *Report) checks(text *strings.Builder) {
 	}
 }
 
-// where says which check found it, and at which payment, if it is about one.
+// where names the check and, if there is one, the payment of a finding.
 func (f *Finding) where() string {
 	if f.PaymentID == uuid.Nil {
 		return string(f.Invariant)

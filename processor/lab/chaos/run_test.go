@@ -78,11 +78,11 @@ func TestAwaitNamesWhatHangs(t *testing.T) {
 	}
 	verdict := s.check(chaos.Sources{Record: s.recorded(), Drain: &drain})
 	if verdict.OK || verdict.Item(chaos.Liveness).Violated == 0 || verdict.Item(chaos.NeverLost).Violated != 0 {
-		t.Errorf("commands that nobody has taken: %+v", verdict.Items)
+		t.Errorf("commands that no worker has taken: %+v", verdict.Items)
 	}
 }
 
-// Whoever waits is told what for, and how long it will be.
+// Await describes the open work and its due times to its caller.
 func TestAwaitTellsWhatPaymentsWaitFor(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 20)

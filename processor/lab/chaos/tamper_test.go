@@ -20,18 +20,18 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// tampered is everything that a check looks at, for a tampering to lay hands on.
+// tampered is the data of a check, for a tampering to change.
 type tampered struct {
 	*system
 	ledgers  map[string]audit.Ledger
 	recorded *chaos.Recorded
-	// bus is the stream of events as it will be.
+	// bus is the future content of the stream of events.
 	bus []*nats.Msg
 	// victim is the payment that is tampered with: captured in one go and in order.
 	victim uuid.UUID
 }
 
-// tampering is something done to a payment past all guards, and under which item it must be found.
+// tampering changes a payment past all guards. The check must find it under the item.
 type tampering struct {
 	do   func(*tampered)
 	want chaos.ItemName
@@ -103,8 +103,8 @@ func tamperings() map[string]tampering {
 	}
 }
 
-// Every tampering must be found under its item, at its payment. All are done to the remains of one run, each to a payment of its
-// own; before them everything holds.
+// The check must find every tampering under its item, at its payment. All tamperings change the
+// data of one run, each another payment. Before them all invariants hold.
 func TestTamperingIsFound(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 250)
@@ -263,7 +263,7 @@ func (x *tampered) seen() *chaos.Seen {
 	return nil
 }
 
-// at is where the nth message about the victim is on the bus.
+// at returns the place on the bus of the nth message about the victim.
 func (x *tampered) at(n int) int {
 	x.Helper()
 	for i, m := range x.bus {

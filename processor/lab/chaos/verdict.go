@@ -9,10 +9,10 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
-// ItemName names one of the things that must always hold.
+// ItemName names one invariant of the design.
 type ItemName string
 
-// What must always hold, in the order of the design.
+// The invariants, in the order of the design.
 const (
 	NeverTwice         ItemName = "never_twice"
 	NeverLost          ItemName = "never_lost"
@@ -27,7 +27,7 @@ func itemNames() []ItemName {
 	return []ItemName{NeverTwice, NeverLost, UnknownIsNotFailed, WithinLimits, History, Published, Liveness}
 }
 
-// itemOf says under which item a violated invariant of the store or of an audit falls.
+// itemOf returns the item to which an invariant of the store or of an audit belongs.
 func itemOf(invariant books.Invariant) ItemName {
 	switch invariant {
 	case books.OperationsUnique, audit.GatewayOnce, audit.GatewaySums:
@@ -45,19 +45,19 @@ func itemOf(invariant books.Invariant) ItemName {
 	case books.VersionsContiguous, books.HistoryReadable, books.StateMatchesHistory, books.ColumnsMatchState:
 		return History
 	default:
-		return History // One that is newer than this list is about what is stored.
+		return History // An invariant newer than this list is about stored data.
 	}
 }
 
 // Finding is one violation.
 type Finding struct {
-	// Invariant is that of the check that found it.
+	// Invariant is the invariant of the check that found the violation.
 	Invariant books.Invariant `json:"invariant"`
 	PaymentID uuid.UUID       `json:"payment_id,omitzero"`
 	Detail    string          `json:"detail"`
 }
 
-// Item is one of the things that must always hold, and whether it did.
+// Item is one invariant of the design, with the result of its checks.
 type Item struct {
 	Name     ItemName  `json:"name"`
 	Checked  int64     `json:"checked"`
@@ -65,24 +65,25 @@ type Item struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Figures say how much there was.
+// Figures count messages, commands, events and calls of a run.
 type Figures struct {
-	// Published is how many messages the client published, Acknowledged how many of them JetStream stored or had, Retries how often
-	// one was published again for want of an acknowledgement.
+	// Published counts the messages of the client, Acknowledged those that JetStream acknowledged,
+	// and Retries the repeated publications after a missing acknowledgement.
 	Published    int64 `json:"published"`
 	Acknowledged int64 `json:"acknowledged"`
 	Retries      int64 `json:"retries"`
-	// DuplicatesOnBus are the messages that JetStream knew, DuplicatesAbsorbed those that Tender did.
+	// DuplicatesOnBus counts the duplicates that JetStream recognized, DuplicatesAbsorbed those
+	// that Tender did.
 	DuplicatesOnBus    int64 `json:"duplicates_on_bus"`
 	DuplicatesAbsorbed int64 `json:"duplicates_absorbed"`
-	// Accepted, Rejected and DeadLetters are what became of commands.
+	// Accepted, Rejected and DeadLetters count commands by outcome.
 	Accepted    int64 `json:"accepted"`
 	Rejected    int64 `json:"rejected"`
 	DeadLetters int64 `json:"dead_letters"`
-	// Redeliveries is how often the workers were given a command beyond the first time.
+	// Redeliveries counts deliveries of commands to workers after the first.
 	Redeliveries int64 `json:"redeliveries"`
 	Payments     int64 `json:"payments"`
-	// InReview are the payments that wait for a person.
+	// InReview counts the payments that wait for a person.
 	InReview       int64 `json:"in_review"`
 	Events         int64 `json:"events"`
 	EventsOnBus    int64 `json:"events_on_bus"`
@@ -93,7 +94,7 @@ type Figures struct {
 	GatewayEffects int64 `json:"gateway_effects"`
 }
 
-// Verdict is what Check found.
+// Verdict is the result of Check: the verdict on one run.
 type Verdict struct {
 	OK      bool    `json:"ok"`
 	Items   []Item  `json:"items"`
@@ -110,7 +111,7 @@ func (v *Verdict) Item(name ItemName) *Item {
 	panic("chaos: there is no item " + string(name))
 }
 
-// judge collects a verdict.
+// judge collects the findings of a verdict.
 type judge struct {
 	Verdict
 	findingsMax int
@@ -124,7 +125,7 @@ func newJudge(findingsMax int) *judge {
 	return j
 }
 
-// found notes a violation that this package found itself, under the name of its item.
+// found records a violation that this package found, under the name of its item.
 func (j *judge) found(name ItemName, paymentID uuid.UUID, format string, args ...any) {
 	item := j.Item(name)
 	item.Violated++
@@ -137,7 +138,7 @@ func (j *judge) list(item *Item, f Finding) {
 	}
 }
 
-// take takes over what a check of the store or an audit reports.
+// take adds the report of a check of the store or of an audit.
 func (j *judge) take(checked, violated map[books.Invariant]int64, findings []books.Finding) {
 	for invariant, n := range checked {
 		j.Item(itemOf(invariant)).Checked += n

@@ -17,23 +17,24 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// WorkloadConfig says what is to be published. Zero values mean the defaults.
+// WorkloadConfig configures a workload. Zero values mean the defaults.
 type WorkloadConfig struct {
-	// Seed is what the commands follow from: which payments, amounts, cards and faults, in which order.
+	// Seed determines the commands: payments, amounts, cards and faults, and their order.
 	Seed uint64
-	// Tenants are whose payments these are; none means acme and globex.
+	// Tenants own the payments; none means acme and globex.
 	Tenants []string
-	// Payments is how many payments there are, with about four commands each; 0 means that they don't end.
+	// Payments is the number of payments, with about four commands each; 0 means no end.
 	Payments int
-	// Duration is for how long new commands are published; 0 means until the plan ends.
+	// Duration is the time for which new commands are published; 0 means until the plan ends.
 	Duration time.Duration
-	// Rate is how many commands are published in a second; 0 means as many as go.
+	// Rate is the number of commands for each second; 0 means no limit.
 	Rate int
-	// InFlight is how many publications may wait for their acknowledgement at once; 0 means 64.
+	// InFlight is the limit of publications that wait for their acknowledgement; 0 means 64.
 	InFlight int
-	// AckWait is how long one waits before the same message is published again; 0 means 2 s.
+	// AckWait is the wait before the same message is published again; 0 means 2 s.
 	AckWait time.Duration
-	// Webhooks says that the gateways tell of what they do, so that what only a webhook brings to light may be asked of them.
+	// Webhooks means that the gateways send notifications, so the plan may contain cases that only
+	// a webhook reveals.
 	Webhooks bool
 	// Now is the clock; required.
 	Now func() time.Time
@@ -63,7 +64,8 @@ func (c WorkloadConfig) withDefaults() (WorkloadConfig, error) {
 	return c, nil
 }
 
-// Workload publishes the commands of a plan. What it publishes follows from the configuration; what arrives when does not.
+// Workload publishes the commands of a plan. The configuration determines the commands, but not
+// the times of arrival.
 type Workload struct {
 	config WorkloadConfig
 	plan   plan
@@ -72,12 +74,13 @@ type Workload struct {
 	turn   atomic.Uint64
 
 	mu sync.Mutex
-	// acknowledged says by number which messages were, and which of them Replay may send again.
+	// acknowledged tells for each number whether its message was acknowledged, so Replay may
+	// repeat it.
 	acknowledged []bool
 }
 
-// NewWorkload returns a workload that publishes through the connections given, in turn. The record should have been begun with
-// Run of the same configuration.
+// NewWorkload returns a workload that publishes through the given connections, in turn. The record
+// should begin with the Run of the same configuration.
 func NewWorkload(buses []jetstream.JetStream, record *Record, c WorkloadConfig) (*Workload, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -101,9 +104,10 @@ func (c WorkloadConfig) Run() (Run, error) {
 	return Run{Seed: c.Seed, Tenants: c.Tenants, Began: c.Now().UTC()}, nil
 }
 
-// Run publishes the plan and returns when every message was acknowledged. A message without acknowledgement is published again under
-// the same id for as long as the context lives. When it ends, what is left is given up and recorded as not acknowledged:
-// nothing was promised then. It may be called once.
+// Run publishes the plan and returns when every message is acknowledged. It repeats a message
+// without acknowledgement under the same id until the context ends. It then gives up the other
+// messages and records them as not acknowledged: nothing was promised for them. It may be called
+// once.
 func (w *Workload) Run(ctx context.Context) {
 	until := ctx
 	if w.config.Duration > 0 {
@@ -114,9 +118,10 @@ func (w *Workload) Run(ctx context.Context) {
 	w.publishAll(ctx, until, w.config.Rate, func(*Sent) choice { return chosen })
 }
 
-// Replay publishes a share of what was acknowledged so far once more, from 0 to 1, under the message ids of the first time, and
-// returns how many messages that are. After the stream's window for duplicates has passed JetStream stores them again, and it is
-// for Tender to know them. It is also what a producer does when the bus has lost commands. It may be called while Run runs.
+// Replay publishes a share, from 0 to 1, of the acknowledged messages once more, under their first
+// message ids, and returns the number of these messages. After the duplicate window of the stream,
+// JetStream stores them again, and Tender must recognize them. Producers do the same when the bus
+// has lost commands. It may be called while Run runs.
 func (w *Workload) Replay(ctx context.Context, share float64) int {
 	random := rand.New(rand.NewPCG(w.config.Seed, 0)) //nolint:gosec // G404: it has to be repeatable
 	acknowledged, replayed := w.acknowledgedSoFar(), 0
@@ -141,18 +146,18 @@ func (w *Workload) acknowledgedSoFar() []bool {
 	return slices.Clone(w.acknowledged)
 }
 
-// choice is what becomes of a message of the plan.
+// choice tells whether to publish a message of the plan.
 type choice int
 
 const (
 	chosen choice = iota
 	skipped
-	// atEnd says that nothing after it is chosen either.
+	// atEnd means that no later message is chosen either.
 	atEnd
 )
 
-// publishAll publishes the messages of the plan that are chosen, at the given rate (0 is none), and begins no more
-// once until has ended.
+// publishAll publishes the chosen messages of the plan at the given rate (0: no limit), and begins
+// no message after until has ended.
 func (w *Workload) publishAll(ctx, until context.Context, rate int, choose func(*Sent) choice) {
 	pace := newPace(rate)
 	defer pace.stop()
@@ -221,7 +226,8 @@ func (w *Workload) publish(ctx context.Context, msg *nats.Msg, sent Sent) {
 	w.record.Sent(sent)
 }
 
-// publishOnce publishes on the next connection. The library's own retries are off: every try is counted.
+// publishOnce publishes on the next connection. The retries of the library are off, so every try
+// is counted.
 func (w *Workload) publishOnce(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.config.AckWait)
 	defer cancel()
@@ -241,13 +247,14 @@ func (w *Workload) note(sent Sent) {
 	w.acknowledged[sent.Number] = sent.Acknowledged
 }
 
-// paceTick is how often a pace lets something through.
+// paceTick is the interval at which a pace releases items.
 const paceTick = 10 * time.Millisecond
 
-// pace lets a number of things through in a second, and doesn't make up for time that was lost.
+// pace releases a number of items each second, and does not catch up after a delay.
 type pace struct {
 	ticker *time.Ticker // nil if there is no limit
-	// perTick is how many pass in a tick, in thousandths, and left how many still may in this one.
+	// perTick is the number of items for each tick, in thousandths; left is the rest in the
+	// present tick.
 	perTick, left int
 }
 

@@ -15,11 +15,11 @@ const dialTimeout = 2 * time.Second
 // http.Transport; the Dialer itself serves as the custom dialer of nats.go.
 type Dialer struct{ *Faults }
 
-// NewDialer returns a dialer without any faults yet. Its owner closes it.
+// NewDialer returns a dialer without faults. The caller closes it.
 func NewDialer() *Dialer { return &Dialer{Faults: newFaults()} }
 
-// DialContext connects to addr, a host:port. ctx bounds that, also while it hangs for a partition. The error of a refused
-// connection is ECONNREFUSED.
+// DialContext connects to addr, a host:port. ctx bounds the attempt, also during a partition. The
+// error of a refused connection is ECONNREFUSED.
 func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	l := newLink(d.Faults, theirs)
@@ -57,5 +57,5 @@ func (d *Dialer) Dial(network, addr string) (net.Conn, error) {
 	return d.DialContext(ctx, network, addr)
 }
 
-// Close cuts what is open, and refuses everything from now on. It may be repeated.
+// Close cuts the open connections, and refuses all new ones. It may be repeated.
 func (d *Dialer) Close() { d.close() }

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Direction is which way bytes go.
+// Direction is the direction of bytes.
 type Direction int
 
-// Bytes go from whoever dialled to the server, or back.
+// The directions: from the client to the server, or back.
 const (
 	ToServer Direction = iota
 	FromServer
@@ -16,11 +16,11 @@ const (
 
 func (d Direction) opposite() Direction { return 1 - d }
 
-// Latency is how long bytes are held back. The zero value is not at all.
+// Latency is the delay of bytes in each direction. The zero value is no delay.
 type Latency struct{ ToServer, FromServer time.Duration }
 
-// Faults are what the connections of one [Proxy] or [Dialer] suffer. All methods may be called concurrently, and also by
-// the action of a trap.
+// Faults apply to the connections of one [Proxy] or [Dialer]. All methods may be called
+// concurrently, also by the action of a trap.
 type Faults struct {
 	mu      sync.Mutex
 	links   map[*link]struct{}
@@ -40,7 +40,7 @@ func newFaults() *Faults {
 	return &Faults{links: map[*link]struct{}{}, flow: flow}
 }
 
-// Cut resets every open connection at both ends. What was under way is lost; what was forwarded before is not.
+// Cut resets every open connection at both ends. Bytes that were not yet forwarded are lost.
 func (f *Faults) Cut() {
 	f.mu.Lock()
 	links := make([]*link, 0, len(f.links))
@@ -63,8 +63,8 @@ func (f *Faults) Refuse(on bool) {
 	}
 }
 
-// Stall is a partition while it is on: connections stay open, and new ones hang, but nothing goes either way except
-// what is being written at this moment. What was held back flows again when it is turned off.
+// Stall is a partition while it is on: connections stay open and new ones hang, but no bytes pass
+// in either direction, except a write that is under way. The bytes pass when it is turned off.
 func (f *Faults) Stall(on bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -78,14 +78,14 @@ func (f *Faults) Stall(on bool) {
 	f.stalled = on
 }
 
-// Delay holds back everything that arrives from now on for so long. Order and throughput stay.
+// Delay delays all bytes that arrive from now on. Order and throughput stay.
 func (f *Faults) Delay(d Latency) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.latency = d
 }
 
-// Open is how many connections there are.
+// Open returns the number of connections.
 func (f *Faults) Open() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -107,7 +107,7 @@ func (f *Faults) delay(d Direction) time.Duration {
 	return f.latency.FromServer
 }
 
-// admit takes in a new link, unless connections are refused.
+// admit registers a new link, unless connections are refused.
 func (f *Faults) admit(l *link) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -130,7 +130,7 @@ func (f *Faults) dismiss(l *link) {
 	f.running.Done()
 }
 
-// close cuts everything, lets nothing in any more, and waits for what runs.
+// close cuts all links, refuses new ones, and waits for the running goroutines.
 func (f *Faults) close() {
 	f.mu.Lock()
 	f.closed = true

@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// chunkSize is how much is read at once, in bytes.
+	// chunkSize is the limit of one read, in bytes.
 	chunkSize = 64 << 10
-	// queueMax is how many chunks may be on their way in one direction. Then the sender has to wait, as for full
-	// buffers of the kernel.
+	// queueMax is the limit of chunks under way in one direction. Then the sender waits, as for
+	// full buffers of the kernel.
 	queueMax = 1024
 )
 
-// link is one connection: the two ends, and what is between them.
+// link is one connection: its two ends and the bytes between them.
 type link struct {
 	faults *Faults
 	client net.Conn
@@ -31,7 +31,7 @@ func newLink(f *Faults, client net.Conn) *link {
 	return &link{faults: f, client: client, done: make(chan struct{})}
 }
 
-// serve forwards both ways until both ends have said all or the link is cut.
+// serve forwards both ways until both ends have closed or the link is cut.
 func (l *link) serve(server net.Conn) {
 	l.mu.Lock()
 	l.server = server
@@ -62,7 +62,7 @@ func (l *link) cut() {
 	})
 }
 
-// reset closes a connection so that the other end sees it broken, not ended.
+// reset closes a connection so that the other end sees a reset, not an end.
 func reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -84,14 +84,15 @@ func (l *link) passable() bool {
 	}
 }
 
-// chunk is what was read at once; without bytes it is the end, a broken one if err is not io.EOF.
+// chunk is the result of one read. Without bytes it is the end, and a broken one if err is not
+// io.EOF.
 type chunk struct {
 	data []byte
 	err  error
 	due  time.Time
 }
 
-// forward takes everything from one end to the other.
+// forward copies all bytes from one end to the other.
 func (l *link) forward(d Direction, from, to net.Conn) {
 	queue := make(chan chunk, queueMax)
 	var reading sync.WaitGroup
@@ -152,7 +153,7 @@ func (l *link) wait(due time.Time) bool {
 	}
 }
 
-// pass brings a chunk to its end, past the traps, and reports whether the link goes on.
+// pass shows a chunk to the traps, sends it, and reports whether the link continues.
 func (l *link) pass(d Direction, to net.Conn, data []byte) bool {
 	sprung := l.faults.sprung(l, d, data)
 	held, dropped := false, false
@@ -163,7 +164,7 @@ func (l *link) pass(d Direction, to net.Conn, data []byte) bool {
 		l.cut()
 	}
 	if dropped {
-		l.cut() // before anybody hears of it
+		l.cut() // before the action runs
 	}
 	for _, a := range sprung {
 		a.act()
@@ -176,7 +177,7 @@ func send(to net.Conn, data []byte) bool {
 	return err == nil
 }
 
-// finish says that nothing more comes.
+// finish closes one direction of a connection.
 func finish(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.CloseWrite()

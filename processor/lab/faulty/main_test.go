@@ -102,7 +102,7 @@ func (c *client) hear(want string) {
 	}
 }
 
-// broken waits for the end of the connection and returns how it came.
+// broken waits for the end of the connection and returns its error.
 func (c *client) broken() error {
 	_, err := io.Copy(io.Discard, c.lines)
 	return err

@@ -7,9 +7,10 @@ import (
 	"encoding/hex"
 )
 
-// Statement matches, to the server, an execution of sql, whose text is given exactly as the program has it. It knows how
-// pgx puts it: a prepared statement bound by the name that pgx makes of its text, or the text itself in a simple query or
-// an unnamed statement. That a statement is prepared is no match.
+// Statement matches, to the server, an execution of sql, with exactly the text of the program. It
+// knows the forms of pgx: a prepared statement bound by the name that pgx derives from the text,
+// or the text itself in a simple query or an unnamed statement. The preparation of a statement is
+// no match.
 func Statement(sql string) Match {
 	digest := sha256.Sum256([]byte(sql))
 	name := "stmtcache_" + hex.EncodeToString(digest[:24])
@@ -17,8 +18,9 @@ func Statement(sql string) Match {
 	return first(message('B', "\x00"+name+"\x00"), message('Q', sql+"\x00"), message('P', "\x00"+sql+"\x00"))
 }
 
-// StatementWith matches, to the server, an execution of a prepared statement whose text contains part. It learns the names
-// of such statements from what prepares them, so the trap is to be set before the connection is made, and Skip is not for it.
+// StatementWith matches, to the server, an execution of a prepared statement with part in its
+// text. It learns the names of statements from their preparation, so set the trap before the
+// connection is made, without Skip.
 func StatementWith(part string) Match {
 	return func(window []byte) int {
 		for at := bytes.Index(window, []byte(part)); at >= 0; {
@@ -39,8 +41,9 @@ func StatementWith(part string) Match {
 	}
 }
 
-// CommitWith matches, to the server, the COMMIT of a transaction in which text was sent, for instance as part of a
-// parameter. What was sent in a transaction that was rolled back, or in none, does not count.
+// CommitWith matches, to the server, the COMMIT of a transaction in which the client sent text,
+// for instance as part of a parameter. Text outside a transaction, or in one that was rolled back,
+// does not count.
 func CommitWith(text string) Match {
 	begin := first(Statement("begin"), Statement("BEGIN"), message('Q', "begin "), message('Q', "BEGIN "))
 	commit := first(Statement("commit"), Statement("COMMIT"))

@@ -7,11 +7,11 @@ import (
 	"sync"
 )
 
-// Proxy forwards TCP connections from a loopback port of its own to a server, for clients in other processes.
+// Proxy forwards TCP connections from a loopback port to a server, for clients in other processes.
 type Proxy struct {
 	*Faults
 	listener  net.Listener
-	ctx       context.Context //nolint:containedctx // the life of what it accepts
+	ctx       context.Context //nolint:containedctx // bounds the connections that it accepts
 	cancel    context.CancelFunc
 	accepting sync.WaitGroup
 	stop      func() error
@@ -34,7 +34,7 @@ func Listen(ctx context.Context, target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is where the proxy listens, as host:port. It stays the same.
+// Addr returns the address of the proxy, as host:port. It stays the same.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 // SetTarget names another server for connections from now on.
@@ -44,7 +44,7 @@ func (p *Proxy) SetTarget(addr string) {
 	p.target = addr
 }
 
-// Close cuts what is open and ends the proxy. Further calls return the same result.
+// Close cuts the open connections and ends the proxy. Further calls return the same result.
 func (p *Proxy) Close() error { return p.stop() }
 
 func (p *Proxy) end() error {
@@ -79,7 +79,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-// connect finds a link its server. A client whose server is not there is cut.
+// connect connects a link to its server. It cuts the client if the server does not accept.
 func (p *Proxy) connect(l *link) {
 	defer p.dismiss(l)
 	if !l.passable() {

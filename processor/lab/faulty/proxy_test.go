@@ -127,9 +127,9 @@ func TestAnotherTarget(t *testing.T) {
 	dial(t, p.Addr()).hear("two\n")
 	c.say("still one\n")
 	c.hear("still one\n")
-	p.SetTarget("127.0.0.1:1") // where nobody listens
+	p.SetTarget("127.0.0.1:1") // a port without a listener
 	if served(t, p.Addr()) {
-		t.Error("a connection to nobody ended in order")
+		t.Error("a connection without a server ended in order")
 	}
 }
 

@@ -5,25 +5,26 @@ import (
 	"sync"
 )
 
-// windowMax is how much of what passed a trap looks back on, in bytes.
+// windowMax is the number of recent bytes that a trap keeps.
 const windowMax = 1 << 20
 
-// Trap says what to wait for on the connections of a [Proxy] or [Dialer], and what to do then. It springs once.
+// Trap waits for bytes on the connections of a [Proxy] or [Dialer], and then acts. It springs
+// once.
 type Trap struct {
-	// Direction is which way Match goes.
+	// Direction is the direction of Match.
 	Direction Direction
 	Match     Match
 	// Reply moves the trap: it springs when, after Match has passed, Reply passes the other way on the same connection.
 	Reply Match
-	// Skip lets so many of Match pass first.
+	// Skip is the number of matches to let pass first.
 	Skip int
-	// Hold keeps the bytes that sprang the trap, with all that was read together with them, until Action has returned.
+	// Hold keeps the matching bytes, and those of the same read, until Action has returned.
 	// Otherwise they are forwarded first.
 	Hold bool
-	// Drop loses these bytes and cuts the connection, before Action.
+	// Drop discards these bytes and cuts the connection, before Action.
 	Drop bool
-	// Action is done when the trap springs; nil is nothing. It holds up this connection only, may use Faults as it likes,
-	// and must not close the Proxy or Dialer.
+	// Action is called when the trap springs; nil means none. It delays this connection only, may
+	// call any method of Faults, and must not close the Proxy or Dialer.
 	Action func()
 }
 
@@ -39,13 +40,13 @@ type Armed struct {
 	seen   map[*link]*sight
 }
 
-// sight is what a trap has seen of one connection since it was set.
+// sight is the view of a trap on one connection since it was set.
 type sight struct {
 	window  []byte
 	matched bool // and it waits for the reply
 }
 
-// Arm sets a trap. It sees what passes from now on.
+// Arm sets a trap. The trap sees bytes from now on.
 func (f *Faults) Arm(t Trap) *Armed {
 	a := &Armed{trap: t, faults: f, fired: make(chan struct{}), seen: map[*link]*sight{}}
 	f.mu.Lock()
@@ -57,7 +58,7 @@ func (f *Faults) Arm(t Trap) *Armed {
 // Fired is closed when the trap has sprung and its action has returned.
 func (a *Armed) Fired() <-chan struct{} { return a.fired }
 
-// Disarm takes the trap away if it has not sprung.
+// Disarm removes the trap if it has not sprung.
 func (a *Armed) Disarm() {
 	a.mu.Lock()
 	a.over, a.seen = true, nil
@@ -122,7 +123,7 @@ func (a *Armed) matches(s *sight, data []byte) bool {
 	return false
 }
 
-// finds looks for the next match and, if there is one, forgets all that is before its end.
+// finds looks for the next match. If there is one, it drops the bytes up to its end.
 func (s *sight) finds(m Match, data []byte) bool {
 	s.window = append(s.window, data...)
 	s.window = s.window[max(0, len(s.window)-windowMax):]

@@ -13,7 +13,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// natsFaults strike the cluster, the ways to it, and the streams as an operator's mistake would.
+// natsFaults strike the cluster, the connections to it, and the streams, as a mistake of an
+// operator would.
 func natsFaults() []Fault {
 	return []Fault{
 		{Name: "nats-node-killed", Class: ClassNATS, Needs: NeedNATS, About: "a node of the cluster is killed and comes back", Inject: nodeKilled},
@@ -56,86 +57,90 @@ func natsFaults() []Fault {
 	}
 }
 
-func nodeKilled(ctx context.Context, l *Lab, s *Stages) (string, error) {
-	return l.killNode(ctx, s, l.random.IntN(l.cluster.Nodes()))
+func nodeKilled(ctx context.Context, r *Rig, s *Stages) (string, error) {
+	return killNode(ctx, r, s, r.random.IntN(r.cluster.Nodes()))
 }
 
-func leaderKilled(ctx context.Context, l *Lab, s *Stages) (string, error) {
-	leader, err := l.leader(ctx)
+func leaderKilled(ctx context.Context, r *Rig, s *Stages) (string, error) {
+	leader, err := leader(ctx, r)
 	if err != nil {
 		return "", err
 	}
-	return l.killNode(ctx, s, leader)
+	return killNode(ctx, r, s, leader)
 }
 
-func (l *Lab) killNode(ctx context.Context, s *Stages, i int) (string, error) {
-	node, detail := l.cluster.Node(i), fmt.Sprintf("node %d", i+1)
+func killNode(ctx context.Context, r *Rig, s *Stages, i int) (string, error) {
+	node, detail := r.cluster.Node(i), fmt.Sprintf("node %d", i+1)
 	if err := node.Kill(); err != nil {
 		return detail, err
 	}
 	s.last(ctx, 2*time.Second)
-	return detail, errors.Join(node.Start(ctx), l.cluster.AwaitReady(ctx))
+	return detail, errors.Join(node.Start(ctx), r.cluster.AwaitReady(ctx))
 }
 
-func (l *Lab) leader(ctx context.Context) (int, error) {
-	leader, err := l.cluster.Leader(ctx, messages.StreamCommands)
-	if err != nil {
-		return 0, fmt.Errorf("find the leader of %s: %w", messages.StreamCommands, err)
-	}
-	return leader, nil
+func leader(ctx context.Context, r *Rig) (int, error) {
+	var found int
+	err := poll(ctx, "find the leader of "+messages.StreamCommands, func() bool { // an election may be under way
+		var err error
+		found, err = r.cluster.Leader(ctx, messages.StreamCommands)
+		return err == nil
+	})
+	return found, err
 }
 
-// partitioned stalls every route to and from the leader. Clients that are connected to it stay with it.
-func partitioned(ctx context.Context, l *Lab, s *Stages) (string, error) {
-	leader, err := l.leader(ctx)
+// partitioned stalls every route to and from the leader. Clients of the leader stay connected to
+// it.
+func partitioned(ctx context.Context, r *Rig, s *Stages) (string, error) {
+	leader, err := leader(ctx, r)
 	if err != nil {
 		return "", err
 	}
 	const lasting = 6 * time.Second
-	l.isolate(leader, true)
+	isolate(r, leader, true)
 	s.last(ctx, lasting)
-	l.isolate(leader, false)
-	detail, err := l.rejoin(ctx, leader)
+	isolate(r, leader, false)
+	detail, err := rejoin(ctx, r, leader)
 	return fmt.Sprintf("node %d for %s%s", leader+1, lasting, detail), err
 }
 
-// rejoinWait is how long a node may take to catch up by itself; most take half of it.
-const rejoinWait = 12 * time.Second
-
-// rejoin waits until a node that was cut off has caught up. Some that led before have entries in their raft log that nobody else
-// has, and the server goes round in circles with those ("Expected first catchup entry to be a snapshot and peerstate") until the
-// leader compacts its log, which takes minutes; a restart changes nothing. Such a node is given an empty store, as an operator
-// would do, and gets everything from the other two, who have been deciding without it. Where another node is not well either, its
-// copy may be needed, and it is only restarted.
-func (l *Lab) rejoin(ctx context.Context, node int) (detail string, err error) {
-	soon, cancel := context.WithTimeout(ctx, rejoinWait)
-	defer cancel()
-	late := l.cluster.AwaitReady(soon)
-	if late == nil || ctx.Err() != nil {
-		return "", late
-	}
-	n, detail, empty := l.cluster.Node(node), "; it did not catch up by itself and was restarted", func() error { return nil }
-	if slices.Equal(l.cluster.Unwell(ctx), []int{node}) {
-		detail, empty = "; it did not catch up by itself and was given an empty store", n.ClearStore
-	}
-	return detail, errors.Join(n.Stop(), empty(), n.Start(ctx), l.cluster.AwaitReady(ctx))
-}
-
-func (l *Lab) isolate(node int, on bool) {
-	for _, r := range l.routeProxies() {
-		if r.from == node || r.to == node {
-			r.proxy.Stall(on)
+func isolate(r *Rig, node int, on bool) {
+	for _, way := range r.routes {
+		if way.from == node || way.to == node {
+			way.proxy.Stall(on)
 			if !on {
-				r.proxy.Cut() // what was sent into the void is not to arrive now
+				way.proxy.Cut() // bytes sent meanwhile must not arrive now
 			}
 		}
 	}
 }
 
-func clientsCutOff(ctx context.Context, l *Lab, s *Stages) (string, error) {
+// rejoinWait is the limit for a node to catch up by itself; most need half of it.
+const rejoinWait = 12 * time.Second
+
+// rejoin waits until a node that was cut off has caught up. A former leader may have entries in
+// its raft log that no other node has. The server then repeats its catch-up ("Expected first
+// catchup entry to be a snapshot and peerstate") until the leader compacts its log, which takes
+// minutes; a restart changes nothing. rejoin gives such a node an empty store, as an operator
+// would, and the node copies everything from the other two, which have decided without it. Where
+// another node is not well either, the copy of the node may be needed, so rejoin only restarts it.
+func rejoin(ctx context.Context, r *Rig, node int) (detail string, err error) {
+	soon, cancel := context.WithTimeout(ctx, rejoinWait)
+	defer cancel()
+	late := r.cluster.AwaitReady(soon)
+	if late == nil || ctx.Err() != nil {
+		return "", late
+	}
+	n, detail, empty := r.cluster.Node(node), "; it did not catch up by itself and was restarted", func() error { return nil }
+	if slices.Equal(r.cluster.Unwell(ctx), []int{node}) {
+		detail, empty = "; it did not catch up by itself and was given an empty store", n.ClearStore
+	}
+	return detail, errors.Join(n.Stop(), empty(), n.Start(ctx), r.cluster.AwaitReady(ctx))
+}
+
+func clientsCutOff(ctx context.Context, r *Rig, s *Stages) (string, error) {
 	const lasting = 3 * time.Second
 	set := func(on bool) {
-		for _, w := range l.ways() {
+		for _, w := range r.ways() {
 			for _, proxy := range w.nats {
 				proxy.Stall(on)
 			}
@@ -147,41 +152,33 @@ func clientsCutOff(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	return fmt.Sprintf("for %s", lasting), nil
 }
 
-func clientsReset(ctx context.Context, l *Lab, _ *Stages) (string, error) {
+func clientsReset(ctx context.Context, r *Rig, _ *Stages) (string, error) {
 	const times = 6
 	for range times {
-		l.eachNATS((*faulty.Proxy).Cut)
+		eachNATS(r, (*faulty.Proxy).Cut)
 		retry.Sleep(ctx, 400*time.Millisecond)
 	}
 	return fmt.Sprintf("%d times", times), nil
 }
 
-func (l *Lab) eachNATS(do func(*faulty.Proxy)) {
-	for _, w := range l.ways() {
-		for _, proxy := range w.nats {
-			do(proxy)
-		}
-	}
-}
-
-func clusterRestart(ctx context.Context, l *Lab, s *Stages) (string, error) {
+func clusterRestart(ctx context.Context, r *Rig, s *Stages) (string, error) {
 	var errs []error
-	for i := range l.cluster.Nodes() {
-		errs = append(errs, l.cluster.Node(i).Stop())
+	for i := range r.cluster.Nodes() {
+		errs = append(errs, r.cluster.Node(i).Stop())
 	}
 	s.last(ctx, time.Second)
-	for i := range l.cluster.Nodes() {
-		errs = append(errs, l.cluster.Node(i).Start(ctx))
+	for i := range r.cluster.Nodes() {
+		errs = append(errs, r.cluster.Node(i).Start(ctx))
 	}
-	errs = append(errs, l.cluster.AwaitReady(ctx))
+	errs = append(errs, r.cluster.AwaitReady(ctx))
 	return "all nodes", errors.Join(errs...)
 }
 
-// streamsFull sets the limit of both streams to what they hold.
-func streamsFull(ctx context.Context, l *Lab, _ *Stages) (string, error) {
+// streamsFull sets the limit of both streams to their present number of messages.
+func streamsFull(ctx context.Context, r *Rig, _ *Stages) (string, error) {
 	const lasting = 3 * time.Second
 	for _, name := range []string{messages.StreamCommands, messages.StreamEvents} {
-		restore, err := l.fill(ctx, name)
+		restore, err := fill(ctx, r, name)
 		if err != nil {
 			return name, err
 		}
@@ -193,114 +190,108 @@ func streamsFull(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	return fmt.Sprintf("each for %s", lasting), nil
 }
 
-func (l *Lab) fill(ctx context.Context, name string) (restore func(context.Context) error, err error) {
-	stream, err := l.js.Stream(ctx, name)
+func fill(ctx context.Context, r *Rig, name string) (restore func(context.Context) error, err error) {
+	stream, err := r.js.Stream(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
 	info := stream.CachedInfo()
 	full := info.Config
 	full.MaxMsgs = max(1, int64(info.State.Msgs)) //nolint:gosec // far from overflowing
-	if _, err := l.js.UpdateStream(ctx, full); err != nil {
+	if _, err := r.js.UpdateStream(ctx, full); err != nil {
 		return nil, fmt.Errorf("limit %s: %w", name, err)
 	}
 	return func(ctx context.Context) error {
-		return l.persist(ctx, "lift the limit of "+name, persistPause, func(ctx context.Context) error {
-			_, err := l.js.UpdateStream(ctx, info.Config)
+		return persist(ctx, "lift the limit of "+name, persistPause, func(ctx context.Context) error {
+			_, err := r.js.UpdateStream(ctx, info.Config)
 			return err
 		})
 	}, nil
 }
 
-// How long an operator waits before the next try. What republish has left for later takes a moment to be ripe, and it compares
-// everything each time.
+// The pauses of an operator before the next try. Payments that republish leaves for later need a
+// moment, and each run compares everything.
 const (
 	persistPause   = 300 * time.Millisecond
 	republishPause = 2 * time.Second
 )
 
-// persist repeats what an operator would repeat until it works.
-func (l *Lab) persist(ctx context.Context, what string, every time.Duration, do func(context.Context) error) error {
-	for {
-		err := do(ctx)
-		if err == nil {
-			return nil
-		}
-		if retry.Sleep(ctx, every); ctx.Err() != nil {
-			return fmt.Errorf("%s: %w (last: %w)", what, context.Cause(ctx), err)
-		}
-	}
-}
-
-func consumerDeleted(ctx context.Context, l *Lab, s *Stages) (string, error) {
-	if err := l.js.DeleteConsumer(ctx, messages.StreamCommands, bus.ConsumerWorkers); err != nil {
+func consumerDeleted(ctx context.Context, r *Rig, s *Stages) (string, error) {
+	if err := r.js.DeleteConsumer(ctx, messages.StreamCommands, bus.ConsumerWorkers); err != nil {
 		return "", fmt.Errorf("delete consumer: %w", err)
 	}
 	s.last(ctx, time.Second)
-	return "", l.provision(ctx)
+	return "", r.provision(ctx)
 }
 
-func eventsDeleted(ctx context.Context, l *Lab, s *Stages) (string, error) {
-	if err := l.js.DeleteStream(ctx, messages.StreamEvents); err != nil {
+func eventsDeleted(ctx context.Context, r *Rig, s *Stages) (string, error) {
+	if err := r.js.DeleteStream(ctx, messages.StreamEvents); err != nil {
 		return "", fmt.Errorf("delete stream: %w", err)
 	}
 	s.last(ctx, time.Second)
-	return "", errors.Join(l.provision(ctx), l.republish(ctx))
+	return "", errors.Join(r.provision(ctx), republish(ctx, r))
 }
 
-func commandsDeleted(ctx context.Context, l *Lab, s *Stages) (string, error) {
-	if err := l.hushed(ctx, func() error {
-		if err := l.js.DeleteStream(ctx, messages.StreamCommands); err != nil {
+// republish puts every event that the stream lacks onto the bus again. It repeats for payments
+// that a worker holds at the time.
+func republish(ctx context.Context, r *Rig) error {
+	return persist(ctx, "republish", republishPause, func(ctx context.Context) error { return r.tender(ctx, "outbox", "republish") })
+}
+
+func commandsDeleted(ctx context.Context, r *Rig, s *Stages) (string, error) {
+	if err := hushed(ctx, r, func() error {
+		if err := r.js.DeleteStream(ctx, messages.StreamCommands); err != nil {
 			return fmt.Errorf("delete stream: %w", err)
 		}
 		s.last(ctx, time.Second)
-		return l.provision(ctx)
+		return r.provision(ctx)
 	}); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d commands published again", l.options.Producers.PublishAgain(ctx)), ctx.Err()
+	return fmt.Sprintf("%d commands published again", r.options.Producers.PublishAgain(ctx)), ctx.Err()
 }
 
-func redelivered(ctx context.Context, l *Lab, _ *Stages) (string, error) {
-	retry.Sleep(ctx, l.window+time.Second)
-	return fmt.Sprintf("%d commands", l.options.Producers.PublishAgain(ctx)), ctx.Err()
+func redelivered(ctx context.Context, r *Rig, _ *Stages) (string, error) {
+	retry.Sleep(ctx, r.window+time.Second)
+	return fmt.Sprintf("%d commands", r.options.Producers.PublishAgain(ctx)), ctx.Err()
 }
 
-// restored brings back the copy that was made when the lab was opened, once that is old enough.
-func restored(ctx context.Context, l *Lab, s *Stages) (string, error) {
+// restored restores the copy that Open made, once the copy is old enough.
+func restored(ctx context.Context, r *Rig, s *Stages) (string, error) {
 	if err := poll(ctx, "wait until the copy of the cluster is old enough", func() bool {
-		return l.now().Sub(l.copied) >= l.options.CopyAge
+		return r.now().Sub(r.copied) >= r.options.CopyAge
 	}); err != nil {
 		return "", err
 	}
-	age := l.now().Sub(l.copied).Round(time.Second)
-	if err := l.hushed(ctx, func() error {
+	age := r.now().Sub(r.copied).Round(time.Second)
+	if err := hushed(ctx, r, func() error {
 		s.strikes()
-		if err := l.cluster.Restore(ctx, l.copyDir()); err != nil {
+		if err := r.cluster.Restore(ctx, r.copyDir()); err != nil {
 			return err
 		}
 		s.heals()
-		return l.provision(ctx)
+		return r.provision(ctx)
 	}); err != nil {
 		return "", err
 	}
-	if err := l.republish(ctx); err != nil {
+	if err := republish(ctx, r); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("copy of %s ago; %d commands published again", age, l.options.Producers.PublishAgain(ctx)), ctx.Err()
+	return fmt.Sprintf("copy of %s ago; %d commands published again", age, r.options.Producers.PublishAgain(ctx)), ctx.Err()
 }
 
-// hushed loses the stream of commands while no gateway tells anything: a notification that was taken is not told again unless somebody
-// asks the gateway to, as whoever has lost the stream must, and the simulators can't be asked. What they have to tell meanwhile they try
-// again, as nobody takes it.
-func (l *Lab) hushed(ctx context.Context, lose func() error) (err error) {
-	endpoints := l.playing(roleWebhook)
+// hushed loses the stream of commands while no gateway can deliver a notification. A gateway sends
+// an acknowledged notification again only when an operator asks for it, which a simulator does not
+// support. The gateways retry the notifications of the meantime, because no webhook endpoint
+// acknowledges them.
+func hushed(ctx context.Context, r *Rig, lose func() error) (err error) {
+	endpoints := r.playing(roleWebhook)
 	for _, m := range endpoints {
 		if err := m.Leave(); err != nil {
 			return err
 		}
 	}
-	l.handled(ctx)
+	handled(ctx, r)
 	err = lose()
 	for _, m := range endpoints {
 		err = errors.Join(err, m.Start(), m.awaitReady(ctx))
@@ -308,16 +299,17 @@ func (l *Lab) hushed(ctx context.Context, lose func() error) (err error) {
 	return err
 }
 
-// handledWait bounds how long handled waits.
+// handledWait bounds the wait of handled.
 const handledWait = 5 * time.Second
 
-// handled waits for a moment until every command that is in the stream now has been settled.
-func (l *Lab) handled(ctx context.Context) {
+// handled waits for up to handledWait until every command that is now in the stream is
+// acknowledged.
+func handled(ctx context.Context, r *Rig) {
 	ctx, cancel := context.WithTimeout(ctx, handledWait)
 	defer cancel()
 	var last uint64
-	_ = poll(ctx, "wait until the commands are settled", func() bool { // one that takes longer is not waited for
-		stream, err := l.js.Stream(ctx, messages.StreamCommands)
+	_ = poll(ctx, "wait until the commands are acknowledged", func() bool { // a command that takes longer does not matter
+		stream, err := r.js.Stream(ctx, messages.StreamCommands)
 		if err != nil {
 			return false
 		}
@@ -329,12 +321,10 @@ func (l *Lab) handled(ctx context.Context) {
 	})
 }
 
-// republish puts every event that the stream lacks onto the bus again. What it leaves for later, since its payment is being
-// worked on, it takes up the next time.
-func (l *Lab) republish(ctx context.Context) error {
-	return l.persist(ctx, "republish", republishPause, func(ctx context.Context) error { return l.tender(ctx, "outbox", "republish") })
-}
-
-func (l *Lab) provision(ctx context.Context) error {
-	return l.persist(ctx, "provision", persistPause, func(ctx context.Context) error { return l.tender(ctx, "provision") })
+func eachNATS(r *Rig, do func(*faulty.Proxy)) {
+	for _, w := range r.ways() {
+		for _, proxy := range w.nats {
+			do(proxy)
+		}
+	}
 }

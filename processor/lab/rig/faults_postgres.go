@@ -12,7 +12,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// postgresFaults strike the server, the connections to it, and what others do in the same database.
+// postgresFaults strike the server and the connections to it, or come from other sessions in the
+// same database.
 func postgresFaults() []Fault {
 	return []Fault{
 		{
@@ -62,17 +63,17 @@ func postgresFaults() []Fault {
 	}
 }
 
-func restartPostgres(how servers.Shutdown) func(context.Context, *Lab, *Stages) (string, error) {
-	return func(ctx context.Context, l *Lab, _ *Stages) (string, error) {
-		return "", l.postgres.Restart(ctx, how)
+func restartPostgres(how servers.Shutdown) func(context.Context, *Rig, *Stages) (string, error) {
+	return func(ctx context.Context, r *Rig, _ *Stages) (string, error) {
+		return "", r.postgres.Restart(ctx, how)
 	}
 }
 
-// cutAfterCommit lets commits reach the server and breaks the connection before the answer.
-func cutAfterCommit(ctx context.Context, l *Lab, _ *Stages) (string, error) {
+// cutAfterCommit lets commits reach the server and cuts the connection before the answer.
+func cutAfterCommit(ctx context.Context, r *Rig, _ *Stages) (string, error) {
 	const times = 10
 	for i := range times {
-		m := l.anyWorker()
+		m := r.anyWorker()
 		t := seen(faulty.ToServer, faulty.CommitWith(`"payment.`))
 		t.Action = m.links.postgres.Cut
 		if err := awaitTrap(ctx, m.links.postgres.Arm(t)); err != nil {
@@ -80,6 +81,20 @@ func cutAfterCommit(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%d times", times), nil
+}
+
+func lateCommits(ctx context.Context, r *Rig, _ *Stages) (string, error) {
+	const times, held = 3, 700 * time.Millisecond
+	m := r.anyWorker()
+	for i := range times {
+		t := seen(faulty.ToServer, faulty.CommitWith(`"payment.`))
+		t.Hold, t.Action = true, func() { retry.Sleep(ctx, held) }
+		if err := awaitTrap(ctx, m.links.postgres.Arm(t)); err != nil {
+			return fmt.Sprintf("%d of %d times", i, times), err
+		}
+		retry.Sleep(ctx, held)
+	}
+	return fmt.Sprintf("%s, %d times by %s", m.Name, times, held), nil
 }
 
 func awaitTrap(ctx context.Context, t *faulty.Armed) error {
@@ -96,26 +111,12 @@ func awaitTrap(ctx context.Context, t *faulty.Armed) error {
 	}
 }
 
-func lateCommits(ctx context.Context, l *Lab, _ *Stages) (string, error) {
-	const times, held = 3, 700 * time.Millisecond
-	m := l.anyWorker()
-	for i := range times {
-		t := seen(faulty.ToServer, faulty.CommitWith(`"payment.`))
-		t.Hold, t.Action = true, func() { retry.Sleep(ctx, held) }
-		if err := awaitTrap(ctx, m.links.postgres.Arm(t)); err != nil {
-			return fmt.Sprintf("%d of %d times", i, times), err
-		}
-		retry.Sleep(ctx, held)
-	}
-	return fmt.Sprintf("%s, %d times by %s", m.Name, times, held), nil
-}
-
-func serializable(ctx context.Context, l *Lab, s *Stages) (string, error) {
+func serializable(ctx context.Context, r *Rig, s *Stages) (string, error) {
 	const lasting = 2500 * time.Millisecond
 	set := func(sql string) error {
-		err := l.asOwner(ctx, func(as *session) error { return as.exec(ctx, sql) })
-		for _, w := range l.ways() {
-			w.postgres.Cut() // the setting is taken on by new sessions
+		err := asOwner(ctx, r, func(as *session) error { return as.exec(ctx, sql) })
+		for _, w := range r.ways() {
+			w.postgres.Cut() // only new sessions take the setting
 		}
 		return err
 	}
@@ -126,18 +127,19 @@ func serializable(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	return fmt.Sprintf("for %s", lasting), set("ALTER ROLE " + servingRole + " RESET default_transaction_isolation")
 }
 
-// deadlocks lets calls pile up, so that one transaction writes several payments, and then locks those from the other end.
-func deadlocks(ctx context.Context, l *Lab, _ *Stages) (string, error) {
+// deadlocks lets calls pile up, so that one transaction writes several payments, and then locks
+// these payments in the opposite order.
+func deadlocks(ctx context.Context, r *Rig, _ *Stages) (string, error) {
 	const wanted, roundsMax = 3, 20
-	l.delayGateways(700 * time.Millisecond)
-	defer l.delayGateways(0)
+	delayGateways(r, 700*time.Millisecond)
+	defer delayGateways(r, 0)
 	met, before := 0, 0
-	err := l.asOwner(ctx, func(as *session) (err error) {
+	err := asOwner(ctx, r, func(as *session) (err error) {
 		if before, err = as.deadlocks(ctx); err != nil {
 			return err
 		}
 		for range roundsMax {
-			if err := l.lockBackwards(ctx); err != nil {
+			if err := lockBackwards(ctx, r); err != nil {
 				return err
 			}
 			after, err := as.deadlocks(ctx)
@@ -153,10 +155,10 @@ func deadlocks(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	return fmt.Sprintf("%d times", met), err
 }
 
-func idleInTransaction(ctx context.Context, l *Lab, s *Stages) (string, error) {
+func idleInTransaction(ctx context.Context, r *Rig, s *Stages) (string, error) {
 	const lasting = 2 * time.Second
 	locked := 0
-	err := l.asOwner(ctx, func(as *session) error {
+	err := asOwner(ctx, r, func(as *session) error {
 		return as.inTransaction(ctx, func() error {
 			var err error
 			locked, err = as.count(ctx, `SELECT payment_id FROM payments ORDER BY updated_at DESC LIMIT 50 FOR UPDATE SKIP LOCKED`)
@@ -167,13 +169,13 @@ func idleInTransaction(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	return fmt.Sprintf("%d payments locked for %s", locked, lasting), err
 }
 
-func longTransaction(ctx context.Context, l *Lab, s *Stages) (string, error) {
+func longTransaction(ctx context.Context, r *Rig, s *Stages) (string, error) {
 	const lasting = 4 * time.Second
-	err := l.asOwner(ctx, func(as *session) error {
+	err := asOwner(ctx, r, func(as *session) error {
 		return as.inTransaction(ctx, func() error {
-			err := as.exec(ctx, `CREATE TABLE IF NOT EXISTS lab_scratch (at timestamptz NOT NULL)`)
+			err := as.exec(ctx, `CREATE TABLE IF NOT EXISTS rig_scratch (at timestamptz NOT NULL)`)
 			if err == nil {
-				err = as.exec(ctx, `INSERT INTO lab_scratch (at) SELECT now() FROM generate_series(1, 1000)`)
+				err = as.exec(ctx, `INSERT INTO rig_scratch (at) SELECT now() FROM generate_series(1, 1000)`)
 			}
 			s.last(ctx, lasting)
 			return err
@@ -182,48 +184,48 @@ func longTransaction(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	return fmt.Sprintf("for %s", lasting), err
 }
 
-func diskFull(ctx context.Context, l *Lab, s *Stages) (string, error) {
+func diskFull(ctx context.Context, r *Rig, s *Stages) (string, error) {
 	const lasting = 3 * time.Second
-	if err := l.postgres.FillDisk(0); err != nil {
+	if err := r.postgres.FillDisk(0); err != nil {
 		return "", err
 	}
 	s.last(ctx, lasting)
-	if err := l.postgres.FreeDisk(); err != nil {
+	if err := r.postgres.FreeDisk(); err != nil {
 		return "", err
 	}
-	// Where the log had no room the server has ended or is recovering.
-	return fmt.Sprintf("for %s", lasting), l.postgres.Up(ctx)
+	// A server without room for its log has ended or is recovering.
+	return fmt.Sprintf("for %s", lasting), r.postgres.Up(ctx)
 }
 
-func restoredFromDump(ctx context.Context, l *Lab, _ *Stages) (detail string, err error) {
-	if err := l.leaveAll(); err != nil {
+func restoredFromDump(ctx context.Context, r *Rig, _ *Stages) (detail string, err error) {
+	if err := r.leaveAll(); err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, l.startAll(ctx)) }()
-	file := filepath.Join(l.dir, "database.dump")
-	if err := l.postgres.Dump(ctx, database, file); err != nil {
+	defer func() { err = errors.Join(err, r.startAll(ctx)) }()
+	file := filepath.Join(r.dir, "database.dump")
+	if err := r.postgres.Dump(ctx, database, file); err != nil {
 		return "", err
 	}
-	if err := errors.Join(l.postgres.DropDatabase(ctx, database), l.postgres.CreateDatabase(ctx, database)); err != nil {
+	if err := errors.Join(r.postgres.DropDatabase(ctx, database), r.postgres.CreateDatabase(ctx, database)); err != nil {
 		return "", err
 	}
-	return "", l.postgres.RestoreDump(ctx, database, file)
+	return "", r.postgres.RestoreDump(ctx, database, file)
 }
 
-func failover(ctx context.Context, l *Lab, s *Stages) (string, error) {
-	standby, err := l.postgres.Standby(ctx, servers.StandbyOptions{})
+func failover(ctx context.Context, r *Rig, s *Stages) (string, error) {
+	standby, err := r.postgres.Standby(ctx, servers.StandbyOptions{})
 	if err != nil {
 		return "", fmt.Errorf("make a replica: %w", err)
 	}
-	if err := l.postgres.AwaitSync(ctx); err != nil {
+	if err := r.postgres.AwaitSync(ctx); err != nil {
 		return "", errors.Join(err, standby.Stop())
 	}
 	retry.Sleep(ctx, 2*time.Second)
-	old, before := l.postgres, l.postgresAddr()
+	old, before := r.postgres, r.postgresAddr()
 	s.strikes()
 	if err := errors.Join(old.Kill(), standby.Promote(ctx)); err != nil {
 		return "", errors.Join(err, standby.Stop())
 	}
-	l.moveTo(standby)
-	return fmt.Sprintf("from %s to %s", before, l.postgresAddr()), nil
+	r.moveTo(standby)
+	return fmt.Sprintf("from %s to %s", before, r.postgresAddr()), nil
 }

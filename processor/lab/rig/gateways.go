@@ -15,30 +15,30 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// simulator is one gateway: a process with its ledger on disk.
+// simulator is one gateway: a process with a ledger on disk.
 type simulator struct {
 	name, address string
-	lab           *Lab
+	rig           *Rig
 
 	mu      sync.Mutex
 	running *servers.Process
 }
 
-// start starts the process and returns when it answers.
+// start starts the process and returns when the process answers.
 func (s *simulator) start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running != nil {
 		return nil
 	}
-	log, err := os.OpenFile(filepath.Join(s.lab.dir, s.name+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(filepath.Join(s.rig.dir, s.name+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("open log of the gateway %s: %w", s.name, err)
 	}
-	//nolint:gosec,noctx // G204: the simulator of the program under test, which the lab ends itself
-	cmd := exec.Command(s.lab.options.Tender, "simulator", "--listen", s.address, "--ledger", filepath.Join(s.lab.dir, s.name+".ledger"),
-		"--hang", "2s", "--webhook-url", "http://"+s.lab.webhookAddr+"/webhooks/"+s.name, "--webhook-secret-env", "LAB_WEBHOOK_SECRET")
-	cmd.Env = append(s.lab.environ, "LAB_WEBHOOK_SECRET="+webhookSecret)
+	//nolint:gosec,noctx // G204: the simulator of the program under test, which the rig ends itself
+	cmd := exec.Command(s.rig.options.Tender, "simulator", "--listen", s.address, "--ledger", filepath.Join(s.rig.dir, s.name+".ledger"),
+		"--hang", "2s", "--webhook-url", "http://"+s.rig.webhookAddr+"/webhooks/"+s.name, "--webhook-secret-env", "RIG_WEBHOOK_SECRET")
+	cmd.Env = append(s.rig.environ, "RIG_WEBHOOK_SECRET="+webhookSecret)
 	cmd.Stdout, cmd.Stderr = log, log
 	process, err := servers.Launch(cmd)
 	if err = errors.Join(err, log.Close()); err != nil {
@@ -61,17 +61,4 @@ func (s *simulator) kill() error {
 	process := s.running
 	s.running = nil
 	return end(process, syscall.SIGKILL)
-}
-
-// Ledgers are the gateways' own books, by their names.
-func (l *Lab) Ledgers(ctx context.Context) (map[string]audit.Ledger, error) {
-	ledgers := map[string]audit.Ledger{}
-	for name, address := range l.gatewayAddrs() {
-		ledger, err := audit.FetchLedger(ctx, http.DefaultClient, "http://"+address)
-		if err != nil {
-			return nil, fmt.Errorf("read the ledger of %s: %w", name, err)
-		}
-		ledgers[name] = ledger
-	}
-	return ledgers, nil
 }

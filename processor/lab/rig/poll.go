@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// pollInterval is how often something is looked at that tells nobody of its change.
+// pollInterval is the interval of polling, for conditions that send no signal.
 const pollInterval = 20 * time.Millisecond
 
-// poll returns when cond holds, or says what was waited for in vain when ctx ends.
+// poll returns when cond holds. When ctx ends first, the error names the condition.
 func poll(ctx context.Context, what string, cond func() bool) error {
 	look := time.NewTicker(pollInterval)
 	defer look.Stop()
@@ -24,7 +26,20 @@ func poll(ctx context.Context, what string, cond func() bool) error {
 	return nil
 }
 
-// freeAddr is a loopback address that nobody listens on.
+// persist repeats an operation until it succeeds, as an operator would, or until ctx ends.
+func persist(ctx context.Context, what string, every time.Duration, do func(context.Context) error) error {
+	for {
+		err := do(ctx)
+		if err == nil {
+			return nil
+		}
+		if retry.Sleep(ctx, every); ctx.Err() != nil {
+			return fmt.Errorf("%s: %w (last: %w)", what, context.Cause(ctx), err)
+		}
+	}
+}
+
+// freeAddr returns a loopback address with a free port.
 func freeAddr(ctx context.Context) (string, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

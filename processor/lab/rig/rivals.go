@@ -13,12 +13,12 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// session is another user of the same database, with the rights of its owner.
+// session is a connection of another user of the database, with the rights of the owner.
 type session struct{ conn *pgx.Conn }
 
-// asOwner lends a session without a proxy.
-func (l *Lab) asOwner(ctx context.Context, do func(*session) error) error {
-	conn, err := pgx.Connect(ctx, l.PostgresURL())
+// asOwner opens a session without a proxy for the length of do.
+func asOwner(ctx context.Context, r *Rig, do func(*session) error) error {
+	conn, err := pgx.Connect(ctx, r.PostgresURL())
 	if err != nil {
 		return fmt.Errorf("open another session: %w", err)
 	}
@@ -30,7 +30,7 @@ func (s *session) exec(ctx context.Context, sql string, arguments ...any) error 
 	return err
 }
 
-// count runs a query and counts the rows.
+// count runs a query and returns the number of rows.
 func (s *session) count(ctx context.Context, sql string) (int, error) {
 	tag, err := s.conn.Exec(ctx, sql)
 	return int(tag.RowsAffected()), err
@@ -40,18 +40,18 @@ func (s *session) inTransaction(ctx context.Context, do func() error) error {
 	return pgx.BeginFunc(ctx, s.conn, func(pgx.Tx) error { return do() })
 }
 
-// deadlocks is how many PostgreSQL has ended in this database.
+// deadlocks returns the number of deadlocks that PostgreSQL has ended in this database.
 func (s *session) deadlocks(ctx context.Context) (n int, err error) {
 	err = s.conn.QueryRow(ctx, `SELECT pg_stat_get_db_deadlocks(oid) FROM pg_database WHERE datname = current_database()`).Scan(&n)
 	return n, err
 }
 
-// lockBackwards takes the greater half of the payments that are waiting for a gateway, holds all writers up until their
-// changes have gathered, lets them go, and takes the smaller half when one of them waits for the greater. Either side may be the one
-// that PostgreSQL sends away.
-func (l *Lab) lockBackwards(ctx context.Context) error {
+// lockBackwards locks the greater half of the payments that wait for a gateway. It blocks all
+// writers until their changes have gathered, lets them continue, and locks the smaller half once a
+// writer waits for the greater. PostgreSQL may end either side.
+func lockBackwards(ctx context.Context, r *Rig) error {
 	const gather = 700 * time.Millisecond
-	err := l.asOwner(ctx, func(s *session) error {
+	err := asOwner(ctx, r, func(s *session) error {
 		return s.inTransaction(ctx, func() error {
 			ids, err := s.awaiting(ctx)
 			if err != nil || len(ids) < 2 {
@@ -62,7 +62,7 @@ func (l *Lab) lockBackwards(ctx context.Context) error {
 			if err := s.lock(ctx, greater); err != nil {
 				return err
 			}
-			// What is locked after a savepoint is let go with it.
+			// A rollback to the savepoint releases the table lock.
 			if err := errors.Join(s.exec(ctx, `SAVEPOINT gather`), s.exec(ctx, `LOCK TABLE payments IN EXCLUSIVE MODE`)); err != nil {
 				return err
 			}
@@ -82,7 +82,7 @@ func (l *Lab) lockBackwards(ctx context.Context) error {
 	return err
 }
 
-// awaiting are the payments that wait for a gateway, in the order of their ids.
+// awaiting lists the payments that wait for a gateway, in the order of their ids.
 func (s *session) awaiting(ctx context.Context) ([]uuid.UUID, error) {
 	rows, err := s.conn.Query(ctx, `SELECT payment_id FROM payments WHERE awaiting_since IS NOT NULL ORDER BY payment_id`)
 	if err != nil {
@@ -95,7 +95,7 @@ func (s *session) lock(ctx context.Context, ids []uuid.UUID) error {
 	return s.exec(ctx, `SELECT FROM payments WHERE payment_id = ANY ($1) ORDER BY payment_id DESC FOR UPDATE`, ids)
 }
 
-// awaitBlocked waits for a moment until somebody waits for this session.
+// awaitBlocked waits for up to a second until another session waits for this one.
 func (s *session) awaitBlocked(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -109,4 +109,24 @@ func (s *session) awaitBlocked(ctx context.Context) error {
 		retry.Sleep(ctx, pollInterval)
 	}
 	return nil
+}
+
+// relayAtWork returns the member that owns the outbox. A member has the name of its sessions.
+func relayAtWork(ctx context.Context, r *Rig) (*Member, error) {
+	var name string
+	err := asOwner(ctx, r, func(s *session) error {
+		return s.conn.QueryRow(ctx, `
+			SELECT a.application_name FROM pg_locks k JOIN pg_stat_activity a ON a.pid = k.pid
+			WHERE k.locktype = 'advisory' AND k.granted AND k.classid = 'outbox'::regclass::oid
+			ORDER BY k.objid LIMIT 1`).Scan(&name)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find the relay at work: %w", err)
+	}
+	for _, m := range r.members {
+		if m.Name == name {
+			return m, nil
+		}
+	}
+	return nil, fmt.Errorf("the relay at work is %q, which is none of the members", name)
 }

@@ -10,16 +10,16 @@ import (
 	"syscall"
 )
 
-// account is whom the PostgreSQL server runs as: ourselves, or for root an unprivileged user, since PostgreSQL refuses
-// to run as root.
+// account is the user of the PostgreSQL server: the present user, or for root an unprivileged one,
+// since PostgreSQL refuses to run as root.
 type account struct {
 	name     string
 	uid, gid int
-	other    bool // not ourselves: files must be given away, and the server must be started under this account
+	other    bool // not the present user: files change their owner, and the server starts under this account
 }
 
-// serverAccount picks the account: ourselves unless we are root; then the user postgres, which Debian's and others'
-// packages create, and else nobody.
+// serverAccount picks the account: the present user, or for root the user postgres, which packages
+// of Debian and others create, or else the user "nobody".
 func serverAccount() (account, error) {
 	if os.Geteuid() != 0 {
 		return account{name: strconv.Itoa(os.Geteuid()), uid: os.Geteuid(), gid: os.Getegid()}, nil
@@ -41,8 +41,8 @@ func serverAccount() (account, error) {
 	return account{}, fmt.Errorf("find an unprivileged user for PostgreSQL, which refuses root: %w", errors.Join(problems...))
 }
 
-// attributes start a program under the account and in a process group of its own, so that a Ctrl-C at the terminal
-// reaches us and we stop the server in order, after its clients.
+// attributes start a program under the account and in a separate process group. A Ctrl-C at the
+// terminal then reaches only this process, which stops the server in order, after its clients.
 func (a account) attributes() *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{Setpgid: true}
 	if a.other {
@@ -52,7 +52,7 @@ func (a account) attributes() *syscall.SysProcAttr {
 	return attributes
 }
 
-// own gives the path to the account.
+// own makes the account the owner of the path.
 func (a account) own(path string) error {
 	if !a.other {
 		return nil
@@ -63,7 +63,7 @@ func (a account) own(path string) error {
 	return nil
 }
 
-// enter lets the account pass through a folder of ours to its own things inside.
+// enter lets the account pass through a folder of the present user to its files inside.
 func (a account) enter(dir string) error {
 	if !a.other {
 		return nil
@@ -74,8 +74,8 @@ func (a account) enter(dir string) error {
 	return a.reach(dir)
 }
 
-// reach says which folder on the way to dir is closed to the account. A home of root is, for one: without this
-// check the server would only say "permission denied".
+// reach returns an error that names a folder on the path to dir that is closed to the account,
+// such as the home of root. Without this check the server would only report "permission denied".
 func (a account) reach(dir string) error {
 	if !a.other {
 		return nil

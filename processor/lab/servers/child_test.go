@@ -17,7 +17,7 @@ import (
 )
 
 // childVariable makes the test binary run child instead of the tests.
-const childVariable = "HARNESS_CHILD"
+const childVariable = "SERVERS_CHILD"
 
 // child starts servers of each kind, tells where they are, and waits to be killed.
 func child() int {
@@ -90,7 +90,7 @@ func copyBinary(t *testing.T, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	binary := filepath.Join(dir, "harness.test")
+	binary := filepath.Join(dir, "servers.test")
 	if err := os.WriteFile(binary, program, 0o755); err != nil {
 		t.Fatal(err)
 	}

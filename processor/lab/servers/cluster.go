@@ -2,15 +2,17 @@ package servers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
 )
 
-// ClusterOptions say what cluster to run. Program is required; the rest may be left out.
+// ClusterOptions configure a cluster. Only Program is required.
 type ClusterOptions struct {
 	// Program is the command line of a program that calls [RunNATSNode] with its last argument, the path of a
 	// configuration file, and ends it on SIGTERM.
@@ -18,20 +20,23 @@ type ClusterOptions struct {
 	Dir        string // folder of the nodes, kept for the next start; empty: temporary
 	Nodes      int    // 0: three
 	SyncAlways bool   // an acknowledged message survives a power failure of all nodes; false: not within two minutes
-	MaxStore   int64  // bytes that JetStream may put on disk on each node; 0: as much as the disk has to give
-	// Route returns the address (host:port) at which node from reaches the cluster port of node to, so that a proxy can
-	// stand between them. It is called for every ordered pair in turn, before any node starts (again should a port be
-	// lost to another program), with the port's own address; nil: that address. A pair of nodes has connections in
-	// either direction: to part it, cut both.
+	MaxStore   int64  // limit in bytes for JetStream on the disk of each node; 0: the whole disk
+	// Route returns the address (host:port) at which node from reaches the cluster port of node
+	// to, for a proxy between them. StartCluster calls it for every ordered pair in turn, with the
+	// true address of the port, before any node starts, and again after it lost a port to another
+	// program. nil: the true address. Two nodes have connections in both directions: to part them,
+	// cut both.
 	Route func(from, to int, address string) (string, error)
 }
 
-// Cluster is a NATS cluster with JetStream, each node a process of its own on loopback without authorization. Nodes are
-// counted from 0. Its methods may be called from several goroutines, but not while Snapshot or Restore runs.
+// Cluster is a NATS cluster with JetStream. Each node is a separate process on loopback without
+// authorization. Node numbers start at 0. Its methods may be called from several goroutines, but
+// not while Snapshot or Restore runs.
 //
-// How fast it notices a failure: a killed node is off the routes at once, one that hangs or is cut off in silence after
-// three to four seconds. A new leader takes what the server has compiled in: four to nine seconds after the last sign
-// of the old one, unless that one stopped in order and handed over.
+// The cluster notices a killed node at once, and a node that hangs or lost its connections after
+// three to four seconds. The election of a new leader takes four to nine seconds from the last
+// sign of the old one, a time compiled into the server, unless the old leader stopped in order and
+// handed over.
 type Cluster struct {
 	options ClusterOptions
 	home    *home
@@ -39,8 +44,8 @@ type Cluster struct {
 	stop    func() error
 }
 
-// StartCluster starts all nodes and returns when the cluster is ready as by AwaitReady. ctx bounds the start, not the
-// life of the cluster: call Stop for that. The nodes end with this process, too.
+// StartCluster starts all nodes and returns when the cluster is ready in the sense of AwaitReady.
+// ctx bounds the start only; Stop ends the cluster. The nodes also end with this process.
 func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 	if o.Nodes == 0 {
 		o.Nodes = 3
@@ -60,7 +65,7 @@ func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 	return c, nil
 }
 
-// start tries other ports when one was lost to another program between choosing and binding it.
+// start tries other ports when another program took one between the choice and the use.
 func (c *Cluster) start(ctx context.Context) error {
 	for try := 1; ; try++ {
 		if err := c.furnish(ctx); err != nil {
@@ -90,7 +95,7 @@ func (c *Cluster) portLost(ctx context.Context) bool {
 	return false
 }
 
-// furnish gives every node its ports, its folder and its configuration.
+// furnish gives every node ports, a folder and a configuration.
 func (c *Cluster) furnish(ctx context.Context) error {
 	const perNode = 3
 	ports, err := freePorts(ctx, perNode*c.options.Nodes)
@@ -105,7 +110,7 @@ func (c *Cluster) furnish(ctx context.Context) error {
 			name: name, dir: filepath.Join(c.home.dir, name), ports: mine, program: c.options.Program, held: c.home.held,
 		})
 	}
-	for _, n := range c.nodes { // one after the other: Route need not stand several calls at once
+	for _, n := range c.nodes { // one after the other: Route may not be safe for concurrent calls
 		if err := os.MkdirAll(n.dir, 0o700); err != nil {
 			return fmt.Errorf("create the folder of node %s: %w", n.name, err)
 		}
@@ -116,12 +121,92 @@ func (c *Cluster) furnish(ctx context.Context) error {
 	return nil
 }
 
-// startAll starts the nodes side by side: none of them is of use alone.
+// configure writes the configuration of a node. JSON is a dialect of what the server reads.
+func (c *Cluster) configure(n *Node) error {
+	routes, err := c.routes(n)
+	if err != nil {
+		return err
+	}
+	cluster := map[string]any{
+		"name":         "tender",
+		"listen":       loopbackAddress(n.ports.cluster),
+		"routes":       routes,
+		"no_advertise": true, // clients keep to the addresses that they were given
+		"pool_size":    1,
+		// The routes drop a node that hangs before raft gives it up.
+		"ping_interval":  "1s",
+		"ping_max":       3,
+		"write_deadline": "5s",
+	}
+	if c.options.Route != nil {
+		cluster["advertise"] = nowhere
+	}
+	stores := map[string]any{"store_dir": n.store()}
+	if c.options.SyncAlways {
+		stores["sync_interval"] = "always"
+	}
+	if c.options.MaxStore > 0 {
+		stores["max_file_store"] = c.options.MaxStore
+	}
+	content, err := json.MarshalIndent(map[string]any{
+		"server_name":    n.name,
+		"listen":         loopbackAddress(n.ports.client),
+		"http":           loopbackAddress(n.ports.monitor),
+		"ping_interval":  "5s",
+		"ping_max":       2,
+		"write_deadline": "5s",
+		"jetstream":      stores,
+		"cluster":        cluster,
+	}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the configuration of node %s: %w", n.name, err)
+	}
+	if err := os.WriteFile(n.config(), content, 0o600); err != nil {
+		return fmt.Errorf("write the configuration of node %s: %w", n.name, err)
+	}
+	return nil
+}
+
+// nowhere is the address that nodes behind proxies advertise, on a port without a listener. With
+// the true addresses, a node would bypass a proxy that was cut.
+const nowhere = loopback + ":1"
+
+// routes returns the addresses at which a node reaches the others.
+func (c *Cluster) routes(n *Node) ([]string, error) {
+	from := c.index(n.name)
+	routes := []string{}
+	for to, other := range c.nodes {
+		if to == from {
+			continue
+		}
+		address := loopbackAddress(other.ports.cluster)
+		if c.options.Route != nil {
+			var err error
+			if address, err = c.options.Route(from, to, address); err != nil {
+				return nil, fmt.Errorf("the way from node %s to node %s: %w", n.name, other.name, err)
+			}
+		}
+		routes = append(routes, "nats-route://"+address)
+	}
+	return routes, nil
+}
+
+// index returns the number of the node with the name, or -1.
+func (c *Cluster) index(name string) int {
+	for i, n := range c.nodes {
+		if n.name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// startAll starts all nodes at once: a node waits for the others.
 func (c *Cluster) startAll(ctx context.Context) error {
 	return c.each(func(n *Node) error { return n.Start(ctx) })
 }
 
-// each does something with all nodes at once.
+// each calls do for all nodes at once.
 func (c *Cluster) each(do func(*Node) error) error {
 	errs := make([]error, len(c.nodes))
 	var working sync.WaitGroup
@@ -132,14 +217,14 @@ func (c *Cluster) each(do func(*Node) error) error {
 	return errors.Join(errs...)
 }
 
-// Nodes returns how many nodes there are, running or not.
+// Nodes returns the number of nodes, running or not.
 func (c *Cluster) Nodes() int { return len(c.nodes) }
 
-// Node returns a node, counted from 0.
+// Node returns a node; numbers start at 0.
 func (c *Cluster) Node(i int) *Node { return c.nodes[i] }
 
-// ClientAddr returns the address (host:port) at which a node takes clients. It stays the same for the life of the
-// cluster. Clients are never told of other addresses than those they were given.
+// ClientAddr returns the address (host:port) at which a node takes clients. It stays the same for
+// the life of the cluster. The cluster never tells clients other addresses.
 func (c *Cluster) ClientAddr(i int) string { return loopbackAddress(c.nodes[i].ports.client) }
 
 // URLs returns the addresses for clients, one of each node.
@@ -149,6 +234,52 @@ func (c *Cluster) URLs() []string {
 		urls = append(urls, "nats://"+c.ClientAddr(i))
 	}
 	return urls
+}
+
+// Snapshot stops all nodes in order, copies their stores to dir, which must be missing, and starts them again. It returns
+// when the cluster is ready. Nodes that were down run afterwards, too.
+func (c *Cluster) Snapshot(ctx context.Context, dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("take a snapshot: %s is there (%w)", dir, err)
+	}
+	return c.whileDown(ctx, "take a snapshot", func() error { return c.SnapshotRunning(dir) })
+}
+
+// SnapshotRunning copies the stores to dir while all nodes run, as a careless backup would. It
+// copies nodes and files at different moments, so a cluster from such a copy may never become
+// ready and may lack acknowledged messages.
+func (c *Cluster) SnapshotRunning(dir string) error {
+	return c.each(func(n *Node) error { return n.SaveStore(filepath.Join(dir, n.name)) })
+}
+
+// Restore stops all nodes in order, puts the stores of a snapshot in place of theirs and starts
+// them. It returns when the cluster is ready. Everything written since the snapshot is gone. dir
+// stays as it is. All nodes are restored together: a node with newer data than a restored majority
+// would have another history.
+func (c *Cluster) Restore(ctx context.Context, dir string) error {
+	for _, n := range c.nodes {
+		if _, err := os.Stat(filepath.Join(dir, n.name)); err != nil {
+			return fmt.Errorf("restore a snapshot: %w", err)
+		}
+	}
+	return c.whileDown(ctx, "restore a snapshot", func() error {
+		return c.each(func(n *Node) error { return n.LoadStore(filepath.Join(dir, n.name)) })
+	})
+}
+
+// whileDown stops all nodes, calls do, and starts the nodes again.
+func (c *Cluster) whileDown(ctx context.Context, what string, do func() error) error {
+	err := c.each((*Node).Stop)
+	if err == nil {
+		err = do()
+	}
+	if err := errors.Join(err, c.startAll(ctx)); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if err := c.AwaitReady(ctx); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }
 
 // Stop ends all nodes for good and, unless the folder was given, removes what they stored. Further calls return the
@@ -162,7 +293,7 @@ func (c *Cluster) end() error {
 		stop = (*Node).Kill
 	}
 	if err := c.each(stop); err != nil {
-		c.home.temporary = false // what a node may still write to is left for a later sweep, when nobody holds its lock
+		c.home.temporary = false // a node may still write there: a later sweep removes the folder, once its lock is free
 		return errors.Join(err, c.home.release())
 	}
 	return c.home.release()

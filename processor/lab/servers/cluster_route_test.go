@@ -9,15 +9,13 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func TestClusterGoesByItsRoutesAlone(t *testing.T) {
 	t.Parallel()
 	links := map[[2]int]*link{}
-	c := startCluster(t, servers.ClusterOptions{Route: func(from, to int, address string) (string, error) {
+	c := servers.NATSCluster(t, nodeArgument, servers.ClusterOptions{Route: func(from, to int, address string) (string, error) {
 		links[[2]int{from, to}] = newLink(t, address)
 		return links[[2]int{from, to}].listener.Addr().String(), nil
 	}})
@@ -26,11 +24,7 @@ func TestClusterGoesByItsRoutesAlone(t *testing.T) {
 	}
 	js := clusterStreams(t, c)
 	createStream(t, js)
-	conn, err := nats.Connect(c.URLs()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
+	conn := servers.Connect(t, c.URLs()[0])
 	if known := conn.Servers(); len(known) != 1 {
 		t.Errorf("a client of one node knows of %v, and would go around a proxy of its own", known)
 	}

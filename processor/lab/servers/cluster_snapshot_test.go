@@ -15,7 +15,7 @@ import (
 
 func TestClusterGoesBackToASnapshot(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, servers.ClusterOptions{})
+	c := servers.NATSCluster(t, nodeArgument, servers.ClusterOptions{})
 	js := clusterStreams(t, c)
 	createStream(t, js)
 	publish(t, js)
@@ -42,7 +42,7 @@ func TestClusterGoesBackToASnapshot(t *testing.T) {
 
 func TestNodeComesBackWithAnOldStore(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, servers.ClusterOptions{})
+	c := servers.NATSCluster(t, nodeArgument, servers.ClusterOptions{})
 	js := clusterStreams(t, c)
 	createStream(t, js)
 	publish(t, js)
@@ -73,7 +73,7 @@ func TestNodeComesBackWithAnOldStore(t *testing.T) {
 func TestClusterKeepsAGivenFolder(t *testing.T) {
 	t.Parallel()
 	o := servers.ClusterOptions{Dir: filepath.Join(t.TempDir(), "made by the first start")}
-	first := startCluster(t, o)
+	first := servers.NATSCluster(t, nodeArgument, o)
 	js := clusterStreams(t, first)
 	createStream(t, js)
 	publish(t, js)
@@ -84,7 +84,7 @@ func TestClusterKeepsAGivenFolder(t *testing.T) {
 	if err := first.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if got := messages(t, clusterStreams(t, startCluster(t, o))); got != 1 {
+	if got := messages(t, clusterStreams(t, servers.NATSCluster(t, nodeArgument, o))); got != 1 {
 		t.Errorf("%d messages after the second start, want 1", got)
 	}
 }
@@ -103,7 +103,7 @@ func messages(t *testing.T, js jetstream.JetStream) (count uint64) {
 
 func TestNodeComesBackWithoutItsStore(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, servers.ClusterOptions{})
+	c := servers.NATSCluster(t, nodeArgument, servers.ClusterOptions{})
 	js := clusterStreams(t, c)
 	createStream(t, js)
 	publish(t, js)

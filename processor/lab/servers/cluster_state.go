@@ -15,17 +15,18 @@ import (
 )
 
 const (
-	// clusterPoll is how often a cluster is asked whether it is ready.
+	// clusterPoll is the interval at which AwaitReady asks the nodes.
 	clusterPoll = 50 * time.Millisecond
-	// answerWait is how long a node may take to tell of itself.
+	// answerWait is the limit for one answer of a server about itself.
 	answerWait = 5 * time.Second
 )
 
-// ErrNoLeader says that nobody leads what was asked for: it is not there, or an election is under way.
+// ErrNoLeader means that a stream or the cluster has no leader: it does not exist, or an election
+// is under way.
 var ErrNoLeader = errors.New("no leader")
 
-// Leader returns the node that leads a stream: it says so itself and most nodes agree. It returns [ErrNoLeader] when
-// there is none.
+// Leader returns the node that leads a stream: the node claims it and a majority agrees. Without
+// such a node it returns [ErrNoLeader] at once.
 func (c *Cluster) Leader(ctx context.Context, stream string) (int, error) {
 	leader, err := c.elected(ctx, func(told *server.JSInfo) string {
 		for _, s := range streamsOf(told) {
@@ -41,7 +42,7 @@ func (c *Cluster) Leader(ctx context.Context, stream string) (int, error) {
 	return leader, nil
 }
 
-// MetaLeader returns the node that decides where streams and consumers are, by the same rule as Leader.
+// MetaLeader returns the node that places streams and consumers, by the rule of Leader.
 func (c *Cluster) MetaLeader(ctx context.Context) (int, error) {
 	leader, err := c.elected(ctx, metaLeader)
 	if err != nil {
@@ -57,8 +58,8 @@ func metaLeader(told *server.JSInfo) string {
 	return told.Meta.Leader
 }
 
-// elected asks the nodes that can answer whom they take for the leader. One that was cut off may still name an old one, itself
-// even, but it cannot find a majority for that.
+// elected asks every node that can answer for its leader. A node that was cut off may name an old
+// leader, even itself, but finds no majority for it.
 func (c *Cluster) elected(ctx context.Context, named func(*server.JSInfo) string) (int, error) {
 	votes := make([]string, len(c.nodes))
 	err := c.each(func(n *Node) error {
@@ -86,8 +87,9 @@ func (c *Cluster) elected(ctx context.Context, named func(*server.JSInfo) string
 	return -1, errors.Join(ErrNoLeader, err)
 }
 
-// AwaitReady returns when all nodes are up and agree on who leads them, and when every stream and consumer has a leader and
-// replicas that are current. It fails at once when a node is down.
+// AwaitReady returns when all nodes are up and agree on their leader, and every stream and
+// consumer has a leader and current replicas. It fails at once when a node is down. It asks until
+// ctx ends, with a limit for each answer.
 func (c *Cluster) AwaitReady(ctx context.Context) error {
 	poll := time.NewTicker(clusterPoll)
 	defer poll.Stop()
@@ -97,7 +99,7 @@ func (c *Cluster) AwaitReady(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if missing == nil || ctx.Err() == nil { // later the answers are only that time is up
+		if missing == nil || ctx.Err() == nil { // afterwards every error only reports the end of ctx
 			missing = err
 		}
 		for _, n := range c.nodes {
@@ -113,11 +115,11 @@ func (c *Cluster) AwaitReady(ctx context.Context) error {
 	}
 }
 
-// Unwell returns the nodes that say of themselves that they are not well, or say nothing: they are down, or have not caught up with the
-// others in something.
+// Unwell returns the nodes that report a problem or do not answer: they are down, or have not
+// caught up with the others.
 func (c *Cluster) Unwell(ctx context.Context) []int {
 	well := make([]bool, len(c.nodes))
-	_ = c.each(func(n *Node) error { // which is what the answer is made of
+	_ = c.each(func(n *Node) error { // a failure is part of the result
 		err := n.ask(ctx, "/healthz", nil)
 		well[c.index(n.name)] = err == nil
 		return err
@@ -131,7 +133,7 @@ func (c *Cluster) Unwell(ctx context.Context) []int {
 	return unwell
 }
 
-// ready says what is missing yet.
+// ready returns an error that names the first missing condition.
 func (c *Cluster) ready(ctx context.Context) error {
 	told := make([]*server.JSInfo, len(c.nodes))
 	err := c.each(func(n *Node) error {
@@ -165,7 +167,7 @@ func (c *Cluster) ready(ctx context.Context) error {
 	return nil
 }
 
-// agree compares what two nodes say of the whole.
+// agree compares the reports of two nodes about the cluster.
 func (c *Cluster) agree(name string, told, other *server.JSInfo) error {
 	switch {
 	case metaLeader(told) == "":
@@ -183,13 +185,13 @@ func (c *Cluster) agree(name string, told, other *server.JSInfo) error {
 	return nil
 }
 
-// asset is what is known of a stream or a consumer.
+// asset is the state of a stream or a consumer.
 type asset struct {
-	led   bool   // its leader has told of it
-	wrong string // what is not right yet
+	led   bool   // its leader has reported it
+	wrong string // the reason why it is not ready
 }
 
-// gather adds what a node tells of its streams and consumers.
+// gather adds the report of a node about its streams and consumers.
 func gather(assets map[string]asset, node string, told *server.JSInfo) {
 	for _, s := range streamsOf(told) {
 		assets["stream "+s.Name] = assets["stream "+s.Name].add(node, s.Cluster, s.Config.Replicas)
@@ -207,7 +209,7 @@ func gather(assets map[string]asset, node string, told *server.JSInfo) {
 	}
 }
 
-// add takes what one node says. Only the leader knows how far the others are.
+// add merges the report of one node. Only the leader knows the positions of the others.
 func (a asset) add(node string, group *server.ClusterInfo, replicas int) asset {
 	switch {
 	case group == nil || group.Leader == "":
@@ -221,7 +223,7 @@ func (a asset) add(node string, group *server.ClusterInfo, replicas int) asset {
 	return a
 }
 
-// lagging says which of a leader's followers is missing or behind.
+// lagging names the followers of a leader that are missing or behind.
 func lagging(followers []*server.PeerInfo, replicas int) string {
 	var wrong []string
 	for _, f := range followers {
@@ -243,14 +245,14 @@ func streamsOf(told *server.JSInfo) []server.StreamDetail {
 	return streams
 }
 
-// tell asks the node what it knows of JetStream.
+// tell asks the node for its view of JetStream.
 func (n *Node) tell(ctx context.Context) (*server.JSInfo, error) {
 	told := new(server.JSInfo)
 	return told, n.ask(ctx, "/jsz?accounts=true&streams=true&consumers=true&config=true&limit=1024", told)
 }
 
-// Peers returns the names of the nodes that this one has connections with, in order. One that was cut off in silence counts
-// until it is missed.
+// Peers returns the sorted names of the nodes with a connection to this one. A node that was cut
+// off counts until this node notices.
 func (n *Node) Peers(ctx context.Context) ([]string, error) {
 	var told server.Routez
 	if err := n.ask(ctx, "/routez", &told); err != nil {
@@ -264,7 +266,8 @@ func (n *Node) Peers(ctx context.Context) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// ask reads an answer of the node's monitoring port, which takes no part in what clients see.
+// ask reads an answer from the monitoring port of the node, within answerWait. No client sees that
+// port.
 func (n *Node) ask(ctx context.Context, path string, into any) (err error) {
 	defer func() {
 		if err != nil {

@@ -21,7 +21,7 @@ import (
 // nodeArgument makes the test binary run a node of a cluster instead of the tests.
 const nodeArgument = "nats-node"
 
-// node runs a node until it is told to end.
+// node runs a node until SIGTERM.
 func node(configFile string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -34,7 +34,7 @@ func node(configFile string) int {
 
 func TestClusterOutlivesTheDeathOfALeader(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, servers.ClusterOptions{SyncAlways: true, MaxStore: 64 << 20})
+	c := servers.NATSCluster(t, nodeArgument, servers.ClusterOptions{SyncAlways: true, MaxStore: 64 << 20})
 	js := clusterStreams(t, c)
 	createStream(t, js)
 	publish(t, js)
@@ -64,7 +64,7 @@ func TestClusterOutlivesTheDeathOfALeader(t *testing.T) {
 
 func TestClusterOutlivesAPausedLeader(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, servers.ClusterOptions{})
+	c := servers.NATSCluster(t, nodeArgument, servers.ClusterOptions{})
 	js := clusterStreams(t, c)
 	createStream(t, js)
 	publish(t, js)
@@ -80,9 +80,10 @@ func TestClusterOutlivesAPausedLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitReady(t, c)
-	if _, err := c.MetaLeader(t.Context()); err != nil {
-		t.Error(err)
-	}
+	servers.Eventually(t, "a meta leader", func() bool {
+		_, err := c.MetaLeader(t.Context())
+		return err == nil
+	})
 	if err := errors.Join(paused.Pause(), paused.Stop()); err != nil {
 		t.Errorf("stop a paused node: %v", err)
 	}
@@ -91,7 +92,7 @@ func TestClusterOutlivesAPausedLeader(t *testing.T) {
 
 func TestClusterWithoutAMajorityHasNoLeader(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, servers.ClusterOptions{})
+	c := servers.NATSCluster(t, nodeArgument, servers.ClusterOptions{})
 	createStream(t, clusterStreams(t, c))
 	if err := errors.Join(c.Node(0).Kill(), c.Node(1).Kill()); err != nil {
 		t.Fatal(err)
@@ -118,46 +119,19 @@ func TestClusterSaysWhyItDoesNotStart(t *testing.T) {
 	}
 }
 
-// startCluster starts a cluster of this test binary, which is stopped at the end of the test.
-func startCluster(t *testing.T, o servers.ClusterOptions) *servers.Cluster {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Program = []string{self, nodeArgument}
-	c, err := servers.StartCluster(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return c
-}
-
 // clusterStreams connects to all nodes of a cluster.
 func clusterStreams(t *testing.T, c *servers.Cluster) jetstream.JetStream {
 	t.Helper()
-	opts := nats.GetDefaultOptions()
-	opts.Servers = c.URLs()
-	opts.PingInterval = time.Second // a client notices by itself only that a server has hung
-	opts.MaxReconnect = -1
-	opts.ReconnectWait = 50 * time.Millisecond
-	conn, err := opts.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
+	conn := servers.Connect(t, strings.Join(c.URLs(), ","), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
+		nats.PingInterval(time.Second)) // without pings a client does not notice that a server hangs
 	return streams(t, conn)
 }
 
-// createStream makes a stream on three nodes and a durable consumer of it.
+// createStream makes a stream on three nodes and a durable consumer of it. A request during a
+// change of leaders has no answer.
 func createStream(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
-	servers.Eventually(t, "a stream and its consumer", func() bool { // a request that is under way when the leader changes has no answer
+	servers.Eventually(t, "a stream and its consumer", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: "KEPT", Subjects: []string{"kept"}, Replicas: 3})
@@ -168,7 +142,7 @@ func createStream(t *testing.T, js jetstream.JetStream) {
 	})
 }
 
-// publish puts one message on the stream, however many tries it takes.
+// publish puts one message on the stream, with as many tries as necessary.
 func publish(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	id := jetstream.WithMsgID(rand.Text())

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// mountDisk makes a folder that is a file system of its own, in memory.
+// mountDisk makes a folder with a separate file system, in memory.
 func mountDisk(dir string, sizeMB int) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("%w: to mount one takes root", ErrNoSmallDisk)
@@ -21,8 +21,8 @@ func mountDisk(dir string, sizeMB int) error {
 	return nil
 }
 
-// unmountDisk takes such a file system away with what is on it, whoever uses it still. A folder that is none, or is not
-// there, is no error.
+// unmountDisk removes such a file system with its content, even if it is in use. A missing folder,
+// or one without a file system, is no error.
 func unmountDisk(dir string) error {
 	const noFollow = 8 // UMOUNT_NOFOLLOW
 	err := syscall.Unmount(dir, syscall.MNT_DETACH|noFollow)

@@ -1,24 +1,27 @@
-// Package servers runs the real parts that Tender needs, privately and for as long as one process wants them: a
-// PostgreSQL server of its own and a NATS server with JetStream inside the process. For faults there are also a NATS
-// cluster of processes, and a PostgreSQL server that is ended, held still, copied to a standby and short of disk.
+// Package servers runs the servers that Tender needs, privately and for the life of one process: a
+// PostgreSQL server, and a NATS server with JetStream inside the process. For faults it also runs
+// a NATS cluster of processes, and it can kill, pause and replicate a PostgreSQL server or fill
+// its disk.
 //
-// It owns where those servers live: their folders, ports, passwords, users and their end. It must not know anything of
-// payments, and production roles must not use it: tests do, and the demo and dev commands.
+// The package owns the folders, ports, passwords and users of these servers, and their end. It
+// must not know payments, and production roles must not use it: tests and the commands of cmd that
+// bring their own servers do.
 //
 // It guarantees that
-//   - nothing outside is touched: servers listen on loopback ports that were free, their data is in folders of their own;
-//   - nothing is left behind: a server ends with the process that started it, even when that process is killed (on Linux
-//     the kernel sees to it; elsewhere an orderly stop does), and what a killed process left is swept away by the next one;
-//   - what is missing fails by name, never by skipping;
-//   - it works for root (PostgreSQL refuses root, so the server then runs as an unprivileged user) and for anyone else.
+//   - servers touch nothing outside: they listen on free loopback ports and keep their data in separate folders;
+//   - a server ends with the process that started it, even when that process is killed (on Linux through the kernel,
+//     elsewhere through an orderly stop), and the next process removes the files of a killed one;
+//   - a missing program fails the run by name, and never skips a test;
+//   - it works for root (PostgreSQL refuses root, so the server then runs as an unprivileged user) and for other users.
 //
-// A package that tests against PostgreSQL says so in its TestMain, and asks for a database or a bus where it needs one:
+// A package that tests against PostgreSQL calls Main in its TestMain. Its tests ask for databases
+// and buses:
 //
-//	func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+//	func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 //
 //	func TestSomething(t *testing.T) {
-//		url := harness.Database(t) // or DatabaseWith, for what is the same in many of them
-//		bus := harness.NATS(t)
+//		url := servers.Database(t) // or DatabaseWith, for content that many tests share
+//		bus := servers.NATS(t)
 //		...
 //	}
 package servers

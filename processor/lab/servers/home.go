@@ -17,8 +17,8 @@ import (
 // Superuser is the role that owns a private server; its password is in the URL.
 const Superuser = "postgres"
 
-// home is the folder of one server: what it stores, and the lock that says that a process uses it. For PostgreSQL it
-// also holds the superuser's password and the server's log.
+// home is the folder of one server, with its data and a lock that its process holds. For
+// PostgreSQL it also contains the password of the superuser and the log of the server.
 type home struct {
 	dir       string
 	held      *lock
@@ -37,9 +37,9 @@ func claimHome(dir string) (*home, error) {
 	return &home{dir: dir, held: held}, nil
 }
 
-// StateDir returns where a server of that name keeps its data when a person has not said otherwise: a folder that
-// survives a reboot and that the server's account can reach. For root it is below /var/lib/tender, for others below
-// $XDG_STATE_HOME or ~/.local/state. The folder need not exist yet.
+// StateDir returns the default folder for the data of a server of that name. The folder survives a
+// reboot, and the account of the server can reach it: for root below /var/lib/tender, for others
+// below $XDG_STATE_HOME or ~/.local/state. The folder need not exist yet.
 func StateDir(name string) (string, error) {
 	if os.Geteuid() == 0 {
 		return filepath.Join("/var/lib/tender", name), nil
@@ -61,7 +61,7 @@ func openHome(dir string, as account) (*home, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resolve home: %w", err)
 	}
-	// Passable for others, since root's servers run as another user; what is inside is closed.
+	// Passable for others, since the servers of root run as another user. The content is closed.
 	if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // G301: see above
 		return nil, fmt.Errorf("create home: %w", err)
 	}
@@ -84,7 +84,7 @@ func (h *home) initialiseOnce(ctx context.Context, server programs, as account) 
 	if err == nil {
 		err = os.Rename(filepath.Join(draft, passwordName), filepath.Join(h.dir, passwordName))
 	}
-	if err == nil { // the data comes last: where it is, everything is
+	if err == nil { // the data comes last: its presence means that the home is complete
 		err = os.Rename(filepath.Join(draft, dataName), h.data())
 	}
 	return errors.Join(err, os.RemoveAll(draft))
@@ -113,8 +113,8 @@ func (h *home) release() error {
 	return errors.Join(err, h.held.release())
 }
 
-// removeHome removes a home whose lock the caller holds. The lock goes last: a folder without one belongs to nobody, and whoever
-// sweeps takes it away.
+// removeHome removes a home, with its lock held by the caller. The lock file goes last, because a
+// sweep removes a folder without one.
 func removeHome(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -132,8 +132,8 @@ func removeHome(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// initialise fills dir with a database cluster and a random password for its superuser. Every way in asks for that
-// password: other users of the machine can reach a loopback port too.
+// initialise fills dir with a database cluster and a random password for its superuser. Every
+// connection needs the password, because other users of the machine can reach a loopback port too.
 func initialise(ctx context.Context, dir string, server programs, as account) error {
 	if err := as.enter(dir); err != nil {
 		return err
@@ -162,8 +162,8 @@ func initialise(ctx context.Context, dir string, server programs, as account) er
 	return nil
 }
 
-// serverEnvironment is ours without what would steer PostgreSQL elsewhere (PGDATA, PGPORT and their kin), in a locale
-// that exists everywhere.
+// serverEnvironment returns the present environment without the variables of PostgreSQL (PGDATA,
+// PGPORT and others), in a locale that every system has.
 func serverEnvironment() []string {
 	var kept []string
 	for _, entry := range os.Environ() {

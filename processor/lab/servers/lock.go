@@ -9,17 +9,18 @@ import (
 	"time"
 )
 
-// errLocked says that another process holds the lock.
+// errLocked means that another process holds the lock.
 var errLocked = errors.New("locked by another process")
 
-// lock is an advisory lock on a file. The kernel drops it when its process ends, however it ends, which is what makes
-// it a sign of life too. It must be kept reachable for as long as it is meant to hold.
+// lock is an advisory lock on a file. The kernel releases it when its process ends in any way, so
+// the lock also shows that the process lives. The value must stay reachable while the lock is
+// needed.
 type lock struct{ file *os.File }
 
 // tryLock takes the lock or returns errLocked at once. The file is created if it is missing.
 func tryLock(path string) (*lock, error) { return takeLock(path, os.O_RDWR|os.O_CREATE) }
 
-// tryLockThere is tryLock for a file that has to be there: it returns os.ErrNotExist when it is not.
+// tryLockThere is tryLock for an existing file. It returns os.ErrNotExist for a missing one.
 func tryLockThere(path string) (*lock, error) { return takeLock(path, os.O_RDWR) }
 
 func takeLock(path string, flag int) (*lock, error) {

@@ -11,7 +11,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// NATSOptions say what server to run. The zero value is a temporary one on a free port, without a log.
+// NATSOptions configure a server. The zero value is a temporary server on a free port, without a
+// log.
 type NATSOptions struct {
 	// ConfigFile is a nats-server configuration to take accounts, permissions and limits from; empty: none. Its
 	// addresses, ports, folders and files are replaced by what is said here.
@@ -19,7 +20,7 @@ type NATSOptions struct {
 	Dir        string // folder of the streams, kept for the next start; empty: temporary
 	Port       int    // loopback port; 0: a free one
 	SyncAlways bool   // an acknowledged message survives a power failure; false: not within two minutes
-	MaxStore   int64  // bytes that JetStream may put on disk; 0: as much as the disk has to give
+	MaxStore   int64  // limit in bytes for JetStream on disk; 0: the whole disk
 	Logger     *zap.Logger
 }
 
@@ -35,8 +36,8 @@ type NATSServer struct {
 	clients []*nats.Conn // made by Connect
 }
 
-// StartNATS starts a server and returns when it accepts connections and JetStream is on. ctx bounds the start, not
-// the life of the server: call Stop for that.
+// StartNATS starts a server and returns when it accepts connections and JetStream is on. ctx
+// bounds the start only; Stop ends the server.
 func StartNATS(ctx context.Context, o NATSOptions) (*NATSServer, error) {
 	h, err := natsHome(ctx, o.Dir)
 	if err != nil {
@@ -145,7 +146,8 @@ func (s *NATSServer) serverOptions() (*server.Options, error) {
 	return options, nil
 }
 
-// awaitNATS returns when the server answers, when it has said why it cannot, or when ctx is done.
+// awaitNATS returns when the server answers, when the server reports a fatal error, or when ctx is
+// done.
 func awaitNATS(ctx context.Context, running *server.Server, log *serverLog) error {
 	for {
 		if running.ReadyForConnections(readyPoll) {
@@ -161,8 +163,8 @@ func awaitNATS(ctx context.Context, running *server.Server, log *serverLog) erro
 	}
 }
 
-// serverLog takes what the NATS server logs. It is also how the server tells what keeps it from running: left to
-// itself it would end the process.
+// serverLog receives the log of the NATS server. It also receives a fatal error: with its own log
+// the server would end the process.
 type serverLog struct {
 	to    *zap.SugaredLogger
 	fatal chan string // holds the first fatal line

@@ -9,14 +9,14 @@ import (
 	"strconv"
 )
 
-// Ports of servers that come back: below the range from which systems take the ports of outgoing connections, so that
-// no client happens to sit on one while its server is down.
+// The range of ports for servers that restart: below the range for outgoing connections, so no
+// client takes the port of a server that is down.
 const (
 	portLow  = 20000
 	portHigh = 32768
 )
 
-// freePort picks a loopback port that nobody has.
+// freePort picks a free loopback port.
 func freePort(ctx context.Context) (int, error) {
 	ports, err := freePorts(ctx, 1)
 	if err != nil {
@@ -25,7 +25,7 @@ func freePort(ctx context.Context) (int, error) {
 	return ports[0], nil
 }
 
-// freePorts picks different loopback ports that nobody has.
+// freePorts picks different free loopback ports.
 func freePorts(ctx context.Context, count int) (ports []int, err error) {
 	const tries = 1000
 	var taken []net.Listener // held until all are found, which keeps them apart

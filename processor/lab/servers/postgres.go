@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,21 +17,21 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
 	loopback = "127.0.0.1"
-	// portTries bounds how often a free port may be lost to another program between choosing and binding it.
+	// portTries is the number of attempts at a free port: another program may take one between the
+	// choice and the use.
 	portTries = 10
-	// readyPoll is how often a starting server is asked whether it answers.
+	// readyPoll is the interval at which a starting server is asked.
 	readyPoll = 20 * time.Millisecond
-	// logTail is how much of the server's log goes into an error, in bytes.
+	// logTail is the number of bytes from the end of the log that an error carries.
 	logTail = 4096
 )
 
-// PostgresOptions say what server to start. The zero value is a temporary one on a free port for tests: fast, and
-// careless with the data, which is removed at the end anyway.
+// PostgresOptions configure a server. The zero value is a temporary server on a free port for
+// tests: fast, and without durability, because its data is removed at the end.
 type PostgresOptions struct {
 	Bin            string            // folder of initdb and postgres; empty: PATH, then the usual places
 	Dir            string            // folder that keeps the data for the next start; empty: temporary
@@ -41,8 +39,9 @@ type PostgresOptions struct {
 	Durable        bool              // a commit survives a power failure; false: it may not
 	MaxConnections int               // 0: 200
 	Settings       map[string]string // further server settings by name, over the ones chosen here
-	// DiskMB puts the data of a temporary server on a file system of its own of that many MiB, for [Postgres.FillDisk]; 0: the
-	// data is where the folder is. An empty server takes some 40. It takes root on Linux: elsewhere the start fails with [ErrNoSmallDisk].
+	// DiskMB puts the data of a temporary server on a separate file system of that many MiB, for
+	// [Postgres.FillDisk]; 0: on the file system of the folder. An empty server needs about 40. It
+	// requires Linux and root; otherwise the start fails with [ErrNoSmallDisk].
 	DiskMB int
 }
 
@@ -58,14 +57,14 @@ type Postgres struct {
 
 	mu     sync.Mutex
 	server *process // the latest one
-	lives  *os.File // at its end when all processes of the server have ended
+	lives  *os.File // reaches EOF when all processes of the server have ended
 	down   bool     // ended on purpose
-	paused []int    // the processes that are held still
+	paused []int    // the paused processes
 }
 
-// StartPostgres starts a server and returns when it accepts connections. It fails with [ErrPostgresMissing] when the machine has no
-// server programs, and otherwise with the end of the server's log. ctx bounds the start, not the life of the server:
-// call Stop for that.
+// StartPostgres starts a server and returns when it accepts connections. It fails with
+// [ErrPostgresMissing] when the machine has no server programs, and otherwise with the end of the
+// log. ctx bounds the start only; Stop ends the server.
 func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	installed, err := findPrograms(ctx, o.Bin)
 	if err != nil {
@@ -119,11 +118,11 @@ func prepareHome(ctx context.Context, o PostgresOptions, installed programs, as 
 	return h, nil
 }
 
-// predecessorWait is how long a server that was left behind in a kept folder may take to end. Its parent has died, which
-// tells it to.
-const predecessorWait = 10 * time.Second
+// predecessorWait is the limit for the previous server in a kept folder to end. The death of its
+// parent ends it.
+const predecessorWait = time.Minute
 
-// awaitPredecessor waits for a server that still runs in the folder, because the process that started it was killed.
+// awaitPredecessor waits for a server that still runs in the folder because its parent was killed.
 func awaitPredecessor(ctx context.Context, h *home) {
 	limit, cancel := context.WithTimeout(ctx, predecessorWait)
 	defer cancel()
@@ -142,7 +141,7 @@ func awaitPredecessor(ctx context.Context, h *home) {
 		select {
 		case <-look.C:
 		case <-limit.Done():
-			return // PostgreSQL itself says what is wrong.
+			return // the start of PostgreSQL will report it
 		}
 	}
 }
@@ -153,7 +152,8 @@ func processAlive(pid int) bool {
 	return err == nil && !errors.Is(found.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
-// start tries free ports until one is not lost to another program; a port that was asked for is tried once.
+// start tries free ports, since another program may take one meanwhile. It tries a given port
+// once.
 func start(ctx context.Context, o PostgresOptions, h *home, installed programs, as account) (*Postgres, error) {
 	password, err := h.password()
 	if err != nil {
@@ -180,7 +180,7 @@ func start(ctx context.Context, o PostgresOptions, h *home, installed programs, 
 	}
 }
 
-// run starts the server and waits until it answers. One that does not is ended.
+// run starts the server and waits until it answers. It ends a server that does not.
 func (pg *Postgres) run(ctx context.Context) error {
 	if err := pg.launch(); err != nil {
 		return err
@@ -192,8 +192,8 @@ func (pg *Postgres) run(ctx context.Context) error {
 	return err
 }
 
-// launch runs the server program with its settings on the command line, so that the same data can be served
-// with others the next time.
+// launch runs the server program with its settings on the command line, so the next start of the
+// same data can have others.
 func (pg *Postgres) launch() error {
 	arguments := []string{"-D", pg.home.data()}
 	settings := pg.options.settings(pg.port)
@@ -204,7 +204,7 @@ func (pg *Postgres) launch() error {
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
-	lives, held, err := os.Pipe() // every process of the server inherits the end that is held
+	lives, held, err := os.Pipe() // every process of the server inherits held
 	if err != nil {
 		return errors.Join(fmt.Errorf("make a pipe: %w", err), log.Close())
 	}
@@ -240,7 +240,7 @@ func (o PostgresOptions) settings(port int) map[string]string {
 		"timezone":                "UTC",
 		"log_timezone":            "UTC",
 		"log_line_prefix":         "%m [%p] %d ",
-		"jit":                     "off", // compiling costs more than it saves on statements this short
+		"jit":                     "off", // compiling does not pay for short statements
 	}
 	if !o.Durable {
 		for _, name := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
@@ -259,7 +259,9 @@ func (pg *Postgres) awaitReady(ctx context.Context) error {
 	poll := time.NewTicker(readyPoll)
 	defer poll.Stop()
 	for {
-		err := pg.administer(ctx, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+		attempt, cancel := context.WithTimeout(ctx, answerWait)
+		err := pg.administer(attempt, func(conn *pgx.Conn) error { return conn.Ping(attempt) })
+		cancel()
 		if err == nil {
 			return nil
 		}
@@ -273,97 +275,97 @@ func (pg *Postgres) awaitReady(ctx context.Context) error {
 	}
 }
 
-// URL returns the address of a database on this server, with the superuser's name and password. The database need not exist yet.
-func (pg *Postgres) URL(database string) string {
-	address := url.URL{
-		Scheme:   "postgres",
-		User:     url.UserPassword(Superuser, pg.password),
-		Host:     net.JoinHostPort(loopback, strconv.Itoa(pg.port)),
-		Path:     "/" + database,
-		RawQuery: "sslmode=disable",
+// Running reports whether the server lives. A paused server does. A server that ended by itself,
+// for example on a full disk, does not.
+func (pg *Postgres) Running() bool {
+	pg.mu.Lock()
+	defer pg.mu.Unlock()
+	return pg.server.running()
+}
+
+// Log returns the file that the server logs to, over all its starts.
+func (pg *Postgres) Log() string { return pg.home.log() }
+
+// Shutdown is a way to end a server.
+type Shutdown int
+
+// The ways to end a server. Both cut off its clients. An immediate shutdown writes nothing more,
+// so the next start recovers from the write-ahead log, as after a crash.
+const (
+	FastShutdown Shutdown = iota
+	ImmediateShutdown
+)
+
+// Up starts the server again after it ended, on the same port and data, and returns when it
+// accepts connections. Up only waits for a server that is up or recovers from a crash by itself.
+func (pg *Postgres) Up(ctx context.Context) error {
+	pg.mu.Lock()
+	defer pg.mu.Unlock()
+	if pg.server.running() {
+		if err := pg.awaitReady(ctx); err == nil || pg.server.running() {
+			return err
+		}
 	}
-	return address.String()
-}
-
-// CreateDatabase creates an empty database, or leaves the one of that name as it is.
-func (pg *Postgres) CreateDatabase(ctx context.Context, database string) error {
-	return pg.createDatabase(ctx, database, "template0")
-}
-
-// CopyDatabase creates a database with what is in another one, or leaves the one of that name as it is. Whoever is
-// connected to the original is cut off.
-func (pg *Postgres) CopyDatabase(ctx context.Context, database, original string) error {
-	err := pg.administer(ctx, func(conn *pgx.Conn) error {
-		// A session ends some time after its connection was closed, and PostgreSQL copies only what nobody uses.
-		_, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE datname = $1", original, quitWait.Milliseconds())
+	if err := pg.awaitGone(); err != nil {
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("copy database %s: %w", original, err)
 	}
-	return pg.createDatabase(ctx, database, original)
+	if !portFree(ctx, pg.port) {
+		return fmt.Errorf("start PostgreSQL again: port %d is taken by another program", pg.port)
+	}
+	if err := pg.run(ctx); err != nil {
+		return fmt.Errorf("start PostgreSQL again: %w", err)
+	}
+	return nil
 }
 
-func (pg *Postgres) createDatabase(ctx context.Context, database, template string) error {
-	err := pg.administer(ctx, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{database}.Sanitize()+" TEMPLATE "+pgx.Identifier{template}.Sanitize())
-		return err
-	})
-	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == "42P04" { // duplicate_database
+// Down ends the server and keeps its data: clients see an outage until Up. It resumes a paused
+// server first. It does nothing after Down or Kill, and returns an error for a server that had
+// ended by itself.
+func (pg *Postgres) Down(how Shutdown) error {
+	pg.mu.Lock()
+	defer pg.mu.Unlock()
+	if pg.down || pg.server == nil {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("create database %s: %w", database, err)
-	}
-	return nil
-}
-
-// DropDatabase removes a database, cutting off whoever uses it. A database that is not there is no error.
-func (pg *Postgres) DropDatabase(ctx context.Context, database string) error {
-	err := pg.administer(ctx, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{database}.Sanitize()+" WITH (FORCE)")
+	if err := pg.thawAll(); err != nil {
 		return err
-	})
+	}
+	pg.down = true
+	var err error
+	if how == ImmediateShutdown && pg.server.running() {
+		if err = pg.server.signal(syscall.SIGQUIT); err == nil && !pg.server.ended(stopWait) {
+			err = fmt.Errorf("end PostgreSQL at once: process %d goes on", pg.server.cmd.Process.Pid)
+		}
+	} else {
+		err = pg.server.stop()
+	}
 	if err != nil {
-		return fmt.Errorf("drop database %s: %w", database, err)
+		return fmt.Errorf("%w; its log says:\n%s", err, tail(pg.home.log()))
 	}
 	return nil
 }
 
-// CreateRole makes a role that may log in, or leaves the one that is there, and gives it the password. It has no rights
-// but those of everybody.
-func (pg *Postgres) CreateRole(ctx context.Context, name, password string) error {
-	role := pgx.Identifier{name}.Sanitize()
-	err := pg.administer(ctx, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "CREATE ROLE "+role+" LOGIN")
-		if refused := (*pgconn.PgError)(nil); err != nil && (!errors.As(err, &refused) || refused.Code != "42710") { // duplicate_object
-			return err
-		}
-		quoted, err := conn.PgConn().EscapeString(password)
-		if err != nil {
-			return err
-		}
-		_, err = conn.Exec(ctx, "ALTER ROLE "+role+" PASSWORD '"+quoted+"'")
+// Restart takes the server down and up again.
+func (pg *Postgres) Restart(ctx context.Context, how Shutdown) error {
+	if err := pg.Down(how); err != nil {
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("create role %s: %w", name, err)
+	}
+	return pg.Up(ctx)
+}
+
+// awaitGone waits for the processes that a postmaster left behind.
+func (pg *Postgres) awaitGone() error {
+	if err := pg.lives.SetReadDeadline(time.Now().Add(stopWait)); err != nil {
+		return fmt.Errorf("wait for PostgreSQL's processes: %w", err)
+	}
+	if _, err := pg.lives.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("wait for PostgreSQL's processes: some are there %s after their postmaster", stopWait)
 	}
 	return nil
 }
 
-// administer lends a connection to the database that every server has.
-func (pg *Postgres) administer(ctx context.Context, do func(*pgx.Conn) error) error {
-	conn, err := pgx.Connect(ctx, pg.URL("postgres"))
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	err = do(conn)
-	return errors.Join(err, conn.Close(ctx))
-}
-
-// Stop ends the server and, unless its folder was given, removes its data. Clients are cut off. Further calls return
-// the same result.
+// Stop ends the server, cuts off its clients and, unless the folder was given, removes its data.
+// Further calls return the same result.
 func (pg *Postgres) Stop() error { return pg.stop() }
 
 func (pg *Postgres) end() error {
@@ -374,7 +376,7 @@ func (pg *Postgres) end() error {
 	return errors.Join(err, pg.home.release())
 }
 
-// tail returns the end of a log, for an error that has nothing better to say.
+// tail returns the end of a log, for an error.
 func tail(path string) string {
 	log, err := os.ReadFile(path)
 	if err != nil {

@@ -172,7 +172,7 @@ func TestPostgresFillsNoDiskOfOthers(t *testing.T) {
 	t.Parallel()
 	pg := startPostgres(t, servers.PostgresOptions{})
 	if err := pg.FillDisk(0); !errors.Is(err, servers.ErrNoSmallDisk) {
-		t.Errorf("fill the disk of everybody: %v, want ErrNoSmallDisk", err)
+		t.Errorf("fill a shared disk: %v, want ErrNoSmallDisk", err)
 	}
 	_, err := servers.StartPostgres(t.Context(), servers.PostgresOptions{Dir: passableDir(t), DiskMB: 64})
 	if !errors.Is(err, servers.ErrNoSmallDisk) {

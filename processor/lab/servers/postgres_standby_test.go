@@ -31,7 +31,7 @@ func TestStandbyTakesOver(t *testing.T) {
 	if err := standby.Promote(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	execute(t, standby, "INSERT INTO kept VALUES (2)") // waits for nobody
+	execute(t, standby, "INSERT INTO kept VALUES (2)") // waits for no standby
 	if got := number(t, standby, "SELECT count(*) FROM kept"); got != 2 {
 		t.Errorf("%d rows after the failover, want 2", got)
 	}

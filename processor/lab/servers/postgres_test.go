@@ -107,7 +107,7 @@ func TestPostgresNamesATakenPort(t *testing.T) {
 func TestPostgresStartsBesideTheUsualPorts(t *testing.T) {
 	t.Parallel()
 	for _, usual := range []string{"127.0.0.1:5432", "127.0.0.1:4222"} {
-		// Where this fails somebody has the port already, which is just as well.
+		// If this fails, another program has the port, which serves the test too.
 		if listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", usual); err == nil {
 			t.Cleanup(func() { _ = listener.Close() })
 		}
@@ -144,7 +144,7 @@ func TestPostgresRefusesAWorkshopOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if pg, err := servers.StartPostgres(t.Context(), servers.PostgresOptions{}); err == nil {
-		t.Errorf("a server started in a folder that anyone can write to: %v", pg.Stop())
+		t.Errorf("a server started in a folder that other users can write to: %v", pg.Stop())
 	}
 }
 

@@ -10,17 +10,49 @@ import (
 	"time"
 )
 
-// How long a server may take to end before it is asked less politely.
+// Process is a program that [Launch] started. Its methods may be called from several goroutines.
+type Process struct{ process *process }
+
+// Launch starts a program that ends with this process, however this process ends (on Linux through
+// the kernel). The program is in a separate process group, so a Ctrl-C at the terminal does not
+// reach it.
+func Launch(cmd *exec.Cmd) (*Process, error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+	dieWithParent(cmd.SysProcAttr, syscall.SIGKILL)
+	started, err := launch(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return &Process{started}, nil
+}
+
+// Signal sends a signal. A program that has ended is no error.
+func (p *Process) Signal(signal syscall.Signal) error { return p.process.signal(signal) }
+
+// Done is closed when the program has ended.
+func (p *Process) Done() <-chan struct{} { return p.process.done }
+
+// Err waits for the end of the program and returns its error, nil for exit code 0.
+func (p *Process) Err() error {
+	<-p.process.done
+	return p.process.err
+}
+
+// The limits for a server to end before it gets a harder signal: generous, because the machine may
+// be busy.
 const (
-	stopWait = 20 * time.Second
-	quitWait = 20 * time.Second
+	stopWait = time.Minute
+	quitWait = time.Minute
 )
 
 // process is a started server program.
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the program has ended
-	err  error         // how it ended; read it after done
+	err  error         // the result of the program; read it after done
 }
 
 // launch starts the program and watches it to its end.
@@ -102,7 +134,7 @@ func (p *process) ended(within time.Duration) bool {
 	}
 }
 
-// freeze holds a process still and returns when it is.
+// freeze stops a process and returns when all its threads stand still.
 func freeze(pid int) error {
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("send %s to process %d: %w", syscall.SIGSTOP, pid, err)
@@ -121,7 +153,7 @@ func freeze(pid int) error {
 	return nil
 }
 
-// thaw lets a frozen process go on.
+// thaw continues a frozen process.
 func thaw(pid int) error {
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("send %s to process %d: %w", syscall.SIGCONT, pid, err)

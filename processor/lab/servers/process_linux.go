@@ -14,7 +14,7 @@ func dieWithParent(attributes *syscall.SysProcAttr, signal syscall.Signal) {
 	attributes.Pdeathsig = signal
 }
 
-// stopped reports whether every thread of a process is held still or gone.
+// stopped reports whether every thread of a process is stopped or gone.
 func stopped(pid int) bool {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	if err != nil {
@@ -49,8 +49,8 @@ func childrenOf(parent int) ([]int, error) {
 	return children, nil
 }
 
-// statFields returns what the kernel tells of a process from its state on, or nothing when it is gone: the name before
-// that may hold anything.
+// statFields returns the fields of /proc/PID/stat from the state on, or nothing for a process that
+// is gone. The name before the state may contain any character.
 func statFields(path string) [][]byte {
 	stat, err := os.ReadFile(path)
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"syscall"
 )
 
-// dieWithParent has no counterpart outside Linux: there a server whose parent was killed runs on until it is stopped
-// by hand, and a start on the same folder says so.
+// dieWithParent does nothing outside Linux: a server with a killed parent runs until an operator
+// stops it, and a start on the same folder reports it.
 func dieWithParent(*syscall.SysProcAttr, syscall.Signal) {}
 
-// stopped takes the kernel at its word.
+// stopped trusts the signal.
 func stopped(int) bool { return true }
 
 // childrenOf returns the processes that a process started itself.

@@ -12,19 +12,19 @@ import (
 	"strings"
 )
 
-// ErrPostgresMissing is returned by [StartPostgres] when no PostgreSQL server programs are on this machine. The error that
-// carries it says where they were looked for and how to install them.
+// ErrPostgresMissing means that this machine has no server programs of PostgreSQL. The wrapping
+// error of [StartPostgres] lists the folders that were searched, and the commands to install them.
 var ErrPostgresMissing = errors.New("no PostgreSQL server programs found")
 
 // programs are the server programs of one PostgreSQL installation.
 type programs struct {
 	initdb   string
 	postgres string
-	version  string // as postgres tells it, e.g. "15.18"
+	version  string // as postgres prints it, e.g. "15.18"
 }
 
-// usualPlaces are the folders that hold server programs without being on PATH, in order of preference. A pattern that
-// matches several folders names several versions, of which the newest is taken.
+// usualPlaces lists folders of server programs that are not on PATH, in order of preference. Of
+// several folders that match one pattern, the newest version wins.
 func usualPlaces() []string {
 	return []string{
 		"/usr/lib/postgresql/*/bin",                          // Debian, Ubuntu
@@ -83,7 +83,7 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
 }
 
-// newestFirst orders the folders that match the pattern by the first number in what the pattern's star stands for.
+// newestFirst sorts the folders that match the pattern by the first number in place of its star.
 func newestFirst(pattern string) []string {
 	folders, err := filepath.Glob(pattern)
 	if err != nil {
@@ -106,7 +106,7 @@ func newestFirst(pattern string) []string {
 	return folders
 }
 
-// withVersion asks the server program what it is; the answer names the template that fits it.
+// withVersion asks the server program for its version, which selects the template.
 func (p programs) withVersion(ctx context.Context) (programs, error) {
 	//nolint:gosec // G204: a program that was found in a place for PostgreSQL
 	out, err := exec.CommandContext(ctx, p.postgres, "--version").Output()

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -19,23 +20,25 @@ import (
 )
 
 const (
-	// startWait bounds how long a private server may take to start in a test.
-	startWait = time.Minute
-	// eventuallyWait is how long Eventually waits when the test run has no nearer deadline.
+	// eventuallyWait is the limit of Eventually when the test run has no nearer deadline.
 	eventuallyWait = 2 * time.Minute
-	// eventuallyPoll is how often it looks.
+	// startWait is the limit for a private server to start in a test: the machine may be busy.
+	startWait = eventuallyWait
+	// eventuallyPoll is the interval at which Eventually checks its condition.
 	eventuallyPoll = 5 * time.Millisecond
-	// lastWords is how long before the deadline of the test run Eventually gives up, to say what it waited for.
+	// lastWords is the time that Eventually leaves before the deadline of the test run, to name
+	// the condition.
 	lastWords = 2 * time.Second
 )
 
-// shared is the PostgreSQL server of the running test binary. A test function receives nothing from TestMain but the process
-// it runs in, so this is the one place where the two can meet.
+// shared is the PostgreSQL server of the running test binary. TestMain can pass nothing to a test
+// function, so the two share this variable.
 //
 //nolint:gochecknoglobals // see above; written under its own lock, and only in test binaries
 var shared packageServer
 
-// packageServer starts the server on the first use, so that packages and runs without a database cost nothing.
+// packageServer starts its server on first use, so packages and runs without a database cost
+// nothing.
 type packageServer struct {
 	mu        sync.Mutex
 	open      bool // between the start and the end of Main
@@ -45,7 +48,7 @@ type packageServer struct {
 	originals map[string]*original
 }
 
-// original is a database that others are copied from.
+// original is a database from which others are copied.
 type original struct {
 	once sync.Once
 	name string
@@ -55,47 +58,52 @@ type original struct {
 // Main runs the tests of a package with one private PostgreSQL server for all of them, and returns the exit code. Call it from
 // TestMain:
 //
-//	func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+//	func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 //
-// When the tests have passed it also fails the package if goroutines outlive them. m is a [*testing.M], or whatever wraps one.
+// When the tests have passed, Main also fails the package if goroutines outlive them. m is a
+// [*testing.M] or a wrapper.
 func Main(m interface{ Run() int }) int {
 	shared.begin()
 	code := m.Run()
 	if err := shared.end(); err != nil {
-		fmt.Fprintln(os.Stderr, "harness:", err)
+		fmt.Fprintln(os.Stderr, "servers:", err)
 		code = max(code, 1)
 	}
 	if code == 0 {
 		if err := goleak.Find(IgnoreLeaks()...); err != nil {
-			fmt.Fprintln(os.Stderr, "harness: goroutines outlive the tests:", err)
+			fmt.Fprintln(os.Stderr, "servers: goroutines outlive the tests:", err)
 			code = 1
 		}
 	}
 	return code
 }
 
-// IgnoreLeaks returns the options for a test that checks for leaked goroutines itself, as [Main] does for the whole
-// package: they leave out the one that watches the package's PostgreSQL server. A server of [NATS] ends with its test.
+// IgnoreLeaks returns the options for a test that checks for leaked goroutines itself, as [Main]
+// does for the whole package. They leave out the goroutine that watches the PostgreSQL server of
+// the package, and those that a stopped NATS server leaves behind. A server of [NATS] ends with
+// its test.
 func IgnoreLeaks() []goleak.Option {
 	const server = "github.com/nats-io/nats-server/v2/server"
 	return []goleak.Option{
 		goleak.IgnoreAnyFunction("github.com/seed-384b1f8a/tender/processor/lab/servers.(*process).watch"),
-		// A server that stops in the middle of an atomic batch forgets the store in which it gathered it.
+		// A server that stops in the middle of an atomic batch does not close the store of the
+		// batch.
 		goleak.IgnoreAnyFunction(server + ".(*msgBlock).flushLoop"),
 		goleak.IgnoreAnyFunction(server + ".(*fileStore).flushStreamStateLoop"),
 		goleak.IgnoreAnyFunction(server + "/ats.Register.func1"),
 	}
 }
 
-// Database creates an empty database on the package's server and returns its URL, which carries the superuser's name and
-// password. It is dropped at the end of the test, whoever is still connected.
+// Database creates an empty database on the server of the package and returns its URL, with the
+// name and password of the superuser. The end of the test drops the database and cuts off its
+// clients.
 func Database(t testing.TB) string {
 	t.Helper()
 	return database(t, (*Postgres).CreateDatabase)
 }
 
-// DatabaseWith is Database with what fill puts there, which is done once for all that ask for it by the same name, and copied: fill gets
-// the URL of an empty database, and leaves no session open.
+// DatabaseWith is Database with the content that fill writes. fill runs once for each name, on an
+// empty database at the given URL, and must leave no session open; every caller receives a copy.
 func DatabaseWith(t testing.TB, name string, fill func(ctx context.Context, url string) error) string {
 	t.Helper()
 	return database(t, func(pg *Postgres, ctx context.Context, database string) error {
@@ -107,7 +115,7 @@ func DatabaseWith(t testing.TB, name string, fill func(ctx context.Context, url 
 	})
 }
 
-// original returns the one of that name, filled or not.
+// original returns the original of that name, filled or not.
 func (p *packageServer) original(name string) *original {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,7 +128,8 @@ func (p *packageServer) original(name string) *original {
 	return p.originals[name]
 }
 
-// filled returns the database's name once it is filled. The others wait, and fail for the same reason.
+// filled returns the name of the database once it is filled. Other callers wait, and get the same
+// error.
 func (o *original) filled(ctx context.Context, pg *Postgres, fill func(ctx context.Context, url string) error) (string, error) {
 	o.once.Do(func() {
 		if o.err = pg.CreateDatabase(ctx, o.name); o.err == nil {
@@ -137,11 +146,13 @@ func database(t testing.TB, create func(*Postgres, context.Context, string) erro
 		t.Fatalf("a database for %s: %v", t.Name(), err)
 	}
 	name := databaseName(t.Name())
-	if err := create(pg, t.Context(), name); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), startWait)
+	defer cancel()
+	if err := create(pg, ctx, name); err != nil {
 		t.Fatalf("a database for %s: %v", t.Name(), err)
 	}
 	t.Cleanup(func() {
-		// The test's own context is done by now.
+		// The context of the test has ended.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), startWait)
 		defer cancel()
 		if err := pg.DropDatabase(ctx, name); err != nil {
@@ -151,7 +162,8 @@ func database(t testing.TB, create func(*Postgres, context.Context, string) erro
 	return pg.URL(name)
 }
 
-// databaseName is unique and lets a person tell whose it is; PostgreSQL cuts names at 63 bytes.
+// databaseName returns a unique name that begins with the name of the test. PostgreSQL cuts names
+// at 63 bytes.
 func databaseName(test string) string {
 	readable := strings.Map(func(r rune) rune {
 		switch {
@@ -176,10 +188,10 @@ func (p *packageServer) get() (*Postgres, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.open {
-		return nil, errors.New("TestMain of this package has to call harness.Main")
+		return nil, errors.New("TestMain of this package must call servers.Main")
 	}
 	if !p.tried {
-		p.tried = true // one failure is enough: every further test would wait for the same one
+		p.tried = true // further tests would only wait for the same failure
 		ctx, cancel := context.WithTimeout(context.Background(), startWait)
 		defer cancel()
 		p.running, p.err = StartPostgres(ctx, PostgresOptions{})
@@ -200,8 +212,8 @@ func (p *packageServer) end() error {
 // NATSOption changes the options of a test's server.
 type NATSOption func(*NATSOptions)
 
-// NATS starts a NATS server with JetStream on a free loopback port with a folder of its own, for this test. It is stopped
-// at the end of the test.
+// NATS starts a NATS server with JetStream for this test, on a free loopback port and with a
+// separate folder. The end of the test stops it.
 func NATS(t testing.TB, opts ...NATSOption) *NATSServer {
 	t.Helper()
 	options := NATSOptions{Dir: t.TempDir()}
@@ -222,22 +234,65 @@ func NATS(t testing.TB, opts ...NATSOption) *NATSServer {
 	return s
 }
 
-// Connect connects a client for this test; the connection is closed at its end.
+// Connect connects a client for this test, which the end of the test closes.
 func (s *NATSServer) Connect(t testing.TB, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	conn, err := nats.Connect(s.URL(), opts...)
-	if err != nil {
-		t.Fatalf("connect %s to its bus: %v", t.Name(), err)
-	}
-	t.Cleanup(conn.Close)
+	conn := Connect(t, s.URL(), opts...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clients = append(s.clients, conn)
 	return conn
 }
 
-// JetStream is JetStream as a test uses it itself: a request is made again until it is answered, for as long as Eventually
-// waits. What is under test keeps to the times of production.
+// Connect connects a client of this test to one or more addresses, separated by commas. The end of
+// the test closes it. One attempt of the library gives up after two seconds, which a busy machine
+// may need, so Connect repeats it.
+func Connect(t testing.TB, urls string, opts ...nats.Option) (conn *nats.Conn) {
+	t.Helper()
+	Eventually(t, "a connection to "+urls, func() bool {
+		var err error
+		conn, err = nats.Connect(urls, opts...)
+		var timeout net.Error
+		switch {
+		case err == nil:
+			t.Cleanup(conn.Close)
+			return true
+		case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout), errors.As(err, &timeout) && timeout.Timeout():
+			return false
+		default:
+			t.Fatalf("connect to %s: %v", urls, err)
+			return false
+		}
+	})
+	return conn
+}
+
+// NATSCluster starts a cluster for this test, with the test binary as its program: TestMain calls
+// [RunNATSNode] when the arguments are argument and the path of a configuration file. The end of
+// the test stops the cluster.
+func NATSCluster(t testing.TB, argument string, o ClusterOptions) *Cluster {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Program = []string{self, argument}
+	ctx, cancel := context.WithTimeout(t.Context(), startWait)
+	defer cancel()
+	c, err := StartCluster(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Errorf("after %s: %v", t.Name(), err)
+		}
+	})
+	return c
+}
+
+// JetStream returns JetStream for the requests of the test itself. It repeats a request without an
+// answer, for as long as Eventually waits. The code under test keeps the times of production.
 func JetStream(t testing.TB, conn *nats.Conn) jetstream.JetStream {
 	t.Helper()
 	js, err := bus.JetStream(conn, eventuallyWait)
@@ -247,9 +302,10 @@ func JetStream(t testing.TB, conn *nats.Conn) jetstream.JetStream {
 	return js
 }
 
-// Restart takes the server down and up again on the same port and folder, as an upgrade would: streams are recovered from
-// disk, and the clients that Connect made are back when it returns. Until a client has noticed that its connection is gone
-// it says that it is connected, and what is asked through it is lost.
+// Restart takes the server down and up again on the same port and folder, as an upgrade would. The
+// server recovers its streams from disk. Restart returns when the clients that Connect made have
+// reconnected: until a client notices that its connection is gone, it reports to be connected and
+// loses requests.
 func (s *NATSServer) Restart(t testing.TB) {
 	t.Helper()
 	s.mu.Lock()
@@ -273,8 +329,10 @@ func (s *NATSServer) Restart(t testing.TB) {
 	}
 }
 
-// Eventually waits until cond holds, and fails the test with what was waited for when that takes longer than two minutes or than
-// the test run has left. cond is called on the test's own goroutine, so it may use t.
+// Eventually waits until cond holds. It fails the test, and names what it waited for, after two
+// minutes or shortly before the deadline of the test run. cond runs on the goroutine of the test
+// and may use t. A request inside cond needs a limit of its own, a few seconds: a lost request is
+// repeated only after it has ended.
 func Eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	wait := eventuallyWait

@@ -19,15 +19,15 @@ const (
 	homePrefix   = "run-"
 )
 
-// workshop is the folder in which all temporary servers of one user live, next to the templates that those of
-// PostgreSQL are copied from. Its lock orders everything that adds to it or removes from it, across processes.
+// workshop is the folder of all temporary servers of one user and of the templates for PostgreSQL
+// servers. Its lock serializes additions and removals across processes.
 type workshop struct{ dir string }
 
-// openWorkshop creates the folder if it is missing. Its name can be guessed, so a folder that somebody else made or can
-// write to is refused.
+// openWorkshop creates the folder if it is missing. Others can guess its name, so openWorkshop
+// refuses a folder that another user owns or can write to.
 func openWorkshop() (workshop, error) {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("tender-%d", os.Geteuid()))
-	// Passable for others, since root's servers run as another user; what is inside is closed.
+	// Passable for others, since the servers of root run as another user. The content is closed.
 	if err := os.Mkdir(dir, 0o711); err != nil && !errors.Is(err, os.ErrExist) { //nolint:gosec // G301: see above
 		return workshop{}, fmt.Errorf("create workshop: %w", err)
 	}
@@ -52,8 +52,8 @@ func (w workshop) locked(ctx context.Context, do func() error) (err error) {
 	return do()
 }
 
-// newHome makes a home for one temporary server and has it furnished, after taking away the homes of servers whose
-// process is gone.
+// newHome makes a home for one temporary server and calls furnish to fill it. Before, it removes
+// the homes of dead processes.
 func (w workshop) newHome(ctx context.Context, as account, furnish func(dir string) error) (made *home, err error) {
 	err = w.locked(ctx, func() error {
 		if err := w.sweep(); err != nil {
@@ -99,8 +99,8 @@ func (w workshop) template(ctx context.Context, server programs, as account) (st
 	return dir, nil
 }
 
-// sweep removes homes that no living process holds. It runs under the workshop's lock, and so does whoever makes a
-// home and locks it, so a home without a lock holder is abandoned.
+// sweep removes homes that no living process holds. It needs the lock of the workshop. Homes are
+// also made and locked under that lock, so a home without a lock holder is abandoned.
 func (w workshop) sweep() error {
 	entries, err := os.ReadDir(w.dir)
 	if err != nil {
@@ -117,14 +117,14 @@ func (w workshop) sweep() error {
 	return nil
 }
 
-// sweepHome removes a home unless somebody lives in it. It must not make a lock where there is none: the home's own process, which
-// is about to remove the folder, would find it full again.
+// sweepHome removes a home unless a process uses it. It must not create a lock file: a process
+// that is about to remove the home would find the folder filled again.
 func sweepHome(dir string) (err error) {
 	held, err := tryLockThere(filepath.Join(dir, lockName))
 	switch {
 	case errors.Is(err, errLocked):
 		return nil
-	case errors.Is(err, os.ErrNotExist): // a template that was not finished, or a home that is as good as removed
+	case errors.Is(err, os.ErrNotExist): // an unfinished template, or a home without its lock file
 	case err != nil:
 		return err
 	default:

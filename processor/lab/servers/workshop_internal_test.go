@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// Whoever makes a home sweeps first, and others may be removing theirs just then.
+// Making a home sweeps first, while other processes may remove their homes.
 func TestHomesAreRemovedWhileOthersSweep(t *testing.T) {
 	t.Parallel()
 	shop := workshop{dir: t.TempDir()}
 	var homes []*home
 	for range 300 {
-		dir, err := os.MkdirTemp(shop.dir, homePrefix) //nolint:usetesting // where homes are, with their prefix
+		dir, err := os.MkdirTemp(shop.dir, homePrefix) //nolint:usetesting // in the folder of homes, with their prefix
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +58,7 @@ func TestAbandonedHomesAreSweptAndOthersKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	abandoned := []string{homePrefix + "draft", homePrefix + "left"} // one without a lock, one whose holder is gone
+	abandoned := []string{homePrefix + "draft", homePrefix + "left"} // one without a lock, one without a holder
 	for _, name := range abandoned {
 		if err := os.MkdirAll(filepath.Join(shop.dir, name, dataName), 0o700); err != nil {
 			t.Fatal(err)

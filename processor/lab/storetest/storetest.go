@@ -1,5 +1,5 @@
-// Package storetest gives tests databases with the schema in them. It owns nothing but the way there: PostgreSQL is the
-// harness's and the schema the store's. It must not be used by anything but tests.
+// Package storetest gives tests databases with the schema of the store, on the PostgreSQL server
+// of package servers. Only tests may import it.
 package storetest
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-// Database is [servers.Database] with the schema of this build. It is migrated once for a package's server and then copied,
-// which takes a twentieth of the time.
+// Database is [servers.Database] with the schema of this build. One migration for the server of
+// the package is copied for each test, which takes a twentieth of the time.
 func Database(t testing.TB) string {
 	t.Helper()
 	return servers.DatabaseWith(t, "schema", migrate)

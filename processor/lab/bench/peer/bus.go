@@ -21,7 +21,7 @@ const (
 	durableName    = "workers"
 )
 
-// provision makes the streams, configured as Tender's are.
+// provision creates the streams with the configuration of Tender.
 func provision(ctx context.Context, js jetstream.JetStream) error {
 	const week = 7 * 24 * time.Hour
 	for _, stream := range []jetstream.StreamConfig{
@@ -37,7 +37,8 @@ func provision(ctx context.Context, js jetstream.JetStream) error {
 	return nil
 }
 
-// publishCommands puts n commands onto the bus, those that Tender's benchmark sends, and returns when all are stored.
+// publishCommands publishes n commands like those of Tender's benchmark, and returns when all are
+// stored.
 func publishCommands(ctx context.Context, js jetstream.JetStream, n int) error {
 	for range n {
 		paymentID := newID()
@@ -77,7 +78,7 @@ func streamMessages(ctx context.Context, js jetstream.JetStream, name string) (i
 	return int(stream.CachedInfo().State.Msgs), nil //nolint:gosec // G115: as many as were published
 }
 
-// stallLimit is how long no event may arrive.
+// stallLimit is the limit for the time without a new event.
 const stallLimit = 30 * time.Second
 
 // awaitEvents returns when the last of n events was stored.

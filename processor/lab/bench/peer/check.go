@@ -10,8 +10,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// check holds what is stored and published to what was asked for: every payment captured exactly once, at the gateway and in
-// the database, and every event on the bus at least once.
+// check compares the gateway, the database and the bus with the commands: every payment is
+// captured exactly once, at the gateway and in the database, and every event is on the bus at
+// least once.
 func check(ctx context.Context, js jetstream.JetStream, s *system) error {
 	n := s.options.Payments
 	charges, charged := s.gateway.counts()
@@ -45,7 +46,7 @@ func check(ctx context.Context, js jetstream.JetStream, s *system) error {
 	return errors.Join(wrong...)
 }
 
-// checkPublished holds the ids on the bus to those in the database, both ways.
+// checkPublished compares the ids on the bus with those in the database, both ways.
 func checkPublished(ctx context.Context, s *system, published map[string]struct{}) error {
 	rows, err := s.handlers.Query(ctx, `SELECT payment_id || ':' || version FROM payment_events`)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// comparison is what --json prints of both, measured in turn.
+// comparison is the output of --json for both, measured in turn.
 type comparison struct {
 	Tender           []float64 `json:"tender"` // payments per second of each turn
 	Watermill        []float64 `json:"watermill"`
@@ -22,11 +22,11 @@ type comparison struct {
 	WatermillOptions options   `json:"watermill_options"`
 }
 
-// contender is a program that measures itself on the servers it is given and prints JSON.
+// contender is a program that measures itself on the given servers and prints JSON.
 type contender struct {
 	name    string
 	command []string // with {nats} and {postgres} for the servers' addresses
-	key     string   // where its payments per second are: names with dots between
+	key     string   // path of its payments per second in the output, with dots
 }
 
 const ratesKey = "payments_per_second"
@@ -63,7 +63,7 @@ func compareCommand(ctx context.Context, args []string, out io.Writer) error {
 	return c.print(out, *asJSON)
 }
 
-// compare measures both so often, and who comes first alternates: whatever else the machine does meets both alike.
+// compare measures both in alternating order, so other load of the machine affects both alike.
 func compare(ctx context.Context, tender, peer contender, turns int, out io.Writer, quiet bool) (comparison, error) {
 	var c comparison
 	rates := map[string]*[]float64{tender.name: &c.Tender, peer.name: &c.Watermill}
@@ -88,7 +88,7 @@ func compare(ctx context.Context, tender, peer contender, turns int, out io.Writ
 	return c, nil
 }
 
-// measure lets the contender measure itself on servers of its own, which are the same for both.
+// measure runs the contender on private servers, equal for both.
 func (c contender) measure(ctx context.Context) (rate float64, err error) {
 	s, err := startServers(ctx)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/sony/gobreaker"
 )
 
-// gateway takes the money at once. It knows keys, as gateways do: what was done is answered again and not done again. It may
-// be called concurrently.
+// gateway takes the money at once. Like every gateway it repeats the answer for a known key and
+// not the charge. It may be called concurrently.
 type gateway struct {
 	mu      sync.Mutex
 	charges map[string]uuid.UUID // by key
@@ -28,7 +28,7 @@ func (g *gateway) charge(key string, paymentID uuid.UUID) string {
 	return "ch_" + key
 }
 
-// counts returns how many charges there are, of how many payments.
+// counts returns the number of charges and of payments with a charge.
 func (g *gateway) counts() (charges, payments int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -39,7 +39,7 @@ func (g *gateway) counts() (charges, payments int) {
 	return len(g.charges), len(distinct)
 }
 
-// guarded puts Watermill's retries and its circuit breaker around what calls the gateway.
+// guarded puts the retries and the circuit breaker of Watermill around the call of the gateway.
 func guarded() message.HandlerMiddleware {
 	retry := middleware.Retry{MaxRetries: 3, InitialInterval: 50 * time.Millisecond, Multiplier: 2, MaxInterval: time.Second}
 	breaker := middleware.NewCircuitBreaker(gobreaker.Settings{Name: gatewayName, Timeout: 10 * time.Second})

@@ -12,7 +12,8 @@ import (
 	"syscall"
 )
 
-// gcPercent is what Tender's processes and its NATS server have: the contenders and the servers of both are to have the same.
+// gcPercent is the GOGC of Tender's processes and NATS server. Both contenders and their servers
+// have the same value.
 const gcPercent = 400
 
 func main() {

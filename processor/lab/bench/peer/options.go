@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// options say how much to do and how. The defaults are the fastest that were found, see README.md.
+// options configure a measurement. The defaults are the fastest that were found, see README.md.
 type options struct {
 	Payments    int           `json:"payments"`
 	Handlers    int           `json:"handlers"`    // commands in flight
 	Connections int           `json:"connections"` // to PostgreSQL, shared by the handlers
 	Outboxes    int           `json:"outboxes"`    // topics of the outbox, each with a forwarder
 	Batch       int           `json:"batch"`       // rows that a forwarder reads at once
-	Poll        time.Duration `json:"-"`           // how often a forwarder without rows looks again
-	Gather      time.Duration `json:"-"`           // how long a forwarder waits after it had rows
+	Poll        time.Duration `json:"-"`           // pause of a forwarder without rows
+	Gather      time.Duration `json:"-"`           // pause of a forwarder after it had rows
 	Schema      string        `json:"schema"`      // of the outbox: default or queue
 	Pipeline    bool          `json:"pipeline"`    // a transaction in one round trip
 }
 
 // The two ways that watermill-sql keeps messages in PostgreSQL.
 const (
-	schemaDefault = "default" // rows stay, and an offset says how far one is
+	schemaDefault = "default" // rows stay, and an offset marks the position
 	schemaQueue   = "queue"   // rows are deleted when they are forwarded
 )
 
@@ -38,7 +38,7 @@ func (o *options) register(flags *flag.FlagSet) {
 	flags.BoolVar(&o.Pipeline, "pipeline", true, "send a transaction in one round trip rather than four")
 }
 
-// arguments are the flags that say the same to another instance of this program.
+// arguments returns these options as flags for another instance of this program.
 func (o *options) arguments() []string {
 	return []string{
 		fmt.Sprintf("--payments=%d", o.Payments), fmt.Sprintf("--handlers=%d", o.Handlers),

@@ -16,8 +16,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// outbox is watermill-sql's tables with Watermill's forwarder in front. One topic is forwarded one message after another, so
-// there are several, and a payment's messages are always in the same one.
+// outbox is the tables of watermill-sql with the forwarder of Watermill. It forwards the messages
+// of one topic one by one, so there are several topics, and all messages of a payment are in one
+// of them.
 type outbox struct {
 	schema   sql.SchemaAdapter
 	offsets  sql.OffsetsAdapter
@@ -63,7 +64,8 @@ func (b *outbox) commit(ctx context.Context, pool *pgxpool.Pool, batch *pgx.Batc
 	})
 }
 
-// publish writes messages to the outbox through db. Watermill wants a publisher made for each transaction.
+// publish writes messages to the outbox through db. Watermill requires a publisher for each
+// transaction.
 func (b *outbox) publish(ctx context.Context, db sql.ContextExecutor, records []record) error {
 	inner, err := sql.NewPublisher(db, sql.PublisherConfig{SchemaAdapter: b.schema}, watermill.NopLogger{})
 	if err != nil {

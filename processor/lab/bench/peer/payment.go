@@ -21,7 +21,7 @@ const (
 	statusAuthorizing = "authorizing"
 	statusCaptured    = "captured"
 
-	// eventsOfPayment is how many events a payment has: created, routed, captured.
+	// eventsOfPayment is the number of events of a payment: created, routed, captured.
 	eventsOfPayment = 3
 )
 
@@ -37,7 +37,7 @@ type createCommand struct {
 	MerchantReference string    `json:"merchant_reference"`
 }
 
-// payment is the state of one, as it is stored beside the columns to read by.
+// payment is the state of a payment, as stored beside the indexed columns.
 type payment struct {
 	ID                uuid.UUID   `json:"payment_id"`
 	Tenant            string      `json:"tenant"`
@@ -79,7 +79,8 @@ type operation struct {
 	SentAt           time.Time `json:"sent_at"`
 }
 
-// event is the body of one: the same fields, and so about the same bytes, as Tender's.
+// event is the body of an event: the same fields, and so about the same bytes, as an event of
+// Tender.
 type event struct {
 	PaymentID         uuid.UUID `json:"payment_id"`
 	Tenant            string    `json:"tenant"`
@@ -114,7 +115,7 @@ type record struct {
 	data []byte
 }
 
-// create returns a new payment and what happened to it: it is about to be sent to the gateway.
+// create returns a new payment and its events up to the call of the gateway.
 func create(c createCommand, now time.Time) (*payment, []record, error) {
 	p := &payment{
 		ID: c.PaymentID, Tenant: tenant, Status: "created", AmountMinor: c.AmountMinor, Currency: c.Currency, Exponent: exponent,
@@ -141,7 +142,7 @@ func create(c createCommand, now time.Time) (*payment, []record, error) {
 	return p, []record{created, routed}, err
 }
 
-// capture notes that the gateway took the money.
+// capture records that the gateway took the money.
 func (p *payment) capture(reference string, now time.Time) (record, error) {
 	op := &p.Operations[0]
 	op.Status, op.Tries, op.GatewayReference = "succeeded", 1, reference
@@ -153,7 +154,7 @@ func (p *payment) capture(reference string, now time.Time) (record, error) {
 	})
 }
 
-// record makes the payment's next event of e.
+// record makes e the next event of the payment.
 func (p *payment) record(e event) (record, error) {
 	p.Version++
 	e.PaymentID, e.Tenant, e.Version, e.Status, e.OccurredAt = p.ID, p.Tenant, p.Version, p.Status, p.UpdatedAt
@@ -167,7 +168,7 @@ func (p *payment) record(e event) (record, error) {
 	return record{event: e, data: data}, nil
 }
 
-// message is what is published: CloudEvents, with the attributes in the headers.
+// message returns the message to publish: a CloudEvent, with the attributes in the headers.
 func (r record) message() *message.Message {
 	id := fmt.Sprintf("%s:%d", r.PaymentID, r.Version)
 	// The id of the row, of at most 36 characters, and of the message on the bus: the same whenever it is published again.

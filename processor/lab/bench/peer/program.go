@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// stopLimit is how long a program that is asked to stop may take.
+// stopLimit is the limit for a program to stop.
 const stopLimit = 20 * time.Second
 
-// runProgram returns what a program writes to its standard output. What it writes to the other goes where this program's does.
+// runProgram runs a program and returns its standard output. The program shares the standard error
+// of this one.
 func runProgram(ctx context.Context, command []string) ([]byte, error) {
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // G204: what the caller asked for

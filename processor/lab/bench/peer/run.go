@@ -13,13 +13,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// result is what --json prints.
+// result is the output of --json.
 type result struct {
 	options
 	Events            int     `json:"events"`
 	Seconds           float64 `json:"seconds"` // from the first fetch to the last event on the bus
 	PaymentsPerSecond float64 `json:"payments_per_second"`
-	Checked           bool    `json:"checked"` // always true: what is not as it must be is an error
+	Checked           bool    `json:"checked"` // always true: a failed check is an error
 }
 
 func runCommand(ctx context.Context, args []string, out io.Writer) error {
@@ -45,7 +45,7 @@ func runCommand(ctx context.Context, args []string, out io.Writer) error {
 	return r.print(out, *asJSON)
 }
 
-// runOn measures on the servers given, or on its own when there are none.
+// runOn measures on the given servers, or on private ones.
 func runOn(ctx context.Context, natsURL, postgresURL string, o options) (_ result, err error) {
 	if natsURL == "" {
 		own, err := startServers(ctx)
@@ -67,7 +67,7 @@ func runOn(ctx context.Context, natsURL, postgresURL string, o options) (_ resul
 	return measure(ctx, js, natsURL, postgresURL, o)
 }
 
-// measure takes payments from commands that wait to events that are stored, and checks what came of them.
+// measure processes payments from waiting commands to stored events, and checks the result.
 func measure(ctx context.Context, js jetstream.JetStream, natsURL, postgresURL string, o options) (result, error) {
 	if err := provision(ctx, js); err != nil {
 		return result{}, err

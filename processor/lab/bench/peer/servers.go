@@ -22,7 +22,7 @@ const (
 	databaseName = "bench"
 )
 
-// startServers starts new ones, the same for whoever is measured.
+// startServers starts new servers, equal for both contenders.
 func startServers(ctx context.Context) (*pair, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -41,7 +41,7 @@ func startServers(ctx context.Context) (*pair, error) {
 	return s, nil
 }
 
-// postgresSettings are those that tender bench has for a server of its own.
+// postgresSettings are the settings of a private server of tender bench.
 func postgresSettings() map[string]string {
 	return map[string]string{
 		"shared_buffers": "1GB", "max_wal_size": "8GB", "min_wal_size": "1GB", "checkpoint_timeout": "15min", "wal_compression": "on",

@@ -20,7 +20,7 @@ import (
 //go:embed schema.sql
 var schemaSQL string
 
-// system is the whole of it: a router with the handler of commands, and a forwarder for each topic of the outbox.
+// system is a router with the handler of commands, and a forwarder for each topic of the outbox.
 type system struct {
 	options    options
 	handlers   *pgxpool.Pool
@@ -32,7 +32,7 @@ type system struct {
 	forwarders []*forwarder.Forwarder
 }
 
-// assemble connects, makes the tables and wires everything up. Nothing runs yet.
+// assemble connects, creates the tables and wires the parts. Nothing runs yet.
 func assemble(ctx context.Context, natsURL, postgresURL string, o options) (_ *system, err error) {
 	s := &system{options: o, gateway: newGateway()}
 	defer func() {
@@ -43,7 +43,8 @@ func assemble(ctx context.Context, natsURL, postgresURL string, o options) (_ *s
 	if s.handlers, err = connect(ctx, postgresURL, o.Connections, "on"); err != nil {
 		return nil, err
 	}
-	// As Tender's relay does: what a power failure takes of how far it is, is published again.
+	// As in Tender's relay: after a power failure, messages since the lost position are published
+	// again.
 	if s.relays, err = connect(ctx, postgresURL, o.Outboxes, "off"); err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func assemble(ctx context.Context, natsURL, postgresURL string, o options) (_ *s
 	return s, s.addRouter(w)
 }
 
-// connect opens a pool with all of its connections, so that none is opened while the clock runs.
+// connect opens a pool with all its connections, so none is opened while the clock runs.
 func connect(ctx context.Context, url string, connections int, synchronousCommit string) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -102,7 +103,7 @@ func (s *system) addRouter(w *worker) error {
 func (s *system) addForwarders(box *outbox) error {
 	publisher, err := wmnats.NewPublisherWithNatsConn(s.events, wmnats.PublisherPublishConfig{
 		Marshaler: &wmnats.NATSMarshaler{}, SubjectCalculator: wmnats.DefaultSubjectCalculator,
-		JetStream: wmnats.JetStreamConfig{TrackMsgId: true}, // what is forwarded again is dropped by the stream
+		JetStream: wmnats.JetStreamConfig{TrackMsgId: true}, // the stream drops messages that are forwarded again
 	}, watermill.NopLogger{})
 	if err != nil {
 		return fmt.Errorf("make the publisher of events: %w", err)
@@ -127,7 +128,8 @@ func (s *system) addForwarders(box *outbox) error {
 	return nil
 }
 
-// pacer lets a forwarder wait after it had rows, so that more of them gather: each read is a transaction.
+// pacer makes a forwarder wait after it had rows, so that more of them gather: each read is a
+// transaction.
 type pacer struct {
 	sql.BackoffManager
 	gather time.Duration

@@ -19,7 +19,7 @@ type variation struct {
 	adjust func(*options)
 }
 
-// variations are what was tried. The first changes nothing.
+// variations lists the settings to try. The first changes nothing.
 func variations() []variation {
 	all := []variation{{"as chosen", func(*options) {}}}
 	for _, n := range []int{1, 4, 16, 32, 128, 256} {
@@ -61,7 +61,7 @@ func tuneCommand(ctx context.Context, args []string, out io.Writer) error {
 		return fmt.Errorf("find this program: %w", err)
 	}
 	rates := map[string][]float64{}
-	for turn := range *turns { // turn by turn, so that whatever else the machine does meets all alike
+	for turn := range *turns { // turn by turn, so that other load of the machine affects all alike
 		for _, v := range variations() {
 			varied := o
 			v.adjust(&varied)
@@ -76,7 +76,7 @@ func tuneCommand(ctx context.Context, args []string, out io.Writer) error {
 	return printTuning(out, rates)
 }
 
-// withWatermill is this program's measurement with the settings given.
+// withWatermill is the measurement of this program with the given settings.
 func withWatermill(self string, o options) contender {
 	return contender{"Watermill", append([]string{self, "run", "--json", "--nats={nats}", "--postgres={postgres}"}, o.arguments()...), ratesKey}
 }

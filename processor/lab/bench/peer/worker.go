@@ -33,7 +33,7 @@ const (
 	uniqueViolation = "23505"
 )
 
-// worker does what a command asks for. It may be called concurrently.
+// worker handles commands. It may be called concurrently.
 type worker struct {
 	pool    *pgxpool.Pool
 	outbox  *outbox
@@ -41,8 +41,8 @@ type worker struct {
 	guarded message.HandlerMiddleware
 }
 
-// handle is the work for a payment: two transactions, and between them the call of the gateway. Whatever fails, the command
-// comes again and goes on where it stood.
+// handle does the work for a payment: two transactions, and between them the call of the gateway.
+// After any failure the command is delivered again and continues from the last transaction.
 func (w *worker) handle(msg *message.Message) error {
 	ctx := msg.Context()
 	var c createCommand
@@ -66,7 +66,7 @@ func (w *worker) handle(msg *message.Message) error {
 	return nil
 }
 
-// begin is the first transaction. If the key is claimed already, it returns the payment as it was left.
+// begin is the first transaction. If the key is claimed already, it returns the stored payment.
 func (w *worker) begin(ctx context.Context, c createCommand, body []byte) (*payment, error) {
 	p, records, err := create(c, now())
 	if err != nil {
@@ -98,8 +98,8 @@ func (w *worker) charge(msg *message.Message, p *payment) (reference string, err
 	return reference, err
 }
 
-// finish is the second transaction. Of two that finish one payment at a time, the event's key refuses the later, whose command
-// then comes again and finds it done.
+// finish is the second transaction. If two finish one payment at the same time, the key of the
+// event refuses the later one. Its command is delivered again and finds the payment finished.
 func (w *worker) finish(ctx context.Context, p *payment, reference string) error {
 	before := p.Version
 	captured, err := p.capture(reference, now())
@@ -142,5 +142,5 @@ func (w *worker) load(ctx context.Context, key string) (*payment, error) {
 // now is the time as PostgreSQL keeps it.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// newID returns ids that rise, as those of producers should.
+// newID returns increasing ids, as producers should use.
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

@@ -12,10 +12,11 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// trapWait bounds how long a step of the pipeline may take to be seen on the wire; there is load all the while.
-const trapWait = 30 * time.Second
+// trapWait bounds the wait for a step of the pipeline to pass on the wire, under load.
+const trapWait = time.Minute
 
-// workerFaults kill a worker at each step of handling a command, seen on the wire, and trouble it otherwise.
+// workerFaults kill a worker at each step of a command, as seen on the wire, and disturb it in
+// other ways.
 func workerFaults() []Fault {
 	return []Fault{
 		killWorker("kill-after-receive", "a worker is killed when a command was delivered to it, before it has done anything",
@@ -53,7 +54,39 @@ func workerFaults() []Fault {
 	}
 }
 
-// moment is when a trapped process is killed: before what it has sent reaches the other side, or after.
+// relayFaults kill the relay at work around its publishing, and pause it while another takes its
+// place.
+func relayFaults() []Fault {
+	return []Fault{
+		killRelay("kill-relay-before-publish", "the relay is killed before what it publishes reaches NATS",
+			func(m *Member) []place { return m.atNATS(seen(faulty.ToServer, faulty.Publish("payments.evt."))) }, before),
+		killRelay("kill-relay-after-publish", "the relay is killed when NATS has stored a batch, before it hears of it",
+			func(m *Member) []place { return m.atNATS(seen(faulty.FromServer, faulty.PubAck("PAYMENTS_EVT"))) }, before),
+		killRelay("kill-relay-before-delete", "the relay is killed when it has heard of it, before the rows are deleted",
+			func(m *Member) []place { return m.atNATS(seen(faulty.FromServer, faulty.PubAck("PAYMENTS_EVT"))) }, after),
+		{
+			Name: "pause-relay", Class: ClassRelay, About: "the relay stands still while its sessions are ended and another takes its partitions, and then goes on",
+			Inject: pauseRelay,
+		},
+		{Name: "renew-relays", Class: ClassRelay, About: "every relay and scheduler is told to leave under load", Inject: renewRelays},
+	}
+}
+
+func killWorker(name, about string, where func(*Member) []place, when moment) Fault {
+	return Fault{Name: name, Class: ClassWorker, About: about, Inject: func(ctx context.Context, r *Rig, s *Stages) (string, error) {
+		m := r.anyWorker()
+		return killAt(ctx, r, s, []*Member{m}, where, when)
+	}}
+}
+
+func killRelay(name, about string, where func(*Member) []place, when moment) Fault {
+	return Fault{Name: name, Class: ClassRelay, About: about, Inject: func(ctx context.Context, r *Rig, s *Stages) (string, error) {
+		return killAt(ctx, r, s, r.playing(roleRelay), where, when)
+	}}
+}
+
+// moment tells whether a trapped process is killed before its bytes reach the other side, or
+// after.
 type moment bool
 
 const (
@@ -61,18 +94,19 @@ const (
 	after  moment = false
 )
 
-// place is where a trap is set.
+// place is a proxy with a trap.
 type place struct {
 	proxy *faulty.Proxy
 	trap  faulty.Trap
 }
 
-// seen is a trap for what passes in a direction.
+// seen returns a trap for matching bytes in one direction.
 func seen(direction faulty.Direction, match faulty.Match) faulty.Trap {
 	return faulty.Trap{Direction: direction, Match: match}
 }
 
 func (m *Member) atNATS(t faulty.Trap) []place { return onEach(m.links.nats, t) }
+
 func (m *Member) atPostgres(t faulty.Trap) []place {
 	return onEach([]*faulty.Proxy{m.links.postgres}, t)
 }
@@ -89,16 +123,9 @@ func onEach(proxies []*faulty.Proxy, t faulty.Trap) []place {
 	return places
 }
 
-func killWorker(name, about string, where func(*Member) []place, when moment) Fault {
-	return Fault{Name: name, Class: ClassWorker, About: about, Inject: func(ctx context.Context, l *Lab, s *Stages) (string, error) {
-		m := l.anyWorker()
-		return l.killAt(ctx, s, []*Member{m}, where, when)
-	}}
-}
-
-// killAt sets the traps and waits until one of them has killed its member and the successor is there.
-func (l *Lab) killAt(
-	ctx context.Context, s *Stages, members []*Member, where func(*Member) []place, when moment,
+// killAt sets the traps, waits until one of them has killed its member, and then until the
+// successor is ready.
+func killAt(ctx context.Context, r *Rig, s *Stages, members []*Member, where func(*Member) []place, when moment,
 ) (string, error) {
 	limit, cancel := context.WithTimeout(ctx, trapWait)
 	defer cancel()
@@ -123,15 +150,15 @@ func (l *Lab) killAt(
 	select {
 	case k := <-sprung:
 		s.strikes()
-		s.heals() // another is on its way
+		s.heals() // its successor is starting
 		return k.m.Name, errors.Join(k.err, k.m.awaitReady(ctx))
 	case <-limit.Done():
 		return "", fmt.Errorf("the moment did not come within %s", trapWait)
 	}
 }
 
-func pauseWorker(ctx context.Context, l *Lab, s *Stages) (string, error) {
-	m := l.anyWorker()
+func pauseWorker(ctx context.Context, r *Rig, s *Stages) (string, error) {
+	m := r.anyWorker()
 	if err := m.Pause(); err != nil {
 		return m.Name, err
 	}
@@ -140,10 +167,10 @@ func pauseWorker(ctx context.Context, l *Lab, s *Stages) (string, error) {
 	return fmt.Sprintf("%s for %s", m.Name, standstill), m.Resume()
 }
 
-func renewWorkers(ctx context.Context, l *Lab, _ *Stages) (string, error) {
+func renewWorkers(ctx context.Context, r *Rig, _ *Stages) (string, error) {
 	left := 0
 	for range 2 {
-		for _, m := range l.members {
+		for _, m := range r.members {
 			if !m.plays(roleWorker) {
 				continue
 			}
@@ -156,12 +183,63 @@ func renewWorkers(ctx context.Context, l *Lab, _ *Stages) (string, error) {
 	return fmt.Sprintf("%d times", left), nil
 }
 
-func poolOfTwo(ctx context.Context, l *Lab, _ *Stages) (string, error) {
-	m := l.anyWorker()
+func poolOfTwo(ctx context.Context, r *Rig, _ *Stages) (string, error) {
+	m := r.anyWorker()
 	most := m.connsMax
 	m.connsMax = 2
 	err := errors.Join(m.Renew(), m.awaitReady(ctx))
 	retry.Sleep(ctx, 1500*time.Millisecond)
 	m.connsMax = most
 	return m.Name, errors.Join(err, m.Renew(), m.awaitReady(ctx))
+}
+
+func pauseRelay(ctx context.Context, r *Rig, s *Stages) (string, error) {
+	m, err := relayAtWork(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	if err := m.Pause(); err != nil {
+		return m.Name, err
+	}
+	s.strikes()
+	m.links.postgres.Cut() // PostgreSQL ends the sessions and releases their locks
+	err = poll(ctx, "wait for another relay", func() bool {
+		other, err := relayAtWork(ctx, r)
+		return err == nil && other != m
+	})
+	retry.Sleep(ctx, 2*time.Second)
+	s.heals()
+	return m.Name, errors.Join(err, m.Resume())
+}
+
+func renewRelays(ctx context.Context, r *Rig, _ *Stages) (string, error) {
+	names := ""
+	for _, m := range r.playing(roleRelay) {
+		if err := errors.Join(m.Renew(), m.awaitReady(ctx)); err != nil {
+			return m.Name, err
+		}
+		names += " " + m.Name
+	}
+	return names[1:], nil
+}
+
+func clockFaults() []Fault {
+	return []Fault{{
+		Name: "clock-jumps", Class: ClassClock,
+		About:  "the clock of one worker and scheduler jumps ahead by a day, back by an hour, and to where it should be",
+		Inject: clockJumps,
+	}}
+}
+
+func clockJumps(ctx context.Context, r *Rig, _ *Stages) (string, error) {
+	if r.drifter == nil {
+		return "", errors.New("no process with a clock of its own was started")
+	}
+	// The last jump is further than any timer of the rig, and near enough for delayed work to come
+	// due within the run.
+	for _, jump := range []time.Duration{26 * time.Hour, -time.Hour, 40 * time.Second, 0} {
+		r.drifter.jump(jump)
+		retry.Sleep(ctx, time.Second)
+	}
+	return "ahead by 26h, back by 1h, ahead by 40s, right again", nil
 }
