@@ -137,58 +137,6 @@ func (d *Decision) TooEarly() bool {
 		(d.Refusal.Code == messages.RejectPaymentNotFound || d.Refusal.Code == messages.RejectOperationInProgress)
 }
 
-// draft collects the events of one decision, applying each to a copy of the payment as it goes.
-type draft struct {
-	Decision
-	cmd messages.Command
-	env Env
-}
-
-func newDraft(p *Payment, cmd messages.Command, env Env) *draft {
-	env.Now = micros(env.Now)
-	next := p.Clone()
-	if next.Version == 0 {
-		next.ID, next.Tenant = cmd.PaymentID, cmd.Tenant
-	}
-	return &draft{Decision: Decision{Payment: next}, cmd: cmd, env: env}
-}
-
-// record appends an event caused by the command.
-func (d *draft) record(data messages.EventData) { d.recordCausedBy(data, d.cmd.ID) }
-
-// recordCausedBy appends an event. Impossible events are bugs, not inputs.
-func (d *draft) recordCausedBy(data messages.EventData, cause string) {
-	e := messages.Event{
-		PaymentID: d.Payment.ID, Tenant: d.Payment.Tenant, Version: d.Payment.Version + 1, OccurredAt: d.env.Now,
-		CorrelationID: d.correlationID(), CausationID: cause, Traceparent: d.cmd.Traceparent, Data: data,
-	}
-	if err := Apply(d.Payment, e); err != nil {
-		panic("payment: decided the impossible: " + err.Error())
-	}
-	e.Status = d.Payment.Status
-	d.Events = append(d.Events, e)
-}
-
-// correlationID is the command's, but for a resume: that only continues what another command began.
-func (d *draft) correlationID() string {
-	if d.cmd.Name() == messages.CommandResume && d.Payment.CorrelationID != "" {
-		return d.Payment.CorrelationID
-	}
-	return d.cmd.CorrelationID
-}
-
-func (d *draft) refuse(code messages.RejectionCode, message string) {
-	d.Refusal = &messages.CommandRejected{
-		Command: d.cmd.Name(), Code: code, Message: message, IdempotencyKey: d.cmd.IdempotencyKey,
-	}
-	d.record(d.Refusal)
-}
-
-// call asks for the operation that was just recorded as sent.
-func (d *draft) call(operationID string) {
-	d.Call = &Call{Operation: d.Payment.request(d.Payment.Operation(operationID))}
-}
-
 // micros rounds to what PostgreSQL and the event's own form can hold, so that folding gives back the same instant.
 func micros(t time.Time) time.Time {
 	if t.IsZero() {

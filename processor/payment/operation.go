@@ -1,10 +1,10 @@
 package payment
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/jsonobject"
 )
 
 // OperationStatus is how far an operation at a gateway has come. Whether the request can have reached the gateway is
@@ -108,49 +108,33 @@ func isAuthorization(o *Operation) bool {
 func isCapture(o *Operation) bool { return o.Kind == messages.OperationCapture }
 func isVoid(o *Operation) bool    { return o.Kind == messages.OperationVoid }
 
-// openAmong returns the first open operation of any of the given sorts, nil if there is none.
-func (p *Payment) openAmong(sorts ...func(*Operation) bool) *Operation {
-	for i := range p.Operations {
-		op := &p.Operations[i]
-		if !op.Open() {
-			continue
-		}
-		for _, is := range sorts {
-			if is(op) {
-				return op
-			}
-		}
-	}
-	return nil
-}
-
-// nextOperationID numbers a payment's operations from 1: the same decision always gives the same id.
-func (p *Payment) nextOperationID() string {
-	return p.ID.String() + "-" + strconv.Itoa(len(p.Operations)+1)
-}
-
-// request is what the gateway is asked, the same in every attempt but for the attempt's number.
-func (p *Payment) request(op *Operation) messages.Operation {
-	r := messages.Operation{
-		ID: op.ID, Kind: op.Kind, Tenant: p.Tenant, PaymentID: p.ID, Gateway: op.Gateway, Attempt: op.Attempt,
-		AmountMinor: op.AmountMinor, Currency: p.Currency,
-		MerchantReference: p.MerchantReference, CustomerID: p.CustomerID,
-	}
-	switch op.Kind {
-	case messages.OperationAuthorize:
-		r.PaymentMethod = op.PaymentMethod
-		r.Capture = p.CaptureMethod == messages.CaptureAutomatic
-	case messages.OperationConfirm:
-		r.GatewayReference = p.GatewayReference
-		r.Capture = p.CaptureMethod == messages.CaptureAutomatic
-	case messages.OperationCapture:
-		r.GatewayReference = p.GatewayReference
-		r.Final = op.Final
-	case messages.OperationVoid:
-		r.GatewayReference = p.GatewayReference
-	case messages.OperationRefund:
-		r.GatewayReference = p.GatewayReference
-		r.Reason = messages.RefundReason(op.Reason)
-	}
-	return r
+func (o *Operation) appendJSON(b []byte) []byte {
+	w := jsonobject.New(b)
+	w.String("operation_id", o.ID)
+	w.String("kind", string(o.Kind))
+	w.String("status", string(o.Status))
+	w.Int("amount_minor", o.AmountMinor)
+	w.String("gateway", o.Gateway)
+	w.StringOmit("gateway_reference", o.GatewayReference)
+	w.StringOmit("payment_method", o.PaymentMethod)
+	w.StringOmit("previous_operation_id", o.Previous)
+	w.StringOmit("decline_code", o.DeclineCode)
+	w.BoolOmit("final", o.Final)
+	w.StringOmit("reason", o.Reason)
+	w.StringOmit("expires", o.Expires)
+	w.Int("attempt", int64(o.Attempt))
+	w.IntOmit("tries", int64(o.Tries))
+	w.BoolOmit("pending", o.Pending)
+	w.BoolOmit("unproven", o.Unproven)
+	w.BoolOmit("contradicted", o.Contradicted)
+	w.IntOmit("amount_reversed_minor", o.ReversedMinor)
+	w.String("caused_by", o.CausedBy)
+	w.String("sent_by", o.SentBy)
+	w.Time("first_sent_at", o.FirstSentAt)
+	w.Time("sent_at", o.SentAt)
+	w.TimeOmit("not_sent_since", o.NotSentSince)
+	w.TimeOmit("unknown_since", o.UnknownSince)
+	w.IntOmit("checks", int64(o.Checks))
+	w.TimeOmit("next_check_at", o.NextCheckAt)
+	return w.End()
 }

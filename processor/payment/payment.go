@@ -11,11 +11,13 @@ package payment
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/messages/jsonobject"
 )
 
 // Payment is the state that a payment's events fold into. The zero value is a payment without history.
@@ -157,4 +159,209 @@ func (p *Payment) expiresAt() time.Time {
 	default:
 		return time.Time{}
 	}
+}
+
+// nextOperationID numbers a payment's operations from 1: the same decision always gives the same id.
+func (p *Payment) nextOperationID() string {
+	return p.ID.String() + "-" + strconv.Itoa(len(p.Operations)+1)
+}
+
+// openAmong returns the first open operation of any of the given sorts, nil if there is none.
+func (p *Payment) openAmong(sorts ...func(*Operation) bool) *Operation {
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if !op.Open() {
+			continue
+		}
+		for _, is := range sorts {
+			if is(op) {
+				return op
+			}
+		}
+	}
+	return nil
+}
+
+// request is what the gateway is asked, the same in every attempt but for the attempt's number.
+func (p *Payment) request(op *Operation) messages.Operation {
+	r := messages.Operation{
+		ID: op.ID, Kind: op.Kind, Tenant: p.Tenant, PaymentID: p.ID, Gateway: op.Gateway, Attempt: op.Attempt,
+		AmountMinor: op.AmountMinor, Currency: p.Currency,
+		MerchantReference: p.MerchantReference, CustomerID: p.CustomerID,
+	}
+	switch op.Kind {
+	case messages.OperationAuthorize:
+		r.PaymentMethod = op.PaymentMethod
+		r.Capture = p.CaptureMethod == messages.CaptureAutomatic
+	case messages.OperationConfirm:
+		r.GatewayReference = p.GatewayReference
+		r.Capture = p.CaptureMethod == messages.CaptureAutomatic
+	case messages.OperationCapture:
+		r.GatewayReference = p.GatewayReference
+		r.Final = op.Final
+	case messages.OperationVoid:
+		r.GatewayReference = p.GatewayReference
+	case messages.OperationRefund:
+		r.GatewayReference = p.GatewayReference
+		r.Reason = messages.RefundReason(op.Reason)
+	}
+	return r
+}
+
+// notified finds the operation that a notification is about: by its id, else by the gateway's reference. One that says
+// how an authorization ended which waits for its customer is about the confirmation, if that is under way; one that only
+// says that it waits is older than that.
+func (p *Payment) notified(n *messages.Notify) *Operation {
+	var found *Operation
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if op.Gateway != n.Gateway {
+			continue
+		}
+		if n.OperationID != "" && op.ID == n.OperationID ||
+			n.OperationID == "" && n.GatewayReference != "" && op.GatewayReference == n.GatewayReference && op.Kind != messages.OperationVoid {
+			found = op
+			break
+		}
+	}
+	if found != nil && found.Status == OperationRequiresAction && (n.Outcome == messages.OutcomeSucceeded || n.Outcome == messages.OutcomeDeclined) {
+		if confirm := p.openAmong(func(o *Operation) bool { return o.Kind == messages.OperationConfirm }); confirm != nil {
+			return confirm
+		}
+	}
+	return found
+}
+
+// status derives where the payment stands. Nothing stores it but Apply, so that it can't disagree with the rest:
+// what needs a person comes first, then what isn't known, then what is in flight, then where the money rests.
+func (p *Payment) status() messages.Status {
+	if !p.Created() {
+		return messages.StatusNone
+	}
+	if s := p.unsettledStatus(); s != "" {
+		return s
+	}
+	if p.Closed != "" {
+		return p.Closed
+	}
+	return p.restingStatus()
+}
+
+func (p *Payment) unsettledStatus() messages.Status {
+	var unknown, voiding, capturing, authorizing bool
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		switch {
+		case op.Status == OperationManualReview || op.Contradicted:
+			return messages.StatusReview
+		case op.Status == OperationUnknown:
+			unknown = true
+		case !op.inFlight():
+		case isVoid(op):
+			voiding = true
+		case isCapture(op):
+			capturing = true
+		case isAuthorization(op):
+			authorizing = true
+		}
+	}
+	switch {
+	case unknown:
+		return messages.StatusUnknown
+	case voiding:
+		return messages.StatusVoiding
+	case capturing:
+		return messages.StatusCapturing
+	case authorizing:
+		return messages.StatusAuthorizing
+	default:
+		return ""
+	}
+}
+
+func (p *Payment) restingStatus() messages.Status {
+	switch {
+	case p.RefundedMinor > 0 && p.RefundedMinor == p.CapturedMinor && p.UncapturedMinor() == 0:
+		return messages.StatusRefunded
+	case p.RefundedMinor > 0:
+		return messages.StatusPartiallyRefunded
+	case p.CapturedMinor > 0 && p.UncapturedMinor() > 0:
+		return messages.StatusPartiallyCaptured
+	case p.CapturedMinor > 0:
+		return messages.StatusCaptured
+	case p.AuthorizedMinor > 0:
+		return messages.StatusAuthorized
+	case p.NextAction != nil:
+		return messages.StatusRequiresAction
+	case p.Decline != nil:
+		return messages.StatusRequiresPaymentMethod
+	default:
+		return messages.StatusCreated
+	}
+}
+
+// AppendJSON appends the state as encoding/json would write it, which is how it is stored and read back. It is written with
+// every change of every payment, so it is written by hand; a test holds it equal for every field there is.
+func (p *Payment) AppendJSON(b []byte) []byte {
+	w := jsonobject.New(b)
+	w.String("payment_id", p.ID.String())
+	w.String("tenant", p.Tenant)
+	w.Int("version", p.Version)
+	w.String("status", string(p.Status))
+	w.Int("amount_minor", p.AmountMinor)
+	w.StringOmit("currency", p.Currency)
+	w.Int("exponent", int64(p.Exponent))
+	w.StringOmit("capture_method", string(p.CaptureMethod))
+	w.StringOmit("payment_method", p.PaymentMethod)
+	w.StringOmit("customer_id", p.CustomerID)
+	w.StringOmit("merchant_reference", p.MerchantReference)
+	w.StringOmit("country", p.Country)
+	if len(p.Metadata) > 0 {
+		w.Value("metadata", p.Metadata)
+	}
+	w.StringOmit("correlation_id", p.CorrelationID)
+	if p.Retry != nil {
+		w.Value("retry", p.Retry)
+	}
+	w.Int("amount_authorized_minor", p.AuthorizedMinor)
+	w.Int("amount_captured_minor", p.CapturedMinor)
+	w.Int("amount_refunded_minor", p.RefundedMinor)
+	w.Int("amount_released_minor", p.ReleasedMinor)
+	w.StringOmit("gateway", p.Gateway)
+	w.StringOmit("gateway_reference", p.GatewayReference)
+	w.TimeOmit("capture_before", p.CaptureBefore)
+	w.TimeOmit("confirm_before", p.ConfirmBefore)
+	w.TimeOmit("warn_at", p.WarnAt)
+	w.TimeOmit("retry_at", p.RetryAt)
+	if p.NextAction != nil {
+		w.Value("next_action", p.NextAction)
+	}
+	if p.Decline != nil {
+		w.Value("decline", p.Decline)
+	}
+	w.StringOmit("failure_code", p.FailureCode)
+	w.StringOmit("closed", string(p.Closed))
+	if len(p.Operations) > 0 {
+		w.Append("operations", p.appendOperations)
+	}
+	if len(p.Disputes) > 0 {
+		w.Value("disputes", p.Disputes)
+	}
+	w.TimeOmit("created_at", p.CreatedAt)
+	w.TimeOmit("updated_at", p.UpdatedAt)
+	if !p.LastHash.IsZero() {
+		w.String("last_hash", p.LastHash.String())
+	}
+	return w.End()
+}
+
+func (p *Payment) appendOperations(b []byte) []byte {
+	b = append(b, '[')
+	for i := range p.Operations {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = p.Operations[i].appendJSON(b)
+	}
+	return append(b, ']')
 }
