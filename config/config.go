@@ -16,11 +16,13 @@ type Config struct {
 	Scheduler  Scheduler
 	Checkpoint Checkpoint
 	Gateways   map[string]Gateway // by name, as routes and payments know them
-	Routing    Routing
-	Webhook    Webhook
-	Retry      Retry
-	Shutdown   Shutdown
-	Log        Log
+	// AllowSimulator permits gateways of the kind sim, which move no money.
+	AllowSimulator bool
+	Routing        Routing
+	Webhook        Webhook
+	Retry          Retry
+	Shutdown       Shutdown
+	Log            Log
 
 	origins map[string]Origin // of every key that is not at its default
 }

@@ -23,11 +23,11 @@ type GatewayKind string
 
 // The kinds.
 const (
-	GatewayHTTP GatewayKind = "http" // Tender's own gateway protocol over HTTP, as `tender simulator` speaks it
+	GatewayHTTP GatewayKind = "http" // Tender's own gateway protocol over HTTP, as `tenderlab simulator` speaks it
 	GatewayNATS GatewayKind = "nats" // a connector that answers over NATS
 	// GatewayStripe is Stripe itself.
 	GatewayStripe GatewayKind = "stripe"
-	GatewaySim    GatewayKind = "sim" // the simulator inside the process: no network, nothing kept over a restart
+	GatewaySim    GatewayKind = "sim" // the simulator inside the process: no network, nothing kept over a restart; see AllowSimulator
 )
 
 // Stripe is what only the kind stripe needs.

@@ -55,6 +55,7 @@ func bind(c *Config, gateways map[string]*Gateway) []setting {
 	}
 	return slices.Concat(
 		all,
+		[]setting{{"allow_simulator", "Whether gateways may be of the kind sim, which moves no money. For tests; never in production.", yesNo(&c.AllowSimulator)}},
 		routingSettings(&c.Routing),
 		webhookSettings(&c.Webhook),
 		retrySettings(&c.Retry),

@@ -36,8 +36,8 @@ func (s *simulator) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open log of the gateway %s: %w", s.name, err)
 	}
-	//nolint:gosec,noctx // G204: the simulator of the program under test, which the lab ends itself
-	cmd := exec.Command(s.lab.options.Tender, "simulator", "--listen", s.address, "--ledger", filepath.Join(s.lab.dir, s.name+".ledger"),
+	//nolint:gosec,noctx // G204: the lab's own program, which the lab ends itself
+	cmd := exec.Command(s.lab.options.Programs.Lab, "simulator", "--listen", s.address, "--ledger", filepath.Join(s.lab.dir, s.name+".ledger"),
 		"--hang", "2s", "--webhook-url", "http://"+s.lab.webhookAddr+"/webhooks/"+s.name, "--webhook-secret-env", "LAB_WEBHOOK_SECRET")
 	cmd.Env = append(s.lab.environ, "LAB_WEBHOOK_SECRET="+webhookSecret)
 	cmd.Stdout, cmd.Stderr = log, log

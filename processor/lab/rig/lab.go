@@ -30,10 +30,17 @@ type Producers interface {
 	PublishAgain(ctx context.Context) int
 }
 
+// Programs are the paths of the programs.
+type Programs struct {
+	// Tender is the program under test, and Lab the program that runs the servers around it: its commands are nats-node
+	// and simulator.
+	Tender, Lab string
+}
+
 // Options say what lab to open.
 type Options struct {
-	// Tender is the path of the program.
-	Tender string
+	// Programs are what the lab starts processes of.
+	Programs Programs
 	// Dir takes the evidence; it exists and is empty.
 	Dir string
 	// Seed is what the lab's choices follow from.
@@ -126,7 +133,7 @@ func Open(ctx context.Context, o Options) (opened *Lab, err error) {
 func (l *Lab) startCluster(ctx context.Context) error {
 	var err error
 	l.cluster, err = servers.StartCluster(ctx, servers.ClusterOptions{
-		Program: []string{l.options.Tender, "nats-node"}, Dir: filepath.Join(l.dir, "nats"), Nodes: nodes, Route: l.route,
+		Program: []string{l.options.Programs.Lab, "nats-node"}, Dir: filepath.Join(l.dir, "nats"), Nodes: nodes, Route: l.route,
 	})
 	if err != nil {
 		return err
@@ -233,7 +240,7 @@ func (l *Lab) copyDir() string { return filepath.Join(l.dir, "nats-copy") }
 // tender runs a command of the program as an operator would, with the owner's rights, to its end.
 func (l *Lab) tender(ctx context.Context, args ...string) error {
 	//nolint:gosec // G204: the program under test
-	cmd := exec.CommandContext(ctx, l.options.Tender, args...)
+	cmd := exec.CommandContext(ctx, l.options.Programs.Tender, args...)
 	cmd.Env = append(slices.Clone(l.environ), "TENDER_NATS_URL="+l.NATSURL(), "TENDER_POSTGRES_URL="+l.PostgresURL(),
 		fmt.Sprint("TENDER_STREAMS_REPLICAS=", nodes), "TENDER_STREAMS_DUPLICATES="+Duplicates.String(),
 		"TENDER_WORKER_ACK_WAIT="+AckWait.String(), fmt.Sprint("TENDER_WORKER_DELIVERIES_MAX=", deliveriesMax))

@@ -79,7 +79,7 @@ func (m *Member) start() error {
 		m.logFrom = info.Size()
 	}
 	//nolint:gosec,noctx // G204: the program under test, which the lab ends itself
-	cmd := exec.Command(m.lab.options.Tender, "serve", "--config", settings)
+	cmd := exec.Command(m.lab.options.Programs.Tender, "serve", "--config", settings)
 	cmd.Env = m.lab.environ
 	cmd.Stdout, cmd.Stderr = log, log
 	process, err := servers.Launch(cmd)

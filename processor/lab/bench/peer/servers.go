@@ -41,7 +41,7 @@ func startServers(ctx context.Context) (*pair, error) {
 	return s, nil
 }
 
-// postgresSettings are those that tender bench has for a server of its own.
+// postgresSettings are those that tenderlab bench has for a server of its own.
 func postgresSettings() map[string]string {
 	return map[string]string{
 		"shared_buffers": "1GB", "max_wal_size": "8GB", "min_wal_size": "1GB", "checkpoint_timeout": "15min", "wal_compression": "on",
