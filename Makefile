@@ -11,6 +11,8 @@ TESTFLAGS ?=
 ARGS      ?=
 
 PACKAGES := ./...
+# The package that holds the version of both programs.
+TERM     := github.com/seed-384b1f8a/tender/cmd/internal/term
 LINTER   := bin/golangci-lint
 
 .PHONY: help
@@ -19,19 +21,19 @@ help: ## list the targets
 
 .PHONY: demo
 demo: build postgres ## run scripted payments through the real thing, show them, check the books (ARGS=...)
-	@bin/tender demo $(ARGS)
+	@bin/tenderlab demo $(ARGS)
 
 .PHONY: dev
 dev: build postgres ## keep NATS, PostgreSQL, the simulator and all roles running to play with (ARGS=...)
-	@bin/tender dev $(ARGS)
+	@bin/tenderlab dev $(ARGS)
 
 .PHONY: bench
 bench: build postgres ## measure throughput and latency against what PostgreSQL allows (ARGS=--quick: the short of it)
-	@bin/tender bench $(ARGS)
+	@bin/tenderlab bench $(ARGS)
 
 .PHONY: build
-build: ## build the static program bin/tender
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/tender ./cmd/tender
+build: ## build the static programs bin/tender and bin/tenderlab
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X $(TERM).version=$(VERSION)' -o bin/ ./cmd/tender ./cmd/tenderlab
 
 .PHONY: test
 test: postgres ## run all tests (TESTFLAGS=...)
@@ -43,14 +45,14 @@ test-race: postgres compiler ## run all tests under the race detector (TESTFLAGS
 
 .PHONY: faults
 faults: build postgres ## break everything on purpose, with three seeds, and prove that nothing is lost (some thirteen minutes; ARGS=...)
-	@bin/tender chaos --seeds 3 $(ARGS)
+	@bin/tenderlab chaos --seeds 3 $(ARGS)
 
 # The peer is a module of its own, so that Watermill is not among the product's dependencies.
 .PHONY: bench-peer
 bench-peer: build postgres ## measure Tender and the same work done with Watermill in turn, print the ratio (ARGS=...)
 	$(GO) -C processor/lab/bench/peer build -trimpath -o "$(CURDIR)/bin/peer" .
 	@bin/peer compare --key runs.throughput.payments_per_second $(ARGS) -- \
-		bin/tender bench --quiet --only throughput --payments 50000 --json --nats {nats} --postgres {postgres}
+		bin/tenderlab bench --quiet --only throughput --payments 50000 --json --nats {nats} --postgres {postgres}
 
 .PHONY: lint
 lint: $(LINTER) ## check formatting, style and the import rules

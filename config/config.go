@@ -16,11 +16,13 @@ type Config struct {
 	Scheduler  Scheduler
 	Checkpoint Checkpoint
 	Gateways   map[string]Gateway // by name, as routes and payments know them
-	Routing    Routing
-	Webhook    Webhook
-	Retry      Retry
-	Shutdown   Shutdown
-	Log        Log
+	// AllowSimulator permits gateways of the kind sim, which move no money.
+	AllowSimulator bool
+	Routing        Routing
+	Webhook        Webhook
+	Retry          Retry
+	Shutdown       Shutdown
+	Log            Log
 
 	origins map[string]Origin // of every key that is not at its default
 }
@@ -181,11 +183,11 @@ type GatewayKind string
 
 // The kinds.
 const (
-	GatewayHTTP GatewayKind = "http" // Tender's own gateway protocol over HTTP, as `tender simulator` speaks it
+	GatewayHTTP GatewayKind = "http" // Tender's own gateway protocol over HTTP, as `tenderlab simulator` speaks it
 	GatewayNATS GatewayKind = "nats" // a connector that answers over NATS
 	// GatewayStripe is Stripe itself.
 	GatewayStripe GatewayKind = "stripe"
-	GatewaySim    GatewayKind = "sim" // the simulator inside the process: no network, nothing kept over a restart
+	GatewaySim    GatewayKind = "sim" // the simulator inside the process: no network, nothing kept over a restart; see AllowSimulator
 )
 
 // Stripe holds the settings of the kind stripe.

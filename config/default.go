@@ -6,7 +6,7 @@ import "time"
 const defaultGatewayName = "simulator"
 
 // Default is the configuration with nothing set: everything on this machine at the usual ports, the roles that every deployment needs in one process,
-// and payments sent to `tender simulator` at its own default address, so that money never moves by default. It is valid.
+// and payments sent to `tenderlab simulator` at its own default address, so that money never moves by default. It is valid.
 func Default() Config {
 	c := Config{
 		NATS: NATS{

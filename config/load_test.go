@@ -106,6 +106,7 @@ nats: {name: "42"}
 gateways:
   primary: {kind: http, url: "https://pay.example.com/v1", breaker: {failure_ratio: 1}}
   eu_backup: {kind: sim}
+allow_simulator: true
 routing: {default: primary}
 `,
 		"TENDER_RETRY_UNKNOWN_REPLAYS=1s, 2s,90s",

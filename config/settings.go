@@ -56,6 +56,7 @@ func bind(c *Config, gateways map[string]*Gateway) []setting {
 	}
 	return slices.Concat(
 		all,
+		[]setting{{"allow_simulator", "Whether gateways may be of the kind sim, which moves no money. For tests; never in production.", yesNo(&c.AllowSimulator)}},
 		routingSettings(&c.Routing),
 		webhookSettings(&c.Webhook),
 		retrySettings(&c.Retry),
@@ -171,7 +172,7 @@ func EnvName(key string) string {
 // one behind an underscore: the name before it would be ambiguous in a variable (a test holds this).
 func gatewaySettings(prefix string, g *Gateway) []setting {
 	all := []setting{
-		{"kind", "What speaks to it: http (Tender's gateway protocol, as `tender simulator` speaks it), nats (a connector that answers over NATS), stripe or sim (the simulator inside this process). Required.", oneOf(&g.Kind, gatewayKinds())},
+		{"kind", "What speaks to it: http (Tender's gateway protocol, as `tenderlab simulator` speaks it), nats (a connector that answers over NATS), stripe or sim (the simulator inside this process, with allow_simulator only). Required.", oneOf(&g.Kind, gatewayKinds())},
 		{"url", "Base address, http:// or https://. Required for the kind http; for stripe, empty is Stripe's own.", location(&g.URL)},
 		{"connector", "Name under which the connector answers, for the kind nats; empty: the gateway's own.", text(&g.Connector, "text")},
 		{"api_key", "Key sent with every call; empty for none. Required for the kind stripe.", secret(&g.APIKey)},

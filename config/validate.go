@@ -267,6 +267,9 @@ func (c Config) validateGateways(f *findings) {
 
 func (c Config) validateGateway(f *findings, key string, g Gateway) {
 	among(f, key+".kind", g.Kind, gatewayKinds())
+	if g.Kind == GatewaySim && !c.AllowSimulator {
+		f.add(key+".kind", "must not be sim, which moves no money, unless allow_simulator is true")
+	}
 	if g.Kind == GatewayHTTP {
 		f.address(key+".url", string(g.URL), "https://gateway.example.com", httpSchemes())
 	}

@@ -40,7 +40,7 @@ colour: blue
 // TestMistakes has one row per rule. Each file is right but for the keys named.
 func TestMistakes(t *testing.T) {
 	t.Parallel()
-	const twoGateways = "gateways: {a: {kind: sim%s}, b: {kind: sim}}\nrouting: {default: a}\n"
+	const twoGateways = "gateways: {a: {kind: nats%s}, b: {kind: nats}}\nrouting: {default: a}\n"
 	one := func(settings string) string {
 		return "gateways: {a: {kind: http, url: 'http://a'" + settings + "}}\nrouting: {default: a}\n"
 	}
@@ -114,9 +114,13 @@ func TestMistakes(t *testing.T) {
 		{"gateways: 3", "gateways"},
 		{"gateways: {a: }", "gateways.a.kind routing.default"},
 		{"gateways: {a: 3}", "gateways.a gateways.a.kind routing.default"},
-		{"gateways: {a: {kind: sim}}", "routing.default"},
-		{"gateways: {a: {kind: sim}}\nrouting: {rules_file: r.yaml}", ""},
-		{"gateways: {a: {kind: sim}}\nrouting: {rules_file: r.yaml, default: b}", "routing.default"},
+		{"gateways: {a: {kind: nats}}", "routing.default"},
+		{"gateways: {a: {kind: nats}}\nrouting: {rules_file: r.yaml}", ""},
+		{"gateways: {a: {kind: nats}}\nrouting: {rules_file: r.yaml, default: b}", "routing.default"},
+		{"gateways: {a: {kind: sim}}\nrouting: {default: a}\n", "gateways.a.kind"},
+		{"gateways: {a: {kind: sim}}\nrouting: {default: a}\nallow_simulator: false\n", "gateways.a.kind"},
+		{"gateways: {a: {kind: sim}}\nrouting: {default: a}\nallow_simulator: true\n", ""},
+		{"allow_simulator: maybe", "allow_simulator"},
 		{one(""), ""},
 		{one(", kind: x"), "gateways.a.kind"},
 		{"gateways: {a: {kind: stripe}}\nrouting: {default: a}\n", "gateways.a.api_key"},

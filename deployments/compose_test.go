@@ -43,7 +43,7 @@ func TestComposeConfiguresTender(t *testing.T) {
 	t.Parallel()
 	processes := 0
 	for name, service := range readCompose(t).Services {
-		if service.Image != "tender" {
+		if service.Image != "tender" && service.Image != "tenderlab" {
 			continue
 		}
 		processes++

@@ -18,6 +18,7 @@ func payments() map[string]incident {
 			gateways: `gateways:
   simulator: {kind: http, url: $URL, concurrency_max: 8, breaker: {requests_min: 1, open_for: 2s}}
   backup: {kind: sim, concurrency_max: 8}
+allow_simulator: true
 routing: {default: simulator}
 retry: {not_sent_initial: 200ms, not_sent_max: 1s}
 `,

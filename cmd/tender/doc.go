@@ -1,11 +1,11 @@
-// Command tender is every part of Tender in one program: the roles that process payments, and the commands by which people
-// and scripts set it up, make payments, look at them and put things right.
+// Command tender is Tender in production: the roles that process payments, and the commands by which people and
+// scripts set it up, make payments, look at them and repair them. Its sibling tenderlab holds everything that
+// needs servers of its own; tender links neither a NATS server nor the lab.
 //
-// It owns the command line and all wiring: it reads the configuration, opens the connections, and passes plain values
-// down. It decides nothing about payments and writes no SQL. main.go lists the subcommands; each has a file of its own.
-// assemble.go is the seam between the command line and the roles: a process is opened, run until its context ends, and
-// drained.
+// Each subcommand is a type in a file of its own, which main.go lists. They print through package term and
+// connect through package app, which also assembles the process that `tender serve` runs. This package decides
+// nothing about payments and writes no SQL.
 //
-// It guarantees that results go to standard output and everything else to standard error; that no secret and no card
-// number is printed; and that the exit code says what happened (see exit.go, or `tender help exit-codes`).
+// It guarantees that results go to standard output and everything else to standard error; that no secret and no
+// card number is printed; and that the exit code says what happened (see `tender help exit-codes`).
 package main

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/seed-384b1f8a/tender/cmd/internal/term"
 )
 
-// TestHelpIsComplete holds that every command says what it does and shows how, and that every flag is explained.
+// TestHelpIsComplete holds that every command has a description and an example, that every flag is explained, and
+// that the help fits into a terminal.
 func TestHelpIsComplete(t *testing.T) {
 	t.Parallel()
 	var visit func(cmd *cobra.Command)
@@ -27,9 +31,19 @@ func TestHelpIsComplete(t *testing.T) {
 				t.Errorf("%s --%s: is explained as %q", cmd.CommandPath(), f.Name, f.Usage)
 			}
 		})
+		var help bytes.Buffer
+		cmd.SetOut(&help)
+		if err := cmd.Help(); err != nil {
+			t.Error(err)
+		}
+		for line := range strings.Lines(help.String()) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
+				t.Errorf("%s: a line of the help has %d columns: %s", cmd.CommandPath(), n, line)
+			}
+		}
 		for _, sub := range cmd.Commands() {
 			visit(sub)
 		}
 	}
-	visit(newRoot(&cli{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}}))
+	visit(newRoot(&term.Env{Program: "tender"}))
 }

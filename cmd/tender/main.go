@@ -3,59 +3,58 @@ package main
 import (
 	"context"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed-384b1f8a/tender/cmd/internal/term"
 )
 
 func main() {
-	c := &cli{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), now: time.Now}
-	os.Exit(c.main(context.Background(), os.Args[1:]))
+	os.Exit(term.OfProcess("tender").Main(context.Background(), os.Args[1:], newRoot))
 }
 
-// The groups of subcommands in the help.
-const (
-	groupRun        = "run"
-	groupPayments   = "payments"
-	groupOperations = "operations"
-	groupSetup      = "setup"
-)
-
-// newRoot lists every subcommand there is.
-func newRoot(c *cli) *cobra.Command {
+// newRoot lists every subcommand.
+func newRoot(e *term.Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tender",
 		Short: "An asynchronous payment processor on NATS JetStream and PostgreSQL",
-		Long: `Tender takes payment commands from NATS JetStream, brings each to exactly one recorded outcome at a payment gateway,
-keeps the history in PostgreSQL and publishes what happened back onto the bus.`,
-		Example: `  tender dev                                                  # everything on this machine, to play with
+		Long: `Tender takes payment commands from NATS JetStream, brings each to exactly one recorded
+outcome at a payment gateway, keeps the history in PostgreSQL and publishes the events back
+onto the bus.
+
+The other program, tenderlab, runs everything on one machine to play with (tenderlab dev),
+and tests and measures it.`,
+		Example: `  tender migrate && tender provision
+  tender serve --config tender.yaml
   tender pay create --amount 1999 --currency USD --method pm_card_visa --wait
-  tender list
-  tender serve --config tender.yaml                           # production`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+  tender list`,
+		Args: cobra.NoArgs,
+		RunE: term.Help,
 	}
-	c.bindGlobal(root)
-	root.AddGroup(
-		&cobra.Group{ID: groupRun, Title: "Run:"},
-		&cobra.Group{ID: groupPayments, Title: "Payments:"},
-		&cobra.Group{ID: groupOperations, Title: "Operations:"},
-		&cobra.Group{ID: groupSetup, Title: "Set up:"},
-	)
-	inGroup(root, groupRun, newDemo(c), newDev(c), newServe(c), newSimulator(c), newChaos(c), newBench(c))
-	inGroup(root, groupPayments, newPay(c), newGet(c), newList(c), newHistory(c))
-	inGroup(root, groupOperations, newDeadLetters(c), newRouting(c), newOutbox(c), newVerify(c), newRebuild(c))
-	inGroup(root, groupOperations, newReview(c), newTimers(c), newGateway(c), newCheckpoint(c))
-	inGroup(root, groupSetup, newMigrate(c), newProvision(c), newConfig(c))
-	root.AddCommand(newVersion(c), newExitCodes(), newNATSNode(c), newBenchWorker(c))
+	term.Group(root, "Run", newServe(e))
+	term.Group(root, "Payments", newPay(e), newGet(e), newList(e), newHistory(e))
+	term.Group(root, "Operations", newDeadLetters(e), newRouting(e), newOutbox(e), newVerify(e), newRebuild(e),
+		newReview(e), newTimers(e), newGateway(e), newCheckpoint(e))
+	term.Group(root, "Setup", newMigrate(e), newProvision(e), newConfig(e))
+	root.AddCommand(term.NewVersion(e), term.NewExitCodes())
+	root.AddCommand(elsewhere()...)
 	return root
 }
 
-func inGroup(root *cobra.Command, group string, commands ...*cobra.Command) {
-	for _, cmd := range commands {
-		cmd.GroupID = group
-		root.AddCommand(cmd)
+// elsewhere lists the commands of tenderlab, each of which says where it is.
+func elsewhere() []*cobra.Command {
+	var all []*cobra.Command
+	for _, name := range []string{"demo", "dev", "bench", "chaos", "simulator"} {
+		all = append(all, &cobra.Command{
+			Use:                name,
+			Short:              "Run tenderlab " + name + " instead",
+			Example:            "  tenderlab " + name,
+			Hidden:             true,
+			DisableFlagParsing: true,
+			RunE: func(*cobra.Command, []string) error {
+				return term.UsageError("tender %s is in the other program: run tenderlab %s (make build builds both as bin/tender and bin/tenderlab)", name, name)
+			},
+		})
 	}
+	return all
 }

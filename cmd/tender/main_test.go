@@ -1,33 +1,37 @@
 package main
 
 import (
-	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/testscript"
-
-	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/cmd/internal/scripts"
 )
 
-// raceEnv is the variable that steers the race detector. By default each process that is built with it waits for a second before it exits,
-// for goroutines that might race yet, and the tests run hundreds of them to their end.
-const raceEnv = "GORACE"
+// TestMain lets the test binary be the program itself: scripts, and tests that need processes of their own, run it
+// by the name tender. They find tenderlab beside it.
+func TestMain(m *testing.M) { scripts.Main(m, "tender", main, "tenderlab") }
 
-// quickExit hands the setting to a process that does not inherit it.
-func quickExit() string { return raceEnv + "=" + os.Getenv(raceEnv) }
-
-// TestMain lets the test binary be the program itself: scripts, and tests that need processes of their own, run it by the name
-// tender, which testscript puts on the PATH.
-func TestMain(m *testing.M) {
-	if err := os.Setenv(raceEnv, strings.TrimSpace("atexit_sleep_ms=0 "+os.Getenv(raceEnv))); err != nil {
-		panic(err)
-	}
-	testscript.Main(packageRun{m}, map[string]func(){"tender": main})
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	scripts.Run(t)
 }
 
-// packageRun gives the tests of the package their PostgreSQL server; the program itself has none.
-type packageRun struct{ m *testing.M }
-
-// Run implements testscript.TestingM.
-func (r packageRun) Run() int { return servers.Main(r.m) }
+// TestLinksNoServer keeps the NATS server and the lab out of the program that runs in production.
+func TestLinksNoServer(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("list the dependencies: %v\n%s", err, out)
+	}
+	if !strings.Contains(string(out), "github.com/nats-io/nats.go") {
+		t.Fatalf("the list is not one of dependencies:\n%s", out)
+	}
+	for _, unwanted := range []string{"github.com/nats-io/nats-server", "/processor/lab", "/cmd/tenderlab"} {
+		for path := range strings.Lines(string(out)) {
+			if strings.Contains(path, unwanted) {
+				t.Errorf("tender imports %s", strings.TrimSpace(path))
+			}
+		}
+	}
+}

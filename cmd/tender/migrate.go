@@ -8,30 +8,39 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/seed-384b1f8a/tender/cmd/internal/app"
+	"github.com/seed-384b1f8a/tender/cmd/internal/term"
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-func newMigrate(c *cli) *cobra.Command {
-	var grantTo string
-	var status bool
+// migrate is `tender migrate`.
+type migrate struct {
+	*term.Env
+	grantTo string
+	status  bool
+}
+
+func newMigrate(e *term.Env) *cobra.Command {
+	c := &migrate{Env: e}
 	cmd := &cobra.Command{
 		Use:   "migrate",
-		Short: "Bring the database schema up to what this build needs",
-		Long: `Migrate runs the migrations that the database lacks, each in a transaction of its own. They are forward-only and additive:
-the previous version of tender runs on the new schema, so migrate first and replace the processes afterwards. Any number of
-instances may start it at once; they take turns.
+		Short: "Bring the database schema to the version that this build needs",
+		Long: `Migrate runs the migrations that the database lacks, each in its own transaction. They are
+forward-only and additive: the previous version of tender runs on the new schema, so migrate
+first and replace the processes afterwards. Several processes may migrate at once; they take
+turns.
 
-Connect as the role that owns the schema. --grant-to gives another role exactly the rights that serving needs, which do not
-include changing or deleting history.`,
+Connect as the role that owns the schema. --grant-to gives another role exactly the rights
+that serving needs, which do not include changing or deleting history.`,
 		Example: `  tender migrate --postgres postgres://tender_migrate@db/tender --grant-to tender_serve
   tender migrate --status       # exit code 1 if migrations are missing`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := apart(cmd, "status", "grant-to"); err != nil {
+			if err := term.Apart(cmd, "status", "grant-to"); err != nil {
 				return err
 			}
-			cfg, err := c.load()
+			cfg, err := c.Load()
 			if err != nil {
 				return err
 			}
@@ -40,23 +49,23 @@ include changing or deleting history.`,
 				return err
 			}
 			defer pool.Close()
-			if status {
-				return c.schemaStatus(cmd.Context(), pool)
+			if c.status {
+				return c.showStatus(cmd.Context(), pool)
 			}
-			return c.migrate(cmd.Context(), pool, grantTo)
+			return c.run(cmd.Context(), pool)
 		},
 	}
-	cmd.Flags().StringVar(&grantTo, "grant-to", "", "give this `role` the rights that serving needs, and no others")
-	cmd.Flags().BoolVar(&status, "status", false, "only say which version the schema has; exit code 1 if it is too old")
+	cmd.Flags().StringVar(&c.grantTo, "grant-to", "", "give this `role` the rights that serving needs, and no others")
+	cmd.Flags().BoolVar(&c.status, "status", false, "only print the version of the schema; exit code 1 if it is too old")
 	return cmd
 }
 
-// openOwner connects without a limit on statements: building an index takes as long as it takes.
+// openOwner connects without a time limit on statements, for those that build an index.
 func openOwner(ctx context.Context, cfg config.Config) (*pgxpool.Pool, error) {
 	cfg.Postgres.StatementTimeout = 0
 	cfg.Postgres.MinConns = 0
 	cfg.Postgres.MaxConns = max(cfg.Postgres.MaxConns, 2)
-	return dialPool(ctx, cfg.Postgres, cfg.NATS.Name+" migrate")
+	return app.DialPool(ctx, cfg.Postgres, cfg.NATS.Name+" migrate")
 }
 
 type appliedMigration struct {
@@ -72,32 +81,32 @@ type migration struct {
 	GrantedTo     string             `json:"granted_to,omitempty"`
 }
 
-func (c *cli) migrate(ctx context.Context, pool *pgxpool.Pool, grantTo string) error {
-	result := migration{Applied: []appliedMigration{}, GrantedTo: grantTo}
+func (c *migrate) run(ctx context.Context, pool *pgxpool.Pool) error {
+	result := migration{Applied: []appliedMigration{}, GrantedTo: c.grantTo}
 	_, err := store.Migrate(ctx, pool, func(a store.Applied) {
 		result.Applied = append(result.Applied, appliedMigration{a.Version, a.Name, a.Duration.Milliseconds()})
-		c.remark("applied %d %s in %s", a.Version, a.Name, a.Duration.Round(time.Millisecond))
+		c.Remark("applied %d %s in %s", a.Version, a.Name, a.Duration.Round(time.Millisecond))
 	})
 	if err != nil {
 		return err
 	}
-	if grantTo != "" {
-		if err := store.GrantServing(ctx, pool, grantTo); err != nil {
+	if c.grantTo != "" {
+		if err := store.GrantServing(ctx, pool, c.grantTo); err != nil {
 			return err
 		}
-		c.remark("granted the rights of serving to %s", grantTo)
+		c.Remark("granted the rights of serving to %s", c.grantTo)
 	}
 	if result.SchemaVersion, err = store.SchemaVersion(ctx, pool); err != nil {
 		return err
 	}
-	if c.json {
-		return c.printJSON(result)
+	if c.JSON {
+		return c.PrintJSON(result)
 	}
-	fmt.Fprintf(c.stdout, "schema is at version %d (%d applied now)\n", result.SchemaVersion, len(result.Applied))
+	fmt.Fprintf(c.Stdout, "schema is at version %d (%d applied now)\n", result.SchemaVersion, len(result.Applied))
 	return nil
 }
 
-func (c *cli) schemaStatus(ctx context.Context, pool *pgxpool.Pool) error {
+func (c *migrate) showStatus(ctx context.Context, pool *pgxpool.Pool) error {
 	version, err := store.SchemaVersion(ctx, pool)
 	if err != nil {
 		return err
@@ -106,16 +115,16 @@ func (c *cli) schemaStatus(ctx context.Context, pool *pgxpool.Pool) error {
 	if err != nil {
 		return err
 	}
-	if c.json {
-		err = c.printJSON(struct {
+	if c.JSON {
+		err = c.PrintJSON(struct {
 			SchemaVersion int64 `json:"schema_version"`
 			Needed        int64 `json:"needed_version"`
 		}{version, needed})
 	} else {
-		_, err = fmt.Fprintf(c.stdout, "schema is at version %d, this build needs %d\n", version, needed)
+		_, err = fmt.Fprintf(c.Stdout, "schema is at version %d, this build needs %d\n", version, needed)
 	}
 	if err == nil && version < needed {
-		return sayNo()
+		return term.SayNo()
 	}
 	return err
 }

@@ -10,105 +10,115 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/seed-384b1f8a/tender/cmd/internal/app"
+	"github.com/seed-384b1f8a/tender/cmd/internal/term"
 	"github.com/seed-384b1f8a/tender/outbox"
 )
 
-func newOutbox(c *cli) *cobra.Command {
+func newOutbox(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "outbox",
-		Short: "Look at events on their way from the database to the bus",
-		Long: `The outbox holds what was committed and is not on the bus yet: events, and the commands of timers. A relay publishes it in
-order; normally it is empty within milliseconds.`,
+		Short: "Show and manage the events on their way to the bus",
+		Long: `The outbox holds messages that are committed and not on the bus yet: events, and the commands
+of timers. A relay publishes them in order; normally the outbox is empty within milliseconds.`,
 		Example: `  tender outbox status
   tender outbox unpark 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10
   tender outbox republish --dry-run`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: term.Help,
 	}
-	cmd.AddCommand(newOutboxStatus(c), newOutboxUnpark(c), newOutboxRepublish(c))
+	cmd.AddCommand(newOutboxStatus(e), newOutboxUnpark(e), newOutboxRepublish(e))
 	return cmd
 }
 
-func newOutboxStatus(c *cli) *cobra.Command {
-	var limit int
+// outboxStatus is `tender outbox status`.
+type outboxStatus struct {
+	*term.Env
+	limit int
+}
+
+func newOutboxStatus(e *term.Env) *cobra.Command {
+	c := &outboxStatus{Env: e}
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "How much waits, since when, who publishes, and what is parked",
-		Long: `Status counts the messages that wait to be published. A message that cannot be published is parked, and what comes after it of
-the same payment waits behind it; other payments go on. tender outbox unpark lets a payment's messages go again.
+		Short: "Show the size and age of the outbox, its relays and parked messages",
+		Long: `Status counts the messages that wait for a relay. The relay parks a message that it cannot
+publish, and later messages of the same payment wait behind it; other payments are not held
+up. tender outbox unpark releases a payment's messages.
 
-Who publishes is a session of PostgreSQL. Its name and address are shown to the role that it belongs to, and to members of
-pg_read_all_stats; others see the number of the backend.`,
+A relay is a session of PostgreSQL. PostgreSQL shows its name and address to its own role and
+to members of pg_read_all_stats; other roles see only the number of the backend.`,
 		Example: "  tender outbox status\n  tender outbox status --limit 0 --json | jq .parked_rows",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 0 {
-				return usageError("--limit must not be negative")
+			if c.limit < 0 {
+				return term.UsageError("--limit must not be negative")
 			}
-			return c.withDatabase(cmd.Context(), func(pool *pgxpool.Pool) error { return c.outboxStatus(cmd.Context(), pool, limit) })
+			return app.WithDatabase(cmd.Context(), c.Env, func(pool *pgxpool.Pool) error { return c.run(cmd.Context(), pool) })
 		},
 	}
-	cmd.Flags().IntVar(&limit, "limit", 20, "parked messages to list at most, the oldest; 0 lists all")
+	cmd.Flags().IntVar(&c.limit, "limit", 20, "maximum of parked messages to list, the oldest; 0 lists all")
 	return cmd
 }
 
-// unparkFlags say what to unpark beside a key.
-type unparkFlags struct {
+// outboxUnpark is `tender outbox unpark`.
+type outboxUnpark struct {
+	*term.Env
 	all    bool
 	reason string
 }
 
-func newOutboxUnpark(c *cli) *cobra.Command {
-	var f unparkFlags
+func newOutboxUnpark(e *term.Env) *cobra.Command {
+	c := &outboxUnpark{Env: e}
 	cmd := &cobra.Command{
 		Use:   "unpark {KEY | --all}",
-		Short: "Let the parked messages of a payment be published again",
-		Long: `Unpark lets parked messages be published again, and what waits behind them. What was in their way should have been put right
-before: a message that still cannot be published is parked again.`,
+		Short: "Release the parked messages of a payment",
+		Long: `Unpark releases parked messages, and those that wait behind them, to the relays. Remove the
+cause first: the relay parks a message again that it still cannot publish.`,
 		Example: `  tender outbox unpark 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10
   tender outbox unpark --all --reason "maximum payload"`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.all != (len(args) == 0) || f.reason != "" && !f.all {
-				return usageError("name the key of a payment, or give --all, narrowed by --reason")
+			if c.all != (len(args) == 0) || c.reason != "" && !c.all {
+				return term.UsageError("name the key of a payment, or give --all, narrowed by --reason")
 			}
-			return c.withDatabase(cmd.Context(), func(pool *pgxpool.Pool) error {
-				if f.all {
-					return c.unparkAll(cmd.Context(), pool, f.reason)
+			return app.WithDatabase(cmd.Context(), c.Env, func(pool *pgxpool.Pool) error {
+				if c.all {
+					return c.unparkAll(cmd.Context(), pool)
 				}
 				return c.unpark(cmd.Context(), pool, args[0])
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&f.all, "all", false, "everything that is parked")
-	cmd.Flags().StringVar(&f.reason, "reason", "", "with --all: only what is parked for a reason with this `text` in it")
+	cmd.Flags().BoolVar(&c.all, "all", false, "every parked message")
+	cmd.Flags().StringVar(&c.reason, "reason", "", "with --all: only messages parked for a reason with this `text` in it")
 	return cmd
 }
 
-func (c *cli) unpark(ctx context.Context, pool *pgxpool.Pool, key string) error {
+func (c *outboxUnpark) unpark(ctx context.Context, pool *pgxpool.Pool, key string) error {
 	n, err := outbox.Unpark(ctx, pool, key)
 	if err != nil {
 		return err
 	}
 	if n == 0 {
-		return noSuch("nothing is parked under %q", key)
+		return term.NoSuch("nothing is parked under %q", key)
 	}
-	if c.json {
-		return c.printJSON(map[string]any{"key": key, "unparked": n})
+	if c.JSON {
+		return c.PrintJSON(map[string]any{"key": key, "unparked": n})
 	}
-	_, err = fmt.Fprintf(c.stdout, "unparked %d under %s\n", n, key)
+	_, err = fmt.Fprintf(c.Stdout, "unparked %d under %s\n", n, key)
 	return err
 }
 
-func (c *cli) unparkAll(ctx context.Context, pool *pgxpool.Pool, reason string) error {
-	n, err := outbox.UnparkAll(ctx, pool, reason)
+func (c *outboxUnpark) unparkAll(ctx context.Context, pool *pgxpool.Pool) error {
+	n, err := outbox.UnparkAll(ctx, pool, c.reason)
 	if err != nil {
 		return err
 	}
-	if c.json {
-		return c.printJSON(map[string]any{"unparked": n})
+	if c.JSON {
+		return c.PrintJSON(map[string]any{"unparked": n})
 	}
-	_, err = fmt.Fprintf(c.stdout, "unparked %d\n", n)
+	_, err = fmt.Fprintf(c.Stdout, "unparked %d\n", n)
 	return err
 }
 
@@ -156,47 +166,47 @@ func newOutboxView(s outbox.Status, rows []outbox.ParkedRow) outboxView {
 	return v
 }
 
-func (c *cli) outboxStatus(ctx context.Context, pool *pgxpool.Pool, limit int) error {
+func (c *outboxStatus) run(ctx context.Context, pool *pgxpool.Pool) error {
 	status, err := outbox.Inspect(ctx, pool)
 	if err != nil {
 		return err
 	}
-	parked, err := outbox.Parked(ctx, pool, 0, cmp.Or(limit, math.MaxInt32))
+	parked, err := outbox.Parked(ctx, pool, 0, cmp.Or(c.limit, math.MaxInt32))
 	if err != nil {
 		return err
 	}
-	if c.json {
-		return c.printJSON(newOutboxView(status, parked))
+	if c.JSON {
+		return c.PrintJSON(newOutboxView(status, parked))
 	}
-	f := newFacts(c.stdout)
-	f.add("waiting", fmt.Sprint(status.Waiting))
+	f := term.NewFacts(c.Stdout)
+	f.Add("waiting", fmt.Sprint(status.Waiting))
 	if status.Waiting > 0 {
-		f.add("oldest", status.OldestAge.Round(time.Millisecond).String()+" ago")
+		f.Add("oldest", status.OldestAge.Round(time.Millisecond).String()+" ago")
 	}
-	f.add("parked", fmt.Sprint(status.Parked))
-	f.add("behind parked", fmt.Sprint(status.Behind))
-	f.add("published by", publishers(status.Owners))
-	if err := f.flush(); err != nil || len(parked) == 0 {
+	f.Add("parked", fmt.Sprint(status.Parked))
+	f.Add("behind parked", fmt.Sprint(status.Behind))
+	f.Add("published by", publishers(status.Owners))
+	if err := f.Flush(); err != nil || len(parked) == 0 {
 		return err
 	}
-	fmt.Fprintln(c.stdout)
-	t := newTable(c.stdout, "KEY", "SUBJECT", "PARKED", "BEHIND", "REASON")
+	fmt.Fprintln(c.Stdout)
+	t := term.NewTable(c.Stdout, "KEY", "SUBJECT", "PARKED", "BEHIND", "REASON")
 	for _, r := range parked {
-		t.row(r.OrderingKey, r.Subject, moment(r.ParkedAt), fmt.Sprint(r.Behind), r.Reason)
+		t.Row(r.OrderingKey, r.Subject, term.Moment(r.ParkedAt), fmt.Sprint(r.Behind), r.Reason)
 	}
-	if err := t.flush(); err != nil {
+	if err := t.Flush(); err != nil {
 		return err
 	}
 	if more := status.Parked - int64(len(parked)); more > 0 {
-		c.remark("%d more are parked: --limit 0 lists all", more)
+		c.Remark("%d more are parked: --limit 0 lists all", more)
 	}
 	return nil
 }
 
-// publishers names who owns the partitions.
+// publishers names the relays that own the partitions.
 func publishers(owners []outbox.Owner) string {
 	if len(owners) == 0 {
-		return "nobody: no relay is running"
+		return "no relay is running"
 	}
 	partitions := map[string]int{}
 	var names []string
@@ -214,7 +224,7 @@ func publishers(owners []outbox.Owner) string {
 		text += fmt.Sprintf("%s (%d of %d partitions)", name, partitions[name], outbox.Partitions)
 	}
 	if alone := outbox.Partitions - len(owners); alone > 0 {
-		text += fmt.Sprintf("; nobody (%d of %d partitions)", alone, outbox.Partitions)
+		text += fmt.Sprintf("; no relay (%d of %d partitions)", alone, outbox.Partitions)
 	}
 	return text
 }

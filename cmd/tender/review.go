@@ -4,62 +4,67 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/seed-384b1f8a/tender/cmd/internal/app"
+	"github.com/seed-384b1f8a/tender/cmd/internal/term"
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-func newReview(c *cli) *cobra.Command {
+func newReview(e *term.Env) *cobra.Command {
 	review := &cobra.Command{
 		Use:   "review",
-		Short: "List what needs a person, and record what that person found out",
-		Long: `An operation comes to review when its gateway could not be brought to say what became of it, answered with another amount than it
-was asked for, or later said the opposite of what is recorded. Its money stays reserved, and nothing goes on by itself:
-somebody has to find out what happened, at the provider or in its settlement files, and say so with tender review resolve.`,
+		Short: "List operations that need a person, and record the person's finding",
+		Long: `An operation comes to review when its gateway never reported its outcome, answered with
+another amount than requested, or later contradicted the recorded outcome. Its money stays
+reserved, and the payment stands still: a person must find the outcome at the provider or in
+its settlement files, and record it with tender review resolve.`,
 		Example: `  tender review ls
-  tender review resolve 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 --outcome succeeded --actor jane@example.com \
-      --reason "in the settlement file of 3 March" --wait`,
+  tender review resolve 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 --outcome succeeded \
+      --actor jane@example.com --reason "in the settlement file of 3 March" --wait`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: term.Help,
 	}
-	review.AddCommand(newReviewList(c), newReviewResolve(c))
+	review.AddCommand(newReviewList(e), newReviewResolve(e))
 	return review
 }
 
-// reviewFlags select what is listed.
-type reviewFlags struct {
+// reviewList is `tender review ls`.
+type reviewList struct {
+	*term.Env
 	tenant, gateway string
 	limit           int
 }
 
-func newReviewList(c *cli) *cobra.Command {
-	var f reviewFlags
+func newReviewList(e *term.Env) *cobra.Command {
+	c := &reviewList{Env: e}
 	cmd := &cobra.Command{
 		Use:     "ls",
 		Aliases: []string{"list"},
-		Short:   "List operations in review, those that have waited longest first",
-		Long: `Ls shows every operation that needs a person, with since when and why, and what to look for at the gateway: when it was first SENT,
-and the gateway's REFERENCE.
+		Short:   "List operations in review, the oldest first",
+		Long: `Ls shows every operation that needs a person, with the time and the REASON of its review. To
+find it at the gateway, use the time at which it was first SENT and the gateway's REFERENCE.
 
-  outcome_unknown   the gateway could not be brought to say whether it did it
-  amount_mismatch   the gateway says another amount than it was asked for
-  contradiction     the gateway later said the opposite of what is recorded (RECORDED)
-  reversal          more was reversed than could be taken back`,
+  outcome_unknown   the gateway never reported whether it did the operation
+  amount_mismatch   the gateway reports another amount than requested
+  contradiction     the gateway later contradicted the recorded outcome (RECORDED)
+  reversal          the gateway reversed more than the payment had left`,
 		Example: `  tender review ls
   tender review ls --gateway primary --json | jq -r .operation_id`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withStore(cmd.Context(), func(s *store.Store) error { return c.listReviews(cmd.Context(), s, f) })
+			return app.WithStore(cmd.Context(), c.Env, func(s *store.Store) error { return c.run(cmd.Context(), s) })
 		},
 	}
-	bindTenantFilter(cmd, &f.tenant)
-	cmd.Flags().StringVar(&f.gateway, "gateway", "", "only operations at this `gateway`")
-	cmd.Flags().IntVar(&f.limit, "limit", 0, "at most so many (default: all)")
+	bindTenantFilter(cmd, &c.tenant)
+	cmd.Flags().StringVar(&c.gateway, "gateway", "", "only operations at this `gateway`")
+	cmd.Flags().IntVar(&c.limit, "limit", 0, "maximum of operations (default: all)")
 	return cmd
 }
 
@@ -69,14 +74,14 @@ type reviewView struct {
 	OperationID string                 `json:"operation_id"`
 	Tenant      string                 `json:"tenant"`
 	Kind        messages.OperationKind `json:"kind"`
-	// Recorded is how the operation stands: manual_review, or the outcome that was contradicted.
+	// Recorded is the status of the operation: manual_review, or the outcome that the gateway contradicted.
 	Recorded          payment.OperationStatus `json:"recorded"`
 	AmountMinor       int64                   `json:"amount_minor"`
 	Currency          string                  `json:"currency"`
 	Gateway           string                  `json:"gateway"`
 	GatewayReference  string                  `json:"gateway_reference,omitempty"`
 	MerchantReference string                  `json:"merchant_reference,omitempty"`
-	// SentAt is when it was first sent to the gateway, CallsMade how often: where to look in the gateway's own records.
+	// SentAt is the time of the first call to the gateway, CallsMade the number of calls.
 	SentAt    time.Time `json:"sent_at,omitzero"`
 	CallsMade int       `json:"calls,omitempty"`
 	Since     time.Time `json:"since,omitzero"`
@@ -84,39 +89,39 @@ type reviewView struct {
 	Detail    string    `json:"detail,omitempty"`
 }
 
-func (c *cli) listReviews(ctx context.Context, s *store.Store, f reviewFlags) error {
-	reviews, err := findReviews(ctx, s, f)
+func (c *reviewList) run(ctx context.Context, s *store.Store) error {
+	reviews, err := c.find(ctx, s)
 	if err != nil {
 		return err
 	}
-	if more := len(reviews) - f.limit; f.limit > 0 && more > 0 {
-		reviews = reviews[:f.limit]
-		c.remark("there are %d more", more)
+	if more := len(reviews) - c.limit; c.limit > 0 && more > 0 {
+		reviews = reviews[:c.limit]
+		c.Remark("there are %d more", more)
 	}
-	if c.json {
+	if c.JSON {
 		for _, r := range reviews {
-			if err := c.printJSON(r); err != nil {
+			if err := c.PrintJSON(r); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	t := newTable(c.stdout, "SINCE", "PAYMENT", "OPERATION", "TENANT", "KIND", "AMOUNT", "GATEWAY", "RECORDED", "REASON", "SENT",
+	t := term.NewTable(c.Stdout, "SINCE", "PAYMENT", "OPERATION", "TENANT", "KIND", "AMOUNT", "GATEWAY", "RECORDED", "REASON", "SENT",
 		"REFERENCE", "DETAIL")
 	for _, r := range reviews {
-		t.row(moment(r.Since), r.PaymentID.String(), r.OperationID, r.Tenant, string(r.Kind), someAmount(r.AmountMinor, r.Currency),
-			r.Gateway, string(r.Recorded), r.Reason, moment(r.SentAt), r.GatewayReference, r.Detail)
+		t.Row(term.Moment(r.Since), r.PaymentID.String(), r.OperationID, r.Tenant, string(r.Kind), term.SomeAmount(r.AmountMinor, r.Currency),
+			r.Gateway, string(r.Recorded), r.Reason, term.Moment(r.SentAt), r.GatewayReference, r.Detail)
 	}
-	return t.flush()
+	return t.Flush()
 }
 
-// findReviews reads every payment in review: they are few, or there is more to worry about than how long this takes.
-func findReviews(ctx context.Context, s *store.Store, f reviewFlags) ([]reviewView, error) {
+// find reads every payment in review. In a healthy deployment they are few.
+func (c *reviewList) find(ctx context.Context, s *store.Store) ([]reviewView, error) {
 	const pageSize = 1000
 	var reviews []reviewView
 	page := store.Page{Limit: pageSize}
 	for {
-		listed, err := s.List(ctx, store.ListFilter{Tenant: f.tenant, Status: messages.StatusReview}, page)
+		listed, err := s.List(ctx, store.ListFilter{Tenant: c.tenant, Status: messages.StatusReview}, page)
 		if err != nil {
 			return nil, err
 		}
@@ -129,7 +134,7 @@ func findReviews(ctx context.Context, s *store.Store, f reviewFlags) ([]reviewVi
 			return nil, err
 		}
 		for _, p := range listed.Payments {
-			reviews = append(reviews, reviewsOf(p, opened[p.ID], f.gateway)...)
+			reviews = append(reviews, reviewsOf(p, opened[p.ID], c.gateway)...)
 		}
 		if page.After = listed.Next; page.After == "" {
 			break
@@ -141,7 +146,8 @@ func findReviews(ctx context.Context, s *store.Store, f reviewFlags) ([]reviewVi
 	return reviews, nil
 }
 
-// reviewsOf lists the operations of one payment that need a person. Why and since when say the events that opened its reviews.
+// reviewsOf lists the operations of one payment that need a person. The time and the reason come from the
+// events that opened its reviews.
 func reviewsOf(p *payment.Payment, events []messages.Event, gateway string) []reviewView {
 	var reviews []reviewView
 	for i := range p.Operations {
@@ -168,7 +174,118 @@ func reviewsOf(p *payment.Payment, events []messages.Event, gateway string) []re
 	return reviews
 }
 
-// needsPerson reports whether nothing but a person's word brings the operation on.
+// needsPerson reports whether only a person can settle the operation.
 func needsPerson(op *payment.Operation) bool {
 	return op.Status == payment.OperationManualReview || op.Contradicted
+}
+
+func newPayResolve(e *term.Env) *cobra.Command {
+	cmd, _ := newResolve(e)
+	cmd.Short = "Record the outcome of an operation in manual review (operators only)"
+	cmd.Long += "\n\nTender review resolve does the same and finds the operation by itself."
+	cmd.Example = `  tender history 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10         # names the operation
+  tender pay resolve 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 \
+      --operation 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10-1 --outcome succeeded \
+      --actor jane@example.com --reason "in the settlement file of 3 March" --wait`
+	return cmd
+}
+
+// newReviewResolve is pay resolve for users of review ls: it reads from the database the tenant and the
+// operation.
+func newReviewResolve(e *term.Env) *cobra.Command {
+	cmd, body := newResolve(e)
+	cmd.Short = "Record the outcome of an operation in review"
+	cmd.Long += "\n\nWithout --operation it takes the only operation of the payment that is in review, and\nwithout --tenant the payment's tenant."
+	cmd.Example = `  tender review resolve 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 --outcome failed \
+      --actor jane@example.com --reason "not in any settlement file" \
+      --evidence https://example.com/cases/17 --wait
+  tender review resolve 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 \
+      --operation 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10-3 --outcome succeeded \
+      --actor jane@example.com --reason "confirmed by telephone"`
+	publish := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		id, err := messages.ParsePaymentID(args[0])
+		if err != nil {
+			return err
+		}
+		flags := cmd.Flags()
+		knows := flags.Changed("tenant") && (flags.Changed("operation") || flags.Changed("json-body"))
+		if !knows {
+			p, err := findPayment(cmd.Context(), e, givenTenant(cmd), id)
+			if err != nil {
+				return err
+			}
+			if err := flags.Set("tenant", p.Tenant); err != nil {
+				return term.UsageError("%w", err)
+			}
+			if body.OperationID == "" && !flags.Changed("json-body") {
+				if body.OperationID, err = operationInReview(p); err != nil {
+					return err
+				}
+			}
+		}
+		return publish(cmd, args)
+	}
+	return cmd
+}
+
+// newResolve returns the command without its texts, and the body that its flags fill in.
+func newResolve(e *term.Env) (*cobra.Command, *messages.Resolve) {
+	body := &messages.Resolve{}
+	cmd := &cobra.Command{
+		Use: "resolve PAYMENT",
+		Long: `Resolve ends a manual review: you have found out from the payment provider whether the
+operation happened. Your answer becomes part of the history under your name, and the payment
+continues from it.`,
+		Args: cobra.ExactArgs(1),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&body.OperationID, "operation", "", "`id` of the operation, as in tender get and tender history")
+	flags.StringVar((*string)(&body.Outcome), "outcome", "", "`outcome` at the gateway: succeeded or failed")
+	flags.StringVar(&body.Actor, "actor", "", "`person` who found out: you")
+	flags.StringVar(&body.Reason, "reason", "", "`reason` for the outcome")
+	flags.StringVar(&body.Evidence, "evidence", "", "proof of it, such as a `link`")
+	flags.StringVar(&body.GatewayReference, "gateway-reference", "", "the gateway's `id` of the operation")
+	c := &pay{Env: e, name: messages.CommandResolve, compose: func() messages.CommandBody { return body }}
+	return c.complete(cmd), body
+}
+
+// givenTenant is the value of --tenant, "" if it was not given.
+func givenTenant(cmd *cobra.Command) string {
+	if flag := cmd.Flags().Lookup("tenant"); flag.Changed {
+		return flag.Value.String()
+	}
+	return ""
+}
+
+func findPayment(ctx context.Context, e *term.Env, tenant string, id uuid.UUID) (p *payment.Payment, err error) {
+	err = app.WithStore(ctx, e, func(s *store.Store) error {
+		p, err = s.Get(ctx, tenant, id)
+		return err
+	})
+	return p, err
+}
+
+// operationInReview is the only operation of a payment that needs a person.
+func operationInReview(p *payment.Payment) (string, error) {
+	var waiting, unknown []string
+	for i := range p.Operations {
+		switch op := &p.Operations[i]; {
+		case needsPerson(op):
+			waiting = append(waiting, op.ID)
+		case op.Status == payment.OperationUnknown:
+			unknown = append(unknown, op.ID)
+		}
+	}
+	switch {
+	case len(waiting) == 1:
+		return waiting[0], nil
+	case len(waiting) > 1:
+		return "", term.UsageError("several operations of payment %s are in review: name one with --operation: %s", p.ID, strings.Join(waiting, ", "))
+	case len(unknown) > 0:
+		return "", term.NoSuch("payment %s is not in review yet: Tender is still asking the gateway; to end that, name the operation: --operation %s",
+			p.ID, strings.Join(unknown, " or "))
+	default:
+		return "", term.NoSuch("payment %s is not in review: it is %s", p.ID, p.Status)
+	}
 }

@@ -11,79 +11,83 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/seed-384b1f8a/tender/cmd/internal/app"
+	"github.com/seed-384b1f8a/tender/cmd/internal/term"
 	"github.com/seed-384b1f8a/tender/config"
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-// explainFlags are those of routing explain.
-type explainFlags struct {
+// routingExplain is `tender routing explain`.
+type routingExplain struct {
+	*term.Env
 	facts     routing.Facts
 	id, rules string
 }
 
-func newRoutingExplain(c *cli) *cobra.Command {
-	var f explainFlags
+func newRoutingExplain(e *term.Env) *cobra.Command {
+	c := &routingExplain{Env: e}
 	cmd := &cobra.Command{
 		Use:   "explain [PAYMENT]",
-		Short: "Say what the rules would do with a payment, and why",
-		Long: `Explain takes a payment through the rules in force, or through those of --rules: what each rule says to it, where it falls among
-the weights, and which gateways it may turn to. The payment is one that there is, for which explain shows as well what was
-done with it, or one made up of --amount, --currency, --method and what else matters. Weights are shared out by the
-payment's id; without --id a new one is drawn.
+		Short: "Explain how the rules would route a payment",
+		Long: `Explain takes a payment through the rules in force, or through those of --rules. It shows the
+result of each rule, the payment's place among the weights, and the gateways of its failover.
+The payment is a recorded one, for which explain also shows how it was routed, or one made up
+of --amount, --currency, --method and the other flags. The payment's id decides among the
+weights; without --id explain draws a new one.
 
 Exit code 1 if no rule takes the payment: it would fail with no_gateway.`,
-		Example: `  tender routing explain --amount 1999 --currency EUR --method pm_card_visa --tenant acme --country DE
+		Example: `  tender routing explain --amount 1999 --currency EUR --method pm_card_visa --country DE
   tender routing explain 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10
   tender routing explain 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 --rules next.yaml`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := c.load()
+			cfg, err := c.Load()
 			if err != nil {
 				return err
 			}
-			facts, history, err := c.factsOf(cmd, f, args)
+			facts, history, err := c.factsOf(cmd, args)
 			if err != nil {
 				return err
 			}
-			shown, err := c.rulesToExplain(cmd.Context(), cfg, f.rules)
+			shown, err := c.rulesToExplain(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
-			return c.explain(explained{shown: shown, explanation: shown.rules.Explain(facts), history: history})
+			return c.run(explained{shown: shown, explanation: shown.rules.Explain(facts), history: history})
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.facts.Tenant, "tenant", defaultTenant, "`tenant` whose payment it is")
-	flags.Int64Var(&f.facts.AmountMinor, "amount", 0, "amount in minor `units`")
-	flags.StringVar(&f.facts.Currency, "currency", "", "currency, an ISO 4217 `code`")
-	flags.StringVar(&f.facts.PaymentMethod, "method", "", "payment method, a `token`")
-	flags.StringVar(&f.facts.Country, "country", "", "country, two letters of ISO 3166")
-	flags.StringToStringVar(&f.facts.Metadata, "metadata", nil, "metadata, `key=value`; may be repeated")
-	flags.StringVar(&f.id, "id", "", "payment `id` (default: a new one)")
-	flags.StringVar(&f.rules, "rules", "", "`file` of rules, or - for standard input, in place of those in force")
+	flags.StringVar(&c.facts.Tenant, "tenant", defaultTenant, "`tenant` whose payment it is")
+	flags.Int64Var(&c.facts.AmountMinor, "amount", 0, "amount in minor `units`")
+	flags.StringVar(&c.facts.Currency, "currency", "", "currency, an ISO 4217 `code`")
+	flags.StringVar(&c.facts.PaymentMethod, "method", "", "payment method, a `token`")
+	flags.StringVar(&c.facts.Country, "country", "", "country, two letters of ISO 3166")
+	flags.StringToStringVar(&c.facts.Metadata, "metadata", nil, "metadata, `key=value`; may be repeated")
+	flags.StringVar(&c.id, "id", "", "payment `id` (default: a new one)")
+	flags.StringVar(&c.rules, "rules", "", "`file` of rules, or - for standard input, in place of those in force")
 	return cmd
 }
 
-// factsOf are those of the flags, or those of a payment that there is, with its history.
-func (c *cli) factsOf(cmd *cobra.Command, f explainFlags, args []string) (routing.Facts, []messages.Event, error) {
+// factsOf returns the facts of the flags, or those of a recorded payment with its history.
+func (c *routingExplain) factsOf(cmd *cobra.Command, args []string) (routing.Facts, []messages.Event, error) {
 	if len(args) == 1 {
 		for _, flag := range []string{"amount", "currency", "method", "country", "metadata", "id"} {
 			if cmd.Flags().Changed(flag) {
-				return routing.Facts{}, nil, usageError("--%s and a payment's id cannot be given together", flag)
+				return routing.Facts{}, nil, term.UsageError("--%s and a payment's id cannot be given together", flag)
 			}
 		}
 		tenant := ""
 		if cmd.Flags().Changed("tenant") {
-			tenant = f.facts.Tenant
+			tenant = c.facts.Tenant
 		}
 		return c.recordedFacts(cmd.Context(), tenant, args[0])
 	}
-	facts := f.facts
+	facts := c.facts
 	var err error
-	if facts.PaymentID, err = uuid.NewV7(); err == nil && f.id != "" {
-		facts.PaymentID, err = messages.ParsePaymentID(f.id)
+	if facts.PaymentID, err = uuid.NewV7(); err == nil && c.id != "" {
+		facts.PaymentID, err = messages.ParsePaymentID(c.id)
 	}
 	if err != nil {
 		return routing.Facts{}, nil, err
@@ -91,24 +95,24 @@ func (c *cli) factsOf(cmd *cobra.Command, f explainFlags, args []string) (routin
 	_, known := messages.Exponent(facts.Currency)
 	switch {
 	case facts.AmountMinor <= 0:
-		err = usageError("--amount must be over 0, in minor units")
+		err = term.UsageError("--amount must be over 0, in minor units")
 	case !known:
-		err = usageError("--currency must be an ISO 4217 code such as EUR, not %q", facts.Currency)
+		err = term.UsageError("--currency must be an ISO 4217 code such as EUR, not %q", facts.Currency)
 	case facts.PaymentMethod == "":
-		err = usageError("--method is required")
+		err = term.UsageError("--method is required")
 	}
 	return facts, nil, err
 }
 
-// recordedFacts reads what routes a payment from the payment itself.
-func (c *cli) recordedFacts(ctx context.Context, tenant, given string) (routing.Facts, []messages.Event, error) {
+// recordedFacts reads the facts and the history of a recorded payment.
+func (c *routingExplain) recordedFacts(ctx context.Context, tenant, given string) (routing.Facts, []messages.Event, error) {
 	id, err := messages.ParsePaymentID(given)
 	if err != nil {
 		return routing.Facts{}, nil, err
 	}
 	var facts routing.Facts
 	var history []messages.Event
-	err = c.withStore(ctx, func(s *store.Store) error {
+	err = app.WithStore(ctx, c.Env, func(s *store.Store) error {
 		p, err := s.Get(ctx, tenant, id)
 		if err != nil {
 			return err
@@ -123,39 +127,39 @@ func (c *cli) recordedFacts(ctx context.Context, tenant, given string) (routing.
 	return facts, history, err
 }
 
-// rulesToExplain are those of a file, or those in force.
-func (c *cli) rulesToExplain(ctx context.Context, cfg config.Config, file string) (rulesShown, error) {
-	if file != "" {
-		document, err := c.readRules(file)
+// rulesToExplain returns the rules of --rules, or those in force.
+func (c *routingExplain) rulesToExplain(ctx context.Context, cfg config.Config) (rulesShown, error) {
+	if file := c.rules; file != "" {
+		document, err := readRules(c.Env, file)
 		if err != nil {
 			return rulesShown{}, err
 		}
-		rules, err := routing.Parse(document, gatewayNames(cfg))
+		rules, err := routing.Parse(document, app.GatewayNames(cfg))
 		if err != nil {
-			return rulesShown{}, refusedRules(exitNo, file, err)
+			return rulesShown{}, app.RefusedRules(term.ExitNo, file, err)
 		}
 		return rulesShown{From: file}.with(rules), nil
 	}
-	b, err := openBus(cfg)
+	b, err := app.OpenBus(cfg)
 	if err != nil {
 		return rulesShown{}, err
 	}
-	defer b.close()
-	shown, err := rulesInForce(ctx, b.js, cfg)
+	defer b.Close()
+	shown, err := rulesInForce(ctx, b.JS, cfg)
 	if err == nil {
 		err = shown.refused
 	}
 	return shown, err
 }
 
-// explained is an explanation with what else there is to show.
+// explained is an explanation, the rules that it is about, and the payment's history.
 type explained struct {
 	shown       rulesShown
 	explanation routing.Explanation
 	history     []messages.Event
 }
 
-// done are the choices that were made for the payment, in order.
+// done lists the recorded choices for the payment, in order.
 func (e explained) done() []routed {
 	all := []routed{}
 	for _, event := range e.history {
@@ -166,33 +170,33 @@ func (e explained) done() []routed {
 	return all
 }
 
-// routed is one choice that was made.
+// routed is one recorded choice.
 type routed struct {
 	At          time.Time `json:"at"`
 	Gateway     string    `json:"gateway"`
 	Rule        string    `json:"rule"`
 	OperationID string    `json:"operation_id"`
-	// Reason is why it took the place of another; "" for a first choice.
+	// Reason is the reason of a failover; "" for a first choice.
 	Reason string `json:"reason,omitempty"`
 }
 
-func (c *cli) explain(e explained) error {
-	show := c.explainText
-	if c.json {
-		show = c.explainJSON
+func (c *routingExplain) run(e explained) error {
+	show := c.showText
+	if c.JSON {
+		show = c.showJSON
 	}
 	if err := show(e); err != nil {
 		return err
 	}
 	if e.explanation.Route.Gateway == "" {
-		return sayNo()
+		return term.SayNo()
 	}
 	return nil
 }
 
-func (c *cli) explainJSON(e explained) error {
+func (c *routingExplain) showJSON(e explained) error {
 	route := e.explanation.Route
-	return c.printJSON(struct {
+	return c.PrintJSON(struct {
 		Source   routing.Source `json:"source,omitempty"`
 		From     string         `json:"from,omitempty"`
 		Revision uint64         `json:"revision,omitempty"`
@@ -208,44 +212,44 @@ func (c *cli) explainJSON(e explained) error {
 	})
 }
 
-func (c *cli) explainText(e explained) error {
+func (c *routingExplain) showText(e explained) error {
 	facts, route := e.explanation.Facts, e.explanation.Route
-	f := newFacts(c.stdout)
-	f.add("payment", facts.PaymentID.String())
-	f.add("tenant", facts.Tenant)
-	f.add("amount", amount(facts.AmountMinor, facts.Currency))
-	f.add("payment method", facts.PaymentMethod)
-	f.add("country", facts.Country)
+	f := term.NewFacts(c.Stdout)
+	f.Add("payment", facts.PaymentID.String())
+	f.Add("tenant", facts.Tenant)
+	f.Add("amount", term.Amount(facts.AmountMinor, facts.Currency))
+	f.Add("payment method", facts.PaymentMethod)
+	f.Add("country", facts.Country)
 	for _, key := range slices.Sorted(maps.Keys(facts.Metadata)) {
-		f.add("metadata "+key, facts.Metadata[key])
+		f.Add("metadata "+key, facts.Metadata[key])
 	}
 	if e.shown.Source == "" {
-		f.add("rules from", e.shown.From)
+		f.Add("rules from", e.shown.From)
 	} else {
-		f.add("rules from", e.shown.place())
+		f.Add("rules from", e.shown.place())
 	}
-	if err := f.flush(); err != nil {
+	if err := f.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintln(c.stdout)
-	t := newTable(c.stdout, "RULE", "MATCHES", "WHY NOT")
+	fmt.Fprintln(c.Stdout)
+	t := term.NewTable(c.Stdout, "RULE", "MATCHES", "WHY NOT")
 	for _, r := range e.explanation.Rules {
-		t.row(r.Rule, map[bool]string{true: "yes", false: "no"}[r.Matched], r.Reason)
+		t.Row(r.Rule, map[bool]string{true: "yes", false: "no"}[r.Matched], r.Reason)
 	}
-	if err := t.flush(); err != nil {
+	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintln(c.stdout)
+	fmt.Fprintln(c.Stdout)
 	if route.Gateway == "" {
-		fmt.Fprintln(c.stdout, "no rule takes the payment: it would fail with "+messages.FailureNoGateway)
+		fmt.Fprintln(c.Stdout, "no rule takes the payment: it would fail with "+messages.FailureNoGateway)
 	} else {
-		fmt.Fprintf(c.stdout, "%s, by rule %s%s\n", route.Gateway, route.Rule, shareText(e.explanation))
-		fmt.Fprintln(c.stdout, fallbackText(e.explanation))
+		fmt.Fprintf(c.Stdout, "%s, by rule %s%s\n", route.Gateway, route.Rule, shareText(e.explanation))
+		fmt.Fprintln(c.Stdout, fallbackText(e.explanation))
 	}
-	return c.explainDone(e.done())
+	return c.showDone(e.done())
 }
 
-// shareText says where the payment fell, if there was a choice.
+// shareText shows the payment's place among the weights, "" if there is only one gateway.
 func shareText(e routing.Explanation) string {
 	if len(e.Shares) < 2 {
 		return ""
@@ -273,14 +277,14 @@ func fallbackText(e routing.Explanation) string {
 	return text
 }
 
-func (c *cli) explainDone(done []routed) error {
+func (c *routingExplain) showDone(done []routed) error {
 	if len(done) == 0 {
 		return nil
 	}
-	fmt.Fprintln(c.stdout, "\nwhat was done with it:")
-	t := newTable(c.stdout, "TIME", "OPERATION", "GATEWAY", "RULE", "INSTEAD OF THE ONE BEFORE")
+	fmt.Fprintln(c.Stdout, "\nrecorded choices:")
+	t := term.NewTable(c.Stdout, "TIME", "OPERATION", "GATEWAY", "RULE", "INSTEAD OF THE ONE BEFORE")
 	for _, r := range done {
-		t.row(moment(r.At), r.OperationID, r.Gateway, r.Rule, r.Reason)
+		t.Row(term.Moment(r.At), r.OperationID, r.Gateway, r.Rule, r.Reason)
 	}
-	return t.flush()
+	return t.Flush()
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 
+	"github.com/seed-384b1f8a/tender/cmd/internal/scripts"
+	"github.com/seed-384b1f8a/tender/cmd/internal/term"
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/messages/client"
@@ -63,7 +65,7 @@ func TestServeLeavesDuringOutage(t *testing.T) {
 	t.Parallel()
 	link := servers.NATS(t)
 	f := &fleet{environ: []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), quickExit(), "TENDER_GATEWAYS_SIMULATOR_KIND=sim",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), scripts.QuickExit(), "TENDER_GATEWAYS_SIMULATOR_KIND=sim", "TENDER_ALLOW_SIMULATOR=true",
 		"TENDER_NATS_URL=" + link.URL(), "TENDER_POSTGRES_URL=" + servers.Database(t), "TENDER_SHUTDOWN_DRAIN_TIMEOUT=2s",
 	}}
 	f.tender(t, "migrate")
@@ -71,7 +73,7 @@ func TestServeLeavesDuringOutage(t *testing.T) {
 	m := f.start(t)
 	m.says(t, `"msg":"ready"`)
 	link.Down()
-	m.says(t, `"msg":"NATS is gone`)
+	m.says(t, `"msg":"lost the connection to NATS`)
 	m.leave(t)
 	m.says(t, `"msg":"drained"`)
 }
@@ -118,7 +120,7 @@ func startFleet(t *testing.T) *fleet {
 	f := &fleet{
 		nc: link.Connect(t), simulator: served,
 		environ: []string{
-			"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), quickExit(),
+			"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), scripts.QuickExit(),
 			"TENDER_NATS_URL=" + link.URL(), "TENDER_POSTGRES_URL=" + servers.Database(t),
 			// Small enough that the work is spread, and that what the victim held is soon taken up.
 			"TENDER_WORKER_SLOTS_MAX=16", "TENDER_WORKER_ACK_WAIT=2s", "TENDER_POSTGRES_MAX_CONNS=8",
@@ -153,8 +155,8 @@ func startFleet(t *testing.T) *fleet {
 func (f *fleet) tender(t *testing.T, args ...string) []byte {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	c := &cli{stdout: &stdout, stderr: &stderr, environ: f.environ, now: time.Now}
-	if code := c.main(context.WithoutCancel(t.Context()), args); code != 0 {
+	e := &term.Env{Program: "tender", Stdout: &stdout, Stderr: &stderr, Environ: f.environ, Now: time.Now}
+	if code := e.Main(context.WithoutCancel(t.Context()), args, newRoot); code != 0 {
 		t.Fatalf("tender %s: exit code %d\n%s%s", strings.Join(args, " "), code, stdout.Bytes(), stderr.Bytes())
 	}
 	return stdout.Bytes()

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/seed-384b1f8a/tender/cmd/internal/term"
 	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
@@ -16,16 +17,16 @@ type paymentVerdict struct {
 	books.PaymentCheck
 }
 
-func (c *cli) verifyPayments(ctx context.Context, pool *pgxpool.Pool, payments []uuid.UUID, o books.CheckOptions) error {
+func (c *verify) runPayments(ctx context.Context, pool *pgxpool.Pool, payments []uuid.UUID) error {
 	clean := true
 	for _, id := range payments {
-		p, err := books.CheckPayment(ctx, pool, id, o)
+		p, err := books.CheckPayment(ctx, pool, id, c.options)
 		if err != nil {
 			return err
 		}
 		clean = clean && p.Clean() && !p.Nothing()
-		if c.json {
-			err = c.printJSON(paymentVerdict{p.Clean() && !p.Nothing(), p})
+		if c.JSON {
+			err = c.PrintJSON(paymentVerdict{p.Clean() && !p.Nothing(), p})
 		} else {
 			err = c.showPaymentCheck(p)
 		}
@@ -34,33 +35,33 @@ func (c *cli) verifyPayments(ctx context.Context, pool *pgxpool.Pool, payments [
 		}
 	}
 	if !clean {
-		return sayNo()
+		return term.SayNo()
 	}
 	return nil
 }
 
-func (c *cli) showPaymentCheck(p books.PaymentCheck) error {
+func (c *verify) showPaymentCheck(p books.PaymentCheck) error {
 	there := fmt.Sprintf("%d events, %d timers, %d idempotency keys, %d outbox rows", len(p.Events), p.Timers, p.Claims, p.OutboxRows)
 	if !p.Exists {
 		there = "no payment, " + there
 	}
 	switch {
 	case p.Nothing():
-		_, err := fmt.Fprintf(c.stdout, "payment %s: nothing is stored about it\n", p.PaymentID)
+		_, err := fmt.Fprintf(c.Stdout, "payment %s: nothing is stored about it\n", p.PaymentID)
 		return err
 	case p.Clean():
-		_, err := fmt.Fprintf(c.stdout, "payment %s: everything holds (%s)\n", p.PaymentID, there)
+		_, err := fmt.Fprintf(c.Stdout, "payment %s: everything holds (%s)\n", p.PaymentID, there)
 		return err
 	}
-	fmt.Fprintf(c.stdout, "payment %s: violations: %d (%s)\n", p.PaymentID, len(p.Findings), there)
+	fmt.Fprintf(c.Stdout, "payment %s: violations: %d (%s)\n", p.PaymentID, len(p.Findings), there)
 	if err := c.showFaultyHistory(p.Events); err != nil {
 		return err
 	}
 	return c.showFindings(p.Findings)
 }
 
-// showFaultyHistory shows the events, if any of them is at fault.
-func (c *cli) showFaultyHistory(events []books.EventCheck) error {
+// showFaultyHistory shows the events if one of them is faulty.
+func (c *verify) showFaultyHistory(events []books.EventCheck) error {
 	faulty := false
 	for _, e := range events {
 		faulty = faulty || len(e.Problems) > 0
@@ -68,17 +69,17 @@ func (c *cli) showFaultyHistory(events []books.EventCheck) error {
 	if !faulty {
 		return nil
 	}
-	fmt.Fprintln(c.stdout)
-	t := newTable(c.stdout, "VERSION", "TIME", "EVENT", "VERDICT")
+	fmt.Fprintln(c.Stdout)
+	t := term.NewTable(c.Stdout, "VERSION", "TIME", "EVENT", "VERDICT")
 	for _, e := range events {
 		verdict := "holds"
 		if e.Unchecked {
-			verdict = "not checked: it follows on an event that does not hold"
+			verdict = "not checked: it follows an event that does not hold"
 		}
 		if len(e.Problems) > 0 {
 			verdict = join(e.Problems...)
 		}
-		t.row(fmt.Sprint(e.Version), moment(e.OccurredAt), e.Type, verdict)
+		t.Row(fmt.Sprint(e.Version), term.Moment(e.OccurredAt), e.Type, verdict)
 	}
-	return t.flush()
+	return t.Flush()
 }

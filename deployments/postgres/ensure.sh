@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that the PostgreSQL server programs (initdb, postgres) are on this machine: `make postgres`.
-# Tests, the demo and `tender dev` run private servers with them; nothing is started, and no cluster is left behind.
+# Tests, the demo and `tenderlab dev` run private servers with them; nothing is started, and no cluster is left behind.
 #
 # Present: says which, exits 0. Missing, on Debian or Ubuntu as root: installs them. Otherwise: says what to do, exits 1.
 set -eu

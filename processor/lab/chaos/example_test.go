@@ -11,7 +11,7 @@ import (
 func ExampleReport() {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	report := chaos.Report{
-		Seed: 7, Tenants: []string{"acme"}, Began: began, Ended: began.Add(time.Minute), Command: "tender chaos --seed 7",
+		Seed: 7, Tenants: []string{"acme"}, Began: began, Ended: began.Add(time.Minute), Command: "tenderlab chaos --seed 7",
 		Injections: []chaos.Injection{
 			{At: began.Add(10 * time.Second), Name: "kill_worker", Detail: "worker 2, SIGKILL", Outcome: "started again"},
 			{At: began.Add(20 * time.Second), Name: "nats_restart", Outcome: "back after 5.2s", BringingAbout: 200 * time.Millisecond, Lasting: time.Second, Recovering: 4 * time.Second},
@@ -64,6 +64,6 @@ func ExampleReport() {
 	//
 	// at rest after 1.5s
 	//
-	// seed 7; the same again: tender chaos --seed 7
+	// seed 7; the same again: tenderlab chaos --seed 7
 	// VIOLATED: never_lost (1)
 }

@@ -32,7 +32,7 @@ func TestRunIsJudged(t *testing.T) {
 	servers.Eventually(t, "the client has seen events", func() bool { return s.record.Totals().Seen > 300 })
 
 	report := chaos.Report{
-		Seed: s.config.Seed, Began: began, Ended: time.Now(), Command: "tender chaos --seed 7", Drain: drain,
+		Seed: s.config.Seed, Began: began, Ended: time.Now(), Command: "tenderlab chaos --seed 7", Drain: drain,
 		Injections: []chaos.Injection{{At: began.Add(1500 * time.Millisecond), Name: "nats_restart", Detail: "one server", Outcome: "came back"}},
 	}
 	report.Verdict = s.check(chaos.Sources{Ledgers: s.ledgers, Record: s.recorded(), Drain: drain})

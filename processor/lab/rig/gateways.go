@@ -35,8 +35,8 @@ func (s *simulator) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open log of the gateway %s: %w", s.name, err)
 	}
-	//nolint:gosec,noctx // G204: the simulator of the program under test, which the rig ends itself
-	cmd := exec.Command(s.rig.options.Tender, "simulator", "--listen", s.address, "--ledger", filepath.Join(s.rig.dir, s.name+".ledger"),
+	//nolint:gosec,noctx // G204: the rig's own program, which the rig ends itself
+	cmd := exec.Command(s.rig.options.Programs.Lab, "simulator", "--listen", s.address, "--ledger", filepath.Join(s.rig.dir, s.name+".ledger"),
 		"--hang", "2s", "--webhook-url", "http://"+s.rig.webhookAddr+"/webhooks/"+s.name, "--webhook-secret-env", "RIG_WEBHOOK_SECRET")
 	cmd.Env = append(s.rig.environ, "RIG_WEBHOOK_SECRET="+webhookSecret)
 	cmd.Stdout, cmd.Stderr = log, log

@@ -95,7 +95,7 @@ func (m *Member) start() error {
 		m.logFrom = info.Size()
 	}
 	//nolint:gosec,noctx // G204: the program under test, which the rig ends itself
-	cmd := exec.Command(m.rig.options.Tender, "serve", "--config", settings)
+	cmd := exec.Command(m.rig.options.Programs.Tender, "serve", "--config", settings)
 	cmd.Env = m.rig.environ
 	cmd.Stdout, cmd.Stderr = log, log
 	process, err := servers.Launch(cmd)

@@ -31,10 +31,17 @@ type Producers interface {
 	PublishAgain(ctx context.Context) int
 }
 
+// Programs are the paths of the programs.
+type Programs struct {
+	// Tender is the program under test, and Lab the program that runs the servers around it: its commands are nats-node
+	// and simulator.
+	Tender, Lab string
+}
+
 // Options configure a rig.
 type Options struct {
-	// Tender is the path of the program.
-	Tender string
+	// Programs are the programs that the rig starts processes of.
+	Programs Programs
 	// Dir takes the evidence; it exists and is empty.
 	Dir string
 	// Seed determines the random choices of the rig.
@@ -156,7 +163,7 @@ func (r *Rig) Close() error {
 func (r *Rig) startCluster(ctx context.Context) error {
 	var err error
 	r.cluster, err = servers.StartCluster(ctx, servers.ClusterOptions{
-		Program: []string{r.options.Tender, "nats-node"}, Dir: filepath.Join(r.dir, "nats"), Nodes: nodes, Route: r.route,
+		Program: []string{r.options.Programs.Lab, "nats-node"}, Dir: filepath.Join(r.dir, "nats"), Nodes: nodes, Route: r.route,
 	})
 	if err != nil {
 		return err
@@ -389,7 +396,7 @@ func (r *Rig) provision(ctx context.Context) error {
 // its end.
 func (r *Rig) tender(ctx context.Context, args ...string) error {
 	//nolint:gosec // G204: the program under test
-	cmd := exec.CommandContext(ctx, r.options.Tender, args...)
+	cmd := exec.CommandContext(ctx, r.options.Programs.Tender, args...)
 	cmd.Env = append(slices.Clone(r.environ), "TENDER_NATS_URL="+r.NATSURL(), "TENDER_POSTGRES_URL="+r.PostgresURL(),
 		fmt.Sprint("TENDER_STREAMS_REPLICAS=", nodes), "TENDER_STREAMS_DUPLICATES="+Duplicates.String(),
 		"TENDER_WORKER_ACK_WAIT="+AckWait.String(), fmt.Sprint("TENDER_WORKER_DELIVERIES_MAX=", deliveriesMax))
