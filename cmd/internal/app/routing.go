@@ -22,7 +22,7 @@ func openRouting(cfg config.Config, log *zap.Logger) (*routing.Live, error) {
 		return nil, err
 	}
 	for _, warning := range rules.Warnings() {
-		log.Warn("the routing rules are probably not what was meant", zap.String("file", cfg.Routing.RulesFile), zap.String("warning", warning))
+		log.Warn("check the routing rules: they probably do not do what their author meant", zap.String("file", cfg.Routing.RulesFile), zap.String("warning", warning))
 	}
 	return routing.NewLive(routing.LiveConfig{Configured: rules, Gateways: GatewayNames(cfg), Log: log})
 }
