@@ -18,8 +18,8 @@ func newCheckpoint(e *term.Env) *cobra.Command {
 		Short: "List the checkpoints that prove the history unchanged",
 		Long: `A checkpoint is a hash over all events recorded since the one before it. The role
 scheduler takes checkpoints (checkpoint.interval), and the relay publishes them on the
-stream PAYMENTS_AUDIT, from which nothing can be deleted. tender verify compares the history
-with the checkpoints, and the checkpoints with the stream.`,
+stream PAYMENTS_AUDIT, from which nothing can be deleted. tender verify compares the
+history with the checkpoints, and the checkpoints with the stream.`,
 		Example: "  tender checkpoint ls",
 		Args:    cobra.NoArgs,
 		RunE:    term.Help,

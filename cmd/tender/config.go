@@ -14,8 +14,8 @@ func newConfig(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Check and print the configuration",
-		Long: `The configuration has three layers: defaults, a YAML file (--config or $TENDER_CONFIG) and
-environment variables. The variable of a key is TENDER_ and its path in capitals:
+		Long: `The configuration has three layers: defaults, a YAML file (--config or $TENDER_CONFIG)
+and environment variables. The variable of a key is TENDER_ and its path in capitals:
 TENDER_WORKER_SLOTS_MAX for worker.slots_max. --nats and --postgres win over all of them.`,
 		Example: "  tender config check --config tender.yaml\n  tender config print --origins",
 		Args:    cobra.NoArgs,

@@ -98,9 +98,10 @@ func newDeadLetters(e *term.Env) *cobra.Command {
 	dlq := &cobra.Command{
 		Use:   "dlq",
 		Short: "List dead letters, send them again, or discard them",
-		Long: `Dead letters are commands that no worker could process: not JSON, an unknown field, a card
-number, a payment of another tenant, or too many failed deliveries, also where only the server
-saw those. The stream PAYMENTS_DLQ keeps them with the reason; card numbers are masked.`,
+		Long: `Dead letters are commands that no worker could process: not JSON, an unknown field, a
+card number, a payment of another tenant, or too many failed deliveries, also where only
+the server saw those. The stream PAYMENTS_DLQ keeps them with the reason; card numbers
+are masked.`,
 		Example: "  tender dlq ls\n  tender dlq show 7\n  tender dlq redrive 7\n  tender dlq rm 8 --dry-run",
 		Args:    cobra.NoArgs,
 		RunE:    term.Help,

@@ -25,10 +25,11 @@ func newLettersRedrive(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "redrive {SEQUENCE... | --all}",
 		Short: "Send the originals of dead letters again and remove the letters",
-		Long: `Redrive publishes the original command once more, under its own idempotency key, and removes
-the letter. Remove the cause first, or the command becomes a dead letter again. A letter whose
-original was masked or cut cannot be sent again; redrive reports and keeps it (exit code 1).
-Redriving a letter twice, at once or after an interruption, has no second effect.`,
+		Long: `Redrive publishes the original command once more, under its own idempotency key, and
+removes the letter. Remove the cause first, or the command becomes a dead letter again. A
+letter whose original was masked or cut cannot be sent again; redrive reports and keeps
+it (exit code 1). Redriving a letter twice, at once or after an interruption, has no
+second effect.`,
 		Example: `  tender dlq redrive 7 9
   tender dlq redrive --all --reason deliveries_exhausted --since 2h --dry-run
   tender dlq redrive --all --reason deliveries_exhausted --since 2h`,
@@ -138,9 +139,10 @@ func newLettersRemove(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm {SEQUENCE... | --all}",
 		Short: "Discard dead letters for good",
-		Long: `Rm discards dead letters. No worker will ever process their commands, and no other copy of
-them exists: look with --dry-run first, then give --yes. Rm keeps no record of the operator
-and the reason; --json prints each letter whole as it is discarded, for a record of your own.`,
+		Long: `Rm discards dead letters. No worker will ever process their commands, and no other copy
+of them exists: look with --dry-run first, then give --yes. Rm keeps no record of the
+operator and the reason; --json prints each letter whole as it is discarded, for a record
+of your own.`,
 		Example: `  tender dlq rm 8 --dry-run
   tender dlq rm --all --tenant acme --reason invalid_json --until 24h --yes --json >> gone.jsonl`,
 		RunE: func(cmd *cobra.Command, args []string) error {

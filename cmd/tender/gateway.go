@@ -19,7 +19,7 @@ import (
 func newGateway(e *term.Env) *cobra.Command {
 	gateways := &cobra.Command{
 		Use:     "gateway",
-		Short:   "Show the state of gateways, and test a server of the gateway protocol",
+		Short:   "Show the state of gateways, and test gateway servers",
 		Example: "  tender gateway ls\n  tender gateway conformance --url http://127.0.0.1:8585",
 		Args:    cobra.NoArgs,
 		RunE:    term.Help,
@@ -45,8 +45,8 @@ func newGatewayList(e *term.Env) *cobra.Command {
 shows their answers:
 
   STATE         closed: calls go through; open: none do; half_open: a few do, as probes
-  FAILURES      calls without an answer among those counted: in the current window, or when
-                the breaker opened; declines are answers
+  FAILURES      calls without an answer among those counted: in the current window, or
+                when the breaker opened; declines are answers
   IN FLIGHT     calls in progress, of the number allowed at once
   LEFT ALONE    the time until which the gateway asked not to be called (Retry-After)
 
@@ -187,15 +187,15 @@ func newGatewayConformance(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "conformance",
 		Short: "Test a server of the gateway protocol; exit code 1 if it breaks a rule",
-		Long: `Conformance makes payments at a server of Tender's gateway protocol, over HTTP or over NATS,
-and prints for every rule whether the server keeps it: that a replay under the same key has
-one effect, that a lookup reports the operation, that captures and refunds stay within their
-limits, also concurrent ones, and more. It shows a broken rule with the requests and answers
-that led to it.
+		Long: `Conformance makes payments at a server of Tender's gateway protocol, over HTTP or over
+NATS, and prints for every rule whether the server keeps it: that a replay under the same
+key has one effect, that a lookup reports the operation, that captures and refunds stay
+within their limits, also concurrent ones, and more. It shows a broken rule with the
+requests and answers that led to it.
 
 Point it at a test system only. Flags name the payment methods that the system offers for
-tests; without any they are those of tenderlab simulator. Rules that need a payment method
-without a flag are left out.
+tests; without any they are those of tenderlab simulator. Rules that need a payment
+method without a flag are left out.
 
 tender gateway openapi describes the protocol.`,
 		Example: `  tenderlab simulator & tender gateway conformance --url http://127.0.0.1:8585
@@ -230,9 +230,9 @@ func newGatewayOpenAPI(e *term.Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "openapi",
 		Short: "Print the description of the gateway protocol, an OpenAPI 3.1 document",
-		Long: `Openapi prints the protocol that a server must speak so that Tender can use it as a gateway
-of the kind http. Generate a server from it, or write one by hand, and test it with tender
-gateway conformance.`,
+		Long: `Openapi prints the protocol that a server must speak so that Tender can use it as a
+gateway of the kind http. Generate a server from it, or write one by hand, and test it
+with tender gateway conformance.`,
 		Example: "  tender gateway openapi > gateway.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

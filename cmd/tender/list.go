@@ -147,9 +147,9 @@ func newHistory(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history PAYMENT",
 		Short: "Show every event of a payment",
-		Long: `History shows the events of a payment in order. The events of an operation are Tender's own
-record of its calls to a gateway and are not published. --json prints the events as they are
-on the bus, one to a line.`,
+		Long: `History shows the events of a payment in order. The events of an operation are Tender's
+own record of its calls to a gateway and are not published. --json prints the events as
+they are on the bus, one to a line.`,
 		Example: "  tender history 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

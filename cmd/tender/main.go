@@ -19,11 +19,11 @@ func newRoot(e *term.Env) *cobra.Command {
 		Use:   "tender",
 		Short: "An asynchronous payment processor on NATS JetStream and PostgreSQL",
 		Long: `Tender takes payment commands from NATS JetStream, brings each to exactly one recorded
-outcome at a payment gateway, keeps the history in PostgreSQL and publishes the events back
-onto the bus.
+outcome at a payment gateway, keeps the history in PostgreSQL and publishes the events
+back onto the bus.
 
-The other program, tenderlab, runs everything on one machine to play with (tenderlab dev),
-and tests and measures it.`,
+The other program, tenderlab, runs everything on one machine to play with (tenderlab
+dev), and tests and measures it.`,
 		Example: `  tender migrate && tender provision
   tender serve --config tender.yaml
   tender pay create --amount 1999 --currency USD --method pm_card_visa --wait

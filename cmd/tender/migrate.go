@@ -26,13 +26,13 @@ func newMigrate(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database schema to the version that this build needs",
-		Long: `Migrate runs the migrations that the database lacks, each in its own transaction. They are
-forward-only and additive: the previous version of tender runs on the new schema, so migrate
-first and replace the processes afterwards. Several processes may migrate at once; they take
-turns.
+		Long: `Migrate runs the migrations that the database lacks, each in its own transaction. They
+are forward-only and additive: the previous version of tender runs on the new schema, so
+migrate first and replace the processes afterwards. Several processes may migrate at
+once; they take turns.
 
-Connect as the role that owns the schema. --grant-to gives another role exactly the rights
-that serving needs, which do not include changing or deleting history.`,
+Connect as the role that owns the schema. --grant-to gives another role exactly the
+rights that serving needs, which do not include changing or deleting history.`,
 		Example: `  tender migrate --postgres postgres://tender_migrate@db/tender --grant-to tender_serve
   tender migrate --status       # exit code 1 if migrations are missing`,
 		Args: cobra.NoArgs,

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// TestDescribeEveryEvent holds that whatever can be in a history has words, in one printable line.
+// TestDescribeEveryEvent holds that every type of event has a description, in one printable line.
 func TestDescribeEveryEvent(t *testing.T) {
 	t.Parallel()
 	for _, eventType := range messages.EventTypes() {

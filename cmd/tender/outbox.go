@@ -19,8 +19,9 @@ func newOutbox(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "outbox",
 		Short: "Show and manage the events on their way to the bus",
-		Long: `The outbox holds messages that are committed and not on the bus yet: events, and the commands
-of timers. A relay publishes them in order; normally the outbox is empty within milliseconds.`,
+		Long: `The outbox holds messages that are committed and not on the bus yet: events, and the
+commands of timers. A relay publishes them in order; normally the outbox is empty within
+milliseconds.`,
 		Example: `  tender outbox status
   tender outbox unpark 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10
   tender outbox republish --dry-run`,
@@ -42,12 +43,12 @@ func newOutboxStatus(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the size and age of the outbox, its relays and parked messages",
-		Long: `Status counts the messages that wait for a relay. The relay parks a message that it cannot
-publish, and later messages of the same payment wait behind it; other payments are not held
-up. tender outbox unpark releases a payment's messages.
+		Long: `Status counts the messages that wait for a relay. The relay parks a message that it
+cannot publish, and later messages of the same payment wait behind it; other payments are
+not held up. tender outbox unpark releases a payment's messages.
 
-A relay is a session of PostgreSQL. PostgreSQL shows its name and address to its own role and
-to members of pg_read_all_stats; other roles see only the number of the backend.`,
+A relay is a session of PostgreSQL. PostgreSQL shows its name and address to its own role
+and to members of pg_read_all_stats; other roles see only the number of the backend.`,
 		Example: "  tender outbox status\n  tender outbox status --limit 0 --json | jq .parked_rows",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -73,8 +74,8 @@ func newOutboxUnpark(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unpark {KEY | --all}",
 		Short: "Release the parked messages of a payment",
-		Long: `Unpark releases parked messages, and those that wait behind them, to the relays. Remove the
-cause first: the relay parks a message again that it still cannot publish.`,
+		Long: `Unpark releases parked messages, and those that wait behind them, to the relays. Remove
+the cause first: the relay parks a message again that it still cannot publish.`,
 		Example: `  tender outbox unpark 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10
   tender outbox unpark --all --reason "maximum payload"`,
 		Args: cobra.MaximumNArgs(1),

@@ -33,12 +33,12 @@ func newPay(e *term.Env) *cobra.Command {
 		Long: `Pay publishes a payment command on NATS, as a producer would. Amounts are in minor units:
 1999 with USD is 19.99 USD.
 
-Without --wait it returns as soon as JetStream has stored the command: a worker will process
-it, also after a crash. With --wait it shows the outcome; exit code 1 means that the payment
-was declined, refused or failed, and 4 that there is no outcome yet.
+Without --wait it returns as soon as JetStream has stored the command: a worker will
+process it, also after a crash. With --wait it shows the outcome; exit code 1 means that
+the payment was declined, refused or failed, and 4 that there is no outcome yet.
 
---key is the idempotency key: the same command under the same key takes effect once, however
-often it is published. Without it every invocation is a new command.`,
+--key is the idempotency key: the same command under the same key takes effect once,
+however often it is published. Without it every invocation is a new command.`,
 		Example: `  tender pay create --amount 1999 --currency USD --method pm_card_visa --wait
   tender pay refund 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 --amount 500 --wait`,
 		Args: cobra.NoArgs,
@@ -111,8 +111,8 @@ func paymentID(cmd *cobra.Command, args []string) (uuid.UUID, error) {
 	return messages.ParsePaymentID(given)
 }
 
-// readBody decodes a body given as JSON with the decoder of the workers, and so refuses whatever they would
-// refuse.
+// readBody decodes a body given as JSON with the decoder of the workers, and so refuses the same bodies
+// as they do.
 func (c *pay) readBody(id uuid.UUID) (messages.CommandBody, error) {
 	body := []byte(c.body)
 	var err error

@@ -27,9 +27,10 @@ func newProvision(e *term.Env) *cobra.Command {
 		Use:   "provision",
 		Short: "Make or update the streams, consumers and the bucket on NATS",
 		Long: `Provision makes the streams PAYMENTS_CMD, PAYMENTS_EVT, PAYMENTS_DLQ, PAYMENTS_ADV and
-PAYMENTS_AUDIT, the consumers of the workers and the collector, and the bucket of the routing
-rules, or updates them to the configuration (streams, worker). It prints its changes and may
-be repeated. It deletes no stream and no message, and refuses changes that would.`,
+PAYMENTS_AUDIT, the consumers of the workers and the collector, and the bucket of the
+routing rules, or updates them to the configuration (streams, worker). It prints its
+changes and may be repeated. It deletes no stream and no message, and refuses changes
+that would.`,
 		Example: `  tender provision
   tender provision --check      # only compare; exit code 1 if something differs`,
 		Args: cobra.NoArgs,

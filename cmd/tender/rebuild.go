@@ -23,16 +23,16 @@ func newRebuild(e *term.Env) *cobra.Command {
 	o := &c.options
 	cmd := &cobra.Command{
 		Use:   "rebuild [PAYMENT...]",
-		Short: "Compare stored payments with their history; with --apply, rewrite them",
+		Short: "Compare stored payments with their history, or rewrite them",
 		Long: `Rebuild derives the state, the columns and the timer of each payment from its events, and
 shows every stored value that differs. Without --apply it changes nothing, and exits with
-code 1 if a value differs. A payment of which only events are left gets its row back. Rebuild
-never writes events, and needs only the rights of the role that serves.
+code 1 if a value differs. A payment of which only events are left gets its row back.
+Rebuild never writes events, and needs only the rights of the role that serves.
 
-It may run while payments are processed: it compares a payment again that moves meanwhile. It
-reports a history that is damaged, or that ends before the state does, and leaves the payment
-as it is: the rest of such a history would forget money that moved. tender verify PAYMENT
-shows more about it.`,
+It may run while payments are processed: it compares a payment again that moves
+meanwhile. It reports a history that is damaged, or that ends before the state does, and
+leaves the payment as it is: the rest of such a history would forget money that moved.
+tender verify PAYMENT shows more about it.`,
 		Example: `  tender rebuild                                             # only compare
   tender rebuild 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 --apply
   tender rebuild --json | jq -r 'select(.damage) | .payment_id'`,

@@ -31,19 +31,21 @@ func newOutboxRepublish(e *term.Env) *cobra.Command {
 		Use:   "republish",
 		Short: "Publish again the events that the bus has lost",
 		Long: `Republish compares the history of payments with the stream PAYMENTS_EVT and puts missing
-events into the outbox, from which the relays publish them: with their own message ids and
-bodies, in order of version for each payment. Events of a payment that are newer than a
-missing one follow once more behind it. Events that the stream dropped by age are not missing.
+events into the outbox, from which the relays publish them: with their own message ids
+and bodies, in order of version for each payment. Events of a payment that are newer than
+a missing one follow once more behind it. Events that the stream dropped by age are not
+missing.
 
 The best time is after the bus was restored and before the relays start: then all events
 arrive in order at once. Beside running relays, republish may have to leave a payment for
 later because its newer events were published moments ago (recent) or are about to be
 (in_flight); exit code 1 means that some were left. Run it again after the stream's
-duplicates window. It may be interrupted and repeated at any time: events that are on the bus
-by then, or on their way, are not sent twice.
+duplicates window. It may be interrupted and repeated at any time: events that are on the
+bus by then, or on their way, are not sent twice.
 
---since and --until narrow it to payments with events of a time, --payment to some payments.
---all sends their events again even where the bus holds them, and needs --since or --payment.`,
+--since and --until narrow it to payments with events of a time, --payment to some
+payments. --all sends their events again even where the bus holds them, and needs --since
+or --payment.`,
 		Example: `  tender outbox republish --dry-run
   tender outbox republish
   tender outbox republish --since 2026-03-01T11:00:00Z --until 2026-03-01T12:00:00Z --json

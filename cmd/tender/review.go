@@ -20,11 +20,11 @@ import (
 func newReview(e *term.Env) *cobra.Command {
 	review := &cobra.Command{
 		Use:   "review",
-		Short: "List operations that need a person, and record the person's finding",
+		Short: "List operations that need a person, and record the outcome",
 		Long: `An operation comes to review when its gateway never reported its outcome, answered with
-another amount than requested, or later contradicted the recorded outcome. Its money stays
-reserved, and the payment stands still: a person must find the outcome at the provider or in
-its settlement files, and record it with tender review resolve.`,
+another amount than requested, or later contradicted the recorded outcome. Its money
+stays reserved, and the payment stands still: a person must find the outcome at the
+provider or in its settlement files, and record it with tender review resolve.`,
 		Example: `  tender review ls
   tender review resolve 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 --outcome succeeded \
       --actor jane@example.com --reason "in the settlement file of 3 March" --wait`,
@@ -48,8 +48,9 @@ func newReviewList(e *term.Env) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List operations in review, the oldest first",
-		Long: `Ls shows every operation that needs a person, with the time and the REASON of its review. To
-find it at the gateway, use the time at which it was first SENT and the gateway's REFERENCE.
+		Long: `Ls shows every operation that needs a person, with the time and the REASON of its review.
+To find it at the gateway, use the time at which it was first SENT and the gateway's
+REFERENCE.
 
   outcome_unknown   the gateway never reported whether it did the operation
   amount_mismatch   the gateway reports another amount than requested
@@ -235,8 +236,8 @@ func newResolve(e *term.Env) (*cobra.Command, *messages.Resolve) {
 	cmd := &cobra.Command{
 		Use: "resolve PAYMENT",
 		Long: `Resolve ends a manual review: you have found out from the payment provider whether the
-operation happened. Your answer becomes part of the history under your name, and the payment
-continues from it.`,
+operation happened. Your answer becomes part of the history under your name, and the
+payment continues from it.`,
 		Args: cobra.ExactArgs(1),
 	}
 	flags := cmd.Flags()

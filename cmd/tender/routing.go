@@ -26,12 +26,12 @@ func newRouting(e *term.Env) *cobra.Command {
 		Short: "Show, check and replace the rules that route payments to gateways",
 		Long: `Routing rules choose the gateway of a payment: the first rule whose conditions all hold
 decides, and the weights choose among its gateways. The rules come from the configuration
-(routing.rules_file, or routing.default for one gateway). Rules in the bucket tender_routing
-on NATS replace them: every running process watches the bucket and takes over new rules
-within moments, without a restart.
+(routing.rules_file, or routing.default for one gateway). Rules in the bucket
+tender_routing on NATS replace them: every running process watches the bucket and takes
+over new rules within moments, without a restart.
 
-A set of rules is accepted or refused as a whole. A payment that was sent to a gateway stays
-there, also when the rules change.`,
+A set of rules is accepted or refused as a whole. A payment that was sent to a gateway
+stays there, also when the rules change.`,
 		Example: `  tender routing show
   tender routing check rules.yaml
   tender routing set rules.yaml
@@ -185,8 +185,9 @@ func newRoutingCheck(e *term.Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check FILE",
 		Short: "List every mistake in a set of rules, with its line",
-		Long: `Check reads a set of rules (- is standard input) as set would, and lists every mistake in it.
-The rules may name the gateways of the configuration. Neither NATS nor PostgreSQL is needed.
+		Long: `Check reads a set of rules (- is standard input) as set would, and lists every mistake in
+it. The rules may name the gateways of the configuration. Neither NATS nor PostgreSQL is
+needed.
 
 Exit code 0 if set would accept the rules, 1 if not, 2 if the file cannot be read.`,
 		Example: "  tender routing check rules.yaml --config tender.yaml",

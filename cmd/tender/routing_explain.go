@@ -31,11 +31,11 @@ func newRoutingExplain(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain [PAYMENT]",
 		Short: "Explain how the rules would route a payment",
-		Long: `Explain takes a payment through the rules in force, or through those of --rules. It shows the
-result of each rule, the payment's place among the weights, and the gateways of its failover.
-The payment is a recorded one, for which explain also shows how it was routed, or one made up
-of --amount, --currency, --method and the other flags. The payment's id decides among the
-weights; without --id explain draws a new one.
+		Long: `Explain takes a payment through the rules in force, or through those of --rules. It shows
+the result of each rule, the payment's place among the weights, and the gateways of its
+failover. The payment is a recorded one, for which explain also shows how it was routed,
+or one made up of --amount, --currency, --method and the other flags. The payment's id
+decides among the weights; without --id explain draws a new one.
 
 Exit code 1 if no rule takes the payment: it would fail with no_gateway.`,
 		Example: `  tender routing explain --amount 1999 --currency EUR --method pm_card_visa --country DE

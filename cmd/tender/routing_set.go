@@ -28,13 +28,14 @@ func newRoutingSet(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set FILE",
 		Short: "Replace the rules, everywhere and at once",
-		Long: `Set checks a set of rules (- is standard input) against the configured gateways and stores it
-in the bucket tender_routing. Every running process takes it over within moments. Set refuses
-the whole set for one mistake in it, and stores nothing if another command changes the rules
-at the same time; --revision also refuses changes made since you looked (tender routing show).
+		Long: `Set checks a set of rules (- is standard input) against the configured gateways and
+stores it in the bucket tender_routing. Every running process takes it over within
+moments. Set refuses the whole set for one mistake in it, and stores nothing if another
+command changes the rules at the same time; --revision also refuses changes made since
+you looked (tender routing show).
 
-Exit code 0 if the rules are stored, or were already; 1 if they are refused or the revision
-is another; 2 if the file cannot be read.`,
+Exit code 0 if the rules are stored, or were already; 1 if they are refused or the
+revision is another; 2 if the file cannot be read.`,
 		Example: `  tender routing set rules.yaml
   tender routing set rules.yaml --dry-run
   tender routing show --document | sed s/primary/backup/ | tender routing set - --revision 7`,

@@ -25,9 +25,9 @@ func newServe(e *term.Env) *cobra.Command {
 	c := &serve{Env: e}
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Process payments as a worker, relay, scheduler and webhook endpoint",
-		Long: `Serve processes payments until a signal stops it. Run any number of processes, each with all
-of these roles or some; a deployment needs each role at least once:
+		Short: "Process payments: worker, relay, scheduler, webhook endpoint",
+		Long: `Serve processes payments until a signal stops it. Run any number of processes, each with
+all of these roles or some; a deployment needs each role at least once:
 
   worker     takes commands, calls gateways, records outcomes
   relay      publishes committed events; one relay works, the others stand by
@@ -41,12 +41,12 @@ and one more if gateways report outcomes by webhook:
 Serve waits until NATS and PostgreSQL answer and are prepared (tender provision, tender
 migrate), and logs which of them it waits for and at which address.
 
-A gateway of the kind sim, the simulator inside the process, moves no money: serve refuses it
-unless the configuration says allow_simulator: true.
+A gateway of the kind sim, the simulator inside the process, moves no money: serve
+refuses it unless the configuration says allow_simulator: true.
 
 SIGTERM and SIGINT drain: the process begins nothing new, finishes its work within
-shutdown.drain_timeout, publishes the events of it and exits with 0. A second signal ends the
-process at once; no payment is lost by that either.`,
+shutdown.drain_timeout, publishes the events of it and exits with 0. A second signal ends
+the process at once; no payment is lost by that either.`,
 		Example: `  tender serve --config tender.yaml
   tender serve --roles worker
   tender serve --roles relay,scheduler --nats nats://nats:4222

@@ -42,7 +42,7 @@ func TestServeSurvivesKill(t *testing.T) {
 
 	victim := f.members[0]
 	servers.Eventually(t, "a fifth of the payments to be captured, and every process to have a hand in it", func() bool {
-		return f.captured.Load() >= fleetPayments/5 && f.everyoneWorks()
+		return f.captured.Load() >= fleetPayments/5 && f.allWork()
 	})
 	if err := victim.cmd.Process.Kill(); err != nil {
 		t.Fatalf("kill a process: %v", err)
@@ -60,7 +60,7 @@ func TestServeSurvivesKill(t *testing.T) {
 	f.checkBooks(t, ids)
 }
 
-// TestServeLeavesDuringOutage tells a process to stop while the bus is away: it has nothing to wait for.
+// TestServeLeavesDuringOutage stops a process while NATS is away: it must not wait for NATS.
 func TestServeLeavesDuringOutage(t *testing.T) {
 	t.Parallel()
 	link := servers.NATS(t)
@@ -78,7 +78,7 @@ func TestServeLeavesDuringOutage(t *testing.T) {
 	m.says(t, `"msg":"drained"`)
 }
 
-// fleet is several processes of `tender serve` and what they share.
+// fleet holds several processes of `tender serve` and the servers that they share.
 type fleet struct {
 	environ   []string
 	nc        *nats.Conn
@@ -92,14 +92,15 @@ type fleet struct {
 	killed  context.CancelFunc
 }
 
-// gate lets a call through, half of them at once and the others after the kill, so that there is work in the middle of which to kill.
+// gate lets half of the calls through at once and the others after the kill, so that the kill strikes in the middle
+// of work.
 func (f *fleet) gate(ctx context.Context) {
 	if f.answers.Add(1) <= fleetPayments/2 {
 		return
 	}
 	select {
 	case <-f.killing.Done():
-	case <-ctx.Done(): // whoever called has given up, or is the one that was killed
+	case <-ctx.Done(): // the caller has given up, or was killed
 	}
 }
 
@@ -122,7 +123,7 @@ func startFleet(t *testing.T) *fleet {
 		environ: []string{
 			"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), scripts.QuickExit(),
 			"TENDER_NATS_URL=" + link.URL(), "TENDER_POSTGRES_URL=" + servers.Database(t),
-			// Small enough that the work is spread, and that what the victim held is soon taken up.
+			// Small enough that all processes get work, and that the others soon take over the victim's.
 			"TENDER_WORKER_SLOTS_MAX=16", "TENDER_WORKER_ACK_WAIT=2s", "TENDER_POSTGRES_MAX_CONNS=8",
 		},
 	}
@@ -151,7 +152,7 @@ func startFleet(t *testing.T) *fleet {
 	return f
 }
 
-// tender runs a command to its end and returns what it printed.
+// tender runs a command to its end and returns its output.
 func (f *fleet) tender(t *testing.T, args ...string) []byte {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -194,7 +195,7 @@ func (f *fleet) start(t *testing.T, more ...string) *member {
 	return m
 }
 
-// leave tells a process to stop, and wants it to have drained.
+// leave stops a process with a signal and expects it to drain.
 func (m *member) leave(t *testing.T) {
 	t.Helper()
 	if err := m.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -205,12 +206,12 @@ func (m *member) leave(t *testing.T) {
 	}
 }
 
-// says waits until the process has logged something.
-func (m *member) says(t *testing.T, what string) {
+// says waits until the process has logged a text.
+func (m *member) says(t *testing.T, text string) {
 	t.Helper()
-	servers.Eventually(t, "the process to log "+what, func() bool {
-		text, err := os.ReadFile(m.log)
-		return err == nil && bytes.Contains(text, []byte(what))
+	servers.Eventually(t, "the process to log "+text, func() bool {
+		log, err := os.ReadFile(m.log)
+		return err == nil && bytes.Contains(log, []byte(text))
 	})
 }
 
@@ -257,7 +258,7 @@ func (f *fleet) publish(t *testing.T) []uuid.UUID {
 	return ids
 }
 
-func (f *fleet) everyoneWorks() bool {
+func (f *fleet) allWork() bool {
 	for _, m := range f.members {
 		if m.asks.Load() == 0 {
 			return false
@@ -266,7 +267,7 @@ func (f *fleet) everyoneWorks() bool {
 	return true
 }
 
-// checkBooks compares what the gateway did, what is stored and what is on the bus.
+// checkBooks compares the gateway's ledger, the database and the bus.
 func (f *fleet) checkBooks(t *testing.T, ids []uuid.UUID) {
 	t.Helper()
 	books := f.simulator.Snapshot()

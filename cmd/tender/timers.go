@@ -19,9 +19,9 @@ func newTimers(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "timers",
 		Short: "List the timers of payments",
-		Long: `A timer is a time at which a payment needs work without a command: a retry, a question to the
-gateway about an unknown outcome, the end of an authorization. When it is due, the scheduler
-puts a resume command onto the bus.`,
+		Long: `A timer is a time at which a payment needs work without a command: a retry, a question to
+the gateway about an unknown outcome, the end of an authorization. When it is due, the
+scheduler puts a resume command onto the bus.`,
 		Example: "  tender timers ls --overdue",
 		Args:    cobra.NoArgs,
 		RunE:    term.Help,
@@ -45,15 +45,16 @@ func newTimersList(e *term.Env) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List timers in the order in which they fire",
-		Long: `Ls shows timers, the next to fire first, a page at a time. If there are more, it names the
-position to continue from (on standard error; --json prints the timers only, one to a line).
+		Long: `Ls shows timers, the next to fire first, a page at a time. If there are more, it names
+the position to continue from (on standard error; --json prints the timers only, one to a
+line).
 
   due     the payment's own state asks for it; it goes or moves with the payment
-  stale   a call to a gateway without an answer or an error, found by the scheduler's sweep
+  stale   a call to a gateway without an answer or an error, found by the scheduler
 
 FIRES is later than DUE where a timer was FIRED without effect: it fires again then. If a
-timer has fired often, look at tender history and tender dlq ls. Times are RFC 3339, a date
-(midnight UTC), or an age: 90m, 24h.`,
+timer has fired often, look at tender history and tender dlq ls. Times are RFC 3339, a
+date (midnight UTC), or an age: 90m, 24h.`,
 		Example: `  tender timers ls
   tender timers ls --overdue --tenant acme
   tender timers ls --kind stale

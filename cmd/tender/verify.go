@@ -41,22 +41,23 @@ func newVerify(e *term.Env) *cobra.Command {
 	c := &verify{Env: e}
 	cmd := &cobra.Command{
 		Use:   "verify [PAYMENT...]",
-		Short: "Check the invariants of the database; exit code 1 if one is violated",
-		Long: `Verify reads every payment and its history. It checks that versions are contiguous, that the
-history gives the state, that money moved only within its limits, that no work is stuck, and
-more; the report names each check. It may run while payments are processed, since it reads one
-snapshot. It changes nothing.
+		Short: "Check the invariants of the database; exit code 1 if one fails",
+		Long: `Verify reads every payment and its history. It checks that versions are contiguous, that
+the history gives the state, that money moved only within its limits, that no work is
+stuck, and more; the report names each check. It may run while payments are processed,
+since it reads one snapshot. It changes nothing.
 
-With --resume it keeps its progress in a file. After a signal or the loss of PostgreSQL, a run
-with the same file continues from there; its report then says that it covers several
-snapshots. A run that completes removes the file.
+With --resume it keeps its progress in a file. After a signal or the loss of PostgreSQL,
+a run with the same file continues from there; its report then says that it covers
+several snapshots. A run that completes removes the file.
 
-With payments named, verify checks only those, and shows the history of a faulty one event by
-event. It looks for them in every table: in events, timers, idempotency keys and the outbox.
+With payments named, verify checks only those, and shows the history of a faulty one
+event by event. It looks for them in every table: in events, timers, idempotency keys and
+the outbox.
 
-If NATS answers, verify compares the checkpoints with those on the bus. --bus also compares
-the whole stream of events with the history, both ways. --ledger compares the recorded
-operations with the ledger of a simulator; name every gateway that moved money.`,
+If NATS answers, verify compares the checkpoints with those on the bus. --bus also
+compares the whole stream of events with the history, both ways. --ledger compares the
+recorded operations with the ledger of a simulator; name every gateway that moved money.`,
 		Example: `  tender verify
   tender verify --resume verify.progress      # after an interruption: the same again
   tender verify 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10

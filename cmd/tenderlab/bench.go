@@ -18,7 +18,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// benchFlags are those of bench.
+// benchFlags are the flags of bench.
 type benchFlags struct {
 	quick    bool
 	only     []string
@@ -85,25 +85,27 @@ func newBench(e *term.Env) *cobra.Command {
 
 func benchText() string {
 	var b strings.Builder
-	b.WriteString(`Bench measures the number of payments a second that complete — command, decision, gateway,
-events on the stream — and the time that one takes. It compares both with the floor: the same
-rows, bytes and indexes, written into the same PostgreSQL by the same number of connections in
-plain batches, without a bus and without logic. NATS, PostgreSQL and the workers are separate
-processes, as in production; the gateway is inside the workers. The measurements run one after
-the other, each on a new database and new streams:
+	b.WriteString(`Bench measures the number of payments a second that complete — command, decision,
+gateway, events on the stream — and the time that one takes. It compares both with the
+floor: the same rows, bytes and indexes, written into the same PostgreSQL by the same
+number of connections in plain batches, without a bus and without logic. NATS, PostgreSQL
+and the workers are separate processes, as in production; the gateway is inside the
+workers. The measurements run one after the other, each on a new database and new
+streams:
 
 `)
 	for _, part := range benchParts() {
 		fmt.Fprintf(&b, "  %-11s %s\n", part.name, part.about)
 	}
-	b.WriteString(`
-Bench starts its own PostgreSQL and NATS servers, with all data on disk and a flush for every
-commit, and leaves nothing behind. With --postgres it makes its databases on that server,
-which needs the right to; with --nats it makes its streams on that server, which must have
-none, and deletes them at the end. --config and the environment configure the workers as they
-configure tender serve, except for addresses, gateways and, with slow gateways, slots.
+	b.WriteString(` Bench starts its own PostgreSQL and NATS servers, with all data on disk and a flush for
+every commit, and leaves nothing behind. With --postgres it makes its databases on that
+server, which needs the right to; with --nats it makes its streams on that server, which
+must have none, and deletes them at the end. --config and the environment configure the
+workers as they configure tender serve, except for addresses, gateways and, with slow
+gateways, slots.
 
-After every run it checks the books as tender verify --bus does. Exit code 1 if a check fails.`)
+After every run it checks the books as tender verify --bus does. Exit code 1 if a check
+fails.`)
 	return b.String()
 }
 

@@ -188,9 +188,9 @@ func newBenchWorker(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench-worker",
 		Short: "Run as one of the processes that a benchmark measures",
-		Long: `Bench-worker plays the roles of tender serve with a gateway inside the process that moves no
-money. Tenderlab bench starts such processes: each prints a line when it is ready, begins when
-it reads a line, and on a signal drains and prints its figures.`,
+		Long: `Bench-worker plays the roles of tender serve with a gateway inside the process that moves
+no money. Tenderlab bench starts such processes: each prints a line when it is ready,
+begins when it reads a line, and on a signal drains and prints its figures.`,
 		Example: "  tenderlab bench-worker --latency 50ms",
 		Hidden:  true,
 		Args:    cobra.NoArgs,

@@ -58,29 +58,30 @@ func newChaos(e *term.Env) *cobra.Command {
 	f := &c.chaosFlags
 	cmd := &cobra.Command{
 		Use:   "chaos",
-		Short: "Break everything on purpose, and prove that no payment is charged twice or lost",
+		Short: "Inject faults, and prove that no payment is lost or charged twice",
 		Long: `Chaos runs the released program tender as in production, as separate processes — several
-workers, two relays and schedulers, a webhook endpoint, a cluster of three NATS servers with
-replicated streams, PostgreSQL, two simulators as gateways with their ledgers on disk — and
-sends it payments. Meanwhile it injects faults: first each alone, then several at once, in an
-order that follows from the seed. It kills workers at each step of a command, which it sees on
-the wire, pauses them, cuts and partitions connections, restarts and restores servers, fills
-streams and disks, and breaks gateways. The processes contain no code that helps with that.
+workers, two relays and schedulers, a webhook endpoint, a cluster of three NATS servers
+with replicated streams, PostgreSQL, two simulators as gateways with their ledgers on
+disk — and sends it payments. Meanwhile it injects faults: first each alone, then several
+at once, in an order that follows from the seed. It kills workers at each step of a
+command, which it sees on the wire, pauses them, cuts and partitions connections,
+restarts and restores servers, fills streams and disks, and breaks gateways. The
+processes contain no code that helps with that.
 
-Then the faults stop and the backlog drains within a bounded time; every few seconds chaos
-prints which work is still open, and why. After that it compares four sources: the producers'
-record, the event store, the stream of events, and the gateways' ledgers. The report lists the
-faults with their times, the checks and the findings; exit code 1 if there is a finding. The
-evidence of a failed run stays in its folder, and its seed replays it. A seed takes about four
-minutes on two cores.
+Then the faults stop and the backlog drains within a bounded time; every few seconds
+chaos prints which work is still open, and why. After that it compares four sources: the
+producers' record, the event store, the stream of events, and the gateways' ledgers. The
+report lists the faults with their times, the checks and the findings; exit code 1 if
+there is a finding. The evidence of a failed run stays in its folder, and its seed
+replays it. A seed takes about four minutes on two cores.
 
 All servers listen on loopback and end with the command.
 
 With --nats and --postgres (or a configuration) and --gateway, chaos runs its processes
-against your own servers, prepared as for tender serve. The faults then strike the processes
-and their connections, not the servers. It makes payments of its own tenants there
-(chaos-<seed>-a and -b): never point it at servers that process real payments. The gateways
-must be simulators.`,
+against your own servers, prepared as for tender serve. The faults then strike the
+processes and their connections, not the servers. It makes payments of its own tenants
+there (chaos-<seed>-a and -b): never point it at servers that process real payments. The
+gateways must be simulators.`,
 		Example: `  tenderlab chaos --short
   tenderlab chaos --seeds 3 --dir faults
   tenderlab chaos --seed 42 --only kill-after-commit-1,failover

@@ -17,7 +17,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/rig"
 )
 
-// TestChaosShort breaks a few things with a fixed seed, and wants everything to hold. `make faults` breaks everything.
+// TestChaosShort injects a few faults with a fixed seed, and expects no finding. `make faults` injects all of them.
 func TestChaosShort(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), "tenderlab", "chaos", "--short", "--seed", "20", "--rate", "15", "--mixed", "1", "--json", "--dir", t.TempDir())
@@ -59,7 +59,7 @@ func TestChaosShort(t *testing.T) {
 	}
 }
 
-// TestChaosFaultsAreNamed holds the list of faults to what its users rely on.
+// TestChaosFaultsAreNamed checks the list of faults.
 func TestChaosFaultsAreNamed(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
@@ -89,7 +89,7 @@ func TestChaosNamesTheMissingProgram(t *testing.T) {
 	}
 }
 
-// TestChaosKeepsToThisMachine wants a loud refusal of servers that may not be for breaking.
+// TestChaosKeepsToThisMachine expects servers on other machines to be refused.
 func TestChaosKeepsToThisMachine(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{

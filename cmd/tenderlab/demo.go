@@ -30,14 +30,15 @@ func newDemo(e *term.Env) *cobra.Command {
 	c := &demo{Env: e}
 	return &cobra.Command{
 		Use:   "demo",
-		Short: "Run scripted payments through all of Tender, show them, check the books",
-		Long: `Demo starts everything on free ports of this machine: NATS with JetStream, PostgreSQL, three
-simulators as payment gateways behind HTTP, and two instances of every role. It publishes real
-commands, watches the events on the bus, and shows the commands and the outcome of each
-payment. In the middle a gateway goes down and comes back: its circuit breaker opens, new
-payments fail over to the second gateway, and operations that only the first can do are parked
-until it is back. At the end demo compares the gateways' ledgers with the event store, and
-checks the invariants as tender verify does. It leaves nothing behind.
+		Short: "Run scripted payments, show them, check the books",
+		Long: `Demo starts everything on free ports of this machine: NATS with JetStream, PostgreSQL,
+three simulators as payment gateways behind HTTP, and two instances of every role. It
+publishes real commands, watches the events on the bus, and shows the commands and the
+outcome of each payment. In the middle a gateway goes down and comes back: its circuit
+breaker opens, new payments fail over to the second gateway, and operations that only the
+first can do are parked until it is back. At the end demo compares the gateways' ledgers
+with the event store, and checks the invariants as tender verify does. It leaves nothing
+behind.
 
 Exit code 1 if a result is not as expected; the output names each.`,
 		Example: `  tenderlab demo

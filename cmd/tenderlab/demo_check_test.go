@@ -48,7 +48,7 @@ func soundStory() (*story, evidence) {
 	}
 }
 
-func TestExamineFindsNothingWrongWithWhatIsSound(t *testing.T) {
+func TestExamineAcceptsASoundStory(t *testing.T) {
 	t.Parallel()
 	got := examine(soundStory())
 	if len(got.Mismatches) > 0 || got.GatewayCalls != 3 || got.GatewayEffects != 1 || len(got.Steps) != 2 || !got.Steps[1].Duplicate {
@@ -56,7 +56,7 @@ func TestExamineFindsNothingWrongWithWhatIsSound(t *testing.T) {
 	}
 }
 
-func TestExamineFindsWhatIsWrong(t *testing.T) {
+func TestExamineFindsEveryFault(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		tamper func(*story, *evidence)
@@ -140,7 +140,7 @@ func TestExamineFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAuditGatewayFindsWhatNobodyAskedFor(t *testing.T) {
+func TestAuditGatewayFindsUnknownPayments(t *testing.T) {
 	t.Parallel()
 	told, found := soundStory()
 	books := func(stories ...*story) gatewayBooks {
@@ -150,7 +150,7 @@ func TestAuditGatewayFindsWhatNobodyAskedFor(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 	if b := books(); !b.unsound() {
-		t.Errorf("a payment of somebody else: %+v", b)
+		t.Errorf("a payment of no story: %+v", b)
 	}
 	found.operations[0].Effects = 2
 	if b := books(told); !b.unsound() || b.Twice != 1 {
@@ -158,7 +158,7 @@ func TestAuditGatewayFindsWhatNobodyAskedFor(t *testing.T) {
 	}
 }
 
-func TestPrintPaymentsPutsAnswersNextToQuestions(t *testing.T) {
+func TestPrintPaymentsPutsResultsNextToCommands(t *testing.T) {
 	t.Parallel()
 	id := uuid.MustParse("0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10")
 	alike := paymentResult{

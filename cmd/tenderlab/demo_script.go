@@ -11,7 +11,7 @@ func createdAnd(kinds ...messages.EventType) []happening {
 	return emitted(slices.Concat([]messages.EventType{messages.EventPaymentCreated, messages.EventPaymentRouted}, kinds)...)
 }
 
-// demoScenarios is the script of `tender demo`. Payment methods are those of the simulator.
+// demoScenarios is the script of `tenderlab demo`, with the payment methods of the simulator.
 func demoScenarios() []scenario {
 	return slices.Concat(ordinaryScenarios(), refusedScenarios(), repeatedScenarios(), faultyScenarios(), []scenario{webhookFirst(), rubbish()},
 		outageScenarios())

@@ -13,13 +13,13 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// newTestEnv returns an invocation with nothing in its environment, and what it writes.
+// newTestEnv returns an invocation with an empty environment, and its output.
 func newTestEnv() (e *term.Env, stdout, stderr *bytes.Buffer) {
 	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
 	return &term.Env{Program: "tenderlab", Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr, Now: time.Now}, stdout, stderr
 }
 
-// passableDir is a temporary folder that the user can reach whom root's PostgreSQL runs as.
+// passableDir is a temporary folder that other users can enter: for root, PostgreSQL runs as another user.
 func passableDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -31,7 +31,7 @@ func passableDir(t *testing.T) string {
 	return dir
 }
 
-// It runs before the parallel tests of the package: a call that waits for the processor would look like a broken gateway.
+// It runs before the parallel tests of the package: on a busy machine a slow call would look like a broken gateway.
 func TestDemo(t *testing.T) {
 	temporary := passableDir(t)
 	t.Setenv("TMPDIR", temporary)
@@ -82,7 +82,7 @@ func TestDemo(t *testing.T) {
 }
 
 // Every kind of expectation is wrong once, and nothing else is.
-func TestDemoSaysWhatIsNotAsExpected(t *testing.T) {
+func TestDemoNamesEveryDifference(t *testing.T) {
 	wrong := map[string]func(*scenario){
 		"status is captured, expected authorized":    func(s *scenario) { s.want.status = messages.StatusAuthorized },
 		"captured is 1000 minor units, expected 999": func(s *scenario) { s.want.captured = 999 },
@@ -127,7 +127,7 @@ func TestDemoSaysWhatIsNotAsExpected(t *testing.T) {
 		t.Errorf("the sum is missing:\n%s", stdout)
 	}
 	if !strings.Contains(stderr.String(), "The end of the log:\n  ") || strings.Contains(stdout.String(), "Next:") {
-		t.Errorf("it doesn't end as a failure:\n%s\n%s", stdout, stderr)
+		t.Errorf("it does not end as a failure:\n%s\n%s", stdout, stderr)
 	}
 }
 

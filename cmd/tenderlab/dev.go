@@ -48,10 +48,10 @@ func newDev(e *term.Env) *cobra.Command {
 	c := &dev{Env: e}
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Keep NATS, PostgreSQL, the simulator and all roles running, to play with",
-		Long: `Dev runs everything in one process until it is interrupted: NATS with JetStream, on port 4222
-if that is free; a private PostgreSQL; the simulator as the payment gateway, on port 8585 if
-that is free; and all roles, webhook among them. It prints commands to try.
+		Short: "Keep servers, simulator and all roles running, to play with",
+		Long: `Dev runs everything in one process until it is interrupted: NATS with JetStream, on port
+4222 if that is free; a private PostgreSQL; the simulator as the payment gateway, on port
+8585 if that is free; and all roles, webhook among them. It prints commands to try.
 
 While it runs, the tender commands find it from the folder in which it was started, by
 ` + term.DevFile + `. It keeps its data for the next start; --clean removes it first. The first

@@ -32,7 +32,7 @@ type runningDev struct {
 	ended  chan error
 }
 
-// lockedBuffer is what a process has written so far.
+// lockedBuffer holds the output of a process so far.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -62,7 +62,7 @@ func in(ctx context.Context, dir, program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// startDev returns when it has said what to try.
+// startDev returns when dev has printed its suggestions.
 func startDev(t *testing.T, dir string, args ...string) *runningDev {
 	t.Helper()
 	d := &runningDev{t: t, dir: dir, ended: make(chan error, 1)}
@@ -73,7 +73,7 @@ func startDev(t *testing.T, dir string, args ...string) *runningDev {
 	}
 	go func() { d.ended <- d.cmd.Wait() }()
 	t.Cleanup(func() { _ = d.cmd.Process.Kill() })
-	servers.Eventually(t, "tenderlab dev says what to try", func() bool {
+	servers.Eventually(t, "tenderlab dev prints its suggestions", func() bool {
 		select {
 		case err := <-d.ended:
 			t.Fatalf("it ended: %v\n%s", err, d.output.String())
@@ -84,7 +84,7 @@ func startDev(t *testing.T, dir string, args ...string) *runningDev {
 	return d
 }
 
-// stop signals it and wants it to drain and exit with 0.
+// stop signals it and expects it to drain and exit with 0.
 func (d *runningDev) stop(signal os.Signal) {
 	d.t.Helper()
 	if err := d.cmd.Process.Signal(signal); err != nil {
@@ -116,7 +116,7 @@ func (d *runningDev) follow() uuid.UUID {
 	if line == nil {
 		d.t.Fatalf("it suggests nothing to publish:\n%s", text)
 	}
-	server := nats.DefaultURL // which it has if whoever had the port gave it up meanwhile
+	server := nats.DefaultURL // if another program freed that port meanwhile
 	if named := regexp.MustCompile(`export NATS_URL=(\S+)\n`).FindStringSubmatch(text); named != nil {
 		server = named[1]
 	}
@@ -133,7 +133,7 @@ func (d *runningDev) follow() uuid.UUID {
 	return uuid.MustParse(line[2])
 }
 
-// dispute runs the lines about a dispute that dev suggests, until the gateway has told of it.
+// dispute runs the suggested lines about a dispute, until the gateway's webhook has arrived.
 func (d *runningDev) dispute() {
 	d.t.Helper()
 	line := regexp.MustCompile(`tender (pay create --id (\S+) .*pm_card_createDispute --wait)\n`).FindStringSubmatch(d.output.String())
@@ -148,7 +148,7 @@ func (d *runningDev) dispute() {
 	})
 }
 
-// takePorts makes sure that the usual ports are taken, by this test or by whoever has them.
+// takePorts makes sure that the usual ports are taken, by this test or by another program.
 func takePorts(t *testing.T, ports ...string) {
 	t.Helper()
 	for _, port := range ports {
@@ -268,7 +268,7 @@ func TestDevFileOfAnotherProcessIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestCleanLeavesWhatIsNotItsOwn(t *testing.T) {
+func TestCleanLeavesOtherFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	mine, theirs := filepath.Join(dir, sandboxNATS), filepath.Join(dir, "thesis.txt")

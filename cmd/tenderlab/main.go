@@ -18,9 +18,10 @@ func newRoot(e *term.Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tenderlab",
 		Short: "Play with Tender, test it and measure it, on servers of its own",
-		Long: `Tenderlab runs Tender on private servers on this machine: to play with, to show it, to break
-it on purpose and to measure it. It holds a NATS server and a simulated payment gateway, and
-starts PostgreSQL. Nothing here is for production: that is the program tender.`,
+		Long: `Tenderlab runs Tender on private servers on this machine: to play with, to show it, to
+break it on purpose and to measure it. It holds a NATS server and a simulated payment
+gateway, and starts PostgreSQL. Nothing here is for production: that is the program
+tender.`,
 		Example: `  tenderlab demo
   tenderlab dev
   tenderlab chaos --short

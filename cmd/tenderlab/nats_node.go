@@ -12,8 +12,8 @@ func newNATSNode() *cobra.Command {
 	return &cobra.Command{
 		Use:   "nats-node FILE",
 		Short: "Run one NATS server of a private cluster from a configuration file",
-		Long: `Nats-node runs the NATS server inside this program until a signal stops it. Tenderlab chaos
-and tenderlab bench start such processes; for other uses run a nats-server.`,
+		Long: `Nats-node runs the NATS server inside this program until a signal stops it. Tenderlab
+chaos and tenderlab bench start such processes; for other uses run a nats-server.`,
 		Example: "  tenderlab nats-node node.json",
 		Hidden:  true,
 		Args:    cobra.ExactArgs(1),

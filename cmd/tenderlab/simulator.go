@@ -28,11 +28,13 @@ func newSimulator(e *term.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "simulator",
 		Short: "Run a payment gateway that moves no money, as an HTTP server",
-		Long: `Simulator answers as a payment gateway would, fails in the ways in which gateways fail, and
-keeps a ledger of its real effects, at /v1/ledger. The payment method decides the outcome:
+		Long: `Simulator answers as a payment gateway would, fails in the ways in which gateways fail,
+and keeps a ledger of its real effects, at /v1/ledger. The payment method decides the
+outcome:
 
   pm_card_visa, pm_card_mastercard   approved
-  pm_card_visa_chargeDeclined        declined; likewise pm_card_visa_chargeDeclinedLostCard,
+  pm_card_visa_chargeDeclined        declined; likewise
+                                     pm_card_visa_chargeDeclinedLostCard,
                                      pm_card_visa_chargeDeclinedInsufficientFunds, ...
   pm_card_authenticationRequired     asks for 3-D Secure; a confirm succeeds
   sim_charge_then_timeout            charges, then does not answer
@@ -40,8 +42,8 @@ keeps a ledger of its real effects, at /v1/ledger. The payment method decides th
   sim_slow_<ms>, ...                 processor/gateway/sim
 
 With --webhook-url it also sends webhooks for its operations, signed with the secret that
---webhook-secret-env names, and for reversals (sim_capture_reversed, pm_card_refundFail) and
-disputes (pm_card_createDispute).
+--webhook-secret-env names, and for reversals (sim_capture_reversed, pm_card_refundFail)
+and disputes (pm_card_createDispute).
 
 Without --ledger it forgets everything when it ends.`,
 		Example: `  tenderlab simulator

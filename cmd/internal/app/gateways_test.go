@@ -73,7 +73,7 @@ func TestGatewayBehindAConnector(t *testing.T) {
 gateways:
   bank: {kind: nats}
   other: {kind: nats, connector: bank-2}
-  nobody: {kind: nats}
+  absent: {kind: nats}
 routing: {default: bank}
 `), 0o600)
 	if err != nil {
@@ -89,7 +89,7 @@ routing: {default: bank}
 	}
 	t.Cleanup(all.close)
 	for name, want := range map[string]messages.OutcomeKind{
-		"bank": messages.OutcomeSucceeded, "other": messages.OutcomeSucceeded, "nobody": messages.OutcomeNotSent,
+		"bank": messages.OutcomeSucceeded, "other": messages.OutcomeSucceeded, "absent": messages.OutcomeNotSent,
 	} {
 		g, found := all.set.Get(name)
 		if !found {

@@ -227,7 +227,7 @@ func (p *Process) plays(role config.Role) bool { return slices.Contains(p.cfg.Ro
 // routingLookMax bounds the wait of a worker for the first look at the bucket of routing rules.
 const routingLookMax = 10 * time.Second
 
-// connectionDrainTimeout bounds the time in which the client flushes to NATS what was written.
+// connectionDrainTimeout bounds the time in which the client flushes its buffer to NATS.
 const connectionDrainTimeout = 5 * time.Second
 
 // Close releases a process that is not run. It flushes the connection to NATS first, and closes the pool, which
@@ -311,7 +311,7 @@ func once(ctx context.Context, _ string, attempt func(context.Context) error) er
 	return attempt(ctx)
 }
 
-// persist makes attempts until one succeeds or ctx ends, and logs each time what is missing.
+// persist makes attempts until one succeeds or ctx ends, and logs each time which service is missing.
 func (p *Process) persist(ctx context.Context, service string, attempt func(context.Context) error) error {
 	pause := retry.BackOff(250*time.Millisecond, 10*time.Second)
 	waited := false

@@ -9,8 +9,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// TestPolicyLeavesNothingOut holds what serve decides by, with the configuration at its defaults, to the core's own defaults:
-// what has no setting must not be zero by omission, such as how long a key may be used again.
+// TestPolicyLeavesNothingOut compares the policy of serve, with the configuration at its defaults, with the core's own
+// default: a field without a setting must not be zero by omission.
 func TestPolicyLeavesNothingOut(t *testing.T) {
 	t.Parallel()
 	got, want := policy(config.Default()), payment.DefaultPolicy()

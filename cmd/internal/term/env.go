@@ -76,7 +76,7 @@ func (e *Env) bind(root *cobra.Command) {
 	flags.StringVar(&e.ConfigFile, "config", "", "configuration `file` (default $"+config.FileEnv+")")
 	flags.StringVar(&e.NATSURL, "nats", "", "`URL` of NATS, over configuration and environment")
 	flags.StringVar(&e.PostgresURL, "postgres", "", "`URL` of PostgreSQL, over configuration and environment")
-	flags.BoolVar(&e.JSON, "json", false, "print JSON: one document, or one line for each item of a list")
+	flags.BoolVar(&e.JSON, "json", false, "print JSON: one document, or one line for each item")
 	flags.BoolVarP(&e.Quiet, "quiet", "q", false, "print no progress and no remarks")
 	root.PersistentPreRun = func(*cobra.Command, []string) { e.began = true }
 	root.SilenceErrors, root.SilenceUsage = true, true

@@ -45,15 +45,16 @@ func NewExitCodes() *cobra.Command {
 		Long: `Exit codes of every tender command:
 
   0    done, or yes
-  1    the answer is no: a payment declined, refused or failed (with --wait), no such payment
-       or dead letter, verify found something, rebuild or provision --check found a difference
+  1    the answer is no: a payment declined, refused or failed (with --wait), no such
+       payment or dead letter, a finding of verify, a difference of rebuild or
+       provision --check
   2    the command line or the configuration is wrong; nothing was done
-  3    NATS or PostgreSQL is not reachable or not prepared (tender migrate, tender provision);
-       the message says which
+  3    NATS or PostgreSQL is not reachable or not prepared (tender migrate, tender
+       provision); the message says which
   4    timed out waiting; what was published stays published
   5    anything else; the message says what
-  130  ended by SIGINT (Ctrl-C), 143 by SIGTERM. tender serve drains on the first signal and
-       exits 0; a second signal ends it at once with this code`,
+  130  ended by SIGINT (Ctrl-C), 143 by SIGTERM. tender serve drains on the first signal
+       and exits 0; a second signal ends it at once with this code`,
 	}
 }
 

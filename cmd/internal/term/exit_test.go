@@ -27,7 +27,7 @@ func TestExitCodes(t *testing.T) {
 		"a flag":                  {UsageError("--limit must be positive"), ExitUsage},
 		"a setting":               {errors.Join(&config.KeyError{Key: "roles", Problem: "is missing"}), ExitUsage},
 		"a command refused":       {&messages.DecodeError{Code: messages.CodeMissingField}, ExitUsage},
-		"nobody there":            {&UnavailableError{Service: ServiceNATS, Err: errors.New("refused")}, ExitUnavailable},
+		"no server":               {&UnavailableError{Service: ServiceNATS, Err: errors.New("refused")}, ExitUnavailable},
 		"no stream":               {fmt.Errorf("publish: %w", client.ErrStreamMissing), ExitUnavailable},
 		"no JetStream":            {fmt.Errorf("look: %w", jetstream.ErrJetStreamNotEnabled), ExitUnavailable},
 		"no schema":               {fmt.Errorf("open: %w", &store.SchemaError{Needed: 2}), ExitUnavailable},
