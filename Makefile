@@ -55,8 +55,14 @@ bench-peer: build postgres ## measure Tender and the same work done with Watermi
 		bin/tenderlab bench --quiet --only throughput --payments 50000 --json --nats {nats} --postgres {postgres}
 
 .PHONY: lint
-lint: $(LINTER) ## check formatting, style and the import rules
+lint: $(LINTER) ## check formatting, style, the import rules and the English of comments
 	$(LINTER) run
+	$(GO) -C .ci/tools test ./plain
+	$(GO) -C .ci/tools run ./plain "$(CURDIR)"
+
+.PHONY: plain-lower
+plain-lower: ## write down that comments and messages got better (lint wants it)
+	$(GO) -C .ci/tools run ./plain -lower "$(CURDIR)"
 
 .PHONY: fmt
 fmt: $(LINTER) ## format the code

@@ -85,8 +85,12 @@ func (p Parts) validate() error {
 		name  string
 		there bool
 	}{
-		{"JetStream", p.JetStream != nil}, {"Store", p.Store != nil}, {"Gateways", p.Gateways != nil},
-		{"Router", p.Router != nil}, {"Log", p.Log != nil}, {"Now", p.Now != nil},
+		{"JetStream", p.JetStream != nil},
+		{"Store", p.Store != nil},
+		{"Gateways", p.Gateways != nil},
+		{"Router", p.Router != nil},
+		{"Log", p.Log != nil},
+		{"Now", p.Now != nil},
 	} {
 		if !part.there {
 			missing = append(missing, part.name)

@@ -94,7 +94,6 @@ func Open(ctx context.Context, cfg config.Config, log *zap.Logger, o Options) (*
 		return nil, err
 	}
 	var err error
-	//nolint:contextcheck // a gateway lives until it is closed
 	if p.gateways, err = openGateways(cfg, p.nc, log, o.WrapGateway); err != nil {
 		p.Close()
 		return nil, err

@@ -75,13 +75,13 @@ func relayFaults() []Fault {
 func killWorker(name, about string, where func(*Member) []place, when moment) Fault {
 	return Fault{Name: name, Class: ClassWorker, About: about, Inject: func(ctx context.Context, r *Rig, s *Stages) (string, error) {
 		m := r.anyWorker()
-		return killAt(ctx, r, s, []*Member{m}, where, when)
+		return killAt(ctx, s, []*Member{m}, where, when)
 	}}
 }
 
 func killRelay(name, about string, where func(*Member) []place, when moment) Fault {
 	return Fault{Name: name, Class: ClassRelay, About: about, Inject: func(ctx context.Context, r *Rig, s *Stages) (string, error) {
-		return killAt(ctx, r, s, r.playing(roleRelay), where, when)
+		return killAt(ctx, s, r.playing(roleRelay), where, when)
 	}}
 }
 
@@ -125,7 +125,7 @@ func onEach(proxies []*faulty.Proxy, t faulty.Trap) []place {
 
 // killAt sets the traps, waits until one of them has killed its member, and then until the
 // successor is ready.
-func killAt(ctx context.Context, r *Rig, s *Stages, members []*Member, where func(*Member) []place, when moment,
+func killAt(ctx context.Context, s *Stages, members []*Member, where func(*Member) []place, when moment,
 ) (string, error) {
 	limit, cancel := context.WithTimeout(ctx, trapWait)
 	defer cancel()

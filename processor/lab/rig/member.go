@@ -245,7 +245,7 @@ const readyLine = "  ready  "
 const (
 	// deliveriesMax is large because one command may meet many faults.
 	deliveriesMax = 40
-	webhookSecret = "whsec_rig" // signs the notifications of the simulators
+	webhookSecret = "whsec_rig" //nolint:gosec // G101: signs the notifications of the simulators, which live for one run
 )
 
 // writeSettings writes the configuration of the member into the folder of the rig and returns its

@@ -22,7 +22,6 @@ var (
 	first     = storetest.First
 	handle    = storetest.Handle
 	succeeded = storetest.Succeeded
-	unknown   = storetest.Unknown
 )
 
 // bundle is a migrated database with one store on it.
