@@ -33,6 +33,9 @@ const (
 	waiterInactiveMax = 30 * time.Second
 	// pastPauseMax is the longest pause between two attempts to read a payment's past.
 	pastPauseMax = time.Minute
+	// unheardMax is the number of tries after which a subject without a listener means that there is no stream. A try takes
+	// half a second; a cluster that has lost the leader of the stream elects another within a few.
+	unheardMax = 10
 	// codeStoreFailed is the server's answer when a stream with DiscardNew is full (JSStreamStoreFailedF).
 	codeStoreFailed jetstream.ErrorCode = 10077
 )
@@ -166,7 +169,8 @@ func (c *Client) Prepare(command messages.Command) (messages.Command, error) {
 // long as there is no answer and the context lives, so give the context a deadline. Publishing a command twice does no
 // harm if its ID and IdempotencyKey are the same; see Prepare for how they come about.
 //
-// It fails with a *DecodeError for a command that no worker would take, with ErrStreamMissing, ErrStreamFull, or what
+// It fails with a *DecodeError for a command that no worker would take, with ErrStreamMissing (after some five seconds, in
+// which a cluster may elect a leader), ErrStreamFull, or what
 // NATS or the context says. After a context error the command may or may not be stored: publish Ack.Command again.
 func (c *Client) Publish(ctx context.Context, command messages.Command) (Ack, error) {
 	prepared, err := c.Prepare(command)
@@ -181,8 +185,13 @@ func (c *Client) Publish(ctx context.Context, command messages.Command) (Ack, er
 	for name, value := range header {
 		msg.Header.Set(name, value)
 	}
-	for {
+	for unheard := 0; ; {
 		stored, err := c.publishOnce(ctx, msg)
+		if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
+			if unheard++; unheard < unheardMax && ctx.Err() == nil {
+				continue
+			}
+		}
 		switch {
 		case err == nil:
 			return Ack{Command: prepared, Stream: stored.Stream, Sequence: stored.Sequence, Duplicate: stored.Duplicate}, nil
