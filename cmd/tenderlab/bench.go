@@ -278,14 +278,14 @@ func (p benchPlan) scaled(payments int) benchPlan {
 	}
 	of := func(n int) int { return max(1, n*payments/p.payments) }
 	p.floor, p.slow, p.mixed, p.scale, p.backlog = of(p.floor), of(p.slow), of(p.mixed), of(p.scale), of(p.backlog)
-	p.latencyFor = max(measureMin, p.latencyFor*time.Duration(payments)/time.Duration(p.payments))
-	p.backlogFor = max(measureMin, p.backlogFor*time.Duration(payments)/time.Duration(p.payments))
+	p.latencyFor = max(shortestMeasurement, p.latencyFor*time.Duration(payments)/time.Duration(p.payments))
+	p.backlogFor = max(shortestMeasurement, p.backlogFor*time.Duration(payments)/time.Duration(p.payments))
 	p.payments = payments
 	return p
 }
 
-// measureMin is the shortest time of a measurement.
-const measureMin = 250 * time.Millisecond
+// shortestMeasurement is the shortest time of a measurement.
+const shortestMeasurement = 250 * time.Millisecond
 
 // benchPart is one measurement.
 type benchPart struct {
