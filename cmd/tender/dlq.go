@@ -18,26 +18,15 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 )
 
+// letterFilters names the flags that narrow a selection.
+const letterFilters = "--tenant, --command, --payment, --reason, --since and --until"
+
 // letters are the flags that select dead letters.
 type letters struct {
 	filter       deadletter.Filter
 	since, until string
 	limit        int
 }
-
-// sequencesOf lists the letters that the flags select. It reads the whole list first: a letter that fails again
-// becomes a new letter, which is not to be sent in turn.
-func (f *letters) sequencesOf(ctx context.Context, b *app.Bus) ([]uint64, error) {
-	var sequences []uint64
-	err := f.each(ctx, b, func(l deadletter.Letter) error {
-		sequences = append(sequences, l.Sequence)
-		return nil
-	})
-	return sequences, err
-}
-
-// letterFilters names the flags that narrow a selection.
-const letterFilters = "--tenant, --command, --payment, --reason, --since and --until"
 
 func (f *letters) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
@@ -76,6 +65,17 @@ func (f *letters) each(ctx context.Context, b *app.Bus, do func(deadletter.Lette
 		return failed == nil && left != 0
 	})
 	return errors.Join(err, failed)
+}
+
+// sequencesOf lists the letters that the flags select. It reads the whole list first: a letter that fails again
+// becomes a new letter, which is not to be sent in turn.
+func (f *letters) sequencesOf(ctx context.Context, b *app.Bus) ([]uint64, error) {
+	var sequences []uint64
+	err := f.each(ctx, b, func(l deadletter.Letter) error {
+		sequences = append(sequences, l.Sequence)
+		return nil
+	})
+	return sequences, err
 }
 
 // named reads the sequences of the command line, and refuses a command line with neither those nor --all.
