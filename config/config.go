@@ -2,9 +2,10 @@ package config
 
 import "time"
 
-// Config is everything an operator may set. Make one with [Load] or [Default]; the zero value is not valid. A Config is a
-// value to be read: it may be copied and shared freely as long as its lists and its map of gateways stay as they are. What
-// each key means, with its unit, is in [Reference].
+// Config is everything an operator may set. Make one with [Load] or [Default]; the zero value is
+// not valid. A Config is a value to be read: it may be copied and shared freely as long as its
+// lists and its map of gateways stay as they are. What each key means, with its unit, is in
+// [Reference].
 type Config struct {
 	NATS       NATS
 	Streams    Streams
@@ -30,8 +31,8 @@ type Config struct {
 // Role is a part that a process plays under `tender serve`.
 type Role string
 
-// The roles. A process may play any of them; a deployment needs each of the first three at least once, and the webhook role
-// where gateways are to send notifications.
+// The roles. A process may play any of them; a deployment needs each of the first three at least
+// once, and the webhook role where gateways are to send notifications.
 const (
 	RoleWorker    Role = "worker"    // handles commands and calls gateways
 	RoleRelay     Role = "relay"     // publishes the outbox
@@ -51,7 +52,8 @@ type NATS struct {
 	ConnectTimeout  time.Duration
 }
 
-// TLS names the files for an encrypted connection; all empty follows the URL's scheme, with the system's authorities.
+// TLS names the files for an encrypted connection; all empty follows the URL's scheme, with the
+// system's authorities.
 type TLS struct {
 	CAFile   string
 	CertFile string

@@ -5,8 +5,9 @@ import "time"
 // defaultGatewayName is the entry that is there as long as the file names no gateway of its own.
 const defaultGatewayName = "simulator"
 
-// Default is the configuration with nothing set: everything on this machine at the usual ports, the roles that every deployment needs in one process,
-// and payments sent to `tenderlab simulator` at its own default address, so that money never moves by default. It is valid.
+// Default is the configuration with nothing set: everything on this machine at the usual ports, the
+// roles that every deployment needs in one process, and payments sent to `tenderlab simulator` at
+// its own default address, so that money never moves by default. It is valid.
 func Default() Config {
 	c := Config{
 		NATS: NATS{
@@ -70,8 +71,8 @@ func defaultRetry() Retry {
 	}
 }
 
-// newGateway holds the defaults of a gateway that the file names. Where it is and what speaks to it have none: a gateway
-// is where money moves, and must be spelled out.
+// newGateway holds the defaults of a gateway that the file names. Where it is and what speaks to it
+// have none: a gateway is where money moves, and must be spelled out.
 func newGateway() Gateway {
 	return Gateway{
 		Timeouts: Timeouts{

@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// KeyError is one mistake in the configuration. Its text names the key and the place, and never the value of a secret.
+// KeyError is one mistake in the configuration. Its text names the key and the place, and never the
+// value of a secret.
 type KeyError struct {
 	Key     string // dotted, such as worker.slots_max; the variable's name where no key belongs to it
 	Problem string // what is wrong, and what would be right
@@ -20,8 +21,8 @@ func (e *KeyError) Error() string {
 	return fmt.Sprintf("%s: %s (%s)", e.Key, e.Problem, e.Origin)
 }
 
-// KeyErrors lists the mistakes inside an error of [Load] or [Config.Validate], in their order; none when there is another
-// reason, such as a file that cannot be read.
+// KeyErrors lists the mistakes inside an error of [Load] or [Config.Validate], in their order; none
+// when there is another reason, such as a file that cannot be read.
 func KeyErrors(err error) []*KeyError {
 	switch e := err.(type) { //nolint:errorlint // it walks the whole tree itself, where errors.As stops at the first
 	case nil:

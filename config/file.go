@@ -24,8 +24,9 @@ type layer struct {
 	lines  map[string]int
 }
 
-// readLayer reads the file at path; no path is an empty layer. A mistake that makes the file unreadable as a whole is returned
-// as it is; keys given in a way that YAML allows and this package does not are returned as KeyErrors.
+// readLayer reads the file at path; no path is an empty layer. A mistake that makes the file
+// unreadable as a whole is returned as it is; keys given in a way that YAML allows and this package
+// does not are returned as KeyErrors.
 func readLayer(path string) (layer, error) {
 	l := layer{path: path, lines: map[string]int{}}
 	if path == "" {
@@ -61,7 +62,8 @@ func flatten(into map[string]any, above string, section map[string]any) {
 	}
 }
 
-// outline walks the file as written, for facts that a map loses: the lines, keys given twice, and keys with dots.
+// outline walks the file as written, for facts that a map loses: the lines, keys given twice, and
+// keys with dots.
 func (l layer) outline(raw []byte) error {
 	decoder := yaml.NewDecoder(bytes.NewReader(raw))
 	var document yaml.Node
@@ -84,7 +86,8 @@ func (l layer) outline(raw []byte) error {
 	return found.err()
 }
 
-// walk notes the lines of a mapping and of those inside it. It does not follow aliases: their content is walked where it is written.
+// walk notes the lines of a mapping and of those inside it. It does not follow aliases: their
+// content is walked where it is written.
 func (l layer) walk(node *yaml.Node, above []string, found *findings) {
 	if node.Kind != yaml.MappingNode {
 		return
@@ -127,8 +130,8 @@ func (l layer) originAt(line int) Origin {
 // lineOf finds the position in an error of the YAML library, which has no other way to tell it.
 var lineOf = regexp.MustCompile(`line (\d+)`)
 
-// unreadable says where the file stops being YAML. Of the library's own words only those are kept that cannot hold a piece of
-// the file: its messages quote values, and a value may be a secret.
+// unreadable says where the file stops being YAML. Of the library's own words only those are kept
+// that cannot hold a piece of the file: its messages quote values, and a value may be a secret.
 func (l layer) unreadable(err error) error {
 	said := err.Error()
 	if !strings.ContainsAny(said, "`'\"[{\n") {

@@ -10,8 +10,8 @@ import (
 	"github.com/seed-384b1f8a/tender/config"
 )
 
-// FuzzLoad holds that no file and no variable makes Load panic, that an error comes without a configuration, and that what is
-// accepted is valid and can be printed.
+// FuzzLoad holds that no file and no variable makes Load panic, that an error comes without a
+// configuration, and that what is accepted is valid and can be printed.
 func FuzzLoad(f *testing.F) {
 	f.Add(config.Example(), "TENDER_WORKER_SLOTS_MAX=1")
 	f.Add("gateways: {a: &x {kind: sim}, b: *x}\nrouting: {default: a}\n", "TENDER_GATEWAYS_A_KIND=http")

@@ -7,10 +7,12 @@ import (
 	"strings"
 )
 
-// Load reads the file at path ("" for none), covers it with the TENDER_ variables among environ (entries as in os.Environ)
-// and validates the result. On a mistake it returns the zero Config and an error that holds every mistake there is, for
-// [KeyErrors] to list. Only a file that makes no sense as a whole is reported alone: one that cannot be read (with its cause,
-// such as fs.ErrNotExist), is not YAML, or gives a key twice. Load keeps nothing; it may be called again and concurrently.
+// Load reads the file at path ("" for none), covers it with the TENDER_ variables among environ
+// (entries as in os.Environ) and validates the result. On a mistake it returns the zero Config and
+// an error that holds every mistake there is, for [KeyErrors] to list. Only a file that makes no
+// sense as a whole is reported alone: one that cannot be read (with its cause, such as
+// fs.ErrNotExist), is not YAML, or gives a key twice. Load keeps nothing; it may be called again
+// and concurrently.
 func Load(path string, environ []string) (Config, error) {
 	file, err := readLayer(path)
 	if err != nil {
@@ -35,7 +37,8 @@ type draft struct {
 	found    findings
 }
 
-// newDraft starts from the defaults, with the gateways that the file names in place of the default one.
+// newDraft starts from the defaults, with the gateways that the file names in place of the default
+// one.
 func newDraft(file layer) *draft {
 	d := &draft{config: Default(), gateways: map[string]*Gateway{}, settings: map[string]value{}, keys: map[string]string{}}
 	for name, g := range d.config.Gateways {
@@ -70,7 +73,8 @@ func (d *draft) applyEnv(environ []string) {
 	}
 }
 
-// apply sets one key. Nothing after the colon of a key, or an empty section, leaves the layer below.
+// apply sets one key. Nothing after the colon of a key, or an empty section, leaves the layer
+// below.
 func (d *draft) apply(key string, raw any, from Origin) {
 	setting, known := d.settings[key]
 	empty, isSection := raw.(map[string]any)

@@ -23,8 +23,8 @@ type PrintOptions struct {
 	Origins bool // behind each value, where it came from
 }
 
-// Print writes c as YAML in the form of the file. Secrets are not in it (see [Secret] and [URL]), so the output is for reading:
-// it loads again only where there are none. The error is that of w.
+// Print writes c as YAML in the form of the file. Secrets are not in it (see [Secret] and [URL]),
+// so the output is for reading: it loads again only where there are none. The error is that of w.
 func Print(w io.Writer, c Config, o PrintOptions) error {
 	root := document(c, o)
 	for i := 0; i < len(root.Content); i += 2 {
@@ -81,7 +81,8 @@ func place(root *yaml.Node, key string, leaf *yaml.Node, docs map[string]string)
 	}
 }
 
-// child is the section at a path, which is the last one of its parent or a new one, as settings come in order.
+// child is the section at a path, which is the last one of its parent or a new one, as settings
+// come in order.
 func child(parent *yaml.Node, path string, docs map[string]string) *yaml.Node {
 	title := name(path, docs)
 	for i := 0; i < len(parent.Content); i += 2 {

@@ -18,7 +18,8 @@ import (
 // update rewrites the example file: go test ./config -run TestExample -update.
 var update = flag.Bool("update", false, "rewrite tender.example.yaml")
 
-// TestExampleIsInStep compares the file with what the settings say. Its first lines, up to the first empty one, are written by hand.
+// TestExampleIsInStep compares the file with what the settings say. Its first lines, up to the
+// first empty one, are written by hand.
 func TestExampleIsInStep(t *testing.T) {
 	t.Parallel()
 	header, body, _ := strings.Cut(config.Example(), "\n\n")
@@ -97,7 +98,8 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// TestVariablesAreUnambiguous holds that every variable leads to one key, under any names of gateways.
+// TestVariablesAreUnambiguous holds that every variable leads to one key, under any names of
+// gateways.
 func TestVariablesAreUnambiguous(t *testing.T) {
 	t.Parallel()
 	const gateway = "TENDER_GATEWAYS_<NAME>_"

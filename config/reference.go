@@ -15,7 +15,8 @@ type Key struct {
 	Secret  bool   `json:"secret,omitempty"` // never printed
 }
 
-// Reference lists every key in the order of the example file. The keys of a gateway are listed once, with <name> for its name.
+// Reference lists every key in the order of the example file. The keys of a gateway are listed
+// once, with <name> for its name.
 func Reference() []Key {
 	c, g := Default(), newGateway()
 	settings := bind(&c, map[string]*Gateway{"<name>": &g})
@@ -40,7 +41,8 @@ type Effective struct {
 	Origin Origin `json:"origin"`
 }
 
-// Effective lists every key of c with its value and where that came from, for programs. Secrets are not in it.
+// Effective lists every key of c with its value and where that came from, for programs. Secrets are
+// not in it.
 func (c Config) Effective() []Effective {
 	settings := c.settings()
 	all := make([]Effective, 0, len(settings))
@@ -50,7 +52,8 @@ func (c Config) Effective() []Effective {
 	return all
 }
 
-// Origin says where the value of a key came from. A field changed after [Load] keeps the origin it had.
+// Origin says where the value of a key came from. A field changed after [Load] keeps the origin it
+// had.
 func (c Config) Origin(key string) Origin {
 	if from, set := c.origins[key]; set {
 		return from

@@ -5,9 +5,9 @@ import "fmt"
 // redacted stands for a secret that is set.
 const redacted = "redacted"
 
-// Secret is text that must not be written anywhere. It prints, marshals and logs as "redacted", or as nothing when it is
-// empty, so that one can see whether it is set. Keep it in exported fields only: fmt does not ask an unexported field how
-// it wants to be printed.
+// Secret is text that must not be written anywhere. It prints, marshals and logs as "redacted", or
+// as nothing when it is empty, so that one can see whether it is set. Keep it in exported fields
+// only: fmt does not ask an unexported field how it wants to be printed.
 type Secret string
 
 // Reveal gives the text itself, for the one place that needs it.

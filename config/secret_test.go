@@ -152,7 +152,8 @@ func TestURLString(t *testing.T) {
 	}
 }
 
-// TestURLHidesAnyPassword builds addresses with every kind of password, escaped as it should be and not at all.
+// TestURLHidesAnyPassword builds addresses with every kind of password, escaped as it should be and
+// not at all.
 func TestURLHidesAnyPassword(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// setting binds a key to its field and its documentation. The settings of this file are the one list of all keys.
+// setting binds a key to its field and its documentation. The settings of this file are the one
+// list of all keys.
 type setting struct {
 	key   string
 	doc   string
@@ -37,8 +38,8 @@ func sections() []section {
 	}
 }
 
-// bind lists every setting of c in the order in which it is documented. The gateways are bound one by one, since the
-// entries of a map have no address.
+// bind lists every setting of c in the order in which it is documented. The gateways are bound one
+// by one, since the entries of a map have no address.
 func bind(c *Config, gateways map[string]*Gateway) []setting {
 	all := slices.Concat(
 		natsSettings(&c.NATS),
@@ -168,8 +169,9 @@ func EnvName(key string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
-// gatewaySettings lists the settings of one gateway under a prefix such as "gateways.primary.". No key may end like another
-// one behind an underscore: the name before it would be ambiguous in a variable (a test holds this).
+// gatewaySettings lists the settings of one gateway under a prefix such as "gateways.primary.". No
+// key may end like another one behind an underscore: the name before it would be ambiguous in a
+// variable (a test holds this).
 func gatewaySettings(prefix string, g *Gateway) []setting {
 	all := []setting{
 		{"kind", "What speaks to it: http (Tender's gateway protocol, as `tenderlab simulator` speaks it), nats (a connector that answers over NATS), stripe or sim (the simulator inside this process, with allow_simulator only). Required.", oneOf(&g.Kind, gatewayKinds())},
@@ -219,7 +221,8 @@ func webhookSettings(w *Webhook) []setting {
 	}
 }
 
-// WebhookSecrets lists the secrets that events of the gateway may be signed with; none if it has no webhook.
+// WebhookSecrets lists the secrets that events of the gateway may be signed with; none if it has no
+// webhook.
 func (g Gateway) WebhookSecrets() []Secret {
 	if g.WebhookSecret == "" {
 		return nil

@@ -11,7 +11,8 @@ func (f *findings) unknownVariable(name string, keys map[string]string) {
 	f.addFrom(from, name, "unknown variable%s", suggestion(strings.ToUpper(name), maps.Keys(keys)))
 }
 
-// suggestion asks whether the nearest known name was meant, when one is near: a third of the letters may differ.
+// suggestion asks whether the nearest known name was meant, when one is near: a third of the
+// letters may differ.
 func suggestion(name string, known iter.Seq[string]) string {
 	const lengthMax = 100 // no key is longer, and the effort grows with the length
 	if len(name) > lengthMax {

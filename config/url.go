@@ -9,9 +9,10 @@ import (
 // masked stands for a secret part of a URL.
 const masked = "xxxxx"
 
-// URL is the address of a server, which may carry a password. It prints, marshals and logs with the password masked
-// (postgres://user:xxxxx@host/db); where it is not certain which part is the password, it prints as "redacted" as a whole.
-// The zero value is no address. Keep it in exported fields only, like a [Secret].
+// URL is the address of a server, which may carry a password. It prints, marshals and logs with the
+// password masked (postgres://user:xxxxx@host/db); where it is not certain which part is the
+// password, it prints as "redacted" as a whole. The zero value is no address. Keep it in exported
+// fields only, like a [Secret].
 type URL string
 
 // Reveal gives the address with its password, for the one place that connects.
@@ -42,8 +43,8 @@ func (u URL) Format(f fmt.State, verb rune) { formatText(f, verb, u.String()) }
 // MarshalText masks in JSON, YAML and structured logs.
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
-// pieces splits a list of servers. A comma parts two of them only before a scheme of NATS: PostgreSQL has several hosts in one
-// URL, and a comma may be in a password.
+// pieces splits a list of servers. A comma parts two of them only before a scheme of NATS:
+// PostgreSQL has several hosts in one URL, and a comma may be in a password.
 func (u URL) pieces() []string {
 	var pieces []string
 	for _, part := range strings.Split(string(u), ",") {
@@ -57,9 +58,10 @@ func (u URL) pieces() []string {
 	return pieces
 }
 
-// mask hides the secrets in one address. It works on the text, not on a parsed address: an unescaped / ? # or @ in
-// a password moves the rest of that password into the host, path, query or fragment, and a parser accepts that. So an address
-// with an @ behind its authority is not certain, and is not shown.
+// mask hides the secrets in one address. It works on the text, not on a parsed address: an
+// unescaped / ? # or @ in a password moves the rest of that password into the host, path, query or
+// fragment, and a parser accepts that. So an address with an @ behind its authority is not certain,
+// and is not shown.
 func mask(address string) (string, bool) {
 	scheme, rest, ok := strings.Cut(address, "://")
 	if !ok || !slices.Contains(slices.Concat(natsSchemes(), postgresSchemes(), httpSchemes()), scheme) {
@@ -82,8 +84,8 @@ func mask(address string) (string, bool) {
 	return scheme + "://" + authority + path + query, true
 }
 
-// maskUser hides the password; and a lone user everywhere but at PostgreSQL, as NATS takes it for a token and HTTP
-// providers for an API key.
+// maskUser hides the password; and a lone user everywhere but at PostgreSQL, as NATS takes it for a
+// token and HTTP providers for an API key.
 func maskUser(scheme, userinfo string) string {
 	user, _, hasPassword := strings.Cut(userinfo, ":")
 	switch {

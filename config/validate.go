@@ -15,8 +15,9 @@ import (
 // batchMax is the most messages that JetStream takes in one atomic batch.
 const batchMax = 1000
 
-// Validate checks every value, and the rules between them. It reports all mistakes at once, each as a [KeyError]
-// ([KeyErrors] lists them). [Load] has already called it; call it again after changing a field.
+// Validate checks every value, and the rules between them. It reports all mistakes at once, each as
+// a [KeyError] ([KeyErrors] lists them). [Load] has already called it; call it again after changing
+// a field.
 func (c Config) Validate() error {
 	f := findings{origins: c.origins}
 	c.NATS.validate(&f)
@@ -191,8 +192,8 @@ func (f *findings) address(key, address, example string, schemes []string) {
 	}
 }
 
-// hasHost holds when there is a host with a port that can be one. PostgreSQL takes several hosts, and finds a Unix socket
-// through the parameter host.
+// hasHost holds when there is a host with a port that can be one. PostgreSQL takes several hosts,
+// and finds a Unix socket through the parameter host.
 func hasHost(u *url.URL) bool {
 	if u.Host == "" {
 		return isPostgres(u.Scheme) && u.Query().Has("host")
@@ -238,10 +239,12 @@ func (c Config) validateWebhook(f *findings) {
 	}
 }
 
-// gatewayName is the form of a gateway's name: the name is part of keys, of variables and of recorded payments.
+// gatewayName is the form of a gateway's name: the name is part of keys, of variables and of
+// recorded payments.
 var gatewayName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 
-// connectorName is the form of a connector's name: the name is part of subjects (processor/gateway/protocol holds the same).
+// connectorName is the form of a connector's name: the name is part of subjects
+// (processor/gateway/protocol holds the same).
 var connectorName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 // rateMin is the lowest rate there is, in calls a second: one in a quarter of an hour.
@@ -258,7 +261,8 @@ func (c Config) validateGateways(f *findings) {
 		}
 		c.validateGateway(f, key, c.Gateways[name])
 	}
-	// With rules the default is of no use, and none has to be given; one that was given is still to be right.
+	// With rules the default is of no use, and none has to be given; one that was given is still to
+	// be right.
 	_, given := c.origins["routing.default"]
 	if _, exists := c.Gateways[c.Routing.Default]; !exists && (given || c.Routing.RulesFile == "") {
 		f.add("routing.default", "must name one of the gateways (%s), not %s", listed(c.names()), quoted(c.Routing.Default))

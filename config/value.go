@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// value is the typed view of one field: how to read it from YAML or from the text of a variable, and how to show it.
+// value is the typed view of one field: how to read it from YAML or from the text of a variable,
+// and how to show it.
 type value struct {
 	kind   string
 	secret bool
@@ -153,7 +154,8 @@ func list[T any](p *[]T, kind string, read func(any) (T, error), show func(T) st
 	}
 }
 
-// readText is strict about YAML's guesses: an unquoted 0123 is a number to YAML, and would come back as another password.
+// readText is strict about YAML's guesses: an unquoted 0123 is a number to YAML, and would come
+// back as another password.
 func readText(raw any) (string, error) {
 	s, ok := raw.(string)
 	if !ok {
@@ -227,7 +229,8 @@ func readItems(raw any) ([]any, error) {
 	}
 }
 
-// quoted shows a wrong value, cut where it is long. It is never asked for a secret: those are text, and any text will do.
+// quoted shows a wrong value, cut where it is long. It is never asked for a secret: those are text,
+// and any text will do.
 func quoted(raw any) string {
 	switch v := raw.(type) {
 	case string:

@@ -266,7 +266,8 @@ func TestNATSCarriesACommand(t *testing.T) {
 	}
 }
 
-// TestNATSCarriesACommandThatTheServerGaveUp collects and redrives with nothing but the shipped permissions.
+// TestNATSCarriesACommandThatTheServerGaveUp collects and redrives with nothing but the shipped
+// permissions.
 func TestNATSCarriesACommandThatTheServerGaveUp(t *testing.T) {
 	server := startBus(t)
 	operator := streams(t, connectAs(t, server, "operator"))
@@ -341,7 +342,7 @@ func TestNATSCarriesTheStateOfGateways(t *testing.T) {
 	}
 }
 
-// idle is a gateway that nobody calls.
+// idle is a gateway that is not called.
 type idle struct{ gateway.Gateway }
 
 func streams(t *testing.T, conn *nats.Conn) jetstream.JetStream {

@@ -243,7 +243,8 @@ func busesInTrouble() map[string]incident {
 	}
 }
 
-// loseMessages copies the bus and has it go on: with payments that are finished, and one that nobody has begun.
+// loseMessages copies the bus and has it go on: with payments that are finished, and one that no
+// worker has begun.
 func (s *scene) loseMessages() {
 	s.t.Helper()
 	tender := s.serve("worker,relay,scheduler")

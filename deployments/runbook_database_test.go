@@ -78,17 +78,17 @@ func databases() map[string]incident {
 	}
 }
 
-// editReadModel does what nobody should.
+// editReadModel edits the read model by hand, which is forbidden.
 func (s *scene) editReadModel() {
 	s.t.Helper()
 	s.serveAll()
 	s.name(s.paid(1)[0])
 	s.awaitPublished()
-	s.sql("UPDATE payments SET customer_id = 'somebody else'")
+	s.sql("UPDATE payments SET customer_id = 'another'")
 }
 
-// loseCommits dumps the database and makes it older than the bus and the gateway: payments, and refunds of one whose order
-// matters.
+// loseCommits dumps the database and makes it older than the bus and the gateway: payments, and
+// refunds of one whose order matters.
 func (s *scene) loseCommits() {
 	s.t.Helper()
 	s.vars["DUMP"], s.vars["SINCE"], s.vars["SEQUENCE"] = filepath.Join(s.home, "before.dump"), "1h", "1"

@@ -51,7 +51,8 @@ type process struct {
 	ended chan struct{}
 }
 
-// serve starts Tender with these roles. It does not wait until it is ready, which with something missing it never is.
+// serve starts Tender with these roles. It does not wait until it is ready, which with something
+// missing it never is.
 func (s *scene) serve(roles string, settings ...string) *process {
 	s.t.Helper()
 	p := &process{cmd: exec.Command(filepath.Join(s.programs.folders[0], "tender"), "serve", "--roles", roles), log: &bytes.Buffer{}, ended: make(chan struct{})}
@@ -60,7 +61,7 @@ func (s *scene) serve(roles string, settings ...string) *process {
 		s.t.Fatalf("start tender: %v", err)
 	}
 	go func() {
-		_ = p.cmd.Wait() // whoever signalled it knows
+		_ = p.cmd.Wait() // the sender of the signal knows
 		close(p.ended)
 	}()
 	s.processes = append(s.processes, p)

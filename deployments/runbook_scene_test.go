@@ -32,9 +32,11 @@ import (
 type incident struct {
 	// cluster is the number of nodes of the bus; 0 is one server without a cluster.
 	cluster int
-	// gateways is the part of that name of a configuration file, in which $URL is the simulator's address; empty is the default.
+	// gateways is the part of that name of a configuration file, in which $URL is the simulator's
+	// address; empty is the default.
 	gateways string
-	// settings are environment variables of Tender's processes and commands, over those of every scene.
+	// settings are environment variables of Tender's processes and commands, over those of every
+	// scene.
 	settings []string
 	// streams size the streams.
 	streams bus.StreamOptions
@@ -138,7 +140,8 @@ func (s *scene) provision() {
 	s.t.Helper()
 	o := s.made.streams
 	o.AckWait = ackWait
-	// The cluster refuses replicas on a node that it takes for offline, and loses a request while it elects a leader.
+	// The cluster refuses replicas on a node that it takes for offline, and loses a request while
+	// it elects a leader.
 	servers.Eventually(s.t, "the bus to be provisioned", func() bool {
 		ctx, cancel := context.WithTimeout(s.t.Context(), provisionLimit)
 		defer cancel()
@@ -164,7 +167,7 @@ func (s *scene) configure() {
 
 func (s *scene) configFile() string { return filepath.Join(s.home, "tender.yaml") }
 
-// gatewayDoor is an address at which the simulator is at home, or nobody is.
+// gatewayDoor is an address at which the simulator listens, or no server does.
 type gatewayDoor struct {
 	address string
 	handler http.Handler
@@ -267,7 +270,8 @@ func (s *scene) sql(statement string, arguments ...any) {
 	}
 }
 
-// wantOver waits until nothing is left to do, and checks that every payment is whole and was charged once.
+// wantOver waits until nothing is left to do, and checks that every payment is whole and was
+// charged once.
 func (s *scene) wantOver() {
 	s.t.Helper()
 	if s.made.over != nil {

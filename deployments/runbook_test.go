@@ -15,9 +15,10 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// TestRunbook goes through RUNBOOK.md as an operator would: for each incident it makes the state that shows it, runs every recipe
-// with the nats CLI and tender against real servers, compares what they print with what the runbook shows, and wants the
-// incident to be over. A recipe whose incident nobody makes fails, and so does an incident that no recipe is for.
+// TestRunbook goes through RUNBOOK.md as an operator would: for each incident it makes the state
+// that shows it, runs every recipe with the nats CLI and tender against real servers, compares what
+// they print with what the runbook shows, and wants the incident to be over. A recipe without an
+// incident fails, and so does an incident without a recipe.
 func TestRunbook(t *testing.T) {
 	t.Parallel()
 	book, err := readRunbook("RUNBOOK.md")
@@ -34,7 +35,7 @@ func TestRunbook(t *testing.T) {
 	for _, c := range book {
 		made, ok := known[c.incident]
 		if !ok {
-			t.Errorf("RUNBOOK.md:%d: nobody makes the incident %s", c.line, c.incident)
+			t.Errorf("RUNBOOK.md:%d: no scene makes the incident %s", c.line, c.incident)
 			continue
 		}
 		t.Run(c.incident, func(t *testing.T) {
@@ -48,7 +49,8 @@ func TestRunbook(t *testing.T) {
 	}
 }
 
-// TestRunbookNamesItsVariables holds the recipes to the variables that the runbook's beginning explains.
+// TestRunbookNamesItsVariables holds the recipes to the variables that the runbook's beginning
+// explains.
 func TestRunbookNamesItsVariables(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("RUNBOOK.md")
@@ -82,7 +84,8 @@ func TestRunbookNamesItsVariables(t *testing.T) {
 	}
 }
 
-// programs are what the recipes run. They lie in folders that go first on PATH; tender is in the first.
+// programs are what the recipes run. They lie in folders that go first on PATH; tender is in the
+// first.
 type programs struct{ folders []string }
 
 // buildPrograms builds tender, and the nats CLI from the module that pins it.
@@ -92,7 +95,8 @@ func buildPrograms(t *testing.T) programs {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Kept from run to run, so that only what has changed is built: bin/nats as make keeps it, tender apart from make's.
+	// Kept from run to run, so that only what has changed is built: bin/nats as make keeps it,
+	// tender apart from make's.
 	own := filepath.Join(shared, "runbook")
 	build(t, "..", filepath.Join(own, "tender"), "./cmd/tender", "-trimpath", "-buildvcs=false")
 	build(t, "../.ci/tools/nats", filepath.Join(shared, "nats"), "github.com/nats-io/natscli/nats", "-trimpath")
@@ -150,8 +154,9 @@ func (s *scene) try(step step) string {
 	return ""
 }
 
-// firstMissing looks for the wanted lines in the output, in order, and returns the first that is not there. Spaces and the
-// frames of tables count as one space, "…" is anything, and $NAME is the variable's value.
+// firstMissing looks for the wanted lines in the output, in order, and returns the first that is
+// not there. Spaces and the frames of tables count as one space, "…" is anything, and $NAME is the
+// variable's value.
 func firstMissing(want []string, out string, vars map[string]string) string {
 	gaps := regexp.MustCompile(`[\s│╭╮╰╯─├┤┬┴┼]+`)
 	lines := strings.Split(out, "\n")

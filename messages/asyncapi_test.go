@@ -76,7 +76,8 @@ func resolve(t *testing.T, document map[string]any, reference string) any {
 	return schema
 }
 
-// TestAsyncAPIDescribesEveryMessage holds the channels against the subjects and the messages against the types.
+// TestAsyncAPIDescribesEveryMessage holds the channels against the subjects and the messages
+// against the types.
 func TestAsyncAPIDescribesEveryMessage(t *testing.T) {
 	t.Parallel()
 	document := asyncAPI(t)
@@ -127,7 +128,8 @@ func TestAsyncAPIDescribesEveryMessage(t *testing.T) {
 	}
 }
 
-// checkChannel compares a channel's messages, by their CloudEvents type, with the schemas they must have.
+// checkChannel compares a channel's messages, by their CloudEvents type, with the schemas they must
+// have.
 func checkChannel(t *testing.T, document map[string]any, channel string, want map[string]string) {
 	t.Helper()
 	for _, reference := range at(t, document, "channels", channel, "messages").(map[string]any) {

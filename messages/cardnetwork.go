@@ -8,8 +8,8 @@ type cardNumber struct {
 	digits int
 }
 
-// find returns the first card number at or after from, the longest if several begin there. From counts as the beginning
-// of a group of digits.
+// find returns the first card number at or after from, the longest if several begin there. From
+// counts as the beginning of a group of digits.
 func (t cardText) find(from int) (cardNumber, bool) {
 	for i := from; i < len(t.symbols); {
 		if !isDigit(t.symbols[i]) {
@@ -26,8 +26,8 @@ func (t cardText) find(from int) (cardNumber, bool) {
 	return cardNumber{}, false
 }
 
-// longestAt returns how many digits the longest card number has that begins at i, 0 if there is none. It looks at no more
-// than 20 digits.
+// longestAt returns how many digits the longest card number has that begins at i, 0 if there is
+// none. It looks at no more than 20 digits.
 func (t cardText) longestAt(i int) int {
 	var digits [cardDigitsMax]byte
 	longest, n, separators := 0, 0, 0
@@ -53,8 +53,8 @@ func (t cardText) longestAt(i int) int {
 	return longest
 }
 
-// isCardNumber reports whether a network issues numbers of this length with these leading digits, and Luhn agrees.
-// Digits are values from 0 to 9.
+// isCardNumber reports whether a network issues numbers of this length with these leading digits,
+// and Luhn agrees. Digits are values from 0 to 9.
 func isCardNumber(digits []byte) bool {
 	return len(digits) >= cardDigitsMin && issuedByNetwork(digits) && luhnValid(digits)
 }

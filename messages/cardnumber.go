@@ -2,19 +2,20 @@ package messages
 
 import "bytes"
 
-// Card numbers never travel in messages: JetStream, the outbox, dead letters and logs are all storage (PCI DSS 3.5.1). What
-// counts as one, here and in MaskCardNumbers:
+// Card numbers never travel in messages: JetStream, the outbox, dead letters and logs are all
+// storage (PCI DSS 3.5.1). What counts as one, here and in MaskCardNumbers:
 //
-//   - 13 to 19 digits, in groups separated by up to three spaces or hyphens; whole groups only, so that neither the inside
-//     of a longer number nor a dotted or slashed one counts,
-//   - a length and leading digits that Visa, Mastercard, American Express, Discover, Diners Club, JCB, UnionPay or Maestro
-//     issue,
+//   - 13 to 19 digits, in groups separated by up to three spaces or hyphens; whole groups only, so
+//     that neither the inside of a longer number nor a dotted or slashed one counts,
+//   - a length and leading digits that Visa, Mastercard, American Express, Discover, Diners Club,
+//     JCB, UnionPay or Maestro issue,
 //   - a right Luhn check digit,
 //   - written plainly or as JSON escapes (\u0034 is a 4), in strings, keys and bare numbers alike,
 //   - and not part of a UUID or of 32 or more hexadecimal digits, which ids and hashes are made of.
 //
-// About one in ten random numbers of a network's length and prefix passes Luhn, so a merchant's own 16-digit reference that
-// begins like a card may be refused; a prefix of letters does not help, another length does.
+// About one in ten random numbers of a network's length and prefix passes Luhn, so a merchant's own
+// 16-digit reference that begins like a card may be refused; a prefix of letters does not help,
+// another length does.
 const (
 	cardDigitsMin     = 13
 	cardDigitsMax     = 19
@@ -24,8 +25,8 @@ const (
 	hashDigitsMin     = 32
 )
 
-// ContainsCardNumber reports whether b holds what looks like a card number. It takes time linear in len(b), and well
-// under a microsecond for an ordinary message that holds no 13 digits.
+// ContainsCardNumber reports whether b holds what looks like a card number. It takes time linear in
+// len(b), and well under a microsecond for an ordinary message that holds no 13 digits.
 func ContainsCardNumber(b []byte) bool {
 	if !mayHoldCardNumber(b) {
 		return false
@@ -34,9 +35,9 @@ func ContainsCardNumber(b []byte) bool {
 	return found
 }
 
-// MaskCardNumbers returns b with every digit of a card number but the last four replaced by "*". ContainsCardNumber is
-// false for the result. It returns b itself if there is nothing to mask, and never changes b. A masked bare JSON number is
-// no longer JSON.
+// MaskCardNumbers returns b with every digit of a card number but the last four replaced by "*".
+// ContainsCardNumber is false for the result. It returns b itself if there is nothing to mask, and
+// never changes b. A masked bare JSON number is no longer JSON.
 func MaskCardNumbers(b []byte) []byte {
 	if !mayHoldCardNumber(b) {
 		return b
@@ -66,7 +67,8 @@ func MaskCardNumbers(b []byte) []byte {
 	return append(masked, b[copied:]...)
 }
 
-// mayHoldCardNumber is the quick test that nearly every message ends with: are there 13 digits with little between them?
+// mayHoldCardNumber is the quick test that nearly every message ends with: are there 13 digits with
+// little between them?
 func mayHoldCardNumber(b []byte) bool {
 	digits, separators := 0, 0
 	for _, c := range b {
@@ -88,11 +90,12 @@ func mayHoldCardNumber(b []byte) bool {
 // cardText is text as it reads once JSON escapes are undone, with UUIDs and hashes blanked out.
 type cardText struct {
 	symbols []byte
-	// offsets[i] is where symbols[i] begins in the original, with one more for its end; nil if nothing was escaped.
+	// offsets[i] is where symbols[i] begins in the original, with one more for its end; nil if
+	// nothing was escaped.
 	offsets []int
 }
 
-// blank stands for whatever can't be part of a card number.
+// blank stands for a character that cannot be part of a card number.
 const blank = 'x'
 
 func readCardText(b []byte) cardText {
@@ -114,7 +117,8 @@ func readCardText(b []byte) cardText {
 	return t
 }
 
-// nextSymbol reads one byte or one JSON escape. Any number of backslashes may precede the escape, for JSON inside JSON.
+// nextSymbol reads one byte or one JSON escape. Any number of backslashes may precede the escape,
+// for JSON inside JSON.
 func nextSymbol(b []byte) (symbol byte, size int) {
 	if b[0] != '\\' {
 		return b[0], 1

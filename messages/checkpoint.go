@@ -12,12 +12,14 @@ import (
 // SubjectCheckpoint is where checkpoints of the event store are published.
 const SubjectCheckpoint = "payments.audit.checkpoint"
 
-// Checkpoint says what the event store held at a moment: the root of a Merkle tree over everything recorded since the
-// checkpoint before. Whoever keeps a copy can prove later that the history it covers was changed.
+// Checkpoint says what the event store held at a moment: the root of a Merkle tree over everything
+// recorded since the checkpoint before. The holder of a copy can prove later that the history it
+// covers was changed.
 type Checkpoint struct {
 	// Number counts from 1 without gaps.
 	Number int64
-	// The checkpoint covers the events at positions above FromPosition, up to and including ToPosition.
+	// The checkpoint covers the events at positions above FromPosition, up to and including
+	// ToPosition.
 	FromPosition, ToPosition int64
 	// Events and Payments are how many events it covers, of how many payments.
 	Events, Payments int64
@@ -40,8 +42,8 @@ type checkpointBody struct {
 	CreatedAt    eventTime `json:"created_at"`
 }
 
-// Body returns the body of the checkpoint's message. Equal checkpoints give equal bytes; CreatedAt is written in UTC with
-// microseconds.
+// Body returns the body of the checkpoint's message. Equal checkpoints give equal bytes; CreatedAt
+// is written in UTC with microseconds.
 func (c Checkpoint) Body() []byte {
 	var b bytes.Buffer
 	err := json.NewEncoder(&b).Encode(checkpointBody{
@@ -62,8 +64,8 @@ func CheckpointMessageID(c Checkpoint) string {
 	return "checkpoint:" + strconv.FormatInt(c.Number, 10)
 }
 
-// EncodeCheckpoint returns what to publish for a checkpoint, on SubjectCheckpoint: CloudEvents 1.0 in binary mode. The
-// publisher adds Nats-Msg-Id, which is CheckpointMessageID and equals ce-id.
+// EncodeCheckpoint returns what to publish for a checkpoint, on SubjectCheckpoint: CloudEvents 1.0
+// in binary mode. The publisher adds Nats-Msg-Id, which is CheckpointMessageID and equals ce-id.
 func EncodeCheckpoint(c Checkpoint) (header map[string]string, body []byte) {
 	return map[string]string{
 		HeaderCESpecVersion: cloudEventsVersion,
@@ -76,8 +78,8 @@ func EncodeCheckpoint(c Checkpoint) (header map[string]string, body []byte) {
 	}, c.Body()
 }
 
-// DecodeCheckpoint reads the body of a checkpoint's message. It refuses what Body would not give, byte for byte: a checkpoint
-// whose hash can't be computed again proves nothing.
+// DecodeCheckpoint reads the body of a checkpoint's message. It refuses what Body would not give,
+// byte for byte: a checkpoint whose hash can't be computed again proves nothing.
 func DecodeCheckpoint(body []byte) (Checkpoint, error) {
 	var b checkpointBody
 	if err := json.Unmarshal(body, &b); err != nil {

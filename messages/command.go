@@ -9,8 +9,8 @@ import (
 // CommandName is the verb of a command, the fourth token of its subject.
 type CommandName string
 
-// The commands. Resume is published by Tender's own scheduler, Notify by its webhook endpoint and Resolve by operators; the
-// rest by producers.
+// The commands. Resume is published by Tender's own scheduler, Notify by its webhook endpoint and
+// Resolve by operators; the rest by producers.
 const (
 	CommandCreate  CommandName = "create"
 	CommandConfirm CommandName = "confirm"
@@ -31,7 +31,8 @@ const (
 	CaptureAutomatic CaptureMethod = "automatic"
 	// CaptureManual waits for one capture, of all or of a part; a part releases the rest.
 	CaptureManual CaptureMethod = "manual"
-	// CaptureManualMultiple allows several captures until one is final, the payment is voided or nothing is left.
+	// CaptureManualMultiple allows several captures until one is final, the payment is voided or
+	// nothing is left.
 	CaptureManualMultiple CaptureMethod = "manual_multiple"
 )
 
@@ -64,7 +65,8 @@ type Command struct {
 	PaymentID uuid.UUID
 	// IdempotencyKey is the Idempotency-Key header, else Nats-Msg-Id. Empty for resume only.
 	IdempotencyKey string
-	// PayloadHash is SHA-256 over the canonical form of the body, so that white space and the order of keys don't count.
+	// PayloadHash is SHA-256 over the canonical form of the body, so that white space and the order
+	// of keys don't count.
 	PayloadHash [32]byte
 	// CorrelationID is the Correlation-Id header, else the payment id.
 	CorrelationID string
@@ -76,12 +78,14 @@ type Command struct {
 // Name returns the command's verb.
 func (c Command) Name() CommandName { return c.Body.CommandName() }
 
-// CommandBody is the body of one command: *Create, *Confirm, *Capture, *Void, *Refund, *Resume, *Resolve or *Notify.
+// CommandBody is the body of one command: *Create, *Confirm, *Capture, *Void, *Refund, *Resume,
+// *Resolve or *Notify.
 type CommandBody interface {
 	CommandName() CommandName
 }
 
-// Create asks for a new payment and authorizes it, capturing at once unless CaptureMethod says otherwise.
+// Create asks for a new payment and authorizes it, capturing at once unless CaptureMethod says
+// otherwise.
 type Create struct {
 	AmountMinor       int64             `json:"amount_minor"`
 	Currency          string            `json:"currency"`
@@ -95,7 +99,8 @@ type Create struct {
 	Retry *Retry `json:"retry,omitempty"`
 }
 
-// Retry says how far soft declines may be retried. When is for the gateway's advice and the card networks' rules to say.
+// Retry says how far soft declines may be retried. When is for the gateway's advice and the card
+// networks' rules to say.
 type Retry struct {
 	// MaxAttempts counts the first attempt, too: 2 to 15.
 	MaxAttempts int `json:"max_attempts"`
@@ -103,8 +108,8 @@ type Retry struct {
 	Until time.Time `json:"until"`
 }
 
-// Confirm continues a payment after the customer's action, or with a new payment method after a decline that
-// asks for one.
+// Confirm continues a payment after the customer's action, or with a new payment method after a
+// decline that asks for one.
 type Confirm struct {
 	// PaymentMethod is required when the payment requires a payment method and refused otherwise.
 	PaymentMethod string `json:"payment_method,omitempty"`
@@ -114,11 +119,13 @@ type Confirm struct {
 type Capture struct {
 	// AmountMinor is the part to capture; nil captures all that is capturable.
 	AmountMinor *int64 `json:"amount_minor,omitempty"`
-	// Final releases what is left after this capture. A payment with CaptureManual is always captured finally.
+	// Final releases what is left after this capture. A payment with CaptureManual is always
+	// captured finally.
 	Final bool `json:"final,omitempty"`
 }
 
-// Void releases what is authorized and not captured, or cancels a payment that is not authorized yet.
+// Void releases what is authorized and not captured, or cancels a payment that is not authorized
+// yet.
 type Void struct {
 	Reason string `json:"reason,omitempty"`
 }
@@ -130,8 +137,9 @@ type Refund struct {
 	Reason      RefundReason `json:"reason,omitempty"`
 }
 
-// Resume asks the workers to do what is due on a payment: a retry, a check of an unknown outcome, an expiry. It
-// states no action of its own, so publishing it twice, late or for no reason changes nothing.
+// Resume asks the workers to do what is due on a payment: a retry, a check of an unknown outcome,
+// an expiry. It states no action of its own, so publishing it twice, late or for no reason changes
+// nothing.
 type Resume struct {
 	// DueAt is the timer that fired, for tracing only.
 	DueAt time.Time `json:"due_at,omitzero"`
@@ -154,14 +162,15 @@ type NotifyKind string
 const (
 	// NotifyOutcome tells how an operation ended, or that it waits for the customer.
 	NotifyOutcome NotifyKind = "outcome"
-	// NotifyReversal takes a success back: a capture returned by the bank, a refund that failed after all.
+	// NotifyReversal takes a success back: a capture returned by the bank, a refund that failed
+	// after all.
 	NotifyReversal NotifyKind = "reversal"
 	// NotifyDispute tells of a dispute and where it stands.
 	NotifyDispute NotifyKind = "dispute"
 )
 
-// Notify carries what a gateway said of its own accord. It may come late, twice, out of order, or before the answer to
-// the call that it is about.
+// Notify carries what a gateway said of its own accord. It may come late, twice, out of order, or
+// before the answer to the call that it is about.
 type Notify struct {
 	Gateway string `json:"gateway"`
 	// EventID is the gateway's own id of the notification.
@@ -182,8 +191,8 @@ type Notify struct {
 	// NextActionType and NextActionURL go with requires_action.
 	NextActionType string `json:"next_action_type,omitempty"`
 	NextActionURL  string `json:"next_action_url,omitempty"`
-	// DisputeID, DisputeStatus (opened, challenged, accepted, expired, canceled, won, lost) and RespondBefore go with
-	// NotifyDispute.
+	// DisputeID, DisputeStatus (opened, challenged, accepted, expired, canceled, won, lost) and
+	// RespondBefore go with NotifyDispute.
 	DisputeID     string    `json:"dispute_id,omitempty"`
 	DisputeStatus string    `json:"dispute_status,omitempty"`
 	RespondBefore time.Time `json:"respond_before,omitzero"`

@@ -1,14 +1,17 @@
 package messages
 
-// Exponent returns how many decimal digits the minor unit of an ISO 4217 currency has: 2 for USD, 0 for JPY, 3 for
-// KWD, 4 for CLF. It reports false for a code that is not in the table; codes are upper case.
+// Exponent returns how many decimal digits the minor unit of an ISO 4217 currency has: 2 for USD, 0
+// for JPY, 3 for KWD, 4 for CLF. It reports false for a code that is not in the table; codes are
+// upper case.
 //
-// Source: ISO 4217 list one (current currencies and funds), SIX Group as maintenance agency, as of 1 January 2026, with
-// BGN withdrawn, XCG for ANG and ZWG for ZWL. Codes without a minor unit (metals, XDR, XSU, XUA, XTS, XXX) are left out:
-// nobody can be charged in them. These are ISO's minor units, not the digits a locale displays (CLDR shows IQD with
-// none), and not a gateway's own habits (Stripe keeps ISK with two): a gateway converts at its own edge.
+// Source: ISO 4217 list one (current currencies and funds), SIX Group as maintenance agency, as of
+// 1 January 2026, with BGN withdrawn, XCG for ANG and ZWG for ZWL. Codes without a minor unit
+// (metals, XDR, XSU, XUA, XTS, XXX) are left out: no customer can be charged in them. These are
+// ISO's minor units, not the digits a locale displays (CLDR shows IQD with none), and not a
+// gateway's own habits (Stripe keeps ISK with two): a gateway converts at its own edge.
 //
-// A currency that leaves the list stays out of new payments only: events carry their exponent, so old ones stay readable.
+// A currency that leaves the list stays out of new payments only: events carry their exponent, so
+// old ones stay readable.
 func Exponent(currency string) (int, bool) {
 	switch currency {
 	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF":

@@ -9,13 +9,14 @@ import (
 // BodySizeMax is the size of the largest body a command may have, in bytes.
 const BodySizeMax = 64 << 10
 
-// DecodeCommand reads a command as it came from the bus. It is lenient about the envelope and strict about the content:
-// subject, body and Nats-Msg-Id are enough, but every field must be known, present once, of the right type and within its
-// limits, so that a misspelt or misread amount is refused and not guessed at. A field is left out, never null: null in
-// place of an amount would otherwise capture or refund everything. An empty body stands for {} .
+// DecodeCommand reads a command as it came from the bus. It is lenient about the envelope and
+// strict about the content: subject, body and Nats-Msg-Id are enough, but every field must be
+// known, present once, of the right type and within its limits, so that a misspelt or misread
+// amount is refused and not guessed at. A field is left out, never null: null in place of an amount
+// would otherwise capture or refund everything. An empty body stands for {} .
 //
-// It fails with a *DecodeError only. Neither its text nor its fields hold a card number, but the message may: whoever
-// keeps a refused message keeps MaskCardNumbers of it.
+// It fails with a *DecodeError only. Neither its text nor its fields hold a card number, but the
+// message may: a caller that keeps a refused message keeps MaskCardNumbers of it.
 func DecodeCommand(subject string, header nats.Header, body []byte) (Command, error) {
 	if err := checkBody(body); err != nil {
 		return Command{}, err
@@ -44,8 +45,8 @@ func DecodeCommand(subject string, header nats.Header, body []byte) (Command, er
 	return Complete(c)
 }
 
-// Complete fills in what a command says only by leaving it out, and its hash. It fails with a *DecodeError where the command
-// lacks an idempotency key that it needs.
+// Complete fills in what a command says only by leaving it out, and its hash. It fails with a
+// *DecodeError where the command lacks an idempotency key that it needs.
 func Complete(c Command) (Command, error) {
 	switch {
 	case c.Name() == CommandResume:
@@ -67,7 +68,8 @@ func Complete(c Command) (Command, error) {
 	return c, nil
 }
 
-// checkBody looks at the bytes. The size comes first, so that nothing else has to be done to a huge body.
+// checkBody looks at the bytes. The size comes first, so that nothing else has to be done to a huge
+// body.
 func checkBody(body []byte) error {
 	switch {
 	case len(body) > BodySizeMax:

@@ -20,17 +20,19 @@ type Origin struct {
 	Time time.Time
 }
 
-// CommandMessageID returns the Nats-Msg-Id under which JetStream recognizes a command published again. It holds the
-// tenant, the command and the payment beside the command's own id, because JetStream compares message ids across a whole
-// stream: two tenants that both number their orders from 1 would otherwise swallow each other's payments.
+// CommandMessageID returns the Nats-Msg-Id under which JetStream recognizes a command published
+// again. It holds the tenant, the command and the payment beside the command's own id, because
+// JetStream compares message ids across a whole stream: two tenants that both number their orders
+// from 1 would otherwise swallow each other's payments.
 func CommandMessageID(c Command) string {
 	return c.Tenant + ":" + string(c.Name()) + ":" + c.PaymentID.String() + ":" + c.ID
 }
 
-// EncodeCommand returns what to publish for a command: CloudEvents 1.0 in binary mode, with Nats-Msg-Id among the headers.
-// ID, Tenant, PaymentID, Body and, except for resume, IdempotencyKey must be set; PayloadHash and an empty CorrelationID
-// are the reader's to fill in. DecodeCommand reads the result back as the same command. It fails with the *DecodeError
-// that DecodeCommand would give.
+// EncodeCommand returns what to publish for a command: CloudEvents 1.0 in binary mode, with
+// Nats-Msg-Id among the headers. ID, Tenant, PaymentID, Body and, except for resume, IdempotencyKey
+// must be set; PayloadHash and an empty CorrelationID are the reader's to fill in. DecodeCommand
+// reads the result back as the same command. It fails with the *DecodeError that DecodeCommand
+// would give.
 func EncodeCommand(c Command, origin Origin) (subject string, header map[string]string, body []byte, err error) {
 	if c.Body == nil {
 		return "", nil, nil, refuse(CodeMissingField, "body", "is missing")
@@ -96,9 +98,10 @@ func commandHeaders(c Command, origin Origin) (map[string]string, error) {
 	return header, nil
 }
 
-// payloadHash hashes what a command asks for, so that a key used again can be told from a key used for something else. A
-// create is hashed without its payment id: sent again under a fresh one it is still the same create. What stands here is
-// stored and compared for as long as there are payments: it must never change for an existing body.
+// payloadHash hashes what a command asks for, so that a key used again can be told from a key used
+// for something else. A create is hashed without its payment id: sent again under a fresh one it is
+// still the same create. What stands here is stored and compared for as long as there are payments:
+// it must never change for an existing body.
 func payloadHash(c Command) ([sha256.Size]byte, error) {
 	body, err := json.Marshal(c.Body)
 	if err != nil {

@@ -1,8 +1,9 @@
 package messages
 
-// EndsCommand reports whether the event is an answer to a command of this name: after it, nothing more happens by itself
-// that the command asked for. An unknown outcome is no answer, a review is: a person has to look. A resume has none.
-// That the event was caused by the command at hand is for the caller to see, from its causation id.
+// EndsCommand reports whether the event is an answer to a command of this name: after it, nothing
+// more happens by itself that the command asked for. An unknown outcome is no answer, a review is:
+// a person has to look. A resume has none. That the event was caused by the command at hand is for
+// the caller to see, from its causation id.
 func EndsCommand(name CommandName, e Event) bool {
 	if rejected, ok := e.Data.(*CommandRejected); ok {
 		return rejected.Command == name

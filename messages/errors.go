@@ -6,21 +6,24 @@ import (
 	"unicode/utf8"
 )
 
-// DecodeCode names why a message was refused. Codes are part of the contract: they stand in dead letters and are counted
-// in metrics, so they never change their meaning.
+// DecodeCode names why a message was refused. Codes are part of the contract: they stand in dead
+// letters and are counted in metrics, so they never change their meaning.
 type DecodeCode string
 
 // The decode codes.
 const (
-	// CodeInvalidSubject: the subject has not the shape payments.cmd.<tenant>.<command>.<payment_id>.
+	// CodeInvalidSubject: the subject has not the shape
+	// payments.cmd.<tenant>.<command>.<payment_id>.
 	CodeInvalidSubject DecodeCode = "invalid_subject"
-	// CodeInvalidTenant: the tenant token is not 1 to 64 of a-z, 0-9, "-" and "_", beginning with a letter or digit.
+	// CodeInvalidTenant: the tenant token is not 1 to 64 of a-z, 0-9, "-" and "_", beginning with a
+	// letter or digit.
 	CodeInvalidTenant DecodeCode = "invalid_tenant"
 	// CodeInvalidPaymentID: the payment id token is not a UUID.
 	CodeInvalidPaymentID DecodeCode = "invalid_payment_id"
 	// CodeUnknownCommand: no such command.
 	CodeUnknownCommand DecodeCode = "unknown_command"
-	// CodeInvalidHeader: a header says what Tender doesn't speak, contradicts itself or is malformed.
+	// CodeInvalidHeader: a header says what Tender doesn't speak, contradicts itself or is
+	// malformed.
 	CodeInvalidHeader DecodeCode = "invalid_header"
 	// CodeMissingIdempotencyKey: neither Idempotency-Key nor Nats-Msg-Id is there.
 	CodeMissingIdempotencyKey DecodeCode = "missing_idempotency_key"
@@ -50,12 +53,12 @@ const (
 	CodeCardNumberPresent DecodeCode = "card_number_present"
 )
 
-// DecodeError says why a message was refused. It is permanent: the same message will be refused again. It never holds a
-// card number, so that it may be logged and put into a dead letter.
+// DecodeError says why a message was refused. It is permanent: the same message will be refused
+// again. It never holds a card number, so that it may be logged and put into a dead letter.
 type DecodeError struct {
 	Code DecodeCode
-	// Field is what the error is about: a field of the body, "body", "subject", "tenant", "payment_id", "command" or
-	// "header <name>".
+	// Field is what the error is about: a field of the body, "body", "subject", "tenant",
+	// "payment_id", "command" or "header <name>".
 	Field string
 	// Detail continues the sentence that Field begins.
 	Detail string
@@ -64,8 +67,9 @@ type DecodeError struct {
 // Error returns one sentence: "amount_minor must be greater than zero".
 func (e *DecodeError) Error() string { return e.Field + " " + e.Detail }
 
-// UnknownEventTypeError is returned for an event of a type that this version doesn't know. Everything but the data was
-// decoded, so that a consumer can skip the event and still advance its version of the payment.
+// UnknownEventTypeError is returned for an event of a type that this version doesn't know.
+// Everything but the data was decoded, so that a consumer can skip the event and still advance its
+// version of the payment.
 type UnknownEventTypeError struct {
 	Type EventType
 	// Event has no Data.

@@ -6,11 +6,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// EventType names what happened: "<object>.<event>", the fourth and fifth tokens of the event's subject.
+// EventType names what happened: "<object>.<event>", the fourth and fifth tokens of the event's
+// subject.
 type EventType string
 
-// The events. Those of the operation object are recorded in a payment's history and not published: they carry
-// Tender's own bookkeeping of what was sent to which gateway.
+// The events. Those of the operation object are recorded in a payment's history and not published:
+// they carry Tender's own bookkeeping of what was sent to which gateway.
 const (
 	EventPaymentCreated         EventType = "payment.created"
 	EventPaymentRouted          EventType = "payment.routed"
@@ -64,7 +65,8 @@ func (t EventType) Published() bool {
 // Status is where a payment stands.
 type Status string
 
-// The statuses of a payment. StatusNone is a payment that was never created: its history holds refusals only.
+// The statuses of a payment. StatusNone is a payment that was never created: its history holds
+// refusals only.
 const (
 	StatusNone                  Status = "none"
 	StatusCreated               Status = "created"
@@ -85,8 +87,8 @@ const (
 	StatusReview                Status = "review"
 )
 
-// Event is one fact in a payment's history. Versions count from 1 without gaps; the bus shows gaps where an event is
-// of a type that is not published.
+// Event is one fact in a payment's history. Versions count from 1 without gaps; the bus shows gaps
+// where an event is of a type that is not published.
 type Event struct {
 	PaymentID  uuid.UUID
 	Tenant     string
@@ -98,8 +100,8 @@ type Event struct {
 	CorrelationID string
 	// CausationID is the id of the command that led to this event.
 	CausationID string
-	// PreviousHash is the EventHash of the event before this one in the payment's history, published or not. None for
-	// version 1, and for what was recorded before there was a chain.
+	// PreviousHash is the EventHash of the event before this one in the payment's history,
+	// published or not. None for version 1, and for what was recorded before there was a chain.
 	PreviousHash Hash
 	// Traceparent travels in the headers only.
 	Traceparent string

@@ -16,7 +16,8 @@ import (
 	"github.com/seed-384b1f8a/tender/messages/jsonobject"
 )
 
-// eventMeta is what every event has, in the order in which it stands in the body, before the data's own fields.
+// eventMeta is what every event has, in the order in which it stands in the body, before the data's
+// own fields.
 type eventMeta struct {
 	PaymentID     uuid.UUID `json:"payment_id"`
 	Tenant        string    `json:"tenant"`
@@ -29,7 +30,8 @@ type eventMeta struct {
 	PreviousHash  Hash      `json:"previous_hash,omitzero"`
 }
 
-// eventTime is written in UTC with microseconds, always six digits, so that equal times have equal bytes.
+// eventTime is written in UTC with microseconds, always six digits, so that equal times have equal
+// bytes.
 type eventTime struct{ time.Time }
 
 // MarshalJSON implements json.Marshaler.
@@ -38,14 +40,14 @@ func (t eventTime) MarshalJSON() ([]byte, error) {
 	return append(appendTime(b, t.Time), '"'), nil
 }
 
-// EventMessageID returns "<payment_id>:<version>": the same event always has the same id, so that consumers can drop
-// one they have seen.
+// EventMessageID returns "<payment_id>:<version>": the same event always has the same id, so that
+// consumers can drop one they have seen.
 func EventMessageID(e Event) string {
 	return e.PaymentID.String() + ":" + strconv.FormatInt(e.Version, 10)
 }
 
-// EncodeEvent returns what to publish for an event: CloudEvents 1.0 in binary mode. The publisher adds Nats-Msg-Id, which
-// is EventMessageID and equals ce-id. Errors are those of EncodeEventBody.
+// EncodeEvent returns what to publish for an event: CloudEvents 1.0 in binary mode. The publisher
+// adds Nats-Msg-Id, which is EventMessageID and equals ce-id. Errors are those of EncodeEventBody.
 func EncodeEvent(e Event) (subject string, header map[string]string, body []byte, err error) {
 	body, err = EncodeEventBody(e)
 	if err != nil {
@@ -66,10 +68,11 @@ func EncodeEvent(e Event) (subject string, header map[string]string, body []byte
 	return EventSubject(e), header, body, nil
 }
 
-// EncodeEventBody returns the body of an event: one flat JSON object, the common fields first. Equal events give equal
-// bytes. OccurredAt is written in UTC with microseconds, anything finer is cut off; the times in the data are written as
-// they are, so they should be in UTC too. It fails for an event that
-// lacks a common field or whose type is unknown, which is a mistake of the caller.
+// EncodeEventBody returns the body of an event: one flat JSON object, the common fields first.
+// Equal events give equal bytes. OccurredAt is written in UTC with microseconds, anything finer is
+// cut off; the times in the data are written as they are, so they should be in UTC too. It fails
+// for an event that lacks a common field or whose type is unknown, which is a mistake of the
+// caller.
 func EncodeEventBody(e Event) ([]byte, error) {
 	if err := checkEvent(e); err != nil {
 		return nil, err
@@ -92,7 +95,8 @@ func EncodeEventBody(e Event) ([]byte, error) {
 	return body, nil
 }
 
-// appendMeta appends the fields of eventMeta, which say more than those of the data, and leaves the object open.
+// appendMeta appends the fields of eventMeta, which say more than those of the data, and leaves the
+// object open.
 func appendMeta(b []byte, e Event) []byte {
 	b = append(b, `{"payment_id":"`...)
 	b = append(b, e.PaymentID.String()...)
@@ -144,8 +148,8 @@ func checkEvent(e Event) error {
 	}
 }
 
-// DecodeEvent reads an event as it came from the bus. The body says everything but the traceparent. Errors are those of
-// DecodeEventBody.
+// DecodeEvent reads an event as it came from the bus. The body says everything but the traceparent.
+// Errors are those of DecodeEventBody.
 func DecodeEvent(header nats.Header, body []byte) (Event, error) {
 	e, err := DecodeEventBody(body)
 	if err != nil {
@@ -157,9 +161,10 @@ func DecodeEvent(header nats.Header, body []byte) (Event, error) {
 	return e, nil
 }
 
-// DecodeEventBody reads the body of an event, published or not. Unknown fields and unknown values of a field are let
-// through, so that consumers outlive new versions. It fails with an *UnknownEventTypeError for a type that this version
-// doesn't know, and with a *DecodeError for what is no event at all.
+// DecodeEventBody reads the body of an event, published or not. Unknown fields and unknown values
+// of a field are let through, so that consumers outlive new versions. It fails with an
+// *UnknownEventTypeError for a type that this version doesn't know, and with a *DecodeError for
+// what is no event at all.
 func DecodeEventBody(body []byte) (Event, error) {
 	var meta eventMeta
 	if err := json.Unmarshal(body, &meta); err != nil {
@@ -209,7 +214,8 @@ func validateVersion(version int64) error {
 	return nil
 }
 
-// eventError names the field that doesn't fit; events come from Tender, so this is rare and needs no more.
+// eventError names the field that doesn't fit; events come from Tender, so this is rare and needs
+// no more.
 func eventError(err error) error {
 	var wrongType *json.UnmarshalTypeError
 	var syntax *json.SyntaxError

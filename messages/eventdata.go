@@ -10,15 +10,16 @@ import (
 type Attempt struct {
 	OperationID string `json:"operation_id"`
 	Gateway     string `json:"gateway"`
-	// Attempt counts recorded sends from 1; Tries counts calls to the gateway, quick retries included.
+	// Attempt counts recorded sends from 1; Tries counts calls to the gateway, quick retries
+	// included.
 	Attempt int `json:"attempt"`
 	Tries   int `json:"tries,omitempty"`
 	// LatencyMS is how long the gateway took to this answer, in milliseconds.
 	LatencyMS int64 `json:"latency_ms,omitempty"`
 }
 
-// Effort says what the answer took that an event reports, for events that may come about without asking a gateway. Its
-// numbers are those of Attempt; all are absent where nobody was asked.
+// Effort says what the answer took that an event reports, for events that may come about without
+// asking a gateway. Its numbers are those of Attempt; all are absent where no gateway was asked.
 type Effort struct {
 	Attempt   int   `json:"attempt,omitempty"`
 	Tries     int   `json:"tries,omitempty"`
@@ -39,7 +40,8 @@ type PaymentCreated struct {
 	Retry             *Retry            `json:"retry,omitempty"`
 }
 
-// PaymentRouted records the choice of a gateway for an authorization and that the request may have been sent to it.
+// PaymentRouted records the choice of a gateway for an authorization and that the request may have
+// been sent to it.
 type PaymentRouted struct {
 	Attempt
 	// Rule names the routing rule that chose the gateway.
@@ -48,8 +50,9 @@ type PaymentRouted struct {
 	AmountMinor int64 `json:"amount_minor"`
 	// PaymentMethod is the one this authorization is tried with.
 	PaymentMethod string `json:"payment_method"`
-	// PreviousOperationID is the authorization at another gateway that this one takes the place of, and Reason why it
-	// may: "not_sent" or "declined". Both are absent for a first choice; "retry" alone is a soft decline's next attempt.
+	// PreviousOperationID is the authorization at another gateway that this one takes the place of,
+	// and Reason why it may: "not_sent" or "declined". Both are absent for a first choice; "retry"
+	// alone is a soft decline's next attempt.
 	PreviousOperationID string `json:"previous_operation_id,omitempty"`
 	Reason              string `json:"reason,omitempty"`
 }
@@ -62,7 +65,8 @@ const (
 	RetryDeclined = "retry"
 )
 
-// PaymentParked says that no gateway could be reached, provably, and that the operation is tried again later.
+// PaymentParked says that no gateway could be reached, provably, and that the operation is tried
+// again later.
 type PaymentParked struct {
 	Attempt
 	Kind    OperationKind `json:"kind"`
@@ -85,7 +89,8 @@ type PaymentAuthorized struct {
 	AmountMinor      int64     `json:"amount_minor"`
 	GatewayReference string    `json:"gateway_reference"`
 	CaptureBefore    time.Time `json:"capture_before"`
-	// WarnAt is when payment.expiring follows if the payment is not captured by then; absent for no warning.
+	// WarnAt is when payment.expiring follows if the payment is not captured by then; absent for no
+	// warning.
 	WarnAt time.Time `json:"warn_at,omitzero"`
 }
 
@@ -99,11 +104,13 @@ type PaymentExpiring struct {
 type PaymentDeclined struct {
 	Attempt
 	Decline
-	// RetryAt is when the authorization is tried again; absent unless the producer asked for that and may have it.
+	// RetryAt is when the authorization is tried again; absent unless the producer asked for that
+	// and may have it.
 	RetryAt time.Time `json:"retry_at,omitzero"`
 }
 
-// PaymentOutcomeUnknown says that it is not known whether the gateway did it. Its money stays reserved.
+// PaymentOutcomeUnknown says that it is not known whether the gateway did it. Its money stays
+// reserved.
 type PaymentOutcomeUnknown struct {
 	Attempt
 	Kind        OperationKind `json:"kind"`
@@ -112,7 +119,8 @@ type PaymentOutcomeUnknown struct {
 	NextCheckAt time.Time     `json:"next_check_at,omitzero"`
 }
 
-// PaymentOutcomeResolved ends an unknown outcome or a review. The event that follows it says what the answer means.
+// PaymentOutcomeResolved ends an unknown outcome or a review. The event that follows it says what
+// the answer means.
 type PaymentOutcomeResolved struct {
 	Attempt
 	Kind    OperationKind `json:"kind"`
@@ -152,8 +160,8 @@ type PaymentCaptureFailed struct {
 	AmountMinor int64 `json:"amount_minor"`
 }
 
-// PaymentCaptureReversed takes back captured money: the customer's bank returned it, or the gateway found that it never
-// came. What was reversed can't be captured again.
+// PaymentCaptureReversed takes back captured money: the customer's bank returned it, or the gateway
+// found that it never came. What was reversed can't be captured again.
 type PaymentCaptureReversed struct {
 	Attempt
 	Failure
@@ -183,7 +191,7 @@ const (
 	FailureNoGateway          = "no_gateway"
 	FailureGatewayUnavailable = "gateway_unavailable"
 	FailureResolvedFailed     = "resolved_failed"
-	// FailureReversed: what had succeeded was taken back, and nobody said why.
+	// FailureReversed: a success was taken back without a reason.
 	FailureReversed = "reversed"
 )
 
@@ -212,7 +220,8 @@ type PaymentFailed struct {
 	Failure
 }
 
-// PaymentReviewOpened asks for a person: the gateway could not be brought to say, or contradicted itself.
+// PaymentReviewOpened asks for a person: the gateway could not be brought to say, or contradicted
+// itself.
 type PaymentReviewOpened struct {
 	Attempt
 	Kind   OperationKind `json:"kind"`
@@ -220,7 +229,8 @@ type PaymentReviewOpened struct {
 	Detail string        `json:"detail,omitempty"`
 }
 
-// RefundCreated reserves captured money for a refund and records that the request may have been sent.
+// RefundCreated reserves captured money for a refund and records that the request may have been
+// sent.
 type RefundCreated struct {
 	Attempt
 	AmountMinor int64        `json:"amount_minor"`
@@ -243,7 +253,8 @@ type RefundFailed struct {
 	AmountMinor int64 `json:"amount_minor"`
 }
 
-// Dispute is the body of every dispute event: a customer's bank takes a captured payment back, or tries to.
+// Dispute is the body of every dispute event: a customer's bank takes a captured payment back, or
+// tries to.
 type Dispute struct {
 	Type             EventType `json:"-"`
 	DisputeID        string    `json:"dispute_id"`
@@ -276,24 +287,27 @@ const (
 	RejectAuthorizationExpired    RejectionCode = "authorization_expired"
 )
 
-// CommandRejected answers a command that the payment's state, or an earlier use of its key, refuses. Nothing moved.
+// CommandRejected answers a command that the payment's state, or an earlier use of its key,
+// refuses. Nothing moved.
 type CommandRejected struct {
 	Command        CommandName   `json:"command"`
 	Code           RejectionCode `json:"code"`
 	Message        string        `json:"message"`
 	IdempotencyKey string        `json:"idempotency_key,omitempty"`
-	// OriginalPaymentID is the payment that first used the key, with RejectAlreadyProcessed and RejectIdempotencyConflict.
+	// OriginalPaymentID is the payment that first used the key, with RejectAlreadyProcessed and
+	// RejectIdempotencyConflict.
 	OriginalPaymentID uuid.UUID `json:"original_payment_id,omitzero"`
 }
 
-// OperationSent records that a capture, void or confirm, or a further attempt at any operation, may have been sent.
+// OperationSent records that a capture, void or confirm, or a further attempt at any operation, may
+// have been sent.
 type OperationSent struct {
 	Attempt
 	Kind        OperationKind `json:"kind"`
 	AmountMinor int64         `json:"amount_minor"`
 	Final       bool          `json:"final,omitempty"`
 	Reason      string        `json:"reason,omitempty"`
-	// Expires is "authorization" or "action" for a void that nobody asked for but the clock.
+	// Expires is "authorization" or "action" for a void that the clock asked for.
 	Expires string `json:"expires,omitempty"`
 }
 
@@ -305,7 +319,8 @@ type OperationNotSent struct {
 	RetryAt time.Time `json:"retry_at,omitzero"`
 }
 
-// OperationDeclined records a decline after which another gateway is tried, so that it doesn't end the payment.
+// OperationDeclined records a decline after which another gateway is tried, so that it doesn't end
+// the payment.
 type OperationDeclined struct {
 	Attempt
 	Decline

@@ -20,9 +20,10 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// The golden messages are what was once on the bus: <name>.json is a body, <name>.headers its subject and headers. They are
-// append-only: SHA256SUMS pins every one. To add some, extend the samples (or write the files by hand) and run the tests
-// once with TENDER_GOLDEN=append, which writes what is missing and never changes what is there.
+// The golden messages are what was once on the bus: <name>.json is a body, <name>.headers its
+// subject and headers. They are append-only: SHA256SUMS pins every one. To add some, extend the
+// samples (or write the files by hand) and run the tests once with TENDER_GOLDEN=append, which
+// writes what is missing and never changes what is there.
 const goldenDir = "testdata/golden"
 
 // golden is one message as it stands in the files.
@@ -32,7 +33,8 @@ type golden struct {
 	body          []byte
 }
 
-// schema returns the name of the schema that a golden message obeys: its own name without the variant after a "+".
+// schema returns the name of the schema that a golden message obeys: its own name without the
+// variant after a "+".
 func (g golden) schema() string {
 	name, _, _ := strings.Cut(g.name, "+")
 	return name

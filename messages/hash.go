@@ -9,8 +9,9 @@ import (
 // Hash is a SHA-256. Its text is lower-case hex; the zero value means none, and its text is empty.
 type Hash [sha256.Size]byte
 
-// EventHash returns the hash of an event, which the next event of its payment carries as its PreviousHash: SHA-256 over
-// the traceparent, a line feed, and the body exactly as it is stored and published. So anyone can compute it:
+// EventHash returns the hash of an event, which the next event of its payment carries as its
+// PreviousHash: SHA-256 over the traceparent, a line feed, and the body exactly as it is stored and
+// published. So anyone can compute it:
 //
 //	printf '%s\n%s' "$traceparent" "$body" | sha256sum
 func EventHash(traceparent string, body []byte) Hash {
@@ -35,7 +36,8 @@ func (h Hash) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler. It takes what MarshalText gives, and nothing else: a hash has one text.
+// UnmarshalText implements encoding.TextUnmarshaler. It takes what MarshalText gives, and nothing
+// else: a hash has one text.
 func (h *Hash) UnmarshalText(text []byte) error {
 	*h = Hash{}
 	if len(text) == 0 {

@@ -136,14 +136,16 @@ func checkHeader(name string, values []string) error {
 	return nil
 }
 
-// isJSONContentType takes application/json and any +json type, with or without parameters such as charset.
+// isJSONContentType takes application/json and any +json type, with or without parameters such as
+// charset.
 func isJSONContentType(value string) bool {
 	mediaType, _, _ := strings.Cut(value, ";")
 	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
 	return mediaType == contentTypeJSON || strings.HasSuffix(mediaType, "+json")
 }
 
-// isTraceparent checks the grammar of W3C Trace Context level 1 for version 00; ids of zeros are invalid.
+// isTraceparent checks the grammar of W3C Trace Context level 1 for version 00; ids of zeros are
+// invalid.
 func isTraceparent(s string) bool {
 	if len(s) != 55 || s[:3] != "00-" || s[35] != '-' || s[52] != '-' {
 		return false

@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// encoding/json takes "Amount_Minor" for "amount_minor", lets the last of two equal keys win and turns half a surrogate
-// pair into a replacement character. Each of these can change what somebody is charged, so commands are read here: the
-// standard library checks the syntax, and what is below only takes text apart that is known to be valid JSON.
+// encoding/json takes "Amount_Minor" for "amount_minor", lets the last of two equal keys win and
+// turns half a surrogate pair into a replacement character. Each of these can change the amount of
+// a charge, so commands are read here: the standard library checks the syntax, and what is below
+// only takes text apart that is known to be valid JSON.
 
 // jsonValue is one member of an object in valid JSON.
 type jsonValue struct {
@@ -21,7 +22,8 @@ type jsonValue struct {
 	raw  []byte
 }
 
-// readObject calls take for every member of the object in body, refusing anything else and members given twice.
+// readObject calls take for every member of the object in body, refusing anything else and members
+// given twice.
 func readObject(body []byte, take func(name string, v jsonValue) error) error {
 	if !json.Valid(body) {
 		return syntaxError(body)
@@ -142,7 +144,8 @@ func unquote(literal []byte, path string) (string, error) {
 	if err := json.Unmarshal(literal, &s); err != nil {
 		return "", refuse(CodeInvalidJSON, path, "is not a JSON string")
 	}
-	// The library puts U+FFFD where a surrogate pair is broken; two different bodies would become one.
+	// The library puts U+FFFD where a surrogate pair is broken; two different bodies would become
+	// one.
 	if strings.Count(s, "\uFFFD") > bytes.Count(inner, []byte("\uFFFD")) {
 		return "", refuse(CodeInvalidUTF8, path, "holds half of a surrogate pair or \\ufffd")
 	}
@@ -187,8 +190,8 @@ func (v jsonValue) text(target *string) error {
 	return nil
 }
 
-// amount reads a whole number of minor units. 19.99, 1999.0, 2e3 and "1999" are refused: whoever wrote them may have
-// meant something else.
+// amount reads a whole number of minor units. 19.99, 1999.0, 2e3 and "1999" are refused: their
+// author may have meant something else.
 func (v jsonValue) amount(target *int64) error {
 	if err := v.notNull(); err != nil {
 		return err

@@ -21,7 +21,8 @@ const (
 
 // Operation is one request to a gateway.
 type Operation struct {
-	// ID is the operation's id, "<payment_id>-<n>", and its idempotency key at the gateway: the same for every attempt.
+	// ID is the operation's id, "<payment_id>-<n>", and its idempotency key at the gateway: the
+	// same for every attempt.
 	ID        string        `json:"operation_id"`
 	Kind      OperationKind `json:"kind"`
 	Tenant    string        `json:"tenant"`
@@ -38,7 +39,8 @@ type Operation struct {
 	Capture bool `json:"capture,omitempty"`
 	// Final asks a capture to release what is left.
 	Final bool `json:"final,omitempty"`
-	// GatewayReference is the gateway's own id of the authorization, for everything that follows it.
+	// GatewayReference is the gateway's own id of the authorization, for everything that follows
+	// it.
 	GatewayReference  string       `json:"gateway_reference,omitempty"`
 	MerchantReference string       `json:"merchant_reference,omitempty"`
 	CustomerID        string       `json:"customer_id,omitempty"`
@@ -59,7 +61,8 @@ const (
 	OutcomeNotSent OutcomeKind = "not_sent"
 	// OutcomeUnknown means that the gateway may or may not have done it.
 	OutcomeUnknown OutcomeKind = "unknown"
-	// OutcomeNotFound answers a lookup only: the gateway knows no such operation now. It may yet arrive there.
+	// OutcomeNotFound answers a lookup only: the gateway knows no such operation now. It may yet
+	// arrive there.
 	OutcomeNotFound OutcomeKind = "not_found"
 )
 
@@ -130,6 +133,7 @@ type Outcome struct {
 	Latency time.Duration `json:"-"`
 	// Tries counts the calls that were made for this attempt, quick retries included.
 	Tries int `json:"tries,omitempty"`
-	// Detail explains NotSent, Unknown and NotFound to a person. It holds no secrets and no card data.
+	// Detail explains NotSent, Unknown and NotFound to a person. It holds no secrets and no card
+	// data.
 	Detail string `json:"detail,omitempty"`
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// sampleCommands returns one command of every kind with every field set, and the shortest of those that have one.
+// sampleCommands returns one command of every kind with every field set, and the shortest of those
+// that have one.
 func sampleCommands() []messages.Command {
 	amount := int64(1250)
 	bodies := []messages.CommandBody{

@@ -285,7 +285,8 @@ type variant struct {
 	body []byte
 }
 
-// TestBadVariants changes one thing at a time in every message: neither its schema nor the decoder may take the result.
+// TestBadVariants changes one thing at a time in every message: neither its schema nor the decoder
+// may take the result.
 func TestBadVariants(t *testing.T) {
 	t.Parallel()
 	compiled := schemas(t)

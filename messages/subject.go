@@ -14,13 +14,15 @@ const (
 	auditSubjectPrefix      = "payments.audit."
 
 	tenantLengthMax = 64
-	// unreadable stands in a dead letter's subject for a token that cannot be read. No tenant or command is named so.
+	// unreadable stands in a dead letter's subject for a token that cannot be read. No tenant or
+	// command is named so.
 	unreadable = "_"
 )
 
-// ValidateTenant returns nil if the name may stand in a subject: 1 to 64 of a-z, 0-9, "-" and "_", beginning with a letter
-// or digit. Lower case only, because subjects and permissions are case-sensitive and "Acme" beside "acme" is a trap. It
-// fails with a *DecodeError with code invalid_tenant.
+// ValidateTenant returns nil if the name may stand in a subject: 1 to 64 of a-z, 0-9, "-" and "_",
+// beginning with a letter or digit. Lower case only, because subjects and permissions are
+// case-sensitive and "Acme" beside "acme" is a trap. It fails with a *DecodeError with code
+// invalid_tenant.
 func ValidateTenant(tenant string) error {
 	switch {
 	case tenant == "":
@@ -36,8 +38,8 @@ func ValidateTenant(tenant string) error {
 	}
 }
 
-// ParsePaymentID reads a payment id: a UUID of any version, in any case, in its usual form of 36 characters. It fails with a
-// *DecodeError with code invalid_payment_id, also for the nil UUID.
+// ParsePaymentID reads a payment id: a UUID of any version, in any case, in its usual form of 36
+// characters. It fails with a *DecodeError with code invalid_payment_id, also for the nil UUID.
 func ParsePaymentID(s string) (uuid.UUID, error) {
 	id, err := uuid.Parse(s)
 	if err != nil || len(s) != 36 || id == uuid.Nil { // Parse also takes braces, urn:uuid: and no hyphens.
@@ -46,8 +48,8 @@ func ParsePaymentID(s string) (uuid.UUID, error) {
 	return id, nil
 }
 
-// CommandSubject returns payments.cmd.<tenant>.<command>.<payment_id>. It fails with a *DecodeError for a tenant, command
-// or payment id that may not stand in one.
+// CommandSubject returns payments.cmd.<tenant>.<command>.<payment_id>. It fails with a *DecodeError
+// for a tenant, command or payment id that may not stand in one.
 func CommandSubject(tenant string, name CommandName, paymentID uuid.UUID) (string, error) {
 	if err := ValidateTenant(tenant); err != nil {
 		return "", err
@@ -81,13 +83,14 @@ func ParseCommandSubject(subject string) (tenant string, name CommandName, payme
 	return tokens[0], name, paymentID, nil
 }
 
-// EventSubject returns payments.evt.<tenant>.<object>.<event>.<payment_id>. It trusts the event: EncodeEvent checks it.
+// EventSubject returns payments.evt.<tenant>.<object>.<event>.<payment_id>. It trusts the event:
+// EncodeEvent checks it.
 func EventSubject(e Event) string {
 	return eventSubjectPrefix + e.Tenant + "." + string(e.Type()) + "." + e.PaymentID.String()
 }
 
-// ParseEventSubject takes an event's subject apart, or fails with a *DecodeError. A type that this version doesn't know
-// is not an error: consumers outlive it.
+// ParseEventSubject takes an event's subject apart, or fails with a *DecodeError. A type that this
+// version doesn't know is not an error: consumers outlive it.
 func ParseEventSubject(subject string) (tenant string, eventType EventType, paymentID uuid.UUID, err error) {
 	tokens, err := cutSubject(subject, eventSubjectPrefix, 4, "payments.evt.<tenant>.<object>.<event>.<payment_id>")
 	if err != nil {
@@ -106,8 +109,9 @@ func ParseEventSubject(subject string) (tenant string, eventType EventType, paym
 	return tokens[0], EventType(tokens[1] + "." + tokens[2]), paymentID, nil
 }
 
-// DeadLetterSubject returns payments.dlq.<tenant>.<command>.<payment_id> for a message that came on commandSubject. Each
-// token that cannot be read becomes "_", so that any subject at all has a dead letter, and none leaks a card number.
+// DeadLetterSubject returns payments.dlq.<tenant>.<command>.<payment_id> for a message that came on
+// commandSubject. Each token that cannot be read becomes "_", so that any subject at all has a dead
+// letter, and none leaks a card number.
 func DeadLetterSubject(commandSubject string) string {
 	tenant, command, paymentID := unreadable, unreadable, unreadable
 	if rest, ok := strings.CutPrefix(commandSubject, commandSubjectPrefix); ok {
@@ -143,13 +147,16 @@ func PaymentEventFilter(tenant string, paymentID uuid.UUID) (string, error) {
 	return eventSubjectPrefix + tenant + ".*.*." + paymentID.String(), nil
 }
 
-// DeadLetterFilter returns the subject that matches every dead letter of a tenant, or of all tenants if it is "".
+// DeadLetterFilter returns the subject that matches every dead letter of a tenant, or of all
+// tenants if it is "".
 func DeadLetterFilter(tenant string) (string, error) { return DeadLetterMatch{Tenant: tenant}.Filter() }
 
-// DeadLetterMatch picks dead letters by their subject. An empty field matches anything, "_" what could not be read.
+// DeadLetterMatch picks dead letters by their subject. An empty field matches anything, "_" what
+// could not be read.
 type DeadLetterMatch struct{ Tenant, Command, PaymentID string }
 
-// Filter returns the subject that matches them. It fails with a *DecodeError for what stands in no dead letter's subject.
+// Filter returns the subject that matches them. It fails with a *DecodeError for what stands in no
+// dead letter's subject.
 func (m DeadLetterMatch) Filter() (string, error) {
 	if m.Tenant != "" && m.Tenant != unreadable {
 		if err := ValidateTenant(m.Tenant); err != nil {
@@ -192,8 +199,8 @@ func unknownCommand(name string) error {
 	return refuse(CodeUnknownCommand, "command", "%s is unknown", quote(name))
 }
 
-// isToken reports whether s is of a-z, 0-9, "-" and "_" and begins with a letter or digit: neither dots nor wildcards,
-// spaces or control characters get through.
+// isToken reports whether s is of a-z, 0-9, "-" and "_" and begins with a letter or digit: neither
+// dots nor wildcards, spaces or control characters get through.
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]

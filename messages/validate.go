@@ -18,8 +18,8 @@ const (
 	metadataValueLengthMax = 500
 )
 
-// validateBody checks every field of a command. The decoder and the encoder share it, so that what the client sends
-// is what the workers take.
+// validateBody checks every field of a command. The decoder and the encoder share it, so that what
+// the client sends is what the workers take.
 func validateBody(body CommandBody) error {
 	switch b := body.(type) {
 	case *Create:
@@ -44,7 +44,8 @@ func validateBody(body CommandBody) error {
 }
 
 func (c *Create) validate() error {
-	// An amount that was given as 0 has been refused by the decoder already, so here 0 is an amount left out.
+	// An amount that was given as 0 has been refused by the decoder already, so here 0 is an amount
+	// left out.
 	return firstError(
 		required("amount_minor", c.AmountMinor != 0),
 		required("currency", c.Currency != ""),
@@ -60,7 +61,8 @@ func (c *Create) validate() error {
 	)
 }
 
-// retryAttemptsMax is what Visa lets a merchant try one card within 30 days, in its strictest reading.
+// retryAttemptsMax is what Visa lets a merchant try one card within 30 days, in its strictest
+// reading.
 const retryAttemptsMax = 15
 
 func (r *Retry) validate() error {
@@ -186,7 +188,8 @@ func validateOptionalAmount(amountMinor *int64) error {
 	return validateAmount("amount_minor", *amountMinor)
 }
 
-// validateCountry checks the shape of an ISO 3166-1 alpha-2 code; which codes exist is for a gateway to know.
+// validateCountry checks the shape of an ISO 3166-1 alpha-2 code; which codes exist is for a
+// gateway to know.
 func validateCountry(country string) error {
 	if country == "" {
 		return nil

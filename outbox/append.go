@@ -10,13 +10,15 @@ import (
 	"github.com/seed-384b1f8a/tender/outbox/pgarray"
 )
 
-// DBTX is what the functions of this package need of a database: a pgx.Tx, a *pgx.Conn or a *pgxpool.Pool.
+// DBTX is what the functions of this package need of a database: a pgx.Tx, a *pgx.Conn or a
+// *pgxpool.Pool.
 type DBTX interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// channel is the NOTIFY channel. Its payload is empty for new rows and released when partitions were given up.
+// channel is the NOTIFY channel. Its payload is empty for new rows and released when partitions
+// were given up.
 const (
 	channel  = "outbox"
 	released = "released"
@@ -31,8 +33,8 @@ const (
         WITH ORDINALITY AS m(partition, subject, message_id, ordering_key, header, payload, position)
     ORDER BY m.position`
 
-	// sleepersSQL has a row if an owner sleeps. NOTIFY takes a lock that all notifying transactions of the server share from
-	// before their commit until after it, so it is only issued then.
+	// sleepersSQL has a row if an owner sleeps. NOTIFY takes a lock that all notifying transactions
+	// of the server share from before their commit until after it, so it is only issued then.
 	sleepersSQL = `SELECT FROM outbox_partition p WHERE p.asleep AND p.partition = ANY($1::smallint[])`
 
 	appendSQL = `
@@ -41,15 +43,15 @@ WITH added AS (` + insertSQL + `
 SELECT pg_notify('` + channel + `', '') WHERE EXISTS (` + sleepersSQL + `)`
 )
 
-// Append writes msgs to the outbox within the caller's transaction: they are published if, and only if, it commits.
-// One statement for any number of messages; none for no messages.
+// Append writes msgs to the outbox within the caller's transaction: they are published if, and only
+// if, it commits. One statement for any number of messages; none for no messages.
 //
-// Messages of one ordering key are published in the order they are given. Across transactions the order of a key is
-// the order of the calls as long as the caller lets only one transaction at a time write to that key (a row lock, or a
-// version that only one of them can win).
+// Messages of one ordering key are published in the order they are given. Across transactions the
+// order of a key is the order of the calls as long as the caller lets only one transaction at a
+// time write to that key (a row lock, or a version that only one of them can win).
 //
-// An *InvalidMessageError means nothing was sent to the database. After any other error the transaction is aborted, as
-// after any failed statement.
+// An *InvalidMessageError means nothing was sent to the database. After any other error the
+// transaction is aborted, as after any failed statement.
 func Append(ctx context.Context, tx DBTX, msgs ...Message) error {
 	if len(msgs) == 0 {
 		return nil
@@ -64,9 +66,10 @@ func Append(ctx context.Context, tx DBTX, msgs ...Message) error {
 	return nil
 }
 
-// Queue is Append for a pipelined batch: it queues one statement on b, to be sent by the caller together with others
-// in one round trip. It queues nothing when it returns an error, which is always an *InvalidMessageError, or when there
-// are no messages. The statement's result counts no rows.
+// Queue is Append for a pipelined batch: it queues one statement on b, to be sent by the caller
+// together with others in one round trip. It queues nothing when it returns an error, which is
+// always an *InvalidMessageError, or when there are no messages. The statement's result counts no
+// rows.
 func Queue(b *pgx.Batch, msgs []Message) error {
 	if len(msgs) == 0 {
 		return nil

@@ -24,7 +24,8 @@ type refusal struct {
 	reason string
 }
 
-// outcome is the result of a batch, to be recorded: published rows are deleted, refused ones parked.
+// outcome is the result of a batch, to be recorded: published rows are deleted, refused ones
+// parked.
 type outcome struct {
 	published []row
 	refused   []refusal
@@ -32,8 +33,8 @@ type outcome struct {
 
 func (o outcome) empty() bool { return len(o.published) == 0 && len(o.refused) == 0 }
 
-// reading is the next read: at most limit rows of each partition, none when there are no partitions; with idsOnly only the
-// place of a row. drowsy asks the writers for notifications.
+// reading is the next read: at most limit rows of each partition, none when there are no
+// partitions; with idsOnly only the place of a row. drowsy asks the writers for notifications.
 type reading struct {
 	partitions []int16
 	limit      int
@@ -49,10 +50,11 @@ const (
 )
 
 const (
-	// settingsSQL sets, for the transaction of one exchange: not to wait for the disk at the end, since what a crash of
-	// PostgreSQL undoes is only the note that rows were published, and they are published again under the same ids; and
-	// to walk the index against the statistics. A table that is empty one moment and holds a backlog the next has no
-	// statistics worth the name, and the plan they suggest sorts the whole backlog for each batch.
+	// settingsSQL sets, for the transaction of one exchange: not to wait for the disk at the end,
+	// since what a crash of PostgreSQL undoes is only the note that rows were published, and they
+	// are published again under the same ids; and to walk the index against the statistics. A table
+	// that is empty one moment and holds a backlog the next has no statistics worth the name, and
+	// the plan they suggest sorts the whole backlog for each batch.
 	settingsSQL = `
 SELECT set_config('synchronous_commit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
        set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
@@ -71,9 +73,9 @@ WHERE o.partition = d.partition AND o.id = d.id`
 	drowsySQL = `
 UPDATE outbox_partition SET asleep = $2 WHERE partition = ANY($1::smallint[]) AND asleep <> $2`
 
-	// readSQL takes the oldest rows of each partition, also if it read later ones before: a row with a lower id may be committed
-	// after one with a higher id, so there is no point up to which everything was seen. Rows behind a parked row of
-	// their key stay.
+	// readSQL takes the oldest rows of each partition, also if it read later ones before: a row
+	// with a lower id may be committed after one with a higher id, so there is no point up to which
+	// everything was seen. Rows behind a parked row of their key stay.
 	readSQL = `
 SELECT o.partition, o.id, o.subject, o.message_id, o.ordering_key, o.header, o.payload
 FROM unnest($1::smallint[]) AS p(partition)
@@ -106,8 +108,9 @@ FROM unnest($1::smallint[], $2::bigint[]) AS d(partition, id)
 JOIN outbox w ON w.partition = d.partition AND w.id = d.id`
 )
 
-// exchange records the outcome of the last batch and reads the next one, in one round trip and one transaction. Rows
-// come in no order across partitions. On an error nothing was recorded, or it is unknown whether it was; repeat the call.
+// exchange records the outcome of the last batch and reads the next one, in one round trip and one
+// transaction. Rows come in no order across partitions. On an error nothing was recorded, or it is
+// unknown whether it was; repeat the call.
 func (l *lane) exchange(ctx context.Context, done outcome, next reading) ([]row, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
 	defer cancel()
@@ -173,8 +176,9 @@ func placesOf(rows []row) (partitions []int16, ids []int64) {
 	return partitions, ids
 }
 
-// finish records the outcome of the last batch without reading on. When ctx is already done it still tries for a moment:
-// the rows that JetStream acknowledged are published, also if another relay owns the partition now.
+// finish records the outcome of the last batch without reading on. When ctx is already done it
+// still tries for a moment: the rows that JetStream acknowledged are published, also if another
+// relay owns the partition now.
 func (l *lane) finish(ctx context.Context, done outcome) error {
 	if ctx.Err() != nil {
 		moment, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)

@@ -61,9 +61,9 @@ func TestBrokerAndSchemaMayComeLater(t *testing.T) {
 	}
 }
 
-// Three relays, writers with several versions of a key in a transaction, half of which are offered to the relays, and all the
-// while sessions of PostgreSQL are killed, relays come and go, connections break and the broker restarts: every message is in
-// the stream once and in order.
+// Three relays, writers with several versions of a key in a transaction, half of which are offered
+// to the relays, and all the while sessions of PostgreSQL are killed, relays come and go,
+// connections break and the broker restarts: every message is in the stream once and in order.
 func TestNothingIsLostDoubledOrReorderedUnderFaults(t *testing.T) {
 	t.Parallel()
 	const writers, keys, versions = 3, 8, 60
@@ -117,8 +117,8 @@ func TestNothingIsLostDoubledOrReorderedUnderFaults(t *testing.T) {
 	wantInOrder(t, b.messages("PAYMENTS"), writers*keys, versions)
 }
 
-// write appends versions 1 to n of some keys, two versions of a key in each transaction, and offers those of every key for a
-// while, and then not for a while.
+// write appends versions 1 to n of some keys, two versions of a key in each transaction, and offers
+// those of every key for a while, and then not for a while.
 func (b *bundle) write(from, keys, n int, offer func(*outbox.Appended)) {
 	for version := 1; version <= n; version += 2 {
 		for key := from; key < from+keys; key++ {

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// Headers are stored as a JSON object of strings. Those that need no escapes, which is nearly all, are written and read here
-// in one pass; the rest goes through encoding/json.
+// Headers are stored as a JSON object of strings. Those that need no escapes, which is nearly all,
+// are written and read here in one pass; the rest goes through encoding/json.
 
 // appendHeader appends the stored form of a header, its names in order.
 func appendHeader(b []byte, header map[string]string) []byte {

@@ -92,7 +92,8 @@ WHERE q.parked_at IS NOT NULL AND q.id > $1
 ORDER BY q.id
 LIMIT $2`
 
-// Parked lists parked rows with ids above afterID, at most limit, oldest first. Their payloads are left out.
+// Parked lists parked rows with ids above afterID, at most limit, oldest first. Their payloads are
+// left out.
 func Parked(ctx context.Context, db DBTX, afterID int64, limit int) ([]ParkedRow, error) {
 	rows, err := db.Query(ctx, parkedSQL, afterID, limit)
 	if err != nil {
@@ -113,8 +114,9 @@ WITH unparked AS (
 )
 SELECT count(*), pg_notify('` + channel + `', '') FROM unparked`
 
-// Unpark lets the parked rows of a key, and those behind them, be published again, in order, and returns how many were
-// parked; 0 if none was. A row that still cannot be published is parked again.
+// Unpark lets the parked rows of a key, and those behind them, be published again, in order, and
+// returns how many were parked; 0 if none was. A row that still cannot be published is parked
+// again.
 func Unpark(ctx context.Context, db DBTX, orderingKey string) (int64, error) {
 	rows, err := db.Query(ctx, unparkSQL, orderingKey)
 	if err != nil {
@@ -135,7 +137,8 @@ WITH unparked AS (
 )
 SELECT count(*), pg_notify('` + channel + `', '') FROM unparked`
 
-// UnparkAll is Unpark for every key that is parked for a reason with a text in it; "" is any reason.
+// UnparkAll is Unpark for every key that is parked for a reason with a text in it; "" is any
+// reason.
 func UnparkAll(ctx context.Context, db DBTX, reason string) (int64, error) {
 	rows, err := db.Query(ctx, unparkAllSQL, reason)
 	if err != nil {
@@ -155,8 +158,8 @@ SELECT (SELECT count(*) FROM outbox WHERE parked_at IS NULL),
                  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
                  AND l.classid = 'outbox'::regclass::oid)`
 
-// Backlog is what Inspect tells, for those who ask often: how many rows are not parked, and whether any
-// partition has a relay.
+// Backlog is what Inspect tells, for those who ask often: how many rows are not parked, and whether
+// any partition has a relay.
 func Backlog(ctx context.Context, db DBTX) (rows int64, relayed bool, err error) {
 	found, err := db.Query(ctx, backlogSQL)
 	if err != nil {

@@ -14,25 +14,28 @@ import (
 )
 
 const (
-	// pollAwake is how long a lane rests between two looks at the table that had rows of other processes a moment ago.
+	// pollAwake is how long a lane rests between two looks at the table that had rows of other
+	// processes a moment ago.
 	pollAwake = 5 * time.Millisecond
-	// pollAlone is the same for one that had none in its last aloneAfter looks: what it was offered needs no look, and is
-	// deleted by the dozen.
+	// pollAlone is the same for one that had none in its last aloneAfter looks: what it was offered
+	// needs no look, and is deleted by the dozen.
 	pollAlone  = 25 * time.Millisecond
 	aloneAfter = 10
-	// pollSlow is the same after a look that took longer than slowLook: there are many rows that were deleted and that a vacuum has
-	// not come to, or the lane is that busy.
+	// pollSlow is the same after a look that took longer than slowLook: there are many rows that
+	// were deleted and that a vacuum has not come to, or the lane is that busy.
 	pollSlow = 250 * time.Millisecond
 	slowLook = 10 * time.Millisecond
-	// A lane that had no rows at all in drowsyAfter looks in a row asks to be notified; after asleepAfter looks it relies on
-	// it. The looks between the two catch writers who did not see the request yet.
+	// A lane that had no rows at all in drowsyAfter looks in a row asks to be notified; after
+	// asleepAfter looks it relies on it. The looks between the two catch writers who did not see
+	// the request yet.
 	drowsyAfter = 50
 	asleepAfter = 60
 )
 
-// lane relays some of the partitions, one batch after the other. It publishes offered rows as they come, and looks at the table
-// now and then: one round trip deletes the rows it published and reads those that were not offered. Only its own goroutine
-// runs it; own, owns, offer and signal may be called from another.
+// lane relays some of the partitions, one batch after the other. It publishes offered rows as they
+// come, and looks at the table now and then: one round trip deletes the rows it published and reads
+// those that were not offered. Only its own goroutine runs it; own, owns, offer and signal may be
+// called from another.
 type lane struct {
 	relay             *Relay
 	postgres, jstream outage
@@ -90,8 +93,9 @@ func (l *lane) owns(partition int16) bool {
 	return slices.Contains(l.partitions, partition)
 }
 
-// run relays until serving is done, or the NATS connection is closed for good, which it returns. The rows published by
-// then are deleted before it returns, if PostgreSQL answers within finishTimeout of work being done.
+// run relays until serving is done, or the NATS connection is closed for good, which it returns.
+// The rows published by then are deleted before it returns, if PostgreSQL answers within
+// finishTimeout of work being done.
 func (l *lane) run(serving, work context.Context) error {
 	retry := l.relay.newBackOff()
 	var closed error
@@ -134,7 +138,8 @@ func (l *lane) run(serving, work context.Context) error {
 	return closed
 }
 
-// gather returns the rows to publish next: those that were offered and, if it is time, those in the table.
+// gather returns the rows to publish next: those that were offered and, if it is time, those in the
+// table.
 func (l *lane) gather(ctx context.Context, partitions []int16) ([]row, error) {
 	var found []row
 	var err error
@@ -240,7 +245,8 @@ func (l *lane) record(ctx context.Context, found *[]row, next reading) (err erro
 // isAlone reports whether everything comes from the lane's own process.
 func (l *lane) isAlone() bool { return l.alone >= aloneAfter }
 
-// note takes down the outcome of rows. A row that was not published is left to the table, with the rows after it in its key.
+// note takes down the outcome of rows. A row that was not published is left to the table, with the
+// rows after it in its key.
 func (l *lane) note(rows []row, done outcome) {
 	l.done.published = append(l.done.published, done.published...)
 	l.done.refused = append(l.done.refused, done.refused...)

@@ -7,31 +7,36 @@ import (
 	"unicode/utf8"
 )
 
-// Partitions is the number of partitions the ordering keys are spread over. It is part of the stored format: the
-// table's constraint holds the same number, and rows written under another number would lose their order.
+// Partitions is the number of partitions the ordering keys are spread over. It is part of the
+// stored format: the table's constraint holds the same number, and rows written under another
+// number would lose their order.
 const Partitions = 8
 
-// subjectSizeMax keeps a subject well inside the protocol line of a NATS server (4096 bytes by default), which answers
-// a longer line by closing the connection.
+// subjectSizeMax keeps a subject well inside the protocol line of a NATS server (4096 bytes by
+// default), which answers a longer line by closing the connection.
 const subjectSizeMax = 1024
 
 // Message is one message to publish. The zero value is not valid.
 type Message struct {
-	// Subject is the full NATS subject: no wildcards, no empty tokens, no spaces, at most 1024 bytes.
+	// Subject is the full NATS subject: no wildcards, no empty tokens, no spaces, at most 1024
+	// bytes.
 	Subject string
-	// ID is published as Nats-Msg-Id, by which the stream drops repetitions within its Duplicates window. The same
-	// message must always carry the same id, and no other message that id.
+	// ID is published as Nats-Msg-Id, by which the stream drops repetitions within its Duplicates
+	// window. The same message must always carry the same id, and no other message that id.
 	ID string
-	// OrderingKey names what the message must keep its order within, for example a payment. Required.
+	// OrderingKey names what the message must keep its order within, for example a payment.
+	// Required.
 	OrderingKey string
-	// Header holds further NATS headers; may be nil. Names that belong to publishing itself (Nats-Msg-Id, Nats-Batch-…,
-	// Nats-Expected-…) are refused, since they cannot be honoured when a message is published again.
+	// Header holds further NATS headers; may be nil. Names that belong to publishing itself
+	// (Nats-Msg-Id, Nats-Batch-…, Nats-Expected-…) are refused, since they cannot be honoured when
+	// a message is published again.
 	Header map[string]string
 	// Payload is the body, at most the server's max_payload less the headers; may be empty.
 	Payload []byte
 }
 
-// InvalidMessageError says which message of a call cannot be appended, and why. Nothing of the call was written.
+// InvalidMessageError says which message of a call cannot be appended, and why. Nothing of the call
+// was written.
 type InvalidMessageError struct {
 	Index   int    // position in the call, from 0
 	ID      string // the message's id, if it has one
@@ -51,7 +56,8 @@ func partitionOf(orderingKey string) int16 {
 	return int16(h.Sum32() % Partitions)
 }
 
-// fault returns the field that makes m unpublishable and what is wrong with it, or two empty strings.
+// fault returns the field that makes m unpublishable and what is wrong with it, or two empty
+// strings.
 func (m *Message) fault() (field, problem string) {
 	if p := subjectProblem(m.Subject); p != "" {
 		return "Subject", p
@@ -107,8 +113,8 @@ func isPlainSubject(s string) bool {
 	return previous != '.' && len(s) <= subjectSizeMax
 }
 
-// textProblem checks what is both a PostgreSQL text and, for ids, a header value: NATS trims spaces around those, which
-// would change the id.
+// textProblem checks what is both a PostgreSQL text and, for ids, a header value: NATS trims spaces
+// around those, which would change the id.
 func textProblem(s string) string {
 	switch {
 	case s == "":

@@ -38,8 +38,8 @@ func (b *bundle) tryAppendStretches(stretches ...outbox.Stretch) (*outbox.Append
 	return appended, b.pool.SendBatch(b.t.Context(), &batch).Close()
 }
 
-// A row that only its writer sees yet can be published only because it was offered. (Offering it before the commit is what a
-// program must not do.)
+// A row that only its writer sees yet can be published only because it was offered. (Offering it
+// before the commit is what a program must not do.)
 func TestOfferedRowsNeedNotBeRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -73,7 +73,8 @@ func TestOfferedRowsNeedNotBeRead(t *testing.T) {
 	}
 }
 
-// What came before was appended by another process, and is still in the table: a row that is offered must not pass it.
+// What came before was appended by another process, and is still in the table: a row that is
+// offered must not pass it.
 func TestAStretchThatFollowsNothingKnownIsLeftToTheTable(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

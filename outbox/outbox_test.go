@@ -130,7 +130,8 @@ type running struct {
 	stop func() // cancels Run and waits for it; fails the test on an error; may be repeated
 }
 
-// relay starts a relay on the bundle's own connection; it is stopped at the end of the test at the latest.
+// relay starts a relay on the bundle's own connection; it is stopped at the end of the test at the
+// latest.
 func (b *bundle) relay(cfg outbox.RelayConfig) *running { return b.relayOn(b.pool, b.js, cfg) }
 
 func (b *bundle) relayOn(pool *pgxpool.Pool, js jetstream.JetStream, cfg outbox.RelayConfig) *running {

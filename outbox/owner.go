@@ -10,17 +10,19 @@ import (
 	"go.uber.org/zap"
 )
 
-// ownerTimeout bounds each exchange on the connection that holds the locks. An owner that cannot reach PostgreSQL must
-// know it before PostgreSQL gives its locks to another, see keepalive.
+// ownerTimeout bounds each exchange on the connection that holds the locks. An owner that cannot
+// reach PostgreSQL must know it before PostgreSQL gives its locks to another, see keepalive.
 const ownerTimeout = 5 * time.Second
 
-// lockSQL tries the partitions given and says which were won. The locks live in the key space of the table's own oid,
-// so that outboxes in other schemas of the database have others. With no partitions left to try it is a heartbeat.
+// lockSQL tries the partitions given and says which were won. The locks live in the key space of
+// the table's own oid, so that outboxes in other schemas of the database have others. With no
+// partitions left to try it is a heartbeat.
 const lockSQL = `
 SELECT p::smallint, pg_try_advisory_lock('outbox'::regclass::oid::int4, p)
 FROM unnest($1::int4[]) AS p`
 
-// owner holds partitions by session advisory locks on a connection of its own: what it owns ends with the connection.
+// owner holds partitions by session advisory locks on a connection of its own: what it owns ends
+// with the connection.
 type owner struct {
 	relay   *Relay
 	conn    *pgx.Conn
@@ -28,8 +30,9 @@ type owner struct {
 	missing []int32 // partitions still to win
 }
 
-// ownAndRelay connects, relays every partition it wins and keeps trying for the others. It returns after all its lanes
-// have stopped: nil when ctx is done, else why ownership ended. owning is called whenever the locks were confirmed.
+// ownAndRelay connects, relays every partition it wins and keeps trying for the others. It returns
+// after all its lanes have stopped: nil when ctx is done, else why ownership ended. owning is
+// called whenever the locks were confirmed.
 func (r *Relay) ownAndRelay(ctx context.Context, owning func()) error {
 	conn, err := r.connectOwner(ctx)
 	if err != nil {
@@ -46,7 +49,8 @@ func (r *Relay) ownAndRelay(ctx context.Context, owning func()) error {
 	r.setLanes(o.lanes)
 	defer r.setLanes(nil)
 
-	// serving ends when lanes must take nothing new; work ends when they must drop what they are at.
+	// serving ends when lanes must take nothing new; work ends when they must drop what they are
+	// at.
 	serving, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	work, abort := context.WithCancel(context.WithoutCancel(ctx))
@@ -103,8 +107,9 @@ func (r *Relay) connectOwner(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// keepalive makes PostgreSQL find a vanished owner after about 10 + 3*5 s, later than the owner itself notices, which is
-// after LockRetryInterval and ownerTimeout; and keeps it from closing the session because it is quiet.
+// keepalive makes PostgreSQL find a vanished owner after about 10 + 3*5 s, later than the owner
+// itself notices, which is after LockRetryInterval and ownerTimeout; and keeps it from closing the
+// session because it is quiet.
 func keepalive(config *pgx.ConnConfig) {
 	for name, value := range map[string]string{
 		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
@@ -128,8 +133,9 @@ func (o *owner) hold(ctx context.Context, owning func()) error {
 	return nil
 }
 
-// acquire tries the missing partitions and hands those it wins to their lanes. It is not interrupted when ctx ends:
-// that would close the connection, and give up partitions whose last batch is still in flight.
+// acquire tries the missing partitions and hands those it wins to their lanes. It is not
+// interrupted when ctx ends: that would close the connection, and give up partitions whose last
+// batch is still in flight.
 func (o *owner) acquire(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ownerTimeout)
 	defer cancel()
@@ -163,7 +169,8 @@ func (o *owner) acquire(ctx context.Context) error {
 	return nil
 }
 
-// listen passes notifications on until it is time to check the locks again, or another owner gave partitions up.
+// listen passes notifications on until it is time to check the locks again, or another owner gave
+// partitions up.
 func (o *owner) listen(ctx context.Context) error {
 	period, cancel := context.WithTimeout(ctx, o.relay.cfg.LockRetryInterval)
 	defer cancel()
@@ -184,7 +191,8 @@ func (o *owner) listen(ctx context.Context) error {
 	}
 }
 
-// release gives the partitions up and tells the standbys. When the connection is gone the locks are, too.
+// release gives the partitions up and tells the standbys. When the connection is gone the locks
+// are, too.
 func (o *owner) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ownerTimeout)
 	defer cancel()
@@ -200,5 +208,6 @@ func (o *owner) release(ctx context.Context) {
 	o.relay.owned.Store(0)
 }
 
-// closeConn ends a session that holds nothing worth an error: the socket is closed, also if Close reports an error.
+// closeConn ends a session that holds nothing worth an error: the socket is closed, also if Close
+// reports an error.
 func closeConn(ctx context.Context, conn *pgx.Conn) { _ = conn.Close(ctx) }

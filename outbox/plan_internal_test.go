@@ -14,7 +14,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
-// A backlog that grows in a table PostgreSQL believes to be nearly empty must not be read whole for each batch.
+// A backlog that grows in a table PostgreSQL believes to be nearly empty must not be read whole for
+// each batch.
 func TestBacklogIsWalkedByIndexWhateverTheStatistics(t *testing.T) {
 	t.Parallel()
 	statistics := map[string]string{"none": `SELECT 1`, "of an empty table": `VACUUM ANALYZE outbox`}

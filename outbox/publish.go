@@ -11,13 +11,14 @@ import (
 	"go.uber.org/zap"
 )
 
-// envelopeRoom is more than what publishing adds to a message: status line, message id header and batch headers.
+// envelopeRoom is more than what publishing adds to a message: status line, message id header and
+// batch headers.
 const envelopeRoom = 256
 
-// atomicMin is the number of messages from which an atomic batch pays. A batch saves a flush for every message where the
-// server flushes each (sync_interval: always). But for a stream with one replica the server makes a store of its own for each
-// batch and flushes it a few times: about 9 ms, in which it takes four hundred messages one by one, or seventy with a flush
-// for each.
+// atomicMin is the number of messages from which an atomic batch pays. A batch saves a flush for
+// every message where the server flushes each (sync_interval: always). But for a stream with one
+// replica the server makes a store of its own for each batch and flushes it a few times: about 9
+// ms, in which it takes four hundred messages one by one, or seventy with a flush for each.
 const atomicMin = 200
 
 // pass publishes the rows of one read. One goroutine uses it.
@@ -27,9 +28,10 @@ type pass struct {
 	blocked map[string]bool // ordering keys with a refused row
 }
 
-// publish publishes rows, which are in the order of their ids, and returns their outcome. Rows in neither list of
-// the outcome are to be tried again; then the error says why, or a row of their key was refused. Rows of one
-// ordering key and one stream are published in order: a row after one that was not published is not published either.
+// publish publishes rows, which are in the order of their ids, and returns their outcome. Rows in
+// neither list of the outcome are to be tried again; then the error says why, or a row of their key
+// was refused. Rows of one ordering key and one stream are published in order: a row after one that
+// was not published is not published either.
 func (r *Relay) publish(ctx context.Context, rows []row) (outcome, error) {
 	if len(rows) == 0 {
 		return outcome{}, nil
@@ -73,8 +75,8 @@ func (p *pass) group(rows []row) []streamRows {
 	return groups
 }
 
-// publishGroup publishes the rows of one stream in atomic batches as large as the stream takes. It stops at the first
-// batch with an error, since the next may hold later rows of the same keys.
+// publishGroup publishes the rows of one stream in atomic batches as large as the stream takes. It
+// stops at the first batch with an error, since the next may hold later rows of the same keys.
 func (p *pass) publishGroup(ctx context.Context, group streamRows) error {
 	for rest := group.rows; len(rest) > 0; {
 		n := min(len(rest), group.stream.batchSize())
@@ -86,8 +88,8 @@ func (p *pass) publishGroup(ctx context.Context, group streamRows) error {
 	return nil
 }
 
-// publishBatch publishes rows in one atomic batch if they are many and it can, and otherwise one by one, which also finds the
-// row that a batch was refused for.
+// publishBatch publishes rows in one atomic batch if they are many and it can, and otherwise one by
+// one, which also finds the row that a batch was refused for.
 func (p *pass) publishBatch(ctx context.Context, s *stream, rows []row) error {
 	if len(rows) == 0 {
 		return nil
@@ -175,9 +177,10 @@ func (r *row) msg() *nats.Msg {
 // singlesInFlight is how many messages are published at once outside an atomic batch.
 const singlesInFlight = 200
 
-// publishSingly publishes rows outside of a batch: many at once, but of each ordering key only one at a time, so that
-// the loss of one message never lets a later one of its key overtake it. A message the stream already has counts as
-// published. It goes on past a row that fails, since others may work, until a whole window of them fails.
+// publishSingly publishes rows outside of a batch: many at once, but of each ordering key only one
+// at a time, so that the loss of one message never lets a later one of its key overtake it. A
+// message the stream already has counts as published. It goes on past a row that fails, since
+// others may work, until a whole window of them fails.
 func (p *pass) publishSingly(ctx context.Context, s *stream, rows []row) error {
 	var firstErr error
 	held := make(map[string]bool) // keys with a row that is to be tried later
@@ -214,8 +217,8 @@ func (p *pass) publishSingly(ctx context.Context, s *stream, rows []row) error {
 	return firstErr
 }
 
-// nextWindow takes the first row of each key, as many as may be in flight, and returns them and the rows that remain,
-// both in order. Rows of keys that are skipped are in neither.
+// nextWindow takes the first row of each key, as many as may be in flight, and returns them and the
+// rows that remain, both in order. Rows of keys that are skipped are in neither.
 func nextWindow(rows []row, skip func(key string) bool) (window, rest []row) {
 	taken := make(map[string]bool, singlesInFlight)
 	for i := range rows {
@@ -233,7 +236,8 @@ func nextWindow(rows []row, skip func(key string) bool) (window, rest []row) {
 	return window, rest
 }
 
-// publishWindow publishes all rows at once and returns the error of each, or why none was published.
+// publishWindow publishes all rows at once and returns the error of each, or why none was
+// published.
 func (p *pass) publishWindow(ctx context.Context, s *stream, rows []row) ([]error, error) {
 	ctx, stop, err := p.relay.whileConnected(ctx)
 	if err != nil {
@@ -273,9 +277,10 @@ func (p *pass) acknowledged(ctx context.Context, s *stream, pending jetstream.Pu
 	}
 }
 
-// whileConnected returns a context for one publication, which ends after PublishTimeout, or as soon as the connection
-// breaks: the acknowledgement of what was sent before will not come. Its cause is nats.ErrDisconnected then. The error
-// is that of a connection that is broken or closed already; messages would only pile up in the client.
+// whileConnected returns a context for one publication, which ends after PublishTimeout, or as soon
+// as the connection breaks: the acknowledgement of what was sent before will not come. Its cause is
+// nats.ErrDisconnected then. The error is that of a connection that is broken or closed already;
+// messages would only pile up in the client.
 func (r *Relay) whileConnected(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	conn := r.js.Conn()
 	broken := conn.StatusChanged(nats.DISCONNECTED, nats.RECONNECTING, nats.CLOSED)
@@ -303,7 +308,8 @@ func (r *Relay) whileConnected(ctx context.Context) (context.Context, context.Ca
 	}, nil
 }
 
-// causeOf returns why a publication ended when ctx, from whileConnected, ended it, and otherwise err.
+// causeOf returns why a publication ended when ctx, from whileConnected, ended it, and otherwise
+// err.
 func causeOf(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)

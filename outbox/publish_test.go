@@ -105,7 +105,8 @@ func TestEachStreamGetsItsOwnBatches(t *testing.T) {
 	}
 }
 
-// A subject the account may not publish to is answered by silence; the payments beside it must go on.
+// A subject the account may not publish to is answered by silence; the payments beside it must go
+// on.
 func TestASilentSubjectDoesNotStopOthers(t *testing.T) {
 	t.Parallel()
 	b := setupOn(t, withConfig(t, `authorization { users: [
@@ -125,7 +126,8 @@ func TestASilentSubjectDoesNotStopOthers(t *testing.T) {
 	}
 }
 
-// A row that has to wait for better times holds up what comes after it in its key, and nothing else.
+// A row that has to wait for better times holds up what comes after it in its key, and nothing
+// else.
 func TestALaterRowDoesNotPassOneThatWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

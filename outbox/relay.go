@@ -20,7 +20,8 @@ import (
 // batchSizeMax is the most messages a NATS server takes in one atomic batch by default.
 const batchSizeMax = 1000
 
-// unansweredMax is a limit on unanswered messages that the lanes cannot reach within a PublishTimeout, so that publishing never waits.
+// unansweredMax is a limit on unanswered messages that the lanes cannot reach within a
+// PublishTimeout, so that publishing never waits.
 const unansweredMax = 100_000
 
 // ErrRunning is returned by Run when the same Relay already runs.
@@ -30,32 +31,35 @@ var ErrRunning = errors.New("outbox relay is already running")
 type RelayConfig struct {
 	// BatchMax is how many rows a lane reads and publishes at once: 1 to 1000, the default.
 	BatchMax int
-	// Lanes is how many batches are under way at the same time, 1 to Partitions, default 2. The partitions are dealt out
-	// to the lanes, so that one lane reads and deletes while another publishes. Each lane uses one connection of the
-	// pool, and only while it talks to PostgreSQL.
+	// Lanes is how many batches are under way at the same time, 1 to Partitions, default 2. The
+	// partitions are dealt out to the lanes, so that one lane reads and deletes while another
+	// publishes. Each lane uses one connection of the pool, and only while it talks to PostgreSQL.
 	Lanes int
-	// PollInterval is how long an idle relay rests before it looks for rows that no notification told of; default
-	// 500 ms. A busy relay does not rest at all, one that just was busy a few milliseconds.
+	// PollInterval is how long an idle relay rests before it looks for rows that no notification
+	// told of; default 500 ms. A busy relay does not rest at all, one that just was busy a few
+	// milliseconds.
 	PollInterval time.Duration
-	// LockRetryInterval is how often the partitions owned by others are tried, and the connection that holds the own
-	// ones is checked; default 1 s. It bounds how soon a standby takes over.
+	// LockRetryInterval is how often the partitions owned by others are tried, and the connection
+	// that holds the own ones is checked; default 1 s. It bounds how soon a standby takes over.
 	LockRetryInterval time.Duration
 	// PublishTimeout bounds the wait for one acknowledgement of JetStream; default 5 s.
 	PublishTimeout time.Duration
-	// DrainTimeout bounds how long Run goes on with the batch in flight after its context is done; default 10 s. Giving
-	// the work up may take some seconds more when PostgreSQL does not answer.
+	// DrainTimeout bounds how long Run goes on with the batch in flight after its context is done;
+	// default 10 s. Giving the work up may take some seconds more when PostgreSQL does not answer.
 	DrainTimeout time.Duration
-	// RetryInitial and RetryMax bound the pause after a failure, which doubles from the one to the other with jitter;
-	// defaults 50 ms and 2 s. Failures of the broker and the database are retried until Run's context is done.
+	// RetryInitial and RetryMax bound the pause after a failure, which doubles from the one to the
+	// other with jitter; defaults 50 ms and 2 s. Failures of the broker and the database are
+	// retried until Run's context is done.
 	RetryInitial, RetryMax time.Duration
-	// StreamKey names the stream that takes a subject. Rows with one key go into one atomic batch, which JetStream only
-	// takes for a single stream; the name itself means nothing. Default: the first two tokens of the subject.
-	// It is called concurrently.
+	// StreamKey names the stream that takes a subject. Rows with one key go into one atomic batch,
+	// which JetStream only takes for a single stream; the name itself means nothing. Default: the
+	// first two tokens of the subject. It is called concurrently.
 	StreamKey func(subject string) string
 }
 
-// Relay publishes the rows of one outbox table to JetStream. Run as many as there are processes: each partition has
-// one owner at a time, the others stand by. Its methods may be called concurrently.
+// Relay publishes the rows of one outbox table to JetStream. Run as many as there are processes:
+// each partition has one owner at a time, the others stand by. Its methods may be called
+// concurrently.
 type Relay struct {
 	pool *pgxpool.Pool
 	js   jetstream.JetStream
@@ -77,7 +81,8 @@ type counters struct {
 	published, repeated, parked, batches, singles, offered atomic.Int64
 }
 
-// Stats is what a Relay did since it was made. The counters only rise; PartitionsOwned is the present state.
+// Stats is what a Relay did since it was made. The counters only rise; PartitionsOwned is the
+// present state.
 type Stats struct {
 	Published       int64 // messages the stream stored
 	Repeated        int64 // messages the stream already had: published before, by this relay or another
@@ -88,9 +93,10 @@ type Stats struct {
 	PartitionsOwned int   // of Partitions; 0 while standing by
 }
 
-// NewRelay returns a relay that reads through pool and publishes through js. It connects to nothing yet. The relay opens
-// one connection beside the pool, with the pool's settings, to own its partitions: these must reach PostgreSQL itself
-// and not a pooler that shares sessions. A nil log discards. The error names every field of cfg that is out of range.
+// NewRelay returns a relay that reads through pool and publishes through js. It connects to nothing
+// yet. The relay opens one connection beside the pool, with the pool's settings, to own its
+// partitions: these must reach PostgreSQL itself and not a pooler that shares sessions. A nil log
+// discards. The error names every field of cfg that is out of range.
 func NewRelay(pool *pgxpool.Pool, js jetstream.JetStream, cfg RelayConfig, log *zap.Logger) (*Relay, error) {
 	if pool == nil || js == nil {
 		return nil, errors.New("outbox relay: pool and js are required")
@@ -123,10 +129,11 @@ func (r *Relay) Stats() Stats {
 	}
 }
 
-// Run relays until ctx is done, then finishes the batch in flight — its acknowledgement and the deletion of its rows —
-// within DrainTimeout, gives its partitions up and returns nil. PostgreSQL and NATS may be unreachable when it starts
-// and at any time later; it waits for them. The only errors are ErrRunning and one that wraps
-// nats.ErrConnectionClosed, when the connection is closed for good under a relay that is still to run.
+// Run relays until ctx is done, then finishes the batch in flight — its acknowledgement and the
+// deletion of its rows — within DrainTimeout, gives its partitions up and returns nil. PostgreSQL
+// and NATS may be unreachable when it starts and at any time later; it waits for them. The only
+// errors are ErrRunning and one that wraps nats.ErrConnectionClosed, when the connection is closed
+// for good under a relay that is still to run.
 func (r *Relay) Run(ctx context.Context) error {
 	if !r.started.CompareAndSwap(false, true) {
 		return ErrRunning
@@ -149,10 +156,11 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// Offer hands the rows of a committed transaction of the same process to the relay, which then publishes them without reading
-// them back. Offer the stretches of a key in the order of their commits. It never waits. Rows that the relay cannot use are
-// published all the same, once it reads them: rows of partitions that it does not own, stretches that do not follow the rows
-// it published of their keys, and more rows than it keeps up with.
+// Offer hands the rows of a committed transaction of the same process to the relay, which then
+// publishes them without reading them back. Offer the stretches of a key in the order of their
+// commits. It never waits. Rows that the relay cannot use are published all the same, once it reads
+// them: rows of partitions that it does not own, stretches that do not follow the rows it published
+// of their keys, and more rows than it keeps up with.
 func (r *Relay) Offer(a *Appended) {
 	lanes := r.running()
 	if len(lanes) == 0 {
@@ -272,7 +280,8 @@ func firstTwoTokens(subject string) string {
 	return subject[:first+1+second]
 }
 
-// outage logs the beginning and the end of a run of failures instead of each one. One goroutine uses it.
+// outage logs the beginning and the end of a run of failures instead of each one. One goroutine
+// uses it.
 type outage struct {
 	log      *zap.Logger
 	what     string

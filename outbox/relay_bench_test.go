@@ -8,8 +8,9 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// BenchmarkRelay relays a backlog: one op is one row, from the table to the stream and out of the table. Appending is
-// not in the measure. Run it with -benchtime=100000x or so; the first batches pay for the connections.
+// BenchmarkRelay relays a backlog: one op is one row, from the table to the stream and out of the
+// table. Appending is not in the measure. Run it with -benchtime=100000x or so; the first batches
+// pay for the connections.
 func BenchmarkRelay(b *testing.B) {
 	bundle := setup(b)
 	fill(b, bundle, b.N)

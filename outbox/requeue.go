@@ -20,8 +20,8 @@ FROM outbox o
 WHERE o.ordering_key = ANY($1::text[])
 ORDER BY o.id`
 
-// QueuedOf returns the rows of some ordering keys, in the order in which they will be published. Rows are not indexed by
-// key, so its cost grows with the backlog.
+// QueuedOf returns the rows of some ordering keys, in the order in which they will be published.
+// Rows are not indexed by key, so its cost grows with the backlog.
 func QueuedOf(ctx context.Context, db DBTX, orderingKeys []string) ([]Queued, error) {
 	rows, err := db.Query(ctx, queuedSQL, orderingKeys)
 	if err != nil {
@@ -45,10 +45,11 @@ DELETE FROM outbox o
 WHERE o.parked_at IS NULL AND o.ordering_key = ANY($1::text[]) AND o.message_id = ANY($2::text[])`
 )
 
-// Requeue is Append for messages that may wait in the outbox already: those rows go, so that all of the messages come out in
-// the order in which they are given, and returns the keys that it had to leave alone: a relay owns the partition of a key with
-// such a row, and may be publishing it at this moment. keysWaiting are the keys that have such rows. tx has to be a transaction,
-// in which no other session can append to the same keys.
+// Requeue is Append for messages that may wait in the outbox already: those rows go, so that all of
+// the messages come out in the order in which they are given, and returns the keys that it had to
+// leave alone: a relay owns the partition of a key with such a row, and may be publishing it at
+// this moment. keysWaiting are the keys that have such rows. tx has to be a transaction, in which
+// no other session can append to the same keys.
 func Requeue(ctx context.Context, tx pgx.Tx, msgs []Message, keysWaiting []string) (owned []string, err error) {
 	if len(keysWaiting) > 0 {
 		if owned, err = tryOwn(ctx, tx, keysWaiting); err != nil {
@@ -74,7 +75,8 @@ func Requeue(ctx context.Context, tx pgx.Tx, msgs []Message, keysWaiting []strin
 	return owned, Append(ctx, tx, mine...)
 }
 
-// tryOwn takes the partitions of keys for the transaction and returns the keys whose partition a relay owns.
+// tryOwn takes the partitions of keys for the transaction and returns the keys whose partition a
+// relay owns.
 func tryOwn(ctx context.Context, tx pgx.Tx, keys []string) (owned []string, err error) {
 	var partitions []int32
 	for _, key := range keys {

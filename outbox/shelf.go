@@ -7,22 +7,27 @@ import (
 )
 
 const (
-	// shelfMax is the number of rows held for a lane that does not keep up. The lane reads the rest from the table.
+	// shelfMax is the number of rows held for a lane that does not keep up. The lane reads the rest
+	// from the table.
 	shelfMax = 8000
-	// rememberMax is the number of ordering keys, and of rows that were read, that half of a lane's memory holds.
+	// rememberMax is the number of ordering keys, and of rows that were read, that half of a lane's
+	// memory holds.
 	rememberMax = 32_000
 )
 
-// shelf holds rows for a lane that its own process appended and that it need not read from the table. All of them are in the
-// table as well, and the lane reads from there the rows that left the shelf unpublished or never got onto it.
+// shelf holds rows for a lane that its own process appended and that it need not read from the
+// table. All of them are in the table as well, and the lane reads from there the rows that left the
+// shelf unpublished or never got onto it.
 //
-// A row gets onto the shelf only if the lane published every row before it in its key, or has it on the shelf. A read from the
-// table is a stretch of a key without gaps as well, since it takes the rows with the lowest ids. So the two together, in the
-// order of their ids, keep the order of every key.
+// A row gets onto the shelf only if the lane published every row before it in its key, or has it on
+// the shelf. A read from the table is a stretch of a key without gaps as well, since it takes the
+// rows with the lowest ids. So the two together, in the order of their ids, keep the order of every
+// key.
 type shelf struct {
 	mu   sync.Mutex
 	rows []row // in the order in which they were offered
-	// upto holds the position of each key up to which the lane published everything or has it on the shelf.
+	// upto holds the position of each key up to which the lane published everything or has it on
+	// the shelf.
 	upto memory[string, int64]
 	// barred are keys of which a row was refused.
 	barred memory[string, struct{}]
@@ -56,9 +61,10 @@ func (s *shelf) offer(stretch *Stretch, rows []row) (taken bool) {
 	return true
 }
 
-// take merges rows that were read from the table with those on the shelf: all of these if any row was read, since they may
-// hold a row of the same key, and otherwise at most limit of them. The result is in the order of ids, or of offers. offered
-// counts the rows that come from the shelf alone.
+// take merges rows that were read from the table with those on the shelf: all of these if any row
+// was read, since they may hold a row of the same key, and otherwise at most limit of them. The
+// result is in the order of ids, or of offers. offered counts the rows that come from the shelf
+// alone.
 func (s *shelf) take(found []row, limit int) (rows []row, offered int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,7 +105,8 @@ func (s *shelf) missing(rows []row) []row {
 	})
 }
 
-// unofferedRows counts rows read from the table that no local commit had offered since the last call.
+// unofferedRows counts rows read from the table that no local commit had offered since the last
+// call.
 func (s *shelf) unofferedRows() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

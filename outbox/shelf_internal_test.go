@@ -102,7 +102,8 @@ func TestShelfIsBounded(t *testing.T) {
 	}
 }
 
-// What follows a row that was not published, or that was refused, is read from the table like that row itself.
+// What follows a row that was not published, or that was refused, is read from the table like that
+// row itself.
 func TestALaneLeavesToTheTableWhatItDidNotPublish(t *testing.T) {
 	t.Parallel()
 	for name, become := range map[string]func(row) outcome{

@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// batchAgainAfter is how many would-be batches go out one by one before a stream that refused atomic batches is asked
-// again: its configuration may have changed.
+// batchAgainAfter is how many would-be batches go out one by one before a stream that refused
+// atomic batches is asked again: its configuration may have changed.
 const batchAgainAfter = 1000
 
 // remedy is the way on after a message or a batch that was not acknowledged.
@@ -24,7 +24,8 @@ const (
 	trySingly               // the batch cannot be published as a batch
 )
 
-// stream holds what the relay learned about the stream behind a StreamKey. It may be used concurrently.
+// stream holds what the relay learned about the stream behind a StreamKey. It may be used
+// concurrently.
 type stream struct {
 	key string
 	log *zap.Logger
@@ -119,9 +120,10 @@ func (s *stream) remedy(ctx context.Context, r *Relay, subject string, err error
 	return tryLater
 }
 
-// isMessageFault reports whether JetStream refuses this message with the code and would still take others. The codes are from errors.json of nats-server 2.15. The relay takes
-// any other code for the state of the stream or the server and tries again, so that a misconfigured stream holds payments
-// up instead of parking every one of them.
+// isMessageFault reports whether JetStream refuses this message with the code and would still take
+// others. The codes are from errors.json of nats-server 2.15. The relay takes any other code for
+// the state of the stream or the server and tries again, so that a misconfigured stream holds
+// payments up instead of parking every one of them.
 func isMessageFault(code jetstream.ErrorCode) bool {
 	switch code {
 	case 10054, // message size exceeds maximum allowed
@@ -134,9 +136,10 @@ func isMessageFault(code jetstream.ErrorCode) bool {
 	return false
 }
 
-// strayed reports whether subject, for which nothing responded, is the row's own fault: the stream that took other
-// messages of its kind is there, and yet JetStream knows of no stream for the subject. When the stream is missing or
-// nothing is known of it, it may just not be provisioned yet, and when JetStream does not answer it may be starting.
+// strayed reports whether subject, for which nothing responded, is the row's own fault: the stream
+// that took other messages of its kind is there, and yet JetStream knows of no stream for the
+// subject. When the stream is missing or nothing is known of it, it may just not be provisioned
+// yet, and when JetStream does not answer it may be starting.
 func (s *stream) strayed(ctx context.Context, r *Relay, subject string) bool {
 	name := s.known()
 	if name == "" {

@@ -4,20 +4,23 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Stretch is a piece of the history of one ordering key, for a program that appends and relays in one process. The relay need
-// not read its messages back if they are known to follow those that it published before.
+// Stretch is a piece of the history of one ordering key, for a program that appends and relays in
+// one process. The relay need not read its messages back if they are known to follow those that it
+// published before.
 type Stretch struct {
 	// Key is the ordering key of all Messages.
 	Key string
-	// After and Upto are positions, which rise with everything that happens to the key, whether there is a message for it or
-	// not: the stretch is what lies above After, up to and including Upto. 0 for After says that there is nothing before. A
-	// key's version, which only one of two transactions can raise, is such a position.
+	// After and Upto are positions, which rise with everything that happens to the key, whether
+	// there is a message for it or not: the stretch is what lies above After, up to and including
+	// Upto. 0 for After says that there is nothing before. A key's version, which only one of two
+	// transactions can raise, is such a position.
 	After, Upto int64
 	// Messages are those of the stretch, in order; there may be none.
 	Messages []Message
 }
 
-// Appended holds the messages that QueueStretches queued. Give it to [Relay.Offer] once the transaction is committed.
+// Appended holds the messages that QueueStretches queued. Give it to [Relay.Offer] once the
+// transaction is committed.
 type Appended struct {
 	stretches []Stretch
 	// rows are the messages of all stretches, in order.
@@ -34,8 +37,8 @@ WITH added AS (` + insertSQL + `
 SELECT a.id, a.message_id, (SELECT pg_notify('` + channel + `', '') WHERE EXISTS (` + sleepersSQL + `)) IS NULL
 FROM added a`
 
-// QueueStretches is [Queue] for stretches: it queues one statement, or none where there are no messages. The result is of use
-// only after the batch was sent and the transaction committed.
+// QueueStretches is [Queue] for stretches: it queues one statement, or none where there are no
+// messages. The result is of use only after the batch was sent and the transaction committed.
 func QueueStretches(b *pgx.Batch, stretches []Stretch) (*Appended, error) {
 	n := 0
 	for i := range stretches {
@@ -61,7 +64,8 @@ func QueueStretches(b *pgx.Batch, stretches []Stretch) (*Appended, error) {
 	return a, nil
 }
 
-// readIDs reads which rows the messages became. An answer that does not match the messages only means that they are not offered.
+// readIDs reads which rows the messages became. An answer that does not match the messages only
+// means that they are not offered.
 func (a *Appended) readIDs(found pgx.Rows) error {
 	n := 0
 	a.known = true

@@ -117,9 +117,10 @@ func (b *bundle) connectOver(w *wire) jetstream.JetStream {
 	return js
 }
 
-// restartBroker restarts the server while the wire is cut, with what was sent over it half done: batches without their
-// end, and acknowledgements that were not received. It waits for a batch that is being committed, though, because
-// nats-server 2.15 leaves its goroutines behind when it is shut down right there.
+// restartBroker restarts the server while the wire is cut, with what was sent over it half done:
+// batches without their end, and acknowledgements that were not received. It waits for a batch that
+// is being committed, though, because nats-server 2.15 leaves its goroutines behind when it is shut
+// down right there.
 func (b *bundle) restartBroker(w *wire) {
 	b.t.Helper()
 	w.cut()

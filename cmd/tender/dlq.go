@@ -67,8 +67,8 @@ func (f *letters) each(ctx context.Context, b *app.Bus, do func(deadletter.Lette
 	return errors.Join(err, failed)
 }
 
-// sequencesOf lists the letters that the flags select. It reads the whole list first: a letter that fails again
-// becomes a new letter, which is not to be sent in turn.
+// sequencesOf lists the letters that the flags select. It reads the whole list first: a letter that
+// fails again becomes a new letter, which is not to be sent in turn.
 func (f *letters) sequencesOf(ctx context.Context, b *app.Bus) ([]uint64, error) {
 	var sequences []uint64
 	err := f.each(ctx, b, func(l deadletter.Letter) error {
@@ -78,7 +78,8 @@ func (f *letters) sequencesOf(ctx context.Context, b *app.Bus) ([]uint64, error)
 	return sequences, err
 }
 
-// named reads the sequences of the command line, and refuses a command line with neither those nor --all.
+// named reads the sequences of the command line, and refuses a command line with neither those nor
+// --all.
 func (f *letters) named(args []string, all bool) ([]uint64, error) {
 	if all != (len(args) == 0) {
 		return nil, term.UsageError("name dead letters by their sequence, or give --all, narrowed by %s", letterFilters)

@@ -106,12 +106,12 @@ func gatewayTable(reports []status.Report) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// watchInterval is the time without a report after which a watched table is checked for instances that have
-// left.
+// watchInterval is the time without a report after which a watched table is checked for instances
+// that have left.
 const watchInterval = time.Second
 
-// watch shows the gateways until it is interrupted: on a terminal in place, elsewhere as a new table whenever
-// it has changed.
+// watch shows the gateways until it is interrupted: on a terminal in place, elsewhere as a new
+// table whenever it has changed.
 func (c *gatewayList) watch(ctx context.Context, b *app.Bus) (err error) {
 	l, err := status.Listen(ctx, b.NC)
 	if err != nil {

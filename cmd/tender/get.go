@@ -53,7 +53,8 @@ func bindTenantFilter(cmd *cobra.Command, tenant *string) {
 	cmd.Flags().Var((*tenantFilter)(tenant), "tenant", "only this `tenant` (default: all)")
 }
 
-// tenantFilter is the value of such a flag: a tenant, or "_" for dead letters whose tenant is unreadable.
+// tenantFilter is the value of such a flag: a tenant, or "_" for dead letters whose tenant is
+// unreadable.
 type tenantFilter string
 
 // Set implements pflag.Value.

@@ -78,7 +78,8 @@ func (c *list) complete() error {
 	return err
 }
 
-// parseMoment reads the time of a flag: a point in time, or an age. The empty text is the zero time.
+// parseMoment reads the time of a flag: a point in time, or an age. The empty text is the zero
+// time.
 func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil

@@ -8,8 +8,8 @@ import (
 	"github.com/seed-384b1f8a/tender/cmd/internal/scripts"
 )
 
-// TestMain lets the test binary be the program itself: scripts, and tests that need processes of their own, run it
-// by the name tender. They find tenderlab beside it.
+// TestMain lets the test binary be the program itself: scripts, and tests that need processes of
+// their own, run it by the name tender. They find tenderlab beside it.
 func TestMain(m *testing.M) { scripts.Main(m, "tender", main, "tenderlab") }
 
 func TestScripts(t *testing.T) {

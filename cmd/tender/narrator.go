@@ -19,8 +19,8 @@ func eventJSON(e messages.Event) (json.RawMessage, error) {
 	return body, nil
 }
 
-// narrator describes events. Only the event that creates a payment names the currency, so the narrator has to
-// know it; without one it shows amounts in minor units.
+// narrator describes events. Only the event that creates a payment names the currency, so the
+// narrator has to know it; without one it shows amounts in minor units.
 type narrator struct{ currency string }
 
 // narratorOf finds the currency in a history.

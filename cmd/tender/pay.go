@@ -97,7 +97,8 @@ func (c *pay) complete(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// paymentID is the argument of a command on a payment, or the --id of a create, which may be left out.
+// paymentID is the argument of a command on a payment, or the --id of a create, which may be left
+// out.
 func paymentID(cmd *cobra.Command, args []string) (uuid.UUID, error) {
 	given := ""
 	if len(args) > 0 {
@@ -111,8 +112,8 @@ func paymentID(cmd *cobra.Command, args []string) (uuid.UUID, error) {
 	return messages.ParsePaymentID(given)
 }
 
-// readBody decodes a body given as JSON with the decoder of the workers, and so refuses the same bodies
-// as they do.
+// readBody decodes a body given as JSON with the decoder of the workers, and so refuses the same
+// bodies as they do.
 func (c *pay) readBody(id uuid.UUID) (messages.CommandBody, error) {
 	body := []byte(c.body)
 	var err error
@@ -231,8 +232,8 @@ func (c *pay) showPublished(p published) error {
 	return err
 }
 
-// listenForDeadLetter receives the dead letter that the command may become. A user without the right to
-// subscribe there receives none, and waits for the outcome alone.
+// listenForDeadLetter receives the dead letter that the command may become. A user without the
+// right to subscribe there receives none, and waits for the outcome alone.
 func listenForDeadLetter(nc *nats.Conn, command messages.Command) (<-chan *nats.Msg, error) {
 	subject, err := messages.CommandSubject(command.Tenant, command.Name(), command.PaymentID)
 	if err != nil {
@@ -258,7 +259,8 @@ type deadLetterView struct {
 	Detail string `json:"detail"`
 }
 
-// await shows the end of the command. Unless the command had the effect that it asked for, it says no.
+// await shows the end of the command. Unless the command had the effect that it asked for, it says
+// no.
 func (c *pay) await(ctx context.Context, client *client.Client, letters <-chan *nats.Msg, p published) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -334,8 +336,8 @@ func (c *pay) showDeadLetter(p published, header nats.Header) error {
 	return term.SayNo()
 }
 
-// asAsked reports whether an event that ends a command is the effect that the command asked for, or a step
-// towards it.
+// asAsked reports whether an event that ends a command is the effect that the command asked for, or
+// a step towards it.
 func asAsked(event messages.Event) bool {
 	switch event.Data.(type) {
 	case *messages.PaymentAuthorized, *messages.PaymentCaptured, *messages.PaymentActionRequired, *messages.PaymentVoided,

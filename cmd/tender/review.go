@@ -75,7 +75,8 @@ type reviewView struct {
 	OperationID string                 `json:"operation_id"`
 	Tenant      string                 `json:"tenant"`
 	Kind        messages.OperationKind `json:"kind"`
-	// Recorded is the status of the operation: manual_review, or the outcome that the gateway contradicted.
+	// Recorded is the status of the operation: manual_review, or the outcome that the gateway
+	// contradicted.
 	Recorded          payment.OperationStatus `json:"recorded"`
 	AmountMinor       int64                   `json:"amount_minor"`
 	Currency          string                  `json:"currency"`
@@ -147,8 +148,8 @@ func (c *reviewList) find(ctx context.Context, s *store.Store) ([]reviewView, er
 	return reviews, nil
 }
 
-// reviewsOf lists the operations of one payment that need a person. The time and the reason come from the
-// events that opened its reviews.
+// reviewsOf lists the operations of one payment that need a person. The time and the reason come
+// from the events that opened its reviews.
 func reviewsOf(p *payment.Payment, events []messages.Event, gateway string) []reviewView {
 	var reviews []reviewView
 	for i := range p.Operations {
@@ -191,8 +192,8 @@ func newPayResolve(e *term.Env) *cobra.Command {
 	return cmd
 }
 
-// newReviewResolve is pay resolve for users of review ls: it reads from the database the tenant and the
-// operation.
+// newReviewResolve is pay resolve for users of review ls: it reads from the database the tenant and
+// the operation.
 func newReviewResolve(e *term.Env) *cobra.Command {
 	cmd, body := newResolve(e)
 	cmd.Short = "Record the outcome of an operation in review"

@@ -263,14 +263,15 @@ type rulesShown struct {
 
 	rules    *routing.Rules
 	document []byte
-	// bucketMissing says that the bucket does not exist; refused is the refusal of its rules, nil if there is none.
+	// bucketMissing says that the bucket does not exist; refused is the refusal of its rules, nil
+	// if there is none.
 	bucketMissing bool
 	refused       error
 }
 
-// rulesInForce reads the rules of a process with this configuration. If such a process refuses the rules in
-// the bucket, there are none to show: running processes keep their last good ones, and a process that starts
-// takes the configured ones.
+// rulesInForce reads the rules of a process with this configuration. If such a process refuses the
+// rules in the bucket, there are none to show: running processes keep their last good ones, and a
+// process that starts takes the configured ones.
 func rulesInForce(ctx context.Context, kv jetstream.KeyValueManager, cfg config.Config) (rulesShown, error) {
 	stored, err := routing.Read(ctx, kv)
 	switch {

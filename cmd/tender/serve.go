@@ -75,7 +75,8 @@ the process at once; no payment is lost by that either.`,
 	return cmd
 }
 
-// run plays the roles until ctx ends. A signal that comes while it waits for a service is no failure.
+// run plays the roles until ctx ends. A signal that comes while it waits for a service is no
+// failure.
 func (c *serve) run(ctx context.Context, cfg config.Config) error {
 	log := app.NewLog(c.Stderr, cfg.Log)
 	log.Info("starting", zap.String("version", term.ThisBuild().Version), zap.Any("roles", cfg.Roles),

@@ -33,8 +33,9 @@ const (
 	fleetPayments = 300
 )
 
-// TestServeSurvivesKill runs three processes that share one bus, one database and one gateway, kills one in the middle of
-// the work, and wants every payment finished, charged exactly once, and the books in order.
+// TestServeSurvivesKill runs three processes that share one bus, one database and one gateway,
+// kills one in the middle of the work, and wants every payment finished, charged exactly once, and
+// the books in order.
 func TestServeSurvivesKill(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t)
@@ -92,8 +93,8 @@ type fleet struct {
 	killed  context.CancelFunc
 }
 
-// gate lets half of the calls through at once and the others after the kill, so that the kill strikes in the middle
-// of work.
+// gate lets half of the calls through at once and the others after the kill, so that the kill
+// strikes in the middle of work.
 func (f *fleet) gate(ctx context.Context) {
 	if f.answers.Add(1) <= fleetPayments/2 {
 		return
@@ -123,7 +124,8 @@ func startFleet(t *testing.T) *fleet {
 		environ: []string{
 			"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), scripts.QuickExit(),
 			"TENDER_NATS_URL=" + link.URL(), "TENDER_POSTGRES_URL=" + servers.Database(t),
-			// Small enough that all processes get work, and that the others soon take over the victim's.
+			// Small enough that all processes get work, and that the others soon take over the
+			// victim's.
 			"TENDER_WORKER_SLOTS_MAX=16", "TENDER_WORKER_ACK_WAIT=2s", "TENDER_POSTGRES_MAX_CONNS=8",
 		},
 	}

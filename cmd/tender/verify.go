@@ -219,8 +219,8 @@ func (c *verify) showFindings(findings []books.Finding) error {
 	return found.Flush()
 }
 
-// compareCheckpoints compares the checkpoints with their copies on the bus. A bus that does not answer is no
-// failure of the check: verify says so and does without.
+// compareCheckpoints compares the checkpoints with their copies on the bus. A bus that does not
+// answer is no failure of the check: verify says so and does without.
 func (c *verify) compareCheckpoints(ctx context.Context, pool *pgxpool.Pool, report *books.Report) {
 	var compared checkpoint.Comparison
 	err := app.WithBus(c.Env, func(b *app.Bus) (err error) {
@@ -234,7 +234,8 @@ func (c *verify) compareCheckpoints(ctx context.Context, pool *pgxpool.Pool, rep
 	report.Add(books.CheckpointsPublished, compared.Compared, compared.Findings...)
 }
 
-// compareOthers compares the database with the bus and with gateways, and adds the findings to the report.
+// compareOthers compares the database with the bus and with gateways, and adds the findings to the
+// report.
 func (c *verify) compareOthers(ctx context.Context, pool *pgxpool.Pool, o books.CheckOptions, report *books.Report) error {
 	if c.bus {
 		compared, err := c.compareBus(ctx, pool, o)

@@ -40,7 +40,8 @@ type benchmark struct {
 	stages  int
 	// published and stored count the events of a payment that go onto the bus and into the store.
 	published, stored int
-	// postgres is the benchmark's own server, nil if --postgres names one. The addresses are those in use.
+	// postgres is the benchmark's own server, nil if --postgres names one. The addresses are those
+	// in use.
 	postgres    *servers.Postgres
 	postgresURL string
 	natsURL     string
@@ -247,7 +248,8 @@ func milliseconds(ms float64) string {
 // benchPlan holds the size of each measurement.
 type benchPlan struct {
 	floor, payments, slow, mixed, scale int // payments
-	// latencyFor is the time for each rate. rates are the fixed ones; half of the maximum is measured as well.
+	// latencyFor is the time for each rate. rates are the fixed ones; half of the maximum is
+	// measured as well.
 	latencyFor time.Duration
 	rates      []float64
 	backlog    int // commands
@@ -271,7 +273,8 @@ func fullPlan() benchPlan {
 	}
 }
 
-// scaled returns the plan with this number of payments in the run of throughput, and the rest in proportion.
+// scaled returns the plan with this number of payments in the run of throughput, and the rest in
+// proportion.
 func (p benchPlan) scaled(payments int) benchPlan {
 	if payments == 0 {
 		return p
@@ -338,7 +341,8 @@ func slowGateways(b *benchmark) []benchRun {
 	return all
 }
 
-// benchSlotsSlow suffices for some thousand payments a second with gateways that take up to a second.
+// benchSlotsSlow suffices for some thousand payments a second with gateways that take up to a
+// second.
 const benchSlotsSlow = 8192
 
 func scaledRuns(b *benchmark) []benchRun {

@@ -164,8 +164,8 @@ func (m *benchMember) tail() string {
 	return strings.TrimSpace(string(text[max(0, len(text)-most):]))
 }
 
-// benchWorker is `tenderlab bench-worker`, one process that a benchmark measures: `tender serve` with another
-// gateway.
+// benchWorker is `tenderlab bench-worker`, one process that a benchmark measures: `tender serve`
+// with another gateway.
 type benchWorker struct {
 	*term.Env
 	gateway              bench.GatewayConfig
@@ -180,7 +180,8 @@ type benchFigures struct {
 	InFlightMax, Calls  int64
 }
 
-// benchOpened is the line that it prints when its connections are open. It begins when it reads any line.
+// benchOpened is the line that it prints when its connections are open. It begins when it reads any
+// line.
 const benchOpened = "opened"
 
 func newBenchWorker(e *term.Env) *cobra.Command {

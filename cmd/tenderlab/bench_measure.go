@@ -139,8 +139,8 @@ func (s *benchStage) work(ctx context.Context, fleet *benchFleet, r benchRun) (b
 	return account(found, before, after, ended, figures), nil
 }
 
-// await returns at the end of the run. nineTenths is the time at which nine of ten payments were done, zero if
-// it is not known.
+// await returns at the end of the run. nineTenths is the time at which nine of ten payments were
+// done, zero if it is not known.
 func (s *benchStage) await(ctx context.Context, r benchRun, found *bench.Run, there uint64) (nineTenths time.Time, err error) {
 	if r.mixed {
 		talk, err := bench.Converse(ctx, s.js, r.payments, benchPatience, 0)
@@ -255,7 +255,8 @@ func (b *benchmark) floor(ctx context.Context, payments int) (found bench.Floor,
 	return bench.MeasureFloor(ctx, s.pool, c)
 }
 
-// floorConfig has one connection for each writer of the pipeline: its committers and the lanes of its relay.
+// floorConfig has one connection for each writer of the pipeline: its committers and the lanes of
+// its relay.
 func (b *benchmark) floorConfig() bench.FloorConfig {
 	const lanes = 2
 	return bench.FloorConfig{

@@ -244,7 +244,8 @@ func (c *chaosSeries) run(ctx context.Context) error {
 	return nil
 }
 
-// programs finds the program under test, tender, and this program, which also runs the servers around it.
+// programs finds the program under test, tender, and this program, which also runs the servers
+// around it.
 func (c *chaosSeries) programs() (rig.Programs, error) {
 	lab, err := os.Executable()
 	if err != nil {

@@ -46,7 +46,8 @@ type chaosRun struct {
 	connections []*nats.Conn
 }
 
-// run reports whether there was no finding. Unless there was none, the evidence stays in the folder.
+// run reports whether there was no finding. Unless there was none, the evidence stays in the
+// folder.
 func (r *chaosRun) run(ctx context.Context) (clean bool, err error) {
 	if err := r.open(ctx); err != nil {
 		return false, errors.Join(err, r.close())
@@ -147,7 +148,8 @@ func (r *chaosRun) connect() (jetstream.JetStream, error) {
 	return js, nil
 }
 
-// perform lets the producers publish and injects the faults, then waits until the backlog has drained.
+// perform lets the producers publish and injects the faults, then waits until the backlog has
+// drained.
 func (r *chaosRun) perform(ctx context.Context) error {
 	following, err := r.connect()
 	if err != nil {
@@ -325,8 +327,8 @@ func (r *chaosRun) tidy() error {
 	return err
 }
 
-// deliveries counts the deliveries of the workers' consumer over a run that deletes and restores streams and
-// consumers.
+// deliveries counts the deliveries of the workers' consumer over a run that deletes and restores
+// streams and consumers.
 type deliveries struct {
 	// made counts the deliveries, stored the commands.
 	made, stored int64
@@ -335,8 +337,8 @@ type deliveries struct {
 	stream       uint64
 }
 
-// watch reads the counters until ctx ends. It misses deliveries between its last look at a consumer and the
-// consumer's end.
+// watch reads the counters until ctx ends. It misses deliveries between its last look at a consumer
+// and the consumer's end.
 func (d *deliveries) watch(ctx context.Context, js jetstream.JetStream) {
 	const every = 500 * time.Millisecond
 	look := time.NewTicker(every)

@@ -17,7 +17,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/rig"
 )
 
-// TestChaosShort injects a few faults with a fixed seed, and expects no finding. `make faults` injects all of them.
+// TestChaosShort injects a few faults with a fixed seed, and expects no finding. `make faults`
+// injects all of them.
 func TestChaosShort(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), "tenderlab", "chaos", "--short", "--seed", "20", "--rate", "15", "--mixed", "1", "--json", "--dir", t.TempDir())
@@ -76,7 +77,8 @@ func TestChaosFaultsAreNamed(t *testing.T) {
 	}
 }
 
-// TestChaosNamesTheMissingProgram wants a clear error where the program under test is not beside this one.
+// TestChaosNamesTheMissingProgram wants a clear error where the program under test is not beside
+// this one.
 func TestChaosNamesTheMissingProgram(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{filepath.Join(t.TempDir(), "tender"), t.TempDir()} {

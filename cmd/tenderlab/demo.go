@@ -145,8 +145,8 @@ func perform(ctx context.Context, scenarios []scenario, log *zap.Logger, p progr
 	return r, err
 }
 
-// performOn plays the scenarios as a producer and a consumer of the bus, waits until the work has come to rest,
-// and inspects the results.
+// performOn plays the scenarios as a producer and a consumer of the bus, waits until the work has
+// come to rest, and inspects the results.
 func performOn(ctx context.Context, box *sandbox, scenarios []scenario, p progress) (r demoReport, err error) {
 	nc, err := app.DialNATS(box.config.NATS)
 	if err != nil {

@@ -17,10 +17,12 @@ type evidence struct {
 	// payment and history are the event store's; nil and empty if there is no such payment.
 	payment *payment.Payment
 	history []messages.Event
-	// bus holds the events from the bus, in order; letters the dead letters by the sequence of their commands.
+	// bus holds the events from the bus, in order; letters the dead letters by the sequence of
+	// their commands.
 	bus     []messages.Event
 	letters map[uint64]buried
-	// moved and operations are from the gateways' ledgers: the totals by gateway, and the calls by operation.
+	// moved and operations are from the gateways' ledgers: the totals by gateway, and the calls by
+	// operation.
 	moved      map[string]sim.PaymentTotals
 	operations []sim.OperationCount
 }
@@ -39,7 +41,8 @@ type paymentResult struct {
 	ReleasedMinor   int64 `json:"amount_released_minor"`
 	RefundedMinor   int64 `json:"amount_refunded_minor"`
 
-	// GatewayCalls counts the requests to the gateways, GatewayEffects their effects: money moved or set aside.
+	// GatewayCalls counts the requests to the gateways, GatewayEffects their effects: money moved
+	// or set aside.
 	GatewayCalls   int          `json:"gateway_calls"`
 	GatewayEffects int          `json:"gateway_effects"`
 	Steps          []stepResult `json:"steps"`

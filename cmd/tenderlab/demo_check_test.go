@@ -12,7 +12,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// soundStory is a payment that was captured at once, whose create was then sent again, and the evidence for it.
+// soundStory is a payment that was captured at once, whose create was then sent again, and the
+// evidence for it.
 func soundStory() (*story, evidence) {
 	id := uuid.MustParse("0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10")
 	create := step{asked: "create", events: createdAnd(messages.EventPaymentCaptured)}

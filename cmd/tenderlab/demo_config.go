@@ -14,20 +14,22 @@ import (
 // demoInstances is the number of instances of every role.
 const demoInstances = 2
 
-// The gateways of the demo: the first is the configured default; payments fail over to the second when the first
-// is down; the teller sends webhooks. The teller has its own payments, since its webhook and its answer race.
+// The gateways of the demo: the first is the configured default; payments fail over to the second
+// when the first is down; the teller sends webhooks. The teller has its own payments, since its
+// webhook and its answer race.
 const (
 	demoFirst  = "simulator"
 	demoSecond = "second"
 	demoTeller = "teller"
 )
 
-// demoLead is the time by which a webhook precedes its answer: long enough for a busy machine, and shorter than the
-// longest timeout of the demo.
+// demoLead is the time by which a webhook precedes its answer: long enough for a busy machine, and
+// shorter than the longest timeout of the demo.
 const demoLead = 3 * time.Second
 
-// demoRules route a payment to the teller by its payment method, and permit failover to the second gateway only for
-// the payments of the outage. They replace the configured rules, as those of `tender routing set` do.
+// demoRules route a payment to the teller by its payment method, and permit failover to the second
+// gateway only for the payments of the outage. They replace the configured rules, as those of
+// `tender routing set` do.
 const demoRules = `version: 1
 rules:
   - name: told-by-webhook
@@ -45,9 +47,9 @@ func demoGateways() []sandboxGateway {
 	return []sandboxGateway{{name: demoFirst}, {name: demoSecond}, {name: demoTeller, tells: true, lead: demoLead}}
 }
 
-// tuneDemo shortens the times that a person would wait for: the timeouts of calls, the delays before questions about
-// an unknown outcome, and the time for which a breaker stays open. They remain long enough that a busy machine does
-// not look like a broken gateway.
+// tuneDemo shortens the times that a person would wait for: the timeouts of calls, the delays
+// before questions about an unknown outcome, and the time for which a breaker stays open. They
+// remain long enough that a busy machine does not look like a broken gateway.
 func tuneDemo(cfg *config.Config) {
 	const timeout = 3 * time.Second
 	cfg.NATS.Name = "tenderlab demo"

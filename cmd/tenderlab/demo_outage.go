@@ -23,8 +23,8 @@ const (
 	breakerPoll = 100 * time.Millisecond
 )
 
-// outage stops a gateway in the middle of the demo and starts it again, and follows on the bus the breakers in front
-// of it. One goroutine uses it.
+// outage stops a gateway in the middle of the demo and starts it again, and follows on the bus the
+// breakers in front of it. One goroutine uses it.
 type outage struct {
 	gateway  *sandboxSimulator
 	listener *status.Listener
@@ -35,7 +35,8 @@ type outage struct {
 // outageReport is the result of an outage.
 type outageReport struct {
 	Gateway string `json:"gateway"`
-	// FailedOver counts the payments that failed over, and Parked the operations that waited for this gateway.
+	// FailedOver counts the payments that failed over, and Parked the operations that waited for
+	// this gateway.
 	FailedOver int `json:"failed_over"`
 	Parked     int `json:"parked"`
 	// Breakers holds for each instance the states of its breaker, in order.
@@ -80,7 +81,8 @@ func (o *outage) enter(ctx context.Context, a act) error {
 	return nil
 }
 
-// await receives reports until seen is satisfied, or for breakerTimeout: the final report shows what is missing.
+// await receives reports until seen is satisfied, or for breakerTimeout: the final report shows
+// what is missing.
 func (o *outage) await(ctx context.Context, seen func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, breakerTimeout)
 	defer cancel()
@@ -129,8 +131,8 @@ func (o *outage) hear(ctx context.Context) error {
 	return err
 }
 
-// breakers returns the reported states of each instance in the order in which they began: a report of a change may
-// arrive after a later report of the state.
+// breakers returns the reported states of each instance in the order in which they began: a report
+// of a change may arrive after a later report of the state.
 func (o *outage) breakers() [][]gateway.State {
 	all := [][]gateway.State{}
 	for _, instance := range slices.Sorted(maps.Keys(o.heard)) {
@@ -196,7 +198,8 @@ func (r *outageReport) examine() {
 	}
 }
 
-// sound reports whether the breakers behaved as expected. The report is nil in a demo without an outage.
+// sound reports whether the breakers behaved as expected. The report is nil in a demo without an
+// outage.
 func (r *outageReport) sound() bool { return r == nil || len(r.Mismatches) == 0 }
 
 // states describes the states of the breakers.

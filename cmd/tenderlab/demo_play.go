@@ -27,7 +27,8 @@ const (
 	demoTenant = "demo"
 	// answerTimeout bounds the wait for the answer to one command.
 	answerTimeout = 30 * time.Second
-	// quietTimeout bounds the wait for all work to come to rest; quietPoll is the interval of the checks.
+	// quietTimeout bounds the wait for all work to come to rest; quietPoll is the interval of the
+	// checks.
 	quietTimeout = 20 * time.Second
 	quietPoll    = 20 * time.Millisecond
 )
@@ -136,7 +137,8 @@ func (s *stage) take(ctx context.Context, told *story, st step) (played, error) 
 	return p, err
 }
 
-// await waits until the witness has seen the answer to a command, and records an answer that did not come in time.
+// await waits until the witness has seen the answer to a command, and records an answer that did
+// not come in time.
 func (s *stage) await(ctx context.Context, p *played, seen func(played) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -172,8 +174,8 @@ func (s *stage) publish(ctx context.Context, told *story, st step) (played, erro
 	return p, nil
 }
 
-// settle waits until every command is settled, every event is published and the witness has seen it: nothing more
-// arrives after that.
+// settle waits until every command is settled, every event is published and the witness has seen
+// it: nothing more arrives after that.
 func (s *stage) settle(ctx context.Context, pool *pgxpool.Pool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, quietTimeout, errors.New("the work did not come to rest in time"))
 	defer cancel()
@@ -195,8 +197,8 @@ func (s *stage) settle(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 }
 
-// quiet checks the places in the order in which work moves, so that no work moves from an unchecked place to a
-// checked one.
+// quiet checks the places in the order in which work moves, so that no work moves from an unchecked
+// place to a checked one.
 func (s *stage) quiet(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
 	workers, err := s.js.Consumer(ctx, messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {
@@ -222,8 +224,8 @@ func (s *stage) quiet(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
 	return true, nil
 }
 
-// witness subscribes to the events and the dead letters, as any consumer would, and keeps them all. The demo reports
-// about the bus only what the witness received.
+// witness subscribes to the events and the dead letters, as any consumer would, and keeps them all.
+// The demo reports about the bus only what the witness received.
 type witness struct {
 	mu      sync.Mutex
 	events  map[uuid.UUID][]messages.Event
@@ -316,8 +318,8 @@ func (w *witness) noteLetter(msg jetstream.Msg) error {
 	return nil
 }
 
-// await returns when seen is satisfied, when a message could not be read, or when ctx ends. It calls seen with the
-// lock held.
+// await returns when seen is satisfied, when a message could not be read, or when ctx ends. It
+// calls seen with the lock held.
 func (w *witness) await(ctx context.Context, seen func() bool) error {
 	for {
 		w.mu.Lock()

@@ -40,9 +40,11 @@ type step struct {
 	// body is a command for the client to publish; raw is published as it stands instead.
 	body messages.CommandBody
 	raw  *rawCommand
-	// key is shared by the commands of a payment with one idempotency key; "" is a key for this command alone.
+	// key is shared by the commands of a payment with one idempotency key; "" is a key for this
+	// command alone.
 	key string
-	// again publishes the message of the step before once more, as a producer does without an acknowledgement.
+	// again publishes the message of the step before once more, as a producer does without an
+	// acknowledgement.
 	again bool
 	// act is the act in which the step is taken.
 	act act
@@ -77,7 +79,8 @@ type expected struct {
 	// status is none if there must be no payment.
 	status                                   messages.Status
 	authorized, captured, released, refunded int64
-	// effects counts the times that the gateway must have moved money or set it aside, over all operations.
+	// effects counts the times that the gateway must have moved money or set it aside, over all
+	// operations.
 	effects int
 	// at is the gateway that must have done all of them; "" is the first.
 	at string
@@ -137,7 +140,8 @@ type played struct {
 	paymentID uuid.UUID
 	command   messages.CommandName
 	commandID string
-	// sequence is the command's in its stream. duplicate says that the stream had the message already.
+	// sequence is the command's in its stream. duplicate says that the stream had the message
+	// already.
 	sequence  uint64
 	duplicate bool
 	// unanswered says that no answer came in time.
@@ -195,8 +199,8 @@ func outside(stories []*story) bool {
 	})
 }
 
-// command returns the command of a step: under a new message id, unless the step repeats the message before it, and
-// under the idempotency key that it may share with others.
+// command returns the command of a step: under a new message id, unless the step repeats the
+// message before it, and under the idempotency key that it may share with others.
 func (told *story) command(st step) messages.Command {
 	n := len(told.played) + 1
 	if st.again {

@@ -202,8 +202,8 @@ func faultyScenarios() []scenario {
 	}
 }
 
-// rubbish holds messages that are no commands: each must become a dead letter with its reason, and the workers must
-// continue.
+// rubbish holds messages that are no commands: each must become a dead letter with its reason, and
+// the workers must continue.
 func rubbish() scenario {
 	return scenario{
 		name: "rubbish",
@@ -250,8 +250,8 @@ func webhookFirst() scenario {
 	}
 }
 
-// outageScenarios play while the first gateway goes down and comes back. Their payments are many enough to open the
-// breaker of an instance.
+// outageScenarios play while the first gateway goes down and comes back. Their payments are many
+// enough to open the breaker of an instance.
 func outageScenarios() []scenario {
 	return []scenario{
 		{

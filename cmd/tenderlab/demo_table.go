@@ -14,8 +14,8 @@ import (
 // eventsWidth is the width at which the list of events wraps.
 const eventsWidth = 40
 
-// printPayments shows the results for people: a row for each payment, with its steps below one another and next to
-// each step its events.
+// printPayments shows the results for people: a row for each payment, with its steps below one
+// another and next to each step its events.
 func printPayments(w io.Writer, payments []paymentResult, yes, no string) {
 	rows := [][6]string{{"", "PAYMENT", "ASKED", "STATUS, AMOUNTS", "CALLS", "EVENTS"}}
 	for _, g := range alike(payments) {
@@ -35,7 +35,8 @@ func printPayments(w io.Writer, payments []paymentResult, yes, no string) {
 			})
 		}
 	}
-	// One width for each column of the whole table: package tabwriter aligns neighbouring lines only.
+	// One width for each column of the whole table: package tabwriter aligns neighbouring lines
+	// only.
 	var widths [6]int
 	for _, row := range rows {
 		for i, cell := range row {
@@ -134,7 +135,8 @@ func (p paymentResult) statusLines() []string {
 	return lines
 }
 
-// dialogue returns the commands and their results, each result beginning on the line of its command.
+// dialogue returns the commands and their results, each result beginning on the line of its
+// command.
 func (p paymentResult) dialogue() (asked, events []string) {
 	for _, step := range p.Steps {
 		var answer []string
@@ -173,7 +175,8 @@ func wrapped(items []string) []string {
 	return lines
 }
 
-// printBooks shows the differences, and the results of the gateways' ledgers and of the check of the event store.
+// printBooks shows the differences, and the results of the gateways' ledgers and of the check of
+// the event store.
 func printBooks(w io.Writer, r demoReport, yes, no string) {
 	for _, g := range alike(r.Payments) {
 		for _, mismatch := range g.mismatches() {

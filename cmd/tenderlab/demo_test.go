@@ -19,7 +19,8 @@ func newTestEnv() (e *term.Env, stdout, stderr *bytes.Buffer) {
 	return &term.Env{Program: "tenderlab", Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr, Now: time.Now}, stdout, stderr
 }
 
-// passableDir is a temporary folder that other users can enter: for root, PostgreSQL runs as another user.
+// passableDir is a temporary folder that other users can enter: for root, PostgreSQL runs as
+// another user.
 func passableDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -31,7 +32,8 @@ func passableDir(t *testing.T) string {
 	return dir
 }
 
-// It runs before the parallel tests of the package: on a busy machine a slow call would look like a broken gateway.
+// It runs before the parallel tests of the package: on a busy machine a slow call would look like a
+// broken gateway.
 func TestDemo(t *testing.T) {
 	temporary := passableDir(t)
 	t.Setenv("TMPDIR", temporary)

@@ -25,7 +25,8 @@ import (
 )
 
 const (
-	// The ports are the defaults of the nats command line, of `tenderlab simulator` and of the role webhook.
+	// The ports are the defaults of the nats command line, of `tenderlab simulator` and of the role
+	// webhook.
 	devNATSPort      = 4222
 	devSimulatorPort = 8585
 	devWebhookPort   = 8586
@@ -84,7 +85,8 @@ func devFolderRule() string {
 	if os.Geteuid() != 0 {
 		return filepath.Dir(term.DevFile)
 	}
-	// PostgreSQL refuses root, so its server runs as another user, who often cannot enter root's folders.
+	// PostgreSQL refuses root, so its server runs as another user, who often cannot enter root's
+	// folders.
 	dir, err := servers.StateDir("dev")
 	if err != nil {
 		return filepath.Dir(term.DevFile)
@@ -153,14 +155,15 @@ type devState struct {
 	lock *os.File
 }
 
-// claimDevState creates the folder if it is missing and claims it: one process at a time may use it. The claim ends
-// with the process, also after a crash.
+// claimDevState creates the folder if it is missing and claims it: one process at a time may use
+// it. The claim ends with the process, also after a crash.
 func claimDevState(dir string) (*devState, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("resolve data folder: %w", err)
 	}
-	// Others may pass through it, since for root PostgreSQL runs as another user; its contents are closed to them.
+	// Others may pass through it, since for root PostgreSQL runs as another user; its contents are
+	// closed to them.
 	if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // G301: see above
 		return nil, fmt.Errorf("create data folder: %w", err)
 	}
@@ -194,8 +197,8 @@ func (s *devState) release() error {
 	return nil
 }
 
-// leaveDevFile writes the configuration by which other commands find the sandbox, readable for its owner alone.
-// forget removes it again, unless another process has written its own meanwhile.
+// leaveDevFile writes the configuration by which other commands find the sandbox, readable for its
+// owner alone. forget removes it again, unless another process has written its own meanwhile.
 func leaveDevFile(path string, cfg config.Config) (forget func() error, err error) {
 	content := renderDevFile(cfg)
 	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil { //nolint:gosec // G301: it may be the data folder too
@@ -216,7 +219,8 @@ func leaveDevFile(path string, cfg config.Config) (forget func() error, err erro
 	return func() error { return removeDevFile(path, content) }, nil
 }
 
-// removeDevFile removes the file if its content is still that of this process, and its folder if it is empty.
+// removeDevFile removes the file if its content is still that of this process, and its folder if it
+// is empty.
 func removeDevFile(path string, content []byte) error {
 	now, err := os.ReadFile(path)
 	switch {
@@ -323,7 +327,8 @@ func (c *dev) suggest(box *sandbox) error {
 	return nil
 }
 
-// programName is the name by which the user called this program: its path, unless the shell found it on the PATH.
+// programName is the name by which the user called this program: its path, unless the shell found
+// it on the PATH.
 func programName(args []string) string {
 	if len(args) > 0 && strings.Contains(args[0], "/") {
 		return args[0]

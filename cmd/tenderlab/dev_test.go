@@ -50,7 +50,8 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// in is an invocation of a program in a folder, without the variables of the test that would configure it.
+// in is an invocation of a program in a folder, without the variables of the test that would
+// configure it.
 func in(ctx context.Context, dir, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
@@ -108,7 +109,8 @@ func (d *runningDev) tender(args ...string) string {
 	return string(out)
 }
 
-// follow publishes the line that dev suggests, as the nats command line would, and returns the payment's id.
+// follow publishes the line that dev suggests, as the nats command line would, and returns the
+// payment's id.
 func (d *runningDev) follow() uuid.UUID {
 	d.t.Helper()
 	text := d.output.String()

@@ -12,8 +12,8 @@ import (
 	"github.com/seed-384b1f8a/tender/cmd/internal/term"
 )
 
-// TestHelpIsComplete holds that every command has a description and an example, that every flag is explained, and
-// that the help fits into a terminal.
+// TestHelpIsComplete holds that every command has a description and an example, that every flag is
+// explained, and that the help fits into a terminal.
 func TestHelpIsComplete(t *testing.T) {
 	t.Parallel()
 	var visit func(cmd *cobra.Command)

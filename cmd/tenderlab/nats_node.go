@@ -7,7 +7,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// newNATSNode is one server of the cluster that `tenderlab chaos` breaks. It is of no use to people.
+// newNATSNode is one server of the cluster that `tenderlab chaos` breaks. It is of no use to
+// people.
 func newNATSNode() *cobra.Command {
 	return &cobra.Command{
 		Use:   "nats-node FILE",

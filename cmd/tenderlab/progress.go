@@ -24,7 +24,8 @@ func newProgress(e *term.Env) progress {
 	return progress{w: e.Stderr, yes: yes, no: no}
 }
 
-// marks are the marks before a success and before a failure: plain ASCII unless the writer is a terminal.
+// marks are the marks before a success and before a failure: plain ASCII unless the writer is a
+// terminal.
 func marks(w io.Writer, environ []string) (yes, no string) {
 	if term.IsTerminal(w, environ) {
 		return "✓", "✗"
@@ -40,8 +41,8 @@ func (p progress) failed(format string, args ...any) {
 	fmt.Fprintf(p.w, "%s  %s\n", p.no, fmt.Sprintf(format, args...))
 }
 
-// follow returns a function to call with every story that is over: it prints a scenario after the last of its
-// payments. It must not be called concurrently.
+// follow returns a function to call with every story that is over: it prints a scenario after the
+// last of its payments. It must not be called concurrently.
 func (p progress) follow(stories []*story) func(*story) {
 	left, unanswered := map[string]int{}, map[string]int{}
 	for _, told := range stories {
@@ -66,7 +67,8 @@ func (p progress) follow(stories []*story) func(*story) {
 	}
 }
 
-// recentLines keeps the end of a log, to show it after a failure. It may be written to concurrently.
+// recentLines keeps the end of a log, to show it after a failure. It may be written to
+// concurrently.
 type recentLines struct {
 	mu    sync.Mutex
 	lines []string

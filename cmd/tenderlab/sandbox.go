@@ -35,9 +35,10 @@ const (
 	sandboxPostgres = "postgres"
 )
 
-// sandbox holds the servers that Tender needs, private to this process: a NATS server with JetStream, a PostgreSQL
-// server, and simulators as the gateways, each on a real port of the loopback interface. The streams are provisioned
-// and the schema is migrated. config leads to them as the role that serves.
+// sandbox holds the servers that Tender needs, private to this process: a NATS server with
+// JetStream, a PostgreSQL server, and simulators as the gateways, each on a real port of the
+// loopback interface. The streams are provisioned and the schema is migrated. config leads to them
+// as the role that serves.
 type sandbox struct {
 	config config.Config
 	// simulators are the gateways, in the order of the options.
@@ -56,7 +57,8 @@ type sandboxOptions struct {
 	nats, webhooks portChoice
 	// gateways are the simulators.
 	gateways []sandboxGateway
-	// tune changes the default configuration before the servers start, and names every gateway; nil changes nothing.
+	// tune changes the default configuration before the servers start, and names every gateway; nil
+	// changes nothing.
 	tune func(*config.Config)
 	// step is called for each server that is ready.
 	step func(format string, args ...any)
@@ -68,7 +70,8 @@ type portChoice struct {
 	fixed  bool
 }
 
-// orFree calls start with the chosen port, and with 0 for a free one if that port is taken and not fixed.
+// orFree calls start with the chosen port, and with 0 for a free one if that port is taken and not
+// fixed.
 func (p portChoice) orFree(start func(port int) error) error {
 	err := start(p.number)
 	if err == nil || p.fixed || p.number == 0 {
@@ -193,8 +196,8 @@ func (s *sandbox) provision(ctx context.Context, o sandboxOptions) error {
 	return nil
 }
 
-// migrate migrates the schema as the superuser, and puts into the configuration the role that serves, which cannot
-// rewrite history.
+// migrate migrates the schema as the superuser, and puts into the configuration the role that
+// serves, which cannot rewrite history.
 func (s *sandbox) migrate(ctx context.Context, o sandboxOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, sandboxStartTimeout)
 	defer cancel()
@@ -252,9 +255,9 @@ func (s *sandbox) close() error {
 	return errors.Join(errs...)
 }
 
-// runInstances plays all roles n times, as n processes with one bus and one database would, while during runs, and
-// then drains them. Only the first instance plays the role webhook, which has one port. If an instance fails, the
-// context of during ends with its error.
+// runInstances plays all roles n times, as n processes with one bus and one database would, while
+// during runs, and then drains them. Only the first instance plays the role webhook, which has one
+// port. If an instance fails, the context of during ends with its error.
 func (s *sandbox) runInstances(ctx context.Context, n int, log *zap.Logger, during func(context.Context) error) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

@@ -65,7 +65,8 @@ Without --ledger it forgets everything when it ends.`,
 	return cmd
 }
 
-// takeWebhookSecret reads the secret that signs events: the first of those that the receiver accepts.
+// takeWebhookSecret reads the secret that signs events: the first of those that the receiver
+// accepts.
 func (c *simulate) takeWebhookSecret() error {
 	if c.config.Webhook.URL == "" {
 		return nil

@@ -12,19 +12,22 @@ import (
 
 // The times of one request to JetStream.
 const (
-	// RequestWait is how long one attempt waits for its answer. A server that restarts loses requests without a word.
+	// RequestWait is how long one attempt waits for its answer. A server that restarts loses
+	// requests without a word.
 	RequestWait = 5 * time.Second
 	// RequestPatience is how long attempts go on where the caller's context has no deadline.
 	RequestPatience = 15 * time.Second
 )
 
-// JetStream returns JetStream on a connection, the way every part of Tender uses it: a request that is not answered within
-// [RequestWait] is made again, until the context ends or, where it has no deadline, until patience is over; zero means
-// [RequestPatience]. The library alone waits until the context ends for an answer that a restart of the server has lost.
+// JetStream returns JetStream on a connection, the way every part of Tender uses it: a request that
+// is not answered within [RequestWait] is made again, until the context ends or, where it has no
+// deadline, until patience is over; zero means [RequestPatience]. The library alone waits until the
+// context ends for an answer that a restart of the server has lost.
 //
-// A request may therefore arrive twice. Reads and definitions do not mind; a message that must not be stored twice needs
-// a Nats-Msg-Id. Left to the library are: fetching, consuming and asynchronous publishing, which have
-// times of their own, listings, object stores, and watching a bucket.
+// A request may therefore arrive twice. Reads and definitions do not mind; a message that must not
+// be stored twice needs a Nats-Msg-Id. Left to the library are: fetching, consuming and
+// asynchronous publishing, which have times of their own, listings, object stores, and watching a
+// bucket.
 func JetStream(conn *nats.Conn, patience time.Duration, options ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {
 	js, err := jetstream.New(conn, options...)
 	if err != nil {
@@ -60,7 +63,8 @@ func attempt[T any](ctx context.Context, request func(context.Context) (T, error
 	return request(ctx)
 }
 
-// unanswered reports whether nothing came back, as opposed to a refusal or to a server without JetStream.
+// unanswered reports whether nothing came back, as opposed to a refusal or to a server without
+// JetStream.
 func unanswered(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
 }
@@ -111,7 +115,8 @@ func (p *patient) StreamNameBySubject(ctx context.Context, subject string) (stri
 	return ask(ctx, p.asker, func(ctx context.Context) (string, error) { return p.JetStream.StreamNameBySubject(ctx, subject) })
 }
 
-// DeleteStream may find on a second attempt that the first one has deleted the stream: jetstream.ErrStreamNotFound.
+// DeleteStream may find on a second attempt that the first one has deleted the stream:
+// jetstream.ErrStreamNotFound.
 func (p *patient) DeleteStream(ctx context.Context, name string) error {
 	return told(ctx, p.asker, func(ctx context.Context) error { return p.JetStream.DeleteStream(ctx, name) })
 }
@@ -160,7 +165,8 @@ func (p *patient) OrderedConsumer(
 	})
 }
 
-// DeleteConsumer may find on a second attempt that the first one has deleted it: jetstream.ErrConsumerNotFound.
+// DeleteConsumer may find on a second attempt that the first one has deleted it:
+// jetstream.ErrConsumerNotFound.
 func (p *patient) DeleteConsumer(ctx context.Context, stream, name string) error {
 	return told(ctx, p.asker, func(ctx context.Context) error { return p.JetStream.DeleteConsumer(ctx, stream, name) })
 }
@@ -203,8 +209,9 @@ func askBucket(
 	return &patientBucket{kv, a}, nil
 }
 
-// patientBucket is a bucket whose reads are made until they are answered. A write that names a revision cannot be made
-// twice, so it is made once, and an answer that does not come leaves it unknown whether it was stored.
+// patientBucket is a bucket whose reads are made until they are answered. A write that names a
+// revision cannot be made twice, so it is made once, and an answer that does not come leaves it
+// unknown whether it was stored.
 type patientBucket struct {
 	jetstream.KeyValue
 	asker

@@ -30,7 +30,8 @@ func faultyBus(t *testing.T) (*faulty.Dialer, jetstream.JetStream) {
 	return dialer, js
 }
 
-// A request that a connection takes with it as it breaks is made again, however long the caller would wait.
+// A request that a connection takes with it as it breaks is made again, however long the caller
+// would wait.
 func TestALostRequestIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

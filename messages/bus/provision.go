@@ -83,12 +83,14 @@ func (e *RefusedChangeError) Error() string {
 	return fmt.Sprintf("%s %s: %s %s -> %s: %s", e.Kind, e.Name, e.Field, e.Old, e.New, e.Reason)
 }
 
-// Provision brings the streams and the consumers to Streams, WorkerConsumer and CollectorConsumer and returns what it
-// changed, one Change for each, in order. It may be repeated, and run by several instances at once. Settings that Tender
-// doesn't define, such as placement or compression, stay as they are.
+// Provision brings the streams and the consumers to Streams, WorkerConsumer and CollectorConsumer
+// and returns what it changed, one Change for each, in order. It may be repeated, and run by
+// several instances at once. Settings that Tender doesn't define, such as placement or compression,
+// stay as they are.
 //
-// It looks at everything before it changes anything. It never deletes a stream, and refuses what the server can't change
-// or what would delete messages, with a *RefusedChangeError for each (joined).
+// It looks at everything before it changes anything. It never deletes a stream, and refuses what
+// the server can't change or what would delete messages, with a *RefusedChangeError for each
+// (joined).
 func Provision(ctx context.Context, js jetstream.JetStream, o StreamOptions, how ProvisionOptions) ([]Change, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -184,7 +186,8 @@ func adoptStream(have, want jetstream.StreamConfig) jetstream.StreamConfig {
 	return have
 }
 
-// refuseStreamChange finds the differences that the server can't make go away, or only by deleting messages.
+// refuseStreamChange finds the differences that the server can't make go away, or only by deleting
+// messages.
 func refuseStreamChange(info *jetstream.StreamInfo, want jetstream.StreamConfig, fields []FieldChange) error {
 	var refused []error
 	for _, f := range fields {
@@ -258,10 +261,12 @@ func adoptConsumer(have, want jetstream.ConsumerConfig) jetstream.ConsumerConfig
 	return have
 }
 
-// setting is one defined setting as text. The lists of present and of wanted settings run side by side.
+// setting is one defined setting as text. The lists of present and of wanted settings run side by
+// side.
 type setting struct{ name, value string }
 
-// streamSettings lists the settings that Tender defines of a stream. Metadata and prohibitions of others do not count.
+// streamSettings lists the settings that Tender defines of a stream. Metadata and prohibitions of
+// others do not count.
 func streamSettings(c, want jetstream.StreamConfig) []setting {
 	return []setting{
 		{"description", c.Description},
@@ -282,7 +287,8 @@ func streamSettings(c, want jetstream.StreamConfig) []setting {
 	}
 }
 
-// consumerSettings lists the settings that Tender defines of a consumer. A back-off would replace AckWait, so it must be none.
+// consumerSettings lists the settings that Tender defines of a consumer. A back-off would replace
+// AckWait, so it must be none.
 func consumerSettings(c, want jetstream.ConsumerConfig) []setting {
 	return []setting{
 		{"description", c.Description},

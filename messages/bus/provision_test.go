@@ -144,7 +144,8 @@ func TestProvisionNeverDeletesMessages(t *testing.T) {
 	if !errors.As(err, &refused) || refused.Field != "max_bytes" {
 		t.Errorf("fewer bytes than there are: %v", err)
 	}
-	// The oldest message is a little older than this, by the server's clock, once a second one is there.
+	// The oldest message is a little older than this, by the server's clock, once a second one is
+	// there.
 	tiny := bus.StreamOptions{CommandMaxAge: time.Nanosecond, DuplicatesWindow: time.Nanosecond}
 	_, err = bus.Provision(t.Context(), js, tiny, bus.ProvisionOptions{})
 	if !errors.As(err, &refused) || refused.Field != "max_age" {

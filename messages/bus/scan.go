@@ -21,18 +21,21 @@ const (
 	scanTries = 3
 )
 
-// ScanFrom is the place that Scan reads from. Subject may hold wildcards, Sequence 0 is the beginning.
+// ScanFrom is the place that Scan reads from. Subject may hold wildcards, Sequence 0 is the
+// beginning.
 type ScanFrom struct {
 	Stream, Subject string
 	Sequence        uint64
 }
 
-// Scan calls yield for each message that a stream holds under a subject, in the order of the stream, until it returns false
-// or none is left; for none it is not called. It asks for many at once, so that ten thousand are a matter of a second, and
-// keeps a few megabytes at most. The stream must allow direct gets. An error means that it is not known whether there are
-// more: one that wraps context.DeadlineExceeded, if the answers stopped.
+// Scan calls yield for each message that a stream holds under a subject, in the order of the
+// stream, until it returns false or none is left; for none it is not called. It asks for many at
+// once, so that ten thousand are a matter of a second, and keeps a few megabytes at most. The
+// stream must allow direct gets. An error means that it is not known whether there are more: one
+// that wraps context.DeadlineExceeded, if the answers stopped.
 //
-// Beside its own headers a message has those by which the server names stream, subject, sequence and time.
+// Beside its own headers a message has those by which the server names stream, subject, sequence
+// and time.
 func Scan(ctx context.Context, js jetstream.JetStream, from ScanFrom, yield func(*jetstream.RawStreamMsg) bool) error {
 	tries := 0
 	for next := max(from.Sequence, 1); ; {
@@ -58,7 +61,8 @@ func Scan(ctx context.Context, js jetstream.JetStream, from ScanFrom, yield func
 	}
 }
 
-// scanPage is one request of a scan. pending is the number of messages after its last one, as the server says.
+// scanPage is one request of a scan. pending is the number of messages after its last one, as the
+// server says.
 type scanPage struct {
 	next    uint64
 	count   int
@@ -93,8 +97,9 @@ func (p *scanPage) read(ctx context.Context, js jetstream.JetStream, from ScanFr
 // lastMax is how many subjects the server answers for in one request.
 const lastMax = 1000
 
-// Latest calls yield for the latest message that a stream holds under each of the subjects, which must not hold wildcards; for a
-// subject without a message it is not called. The rest is as for Scan, but for the order.
+// Latest calls yield for the latest message that a stream holds under each of the subjects, which
+// must not hold wildcards; for a subject without a message it is not called. The rest is as for
+// Scan, but for the order.
 func Latest(ctx context.Context, js jetstream.JetStream, stream string, subjects []string, yield func(*jetstream.RawStreamMsg)) error {
 	for chunk := range slices.Chunk(subjects, lastMax) {
 		found, err := latestOf(ctx, js, stream, chunk)

@@ -11,7 +11,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/faulty"
 )
 
-// A scan whose request is lost, or the rest of whose answers is, goes on from where it stopped and repeats nothing.
+// A scan whose request is lost, or the rest of whose answers is, goes on from where it stopped and
+// repeats nothing.
 func TestAScanGoesOnAfterALoss(t *testing.T) {
 	t.Parallel()
 	for name, lost := range map[string]faulty.Trap{

@@ -1,9 +1,11 @@
-// Package bus is the message bus: the streams and consumers that Tender keeps there, how they are made and how they are read.
+// Package bus is the message bus: the streams and consumers that Tender keeps there, how they are
+// made and how they are read.
 //
-// It owns the configuration of every stream and consumer, [Provision], which brings a server to it, [Scan], which reads a
-// stream, and [JetStream], through which all of Tender makes its requests. It decides nothing about payments and knows the
-// contract, package messages, only. It guarantees that provisioning deletes no message, and that a request has a deadline of
-// its own and is made again when a server loses it.
+// It owns the configuration of every stream and consumer, [Provision], which brings a server to it,
+// [Scan], which reads a stream, and [JetStream], through which all of Tender makes its requests. It
+// decides nothing about payments and knows the contract, package messages, only. It guarantees that
+// provisioning deletes no message, and that a request has a deadline of its own and is made again
+// when a server loses it.
 package bus
 
 import (
@@ -22,8 +24,8 @@ const (
 	StreamAdvisories = "PAYMENTS_ADV"
 	// ConsumerWorkers is the durable consumer on StreamCommands that all workers share.
 	ConsumerWorkers = "workers"
-	// ConsumerCollector is the durable consumer on StreamAdvisories that all workers share: what the server says about
-	// commands of ConsumerWorkers.
+	// ConsumerCollector is the durable consumer on StreamAdvisories that all workers share: what
+	// the server says about commands of ConsumerWorkers.
 	ConsumerCollector = "collector"
 )
 
@@ -33,13 +35,16 @@ const (
 	AdvisoryTerminated    = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED."
 )
 
-// StreamOptions size the streams and the workers' consumer. The zero value of each field means its default.
+// StreamOptions size the streams and the workers' consumer. The zero value of each field means its
+// default.
 type StreamOptions struct {
 	// Replicas is how many servers hold each message: 1 (the default), 3 or 5.
 	Replicas int
-	// CommandMaxAge is how long commands are kept, handled or not; default 7 days. It bounds how long the workers may be down.
+	// CommandMaxAge is how long commands are kept, handled or not; default 7 days. It bounds how
+	// long the workers may be down.
 	CommandMaxAge time.Duration
-	// CommandMaxBytes is how much room commands may take; then new ones are refused. Default: no limit but the server's.
+	// CommandMaxBytes is how much room commands may take; then new ones are refused. Default: no
+	// limit but the server's.
 	CommandMaxBytes int64
 	// DuplicatesWindow is how long JetStream remembers message ids; default 2 minutes.
 	DuplicatesWindow time.Duration
@@ -47,12 +52,14 @@ type StreamOptions struct {
 	EventMaxAge time.Duration
 	// DeadLetterMaxAge is how long dead letters and advisories are kept; default 30 days.
 	DeadLetterMaxAge time.Duration
-	// AckWait is how long a worker may be silent about a command before another gets it; default 30 seconds.
+	// AckWait is how long a worker may be silent about a command before another gets it; default 30
+	// seconds.
 	AckWait time.Duration
 	// AckPendingMax is how many commands may be in flight over all workers; default 10,000.
 	AckPendingMax int
-	// DeliveriesMax is how often the server delivers a command at most; default 20. It is a backstop: workers dead-letter a
-	// command long before, and this number must be greater than theirs.
+	// DeliveriesMax is how often the server delivers a command at most; default 20. It is a
+	// backstop: workers dead-letter a command long before, and this number must be greater than
+	// theirs.
 	DeliveriesMax int
 }
 
@@ -75,8 +82,8 @@ func Streams(o StreamOptions) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{commandStream(o), eventStream(o), deadLetterStream(o), advisoryStream(o), auditStream(o)}
 }
 
-// stream returns the settings that all streams share: messages in files, until a limit, and a full stream refuses new ones,
-// so that its writers learn of it, rather than drop old ones.
+// stream returns the settings that all streams share: messages in files, until a limit, and a full
+// stream refuses new ones, so that its writers learn of it, rather than drop old ones.
 func stream(o StreamOptions, name, description string, subjects ...string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        name,
@@ -94,8 +101,9 @@ func stream(o StreamOptions, name, description string, subjects ...string) jetst
 	}
 }
 
-// commandStream keeps handled commands until they age. A work queue would delete them on acknowledgement and with them,
-// over a restart, its memory of their message ids (nats-server#2921, #3272).
+// commandStream keeps handled commands until they age. A work queue would delete them on
+// acknowledgement and with them, over a restart, its memory of their message ids (nats-server#2921,
+// #3272).
 func commandStream(o StreamOptions) jetstream.StreamConfig {
 	c := stream(o, messages.StreamCommands, "Payment commands, from producers to Tender's workers.", messages.SubjectsCommands)
 	c.MaxAge, c.MaxBytes, c.AllowAtomicPublish = o.CommandMaxAge, o.CommandMaxBytes, true
@@ -124,8 +132,8 @@ func advisoryStream(o StreamOptions) jetstream.StreamConfig {
 	return c
 }
 
-// auditStream holds the checkpoints that prove the history, so it is kept for ever and nothing in it can be deleted or
-// purged.
+// auditStream holds the checkpoints that prove the history, so it is kept for ever and nothing in
+// it can be deleted or purged.
 func auditStream(o StreamOptions) jetstream.StreamConfig {
 	c := stream(o, messages.StreamAudit, "Checkpoints of the event store, out of reach of a writer to the database.",
 		messages.SubjectsAudit)
@@ -133,7 +141,8 @@ func auditStream(o StreamOptions) jetstream.StreamConfig {
 	return c
 }
 
-// WorkerConsumer returns the configuration of the durable pull consumer on StreamCommands that all workers share.
+// WorkerConsumer returns the configuration of the durable pull consumer on StreamCommands that all
+// workers share.
 func WorkerConsumer(o StreamOptions) jetstream.ConsumerConfig {
 	o = o.withDefaults()
 	return jetstream.ConsumerConfig{
@@ -149,8 +158,9 @@ func WorkerConsumer(o StreamOptions) jetstream.ConsumerConfig {
 	}
 }
 
-// CollectorConsumer returns the configuration of the durable pull consumer on StreamAdvisories. It delivers an advisory
-// until it is acknowledged, however often, and leaves out advisories about consumers of other programs.
+// CollectorConsumer returns the configuration of the durable pull consumer on StreamAdvisories. It
+// delivers an advisory until it is acknowledged, however often, and leaves out advisories about
+// consumers of other programs.
 func CollectorConsumer() jetstream.ConsumerConfig {
 	const ackWait, ackPendingMax = 10 * time.Second, 1000
 	return jetstream.ConsumerConfig{

@@ -192,7 +192,8 @@ func TestClientPublishesOverARestart(t *testing.T) {
 	}
 }
 
-// TestClientPublishesUntilItIsAnswered has a stream that stores the first message and loses its acknowledgement.
+// TestClientPublishesUntilItIsAnswered has a stream that stores the first message and loses its
+// acknowledgement.
 func TestClientPublishesUntilItIsAnswered(t *testing.T) {
 	t.Parallel()
 	conn := servers.NATS(t).Connect(t)
@@ -320,7 +321,8 @@ func TestWaitOverARestart(t *testing.T) {
 	}
 }
 
-// TestPublishAndWaitWithATenantsRights has the rights that the production configuration gives a producer.
+// TestPublishAndWaitWithATenantsRights has the rights that the production configuration gives a
+// producer.
 func TestPublishAndWaitWithATenantsRights(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "nats.conf")

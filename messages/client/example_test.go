@@ -47,7 +47,8 @@ func ExampleClient() {
 	// payment.captured captured
 }
 
-// exampleBus runs a NATS server with the streams, and in place of Tender one worker that finds every create captured.
+// exampleBus runs a NATS server with the streams, and in place of Tender one worker that finds
+// every create captured.
 func exampleBus(ctx context.Context) (url string, stop func()) {
 	server, err := servers.StartNATS(ctx, servers.NATSOptions{})
 	if err != nil {

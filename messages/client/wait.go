@@ -13,16 +13,18 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// Wait returns the event that ends the command, in the sense of EndsCommand; it may have been published before Wait was
-// called. Command is Ack.Command as Publish returned it. It returns when there is such an event or the context ends; give
-// the context a deadline, since an outcome may stay unknown for a day. Events of types that this version doesn't know are
-// skipped.
+// Wait returns the event that ends the command, in the sense of EndsCommand; it may have been
+// published before Wait was called. Command is Ack.Command as Publish returned it. It returns when
+// there is such an event or the context ends; give the context a deadline, since an outcome may
+// stay unknown for a day. Events of types that this version doesn't know are skipped.
 //
-// Wait needs the right to subscribe to the tenant's events. To see earlier events, or those during an interruption, it also
-// needs the right to create a consumer on StreamEvents, which a production server gives to operators rather than to
-// tenants: without it, Wait sees only what is published from now on, so use PublishAndWait.
+// Wait needs the right to subscribe to the tenant's events. To see earlier events, or those during
+// an interruption, it also needs the right to create a consumer on StreamEvents, which a production
+// server gives to operators rather than to tenants: without it, Wait sees only what is published
+// from now on, so use PublishAndWait.
 //
-// It fails with ErrStreamMissing, an error of NATS or the context, or a *DecodeError for an event that cannot be read.
+// It fails with ErrStreamMissing, an error of NATS or the context, or a *DecodeError for an event
+// that cannot be read.
 func (c *Client) Wait(ctx context.Context, command messages.Command) (messages.Event, error) {
 	w, err := c.watch(ctx, command)
 	if err != nil {
@@ -32,9 +34,10 @@ func (c *Client) Wait(ctx context.Context, command messages.Command) (messages.E
 	return w.wait(ctx)
 }
 
-// PublishAndWait publishes a command like Publish and waits for the event that ends it like Wait, listening before it
-// publishes. The Ack is set if the command was stored, also with an error. A command that was published before under the
-// same id has its outcome in the past: see Wait for who can see it.
+// PublishAndWait publishes a command like Publish and waits for the event that ends it like Wait,
+// listening before it publishes. The Ack is set if the command was stored, also with an error. A
+// command that was published before under the same id has its outcome in the past: see Wait for who
+// can see it.
 func (c *Client) PublishAndWait(ctx context.Context, command messages.Command) (Ack, messages.Event, error) {
 	prepared, err := c.Prepare(command)
 	if err != nil {
@@ -53,8 +56,9 @@ func (c *Client) PublishAndWait(ctx context.Context, command messages.Command) (
 	return ack, event, err
 }
 
-// watch listens for the end of one command in two ways: a plain subscription, for which every tenant has the right, and an
-// ordered consumer, which knows the past and misses nothing. Whichever sees the answer first wins.
+// watch listens for the end of one command in two ways: a plain subscription, for which every
+// tenant has the right, and an ordered consumer, which knows the past and misses nothing. Whichever
+// sees the answer first wins.
 type watch struct {
 	client  *Client
 	command messages.Command
@@ -81,7 +85,8 @@ func (c *Client) watch(ctx context.Context, command messages.Command) (*watch, e
 	return w, nil
 }
 
-// flush returns when the server has everything that was sent to it. It waits while the server is away.
+// flush returns when the server has everything that was sent to it. It waits while the server is
+// away.
 func (c *Client) flush(ctx context.Context) error {
 	once := func() error {
 		ctx, cancel := context.WithTimeout(ctx, c.ackWait)
@@ -133,8 +138,9 @@ func (w *watch) wait(ctx context.Context) (messages.Event, error) {
 	}
 }
 
-// followPast reads the payment's events from its first one until the context ends. While it can't, it says why and tries
-// again, ever more slowly, since a missing right is not told from a server that is away.
+// followPast reads the payment's events from its first one until the context ends. While it can't,
+// it says why and tries again, ever more slowly, since a missing right is not told from a server
+// that is away.
 func (w *watch) followPast(ctx context.Context, failed chan<- error) {
 	for pause := w.client.ackWait; ; pause = min(2*pause, pastPauseMax) {
 		subscription, err := w.readPast(ctx)

@@ -1,5 +1,6 @@
-// Package jsonobject writes JSON objects field by field, for what is written so often that encoding/json is too slow. The bytes
-// are those that encoding/json would write for the same struct.
+// Package jsonobject writes JSON objects field by field, for what is written so often that
+// encoding/json is too slow. The bytes are those that encoding/json would write for the same
+// struct.
 package jsonobject
 
 import (
@@ -10,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// Writer appends the fields of one object, in the order of the calls. The methods ending in Omit leave out what is empty.
-// Names are written as they are: they must need no escapes.
+// Writer appends the fields of one object, in the order of the calls. The methods ending in Omit
+// leave out what is empty. Names are written as they are: they must need no escapes.
 type Writer struct {
 	b     []byte
 	start int
@@ -85,7 +86,8 @@ func (w *Writer) Append(name string, value func(b []byte) []byte) {
 	w.b = value(w.b)
 }
 
-// Value writes whatever encoding/json makes of a value. It panics if that is nothing, which is a mistake of the caller.
+// Value writes a value as encoding/json does. It panics if that fails, which is a mistake of the
+// caller.
 func (w *Writer) Value(name string, value any) {
 	w.name(name)
 	w.b = append(w.b, encode(value)...)

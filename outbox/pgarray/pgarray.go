@@ -1,7 +1,8 @@
 // Package pgarray passes one field of many rows to PostgreSQL as an array for unnest.
 //
-// pgx encodes an array element by element through interfaces, which costs an allocation or two for each. The arrays here
-// write themselves in one go where [Register] was called for the connection, and are ordinary arrays for pgx where it was not.
+// pgx encodes an array element by element through interfaces, which costs an allocation or two for
+// each. The arrays here write themselves in one go where [Register] was called for the connection,
+// and are ordinary arrays for pgx where it was not.
 package pgarray
 
 import (
@@ -13,7 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// array is one field of rows. It implements pgtype.ArrayGetter, by which pgx encodes it if it has to.
+// array is one field of rows. It implements pgtype.ArrayGetter, by which pgx encodes it if it has
+// to.
 type array[R, T any] struct {
 	rows []R
 	get  func(R) T
@@ -44,8 +46,9 @@ func (a *array[R, T]) IndexType() any {
 // null is the length of an element that is not there.
 const null = 0xffff_ffff
 
-// appendBinary appends the array as PostgreSQL receives it: the number of dimensions, whether there are nulls, the type of
-// the elements, the length and the lower bound; then each element with its length before it.
+// appendBinary appends the array as PostgreSQL receives it: the number of dimensions, whether there
+// are nulls, the type of the elements, the length and the lower bound; then each element with its
+// length before it.
 func (a *array[R, T]) appendBinary(b []byte, elementOID uint32) []byte {
 	if len(a.rows) == 0 {
 		return appendUint32s(b, 0, 0, elementOID)

@@ -73,7 +73,8 @@ func TestArraysArriveAsTheyAre(t *testing.T) {
 	}
 }
 
-// A batch that room was reserved for arrives as it is, large or small, and again and again on one connection.
+// A batch that room was reserved for arrives as it is, large or small, and again and again on one
+// connection.
 func TestReservedBatchesArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)

@@ -8,8 +8,8 @@ type codec struct {
 	elementOID uint32
 }
 
-// Register makes a connection encode the arrays of this package in one go. It may be called for every use of a connection: it
-// does nothing if it was called before.
+// Register makes a connection encode the arrays of this package in one go. It may be called for
+// every use of a connection: it does nothing if it was called before.
 func Register(types *pgtype.Map) {
 	if t, ok := types.TypeForOID(pgtype.UUIDArrayOID); ok {
 		if _, done := t.Codec.(codec); done {

@@ -6,8 +6,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Reserve makes room for the arrays of a batch that is about to be sent. pgx gathers the arguments of a statement in one buffer and
-// the messages of a batch in another, both of which begin small and grow in small steps: a megabyte is copied five times.
+// Reserve makes room for the arrays of a batch that is about to be sent. pgx gathers the arguments
+// of a statement in one buffer and the messages of a batch in another, both of which begin small
+// and grow in small steps: a megabyte is copied five times.
 func Reserve(conn *pgx.Conn, b *pgx.Batch) {
 	whole := 0
 	for _, query := range b.QueuedQueries {

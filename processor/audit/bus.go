@@ -25,7 +25,8 @@ type BusOptions struct {
 	Workers int
 	// FindingsMax bounds Report.Findings; 0 means 100. Violations beyond it are counted, too.
 	FindingsMax int
-	// Progress is called now and then, by one goroutine at a time, with the messages read and in all. May be nil.
+	// Progress is called now and then, by one goroutine at a time, with the messages read and in
+	// all. May be nil.
 	Progress func(done, total int64)
 }
 
@@ -56,8 +57,9 @@ type BusReport struct {
 // and these again behind them. So a payment's events are also in order if their last occurrences
 // are.
 //
-// It may run while payments are processed. Its memory is 30 to 60 bytes for each payment, and as much for each
-// event that waits in the outbox or came out of order. The pool must allow Workers+1 connections.
+// It may run while payments are processed. Its memory is 30 to 60 bytes for each payment, and as
+// much for each event that waits in the outbox or came out of order. The pool must allow Workers+1
+// connections.
 //
 // An error means that the comparison could not be completed, not that it found a violation.
 func Bus(ctx context.Context, db store.DB, js jetstream.JetStream, o BusOptions) (BusReport, error) {
@@ -329,8 +331,8 @@ type lateEvent struct {
 	sequence       uint64
 }
 
-// judgeLate looks again at the payments whose events did not come in order the first time: after a loss they came once more,
-// with everything that follows them.
+// judgeLate looks again at the payments whose events did not come in order the first time: after a
+// loss they came once more, with everything that follows them.
 func (a *busAudit) judgeLate(ctx context.Context, js jetstream.JetStream) error {
 	for paymentID, events := range a.late {
 		restored, err := cameAgainInOrder(ctx, js, events[0].tenant, paymentID)
@@ -348,7 +350,8 @@ func (a *busAudit) judgeLate(ctx context.Context, js jetstream.JetStream) error 
 	return nil
 }
 
-// cameAgainInOrder reports whether the last occurrences of a payment's events are in the order of their versions.
+// cameAgainInOrder reports whether the last occurrences of a payment's events are in the order of
+// their versions.
 func cameAgainInOrder(ctx context.Context, js jetstream.JetStream, tenant string, paymentID uuid.UUID) (bool, error) {
 	filter, err := messages.PaymentEventFilter(tenant, paymentID)
 	if err != nil {

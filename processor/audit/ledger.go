@@ -14,19 +14,21 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// Ledger is a gateway's own account of its effects and of the requests for them. Its JSON is the part that the audit needs of the document
-// that `tender simulator` serves at /v1/ledger.
+// Ledger is a gateway's own account of its effects and of the requests for them. Its JSON is the
+// part that the audit needs of the document that `tender simulator` serves at /v1/ledger.
 type Ledger struct {
 	Entries    []LedgerEntry     `json:"entries"`
 	Operations []LedgerOperation `json:"operations"`
 }
 
-// LedgerEntry is one effect of an operation at a gateway, or the reversal of one. Amounts are in minor units of Currency. An
-// operation that was declined, is pending or requires an action has no entry.
+// LedgerEntry is one effect of an operation at a gateway, or the reversal of one. Amounts are in
+// minor units of Currency. An operation that was declined, is pending or requires an action has no
+// entry.
 type LedgerEntry struct {
 	// At is the time of the effect, by the gateway's clock.
 	At time.Time `json:"at"`
-	// OperationID, Kind, Tenant, PaymentID and Currency are those of the operation that Tender sent.
+	// OperationID, Kind, Tenant, PaymentID and Currency are those of the operation that Tender
+	// sent.
 	OperationID string                 `json:"operation_id"`
 	Kind        messages.OperationKind `json:"kind"`
 	Tenant      string                 `json:"tenant"`
@@ -57,7 +59,8 @@ type Ledgers func(context.Context) (map[string]Ledger, error)
 // ledgerPath is the path of a simulator's ledger.
 const ledgerPath = "/v1/ledger"
 
-// FetchLedger reads the ledger of a simulator over HTTP. url is its base, such as http://127.0.0.1:8585.
+// FetchLedger reads the ledger of a simulator over HTTP. url is its base, such as
+// http://127.0.0.1:8585.
 func FetchLedger(ctx context.Context, client *http.Client, url string) (Ledger, error) {
 	var ledger Ledger
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+ledgerPath, http.NoBody)

@@ -50,7 +50,8 @@ func (r *reading) open(ctx context.Context) error {
 	return nil
 }
 
-// reopen begins anew where reading stopped: a consumer that was made while the cluster chose its leaders may never deliver.
+// reopen begins anew where reading stopped: a consumer that was made while the cluster chose its
+// leaders may never deliver.
 func (r *reading) reopen(ctx context.Context) error {
 	r.stop()
 	return r.open(ctx)

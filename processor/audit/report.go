@@ -13,24 +13,27 @@ import (
 
 // The invariants that this package looks at, beside those of package store.
 const (
-	// BusMatchesHistory: every message on the bus is an event of the history, byte for byte, under its own subject, headers
-	// and message id.
+	// BusMatchesHistory: every message on the bus is an event of the history, byte for byte, under
+	// its own subject, headers and message id.
 	BusMatchesHistory books.Invariant = "bus_matches_history"
 	// Published: every event of a published type is on the bus, or waits in the outbox.
 	Published books.Invariant = "published"
 	// BusOrder: the events of a payment came onto the bus in the order of their versions;
 	// repetitions do not count.
 	BusOrder books.Invariant = "bus_order"
-	// GatewayOnce: an operation took effect once at most, over all gateways, and a payment is authorized at one of them.
+	// GatewayOnce: an operation took effect once at most, over all gateways, and a payment is
+	// authorized at one of them.
 	GatewayOnce books.Invariant = "gateway_once"
-	// GatewayRecorded: every effect at a gateway belongs to an operation that is recorded, for the same amount.
+	// GatewayRecorded: every effect at a gateway belongs to an operation that is recorded, for the
+	// same amount.
 	GatewayRecorded books.Invariant = "gateway_recorded"
 	// LedgerComplete: every success that is recorded is in the ledger of its gateway.
 	LedgerComplete books.Invariant = "ledger_complete"
 	// GatewaySums: the sums of a payment agree with those in the ledgers; with an open operation
 	// they lie within the amounts reserved for it.
 	GatewaySums books.Invariant = "gateway_sums"
-	// GatewayLimits: a ledger never shows more captured than authorized, or more refunded than captured.
+	// GatewayLimits: a ledger never shows more captured than authorized, or more refunded than
+	// captured.
 	GatewayLimits books.Invariant = "gateway_limits"
 	// UnknownIsNotFailed: an operation recorded as failed moved no money, and an unknown one was
 	// not tried elsewhere.

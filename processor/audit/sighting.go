@@ -10,8 +10,8 @@ import (
 // has more.
 const denseVersions = 64
 
-// sightings are the events that were seen on the bus: for each payment a set of versions in 64 bits. A payment takes 30 to
-// 60 bytes, as the map grows in steps.
+// sightings are the events that were seen on the bus: for each payment a set of versions in 64
+// bits. A payment takes 30 to 60 bytes, as the map grows in steps.
 type sightings struct {
 	dense map[uuid.UUID]uint64
 	// sparse holds the versions beyond those, and latest the highest of each payment that has any.

@@ -109,7 +109,8 @@ func TestComparisonNamesEveryDifference(t *testing.T) {
 	}
 }
 
-// A stream that was lost and made again begins with a later checkpoint; what was before can't be compared.
+// A stream that was lost and made again begins with a later checkpoint; what was before can't be
+// compared.
 func TestStreamThatWasLostIsNotHeldAgainstTheDatabase(t *testing.T) {
 	t.Parallel()
 	b := open(t)

@@ -18,17 +18,20 @@ import (
 type Comparison struct {
 	// Compared is how many checkpoints are both in the database and on the bus.
 	Compared int64
-	// Findings are those that differ, or that are missing on one side, under books.CheckpointsPublished.
+	// Findings are those that differ, or that are missing on one side, under
+	// books.CheckpointsPublished.
 	Findings []books.Finding
 }
 
-// Compare holds the checkpoints in the database against those on the stream PAYMENTS_AUDIT. Checkpoints may be taken
-// meanwhile. One that waits in the outbox need not be on the bus yet; those before the first on the stream are not compared,
-// since a stream that was lost begins anew. It needs some fifty bytes of memory for each checkpoint. An error means that
-// the comparison could not be completed.
+// Compare holds the checkpoints in the database against those on the stream PAYMENTS_AUDIT.
+// Checkpoints may be taken meanwhile. One that waits in the outbox need not be on the bus yet;
+// those before the first on the stream are not compared, since a stream that was lost begins anew.
+// It needs some fifty bytes of memory for each checkpoint. An error means that the comparison could
+// not be completed.
 func Compare(ctx context.Context, js jetstream.JetStream, db store.DB) (Comparison, error) {
 	c := comparison{recorded: map[int64]*recorded{}}
-	// The database first: a checkpoint that is recorded by now and no longer in the outbox is on the bus.
+	// The database first: a checkpoint that is recorded by now and no longer in the outbox is on
+	// the bus.
 	if err := c.readDatabase(ctx, db); err != nil {
 		return Comparison{}, fmt.Errorf("compare checkpoints: %w", err)
 	}
@@ -69,7 +72,8 @@ type published struct {
 	problem  error
 }
 
-// readDatabase reads the checkpoints added since the last call; only those of the first call have to be on the bus.
+// readDatabase reads the checkpoints added since the last call; only those of the first call have
+// to be on the bus.
 func (c *comparison) readDatabase(ctx context.Context, db store.DB) error {
 	first := c.last == 0
 	return books.Checkpoints(ctx, db, c.last, func(r books.RecordedCheckpoint) error {

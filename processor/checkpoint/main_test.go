@@ -81,8 +81,9 @@ func (b *system) taker() (stop func()) {
 	return b.run(checkpoint.NewTaker(b.pool, 10*time.Millisecond, zaptest.NewLogger(b), time.Now).Run)
 }
 
-// covered waits until the checkpoints cover everything and all of them are published. What is covered is asked first: a
-// checkpoint comes into the outbox with its own commit, so that an outbox that is empty later holds none of those that were seen.
+// covered waits until the checkpoints cover everything and all of them are published. What is
+// covered is asked first: a checkpoint comes into the outbox with its own commit, so that an outbox
+// that is empty later holds none of those that were seen.
 func (b *system) covered() {
 	b.Helper()
 	servers.Eventually(b, "everything is covered and published", func() bool {

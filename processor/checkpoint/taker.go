@@ -13,14 +13,16 @@ import (
 )
 
 const (
-	// settlePause is how often to look whether the transactions that a checkpoint waits for have ended.
+	// settlePause is how often to look whether the transactions that a checkpoint waits for have
+	// ended.
 	settlePause = 100 * time.Millisecond
-	// markAgeMax is when to give a mark up: a transaction open for so long is left to the operator, and
-	// the server may be another by now, where the mark means nothing.
+	// markAgeMax is when to give a mark up: a transaction open for so long is left to the operator,
+	// and the server may be another by now, where the mark means nothing.
 	markAgeMax = 10 * time.Minute
 )
 
-// Taker takes checkpoints at an interval. Any number may run: events that one has covered are left out by the others.
+// Taker takes checkpoints at an interval. Any number may run: events that one has covered are left
+// out by the others.
 type Taker struct {
 	db       store.DB
 	interval time.Duration
@@ -37,8 +39,8 @@ func NewTaker(db store.DB, interval time.Duration, log *zap.Logger, now func() t
 	}
 }
 
-// Run takes checkpoints until ctx is done; it always returns nil. PostgreSQL may be away at any time: events recorded
-// meanwhile is covered later.
+// Run takes checkpoints until ctx is done; it always returns nil. PostgreSQL may be away at any
+// time: events recorded meanwhile is covered later.
 func (t *Taker) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		t.outage.Note(ctx, t.TakeAll(ctx))

@@ -59,22 +59,24 @@ func (a Advisory) cause(gone bool) Cause {
 	return c
 }
 
-// Collection turns advisories into dead letters. It remembers which letters it has seen, which is a few bytes for each. One
-// goroutine may use it at a time; any number of collections may work on one stream.
+// Collection turns advisories into dead letters. It remembers which letters it has seen, which is a
+// few bytes for each. One goroutine may use it at a time; any number of collections may work on one
+// stream.
 type Collection struct {
 	js    jetstream.JetStream
 	next  uint64 // the first dead letter that was not seen
 	known map[uint64]seen
 }
 
-// seen identifies a dead letter that was read. The sequence of its original alone would do, were streams never restored or made
-// anew: then they give the same numbers to other commands.
+// seen identifies a dead letter that was read. The sequence of its original alone would do, were
+// streams never restored or made anew: then they give the same numbers to other commands.
 type seen struct {
 	subject uint64 // a hash
 	at      time.Time
 }
 
-// goneMargin is how much the clocks of workers and server may differ in recognising the letter of an original that is gone.
+// goneMargin is how much the clocks of workers and server may differ in recognising the letter of
+// an original that is gone.
 const goneMargin = time.Hour
 
 // NewCollection returns a collection that has seen nothing.
@@ -82,13 +84,15 @@ func NewCollection(js jetstream.JetStream) *Collection {
 	return &Collection{js: js, known: map[uint64]seen{}}
 }
 
-// Collect stores the dead letter of the command that an advisory is about, and returns it; or returns false if there is, or
-// was, one already. An original that is gone from its stream makes a letter without subject and body. After an error nothing
-// is known to be stored, and repeating the call stores one letter.
+// Collect stores the dead letter of the command that an advisory is about, and returns it; or
+// returns false if there is, or was, one already. An original that is gone from its stream makes a
+// letter without subject and body. After an error nothing is known to be stored, and repeating the
+// call stores one letter.
 //
-// A letter is recognised by the number of its original in PAYMENTS_DLQ, as it stands there now or stood when this collection
-// last looked, and by its message id within the stream's window for duplicates. A termination by a worker, which stored the
-// letter before, is recognised by its reason, with the letter or without.
+// A letter is recognised by the number of its original in PAYMENTS_DLQ, as it stands there now or
+// stood when this collection last looked, and by its message id within the stream's window for
+// duplicates. A termination by a worker, which stored the letter before, is recognised by its
+// reason, with the letter or without.
 func (c *Collection) Collect(ctx context.Context, a Advisory) (Letter, bool, error) {
 	if a.Stream != messages.StreamCommands || a.Consumer != bus.ConsumerWorkers || Buried(a.Termination) {
 		return Letter{}, false, nil
@@ -157,9 +161,9 @@ type stored struct {
 	sequence uint64
 }
 
-// fetch reads a message from the leader of its stream, as it was published. It fails with an error that wraps
-// jetstream.ErrMsgNotFound if it is gone. A direct get might be answered by a server that is behind, and says so of a message
-// that it has yet to receive.
+// fetch reads a message from the leader of its stream, as it was published. It fails with an error
+// that wraps jetstream.ErrMsgNotFound if it is gone. A direct get might be answered by a server
+// that is behind, and says so of a message that it has yet to receive.
 func (s stored) fetch(ctx context.Context, js jetstream.JetStream) (Original, error) {
 	failed := func(err error) (Original, error) {
 		return Original{Stream: s.stream, Sequence: s.sequence}, fmt.Errorf("read message %d of stream %s: %w", s.sequence, s.stream, err)

@@ -24,16 +24,19 @@ const (
 	collectAgain = 2 * time.Second
 )
 
-// Collector makes dead letters of commands that the server gave up on: those that were delivered as often as the consumer
-// allows while workers died or hung, and those that a person terminated by hand. Any number may run; they share the server's
-// advisories between them. An advisory is acknowledged once the dead letter is stored.
+// Collector makes dead letters of commands that the server gave up on: those that were delivered as
+// often as the consumer allows while workers died or hung, and those that a person terminated by
+// hand. Any number may run; they share the server's advisories between them. An advisory is
+// acknowledged once the dead letter is stored.
 //
-// A lost advisory cannot be collected: the server raises it once, and one that it raises as it stops is lost with it.
+// A lost advisory cannot be collected: the server raises it once, and one that it raises as it
+// stops is lost with it.
 type Collector struct {
 	js      jetstream.JetStream
 	log     *zap.Logger
 	letters *Collection
-	// consumer is nil until it is found, and after a failure: it may have been deleted and made anew.
+	// consumer is nil until it is found, and after a failure: it may have been deleted and made
+	// anew.
 	consumer jetstream.Consumer
 }
 
@@ -42,7 +45,8 @@ func NewCollector(js jetstream.JetStream, log *zap.Logger) *Collector {
 	return &Collector{js: js, log: log, letters: NewCollection(js)}
 }
 
-// Run collects until ctx is done; it always returns nil. NATS may be away when it starts and at any time later.
+// Run collects until ctx is done; it always returns nil. NATS may be away when it starts and at any
+// time later.
 func (c *Collector) Run(ctx context.Context) error {
 	outage := retry.Outage{Log: c.log, Failing: "cannot collect advisories; retrying", Over: "collecting advisories again"}
 	retry.Loop(ctx, &outage, c.round)

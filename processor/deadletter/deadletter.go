@@ -1,8 +1,10 @@
-// Package deadletter keeps the commands that cannot be handled: their content, where they came from and why
-// they were given up, so that a person can look at them, put things right, and send them again.
+// Package deadletter keeps the commands that cannot be handled: their content, where they came from
+// and why they were given up, so that a person can look at them, put things right, and send them
+// again.
 //
-// A dead letter is a message in the stream PAYMENTS_DLQ with the body of its original, card numbers masked, and with
-// what is known of it in headers. Nothing here decides that a command is given up; package worker does.
+// A dead letter is a message in the stream PAYMENTS_DLQ with the body of its original, card numbers
+// masked, and with what is known of it in headers. Nothing here decides that a command is given up;
+// package worker does.
 package deadletter
 
 import (
@@ -25,16 +27,17 @@ import (
 const (
 	ReasonDeliveriesExhausted = "deliveries_exhausted"
 	ReasonPaymentNotFound     = "payment_not_found"
-	// ReasonTerminated is that of a command which was given up without a dead letter: by a person, or the server when the
-	// message was deleted under a worker's hands.
+	// ReasonTerminated is that of a command which was given up without a dead letter: by a person,
+	// or the server when the message was deleted under a worker's hands.
 	ReasonTerminated = "terminated"
 )
 
-// terminationPrefix begins the reason with which an original is terminated once its dead letter is stored.
+// terminationPrefix begins the reason with which an original is terminated once its dead letter is
+// stored.
 const terminationPrefix = "tender dead letter: "
 
-// TerminationReason is the reason to terminate an original with once its dead letter is stored. The server repeats it in its
-// advisory, where Buried recognises it.
+// TerminationReason is the reason to terminate an original with once its dead letter is stored. The
+// server repeats it in its advisory, where Buried recognises it.
 func TerminationReason(reason string) string { return terminationPrefix + reason }
 
 // Buried reports whether the reason of a termination says that a dead letter was stored before it.
@@ -42,8 +45,8 @@ func Buried(terminationReason string) bool {
 	return strings.HasPrefix(terminationReason, terminationPrefix)
 }
 
-// The headers of a dead letter, beside those of its original. Headers of the original that mean something to NATS stand
-// behind HeaderOriginalPrefix, so that they don't mean it again.
+// The headers of a dead letter, beside those of its original. Headers of the original that mean
+// something to NATS stand behind HeaderOriginalPrefix, so that they don't mean it again.
 const (
 	HeaderReason          = "Tender-Reason"
 	HeaderDetail          = "Tender-Detail"
@@ -69,8 +72,9 @@ type Letter struct {
 	Subject  string `json:"subject"`
 	Reason   string `json:"reason"`
 	Detail   string `json:"detail"`
-	// OriginalSubject, Stream and StreamSequence say where the command was; Deliveries how often it was tried. Without a
-	// subject the original was gone from its stream: then nothing is known of it but these numbers.
+	// OriginalSubject, Stream and StreamSequence say where the command was; Deliveries how often it
+	// was tried. Without a subject the original was gone from its stream: then nothing is known of
+	// it but these numbers.
 	OriginalSubject string    `json:"original_subject"`
 	Stream          string    `json:"stream"`
 	StreamSequence  uint64    `json:"stream_sequence"`
@@ -91,7 +95,8 @@ type Cause struct {
 	At             time.Time
 }
 
-// Original is a command as its stream holds it, with how often it was delivered. One that is gone has no subject.
+// Original is a command as its stream holds it, with how often it was delivered. One that is gone
+// has no subject.
 type Original struct {
 	Subject              string
 	Header               nats.Header
@@ -100,7 +105,8 @@ type Original struct {
 	Sequence, Deliveries uint64
 }
 
-// From makes the dead letter of a delivery. Card numbers in its subject, headers and body are masked.
+// From makes the dead letter of a delivery. Card numbers in its subject, headers and body are
+// masked.
 func From(msg jetstream.Msg, cause Cause) (Letter, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
@@ -131,14 +137,16 @@ func Of(o Original, cause Cause) Letter {
 	return l
 }
 
-// isTrace reports whether a header carries a trace, in which digits mean nothing: no command is refused for them.
+// isTrace reports whether a header carries a trace, in which digits mean nothing: no command is
+// refused for them.
 func isTrace(name string) bool {
 	return strings.EqualFold(name, messages.HeaderTraceparent) || strings.EqualFold(name, messages.HeaderTracestate)
 }
 
 func mask(s string) string { return string(messages.MaskCardNumbers([]byte(s))) }
 
-// Publish stores a dead letter. Storing the same one twice leaves one, within the stream's window for duplicates.
+// Publish stores a dead letter. Storing the same one twice leaves one, within the stream's window
+// for duplicates.
 func Publish(ctx context.Context, js jetstream.JetStream, l Letter) error {
 	msg := &nats.Msg{Subject: l.Subject, Header: l.header(), Data: l.Body}
 	if _, err := js.PublishMsg(ctx, msg, jetstream.WithMsgID(l.messageID()), jetstream.WithExpectStream(messages.StreamDeadLetters)); err != nil {
@@ -147,8 +155,8 @@ func Publish(ctx context.Context, js jetstream.JetStream, l Letter) error {
 	return nil
 }
 
-// messageID is the same for the same original. The sequence alone is none: a stream that was lost or restored counts anew, and
-// another command's letter would be taken for a repetition.
+// messageID is the same for the same original. The sequence alone is none: a stream that was lost
+// or restored counts anew, and another command's letter would be taken for a repetition.
 func (l Letter) messageID() string {
 	h := sha256.New()
 	for _, part := range []string{l.OriginalSubject, l.Headers.Get(messages.HeaderMessageID), string(l.Body)} {
@@ -186,8 +194,8 @@ func singleLine(s string) string { return strings.NewReplacer("\r", " ", "\n", "
 // ErrNotFound is returned when there is no dead letter with the given sequence, any more or yet.
 var ErrNotFound = errors.New("no such dead letter")
 
-// parse reads a dead letter as it is stored. Headers that are missing or damaged leave their fields empty: a letter
-// of another program is shown as far as it goes.
+// parse reads a dead letter as it is stored. Headers that are missing or damaged leave their fields
+// empty: a letter of another program is shown as far as it goes.
 func parse(msg *jetstream.RawStreamMsg) Letter {
 	l := Letter{
 		Sequence: msg.Sequence, Subject: msg.Subject, Body: msg.Data, Headers: nats.Header{},

@@ -25,8 +25,9 @@ func (f Filter) passes(l Letter) bool {
 	return (f.Reason == "" || l.Reason == f.Reason) && !l.DeadAt.Before(f.Since) && (f.Until.IsZero() || l.DeadAt.Before(f.Until))
 }
 
-// List calls yield for every dead letter that passes the filter, oldest first, until it returns false or none is left. It
-// reads many at once; errors are those of bus.Scan, and *messages.DecodeError for a filter that nothing could match.
+// List calls yield for every dead letter that passes the filter, oldest first, until it returns
+// false or none is left. It reads many at once; errors are those of bus.Scan, and
+// *messages.DecodeError for a filter that nothing could match.
 func List(ctx context.Context, js jetstream.JetStream, f Filter, yield func(Letter) bool) error {
 	return listFrom(ctx, js, 0, f, yield)
 }
@@ -66,8 +67,8 @@ func Get(ctx context.Context, js jetstream.JetStream, sequence uint64) (Letter, 
 	return parse(msg), nil
 }
 
-// Remove discards a dead letter for good and returns it as it was: no other copy is left. It fails with
-// ErrNotFound if there is none with that sequence.
+// Remove discards a dead letter for good and returns it as it was: no other copy is left. It fails
+// with ErrNotFound if there is none with that sequence.
 func Remove(ctx context.Context, js jetstream.JetStream, sequence uint64) (Letter, error) {
 	l, err := Get(ctx, js, sequence)
 	if err != nil {
@@ -88,8 +89,8 @@ func remove(ctx context.Context, js jetstream.JetStream, sequence uint64) error 
 	return unlessGone(ctx, js, stored{messages.StreamDeadLetters, sequence}, stream.DeleteMsg(ctx, sequence))
 }
 
-// unlessGone forgives the error of a deletion if the message isn't there: the server gives the same one for a message that
-// another process has deleted and for one that it will not delete.
+// unlessGone forgives the error of a deletion if the message isn't there: the server gives the same
+// one for a message that another process has deleted and for one that it will not delete.
 func unlessGone(ctx context.Context, js jetstream.JetStream, at stored, err error) error {
 	if !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		return err
@@ -100,8 +101,8 @@ func unlessGone(ctx context.Context, js jetstream.JetStream, at stored, err erro
 	return err
 }
 
-// EraseOriginal overwrites the original of a letter that was masked, which its stream would keep in clear until it ages. It
-// does nothing for any other letter, and nothing the second time.
+// EraseOriginal overwrites the original of a letter that was masked, which its stream would keep in
+// clear until it ages. It does nothing for any other letter, and nothing the second time.
 func EraseOriginal(ctx context.Context, js jetstream.JetStream, l Letter) error {
 	if !l.Masked {
 		return nil

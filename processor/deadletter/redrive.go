@@ -14,8 +14,8 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// ErrNotRedrivable is returned for a letter whose original can't be sent again as it was: part of it was masked or cut, or
-// it was gone from its stream before the letter was made.
+// ErrNotRedrivable is returned for a letter whose original can't be sent again as it was: part of
+// it was masked or cut, or it was gone from its stream before the letter was made.
 var ErrNotRedrivable = errors.New("the original can't be sent again")
 
 // Redrivable returns nil, or an error that wraps ErrNotRedrivable and says why not.
@@ -30,10 +30,10 @@ func (l Letter) Redrivable() error {
 	}
 }
 
-// Redrive publishes a dead letter's original once more and then removes the letter. It fails with ErrNotFound or
-// ErrNotRedrivable. After an interruption, and while another process redrives the same letter, redriving again
-// has no second effect: the command keeps its idempotency key, and while JetStream remembers the first time there isn't even
-// a second command.
+// Redrive publishes a dead letter's original once more and then removes the letter. It fails with
+// ErrNotFound or ErrNotRedrivable. After an interruption, and while another process redrives the
+// same letter, redriving again has no second effect: the command keeps its idempotency key, and
+// while JetStream remembers the first time there isn't even a second command.
 func Redrive(ctx context.Context, js jetstream.JetStream, sequence uint64) (Letter, error) {
 	l, err := Get(ctx, js, sequence)
 	if err != nil {
@@ -52,9 +52,10 @@ func Redrive(ctx context.Context, js jetstream.JetStream, sequence uint64) (Lett
 	return l, nil
 }
 
-// redriven returns the original's headers for another life: a message id of its own, since JetStream may still remember
-// the first one, and with it the idempotency key and the id that the first one stood for. The new message id is the letter's
-// own: its time is part of it, since a stream that was made anew numbers from 1 again.
+// redriven returns the original's headers for another life: a message id of its own, since
+// JetStream may still remember the first one, and with it the idempotency key and the id that the
+// first one stood for. The new message id is the letter's own: its time is part of it, since a
+// stream that was made anew numbers from 1 again.
 func (l Letter) redriven() nats.Header {
 	h := maps.Clone(l.Headers)
 	first := valueOf(h, messages.HeaderMessageID)

@@ -82,9 +82,9 @@ func newBreaker(name string, s Settings) *breaker {
 	return b
 }
 
-// through makes one try unless the breaker refuses it, and counts how it ended. A try that its caller gave up, as on a
-// shutdown, says nothing about the gateway and is not counted. Nor is one that the gateway asked to make later: it lives, and the
-// pause that follows gives it the rest.
+// through makes one try unless the breaker refuses it, and counts how it ended. A try that its
+// caller gave up, as on a shutdown, says nothing about the gateway and is not counted. Nor is one
+// that the gateway asked to make later: it lives, and the pause that follows gives it the rest.
 func (b *breaker) through(caller context.Context, try func() verdict) verdict {
 	v, err := b.circuit.Execute(func() (verdict, error) {
 		v := try()

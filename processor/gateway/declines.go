@@ -45,7 +45,8 @@ func KnownDecline(code string) bool {
 	return known
 }
 
-// declineOf is the table. Its vocabulary is Stripe's (stripe-go, error.go, DeclineCode) and, last, that of package protocol.
+// declineOf is the table. Its vocabulary is Stripe's (stripe-go, error.go, DeclineCode) and, last,
+// that of package protocol.
 func declineOf(code string) (messages.DeclineClass, messages.RecommendedAction, bool) {
 	switch code {
 	case "lost_card", "stolen_card", "pickup_card", "fraudulent", "invalid_account", "do_not_try_again", "merchant_blacklist":
@@ -81,9 +82,9 @@ func declineOf(code string) (messages.DeclineClass, messages.RecommendedAction, 
 	}
 }
 
-// visaNeverApproves reports whether a network response is of Visa's category 1. The other networks share the two-digit responses
-// among them and mean the same or something as final. Response 14 is left out: Visa has moved it to
-// category 3, data quality.
+// visaNeverApproves reports whether a network response is of Visa's category 1. The other networks
+// share the two-digit responses among them and mean the same or something as final. Response 14 is
+// left out: Visa has moved it to category 3, data quality.
 func visaNeverApproves(networkDecline string) bool {
 	switch networkDecline {
 	case "04", "07", "12", "15", "41", "43", "46", "57", "R0", "R1", "R3":

@@ -7,9 +7,10 @@
 // about a payment: waiting longer than a moment is a timer's work, and processor/payment decides
 // the consequences of an outcome.
 //
-// It guarantees send certainty: a [Guard] reports [messages.OutcomeNotSent] only when no try of that call can have reached
-// the gateway, and reports everything that is not proven as [messages.OutcomeUnknown]. Every try of an operation, now or
-// after a crash, carries the same idempotency key: the operation's id.
+// It guarantees send certainty: a [Guard] reports [messages.OutcomeNotSent] only when no try of
+// that call can have reached the gateway, and reports everything that is not proven as
+// [messages.OutcomeUnknown]. Every try of an operation, now or after a crash, carries the same
+// idempotency key: the operation's id.
 //
 // The packages below it: protocol (Tender's open gateway protocol), httpgw and natsgw (its clients
 // over HTTP and NATS), connector (the other end of natsgw), stripegw (Stripe), sim (a simulator

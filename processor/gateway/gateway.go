@@ -15,12 +15,12 @@ import (
 //
 // They are called through a [Guard], which bounds them and checks their answers.
 type Gateway interface {
-	// Do makes the operation under its idempotency key, op.ID. Replaying it is safe: the gateway does it once and
-	// answers the replay as it answered the first.
+	// Do makes the operation under its idempotency key, op.ID. Replaying it is safe: the gateway
+	// does it once and answers the replay as it answered the first.
 	//
-	// OutcomeNotSent needs proof that the gateway did not and will not do it because of this call: no connection came about, or
-	// the gateway turned it away before looking at it. OutcomeDeclined is the operation's result under its key,
-	// for good. OutcomeNotFound is no answer to Do.
+	// OutcomeNotSent needs proof that the gateway did not and will not do it because of this call:
+	// no connection came about, or the gateway turned it away before looking at it. OutcomeDeclined
+	// is the operation's result under its key, for good. OutcomeNotFound is no answer to Do.
 	Do(ctx context.Context, op messages.Operation) messages.Outcome
 
 	// Lookup asks for the outcome of op.ID and changes nothing. OutcomeNotFound means that the

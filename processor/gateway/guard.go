@@ -34,7 +34,8 @@ type Guard struct {
 	breaker  *breaker
 }
 
-// NewGuard puts the bounds around g. It fails when the name is empty, there is no gateway, or a setting makes no sense.
+// NewGuard puts the bounds around g. It fails when the name is empty, there is no gateway, or a
+// setting makes no sense.
 func NewGuard(name string, g Gateway, s Settings) (*Guard, error) {
 	if name == "" {
 		return nil, errors.New("guard a gateway: it has no name")
@@ -58,9 +59,10 @@ func (g *Guard) Name() string { return g.name }
 // State returns the state of the circuit breaker now.
 func (g *Guard) State() State { return g.breaker.state() }
 
-// Do implements [Gateway]. Outcome.Tries counts the calls that were made; RetryAfter is set when the breaker is open, no place was
-// free, the rate was used up or the gateway asks to be left alone. If any try may have reached the gateway, the outcome is not OutcomeNotSent. It returns within the timeout of the
-// operation's kind, provided the gateway honours its context.
+// Do implements [Gateway]. Outcome.Tries counts the calls that were made; RetryAfter is set when
+// the breaker is open, no place was free, the rate was used up or the gateway asks to be left
+// alone. If any try may have reached the gateway, the outcome is not OutcomeNotSent. It returns
+// within the timeout of the operation's kind, provided the gateway honours its context.
 func (g *Guard) Do(ctx context.Context, op messages.Operation) messages.Outcome {
 	timeout, known := g.settings.Timeouts.of(op.Kind)
 	if !known {
@@ -69,8 +71,8 @@ func (g *Guard) Do(ctx context.Context, op messages.Operation) messages.Outcome 
 	return g.run(ctx, timeout, call{op: op, ask: g.gateway.Do})
 }
 
-// Lookup implements [Gateway]. It never returns OutcomeNotSent: a question that could not be asked leaves the operation as unknown as
-// it was. RetryAfter is set as for Do.
+// Lookup implements [Gateway]. It never returns OutcomeNotSent: a question that could not be asked
+// leaves the operation as unknown as it was. RetryAfter is set as for Do.
 func (g *Guard) Lookup(ctx context.Context, op messages.Operation) messages.Outcome {
 	o := g.run(ctx, g.settings.Timeouts.Lookup, call{op: op, ask: g.gateway.Lookup, lookup: true})
 	if o.Kind == messages.OutcomeNotSent {
@@ -156,7 +158,8 @@ func (g *Guard) try(ctx, caller context.Context, c call) messages.Outcome {
 	}
 }
 
-// once makes one try, if rate and breaker let it through. An open breaker refuses without using up the rate.
+// once makes one try, if rate and breaker let it through. An open breaker refuses without using up
+// the rate.
 func (g *Guard) once(ctx, caller context.Context, c call) verdict {
 	if g.breaker.state() != StateOpen {
 		if refusal, ok := g.limiter.admit(ctx, g.settings.QueueWait); !ok {
@@ -190,7 +193,8 @@ func answered(kind messages.OutcomeKind) bool {
 	return kind != messages.OutcomeNotSent && kind != messages.OutcomeUnknown
 }
 
-// settled is the outcome of the whole call. That the last try was not sent says nothing about an earlier one in doubt.
+// settled is the outcome of the whole call. That the last try was not sent says nothing about an
+// earlier one in doubt.
 func settled(o messages.Outcome, tries int, doubt *messages.Outcome) messages.Outcome {
 	o.Tries = tries
 	if o.Kind == messages.OutcomeNotSent && doubt != nil {

@@ -72,7 +72,8 @@ func (l *limiter) refusal(now time.Time) (messages.Outcome, bool) {
 	return refusal, true
 }
 
-// pause keeps every call away for as long as the gateway asks. It never shortens a pause that is under way.
+// pause keeps every call away for as long as the gateway asks. It never shortens a pause that is
+// under way.
 func (l *limiter) pause(asked time.Duration) {
 	until := l.now().Add(min(asked, pauseMax))
 	l.mu.Lock()

@@ -214,7 +214,8 @@ func TestALaterAnswerDoesNotShortenAPause(t *testing.T) {
 	})
 }
 
-// TestBusyIsNotAFault holds that a gateway that sheds load is given rest, and is not taken for one that is down.
+// TestBusyIsNotAFault holds that a gateway that sheds load is given rest, and is not taken for one
+// that is down.
 func TestBusyIsNotAFault(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -229,7 +230,8 @@ func TestBusyIsNotAFault(t *testing.T) {
 	})
 }
 
-// TestAProbeThatMeetsABusyGatewayIsNotLost holds that a half-open breaker can still close after its probes were sent away.
+// TestAProbeThatMeetsABusyGatewayIsNotLost holds that a half-open breaker can still close after its
+// probes were sent away.
 func TestAProbeThatMeetsABusyGatewayIsNotLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -22,10 +22,11 @@ type Settings struct {
 	Retry     Retry
 	Breaker   Breaker
 
-	// OnStateChange hears of every change of the breaker, in order. It is called while the breaker is locked: it must return
-	// quickly and must not call the Guard. Nil hears nothing.
+	// OnStateChange hears of every change of the breaker, in order. It is called while the breaker
+	// is locked: it must return quickly and must not call the Guard. Nil hears nothing.
 	OnStateChange func(gateway string, from, to State)
-	// OnPanic hears of a panic in the gateway's code, which the Guard reports as an unknown outcome. Nil hears nothing.
+	// OnPanic hears of a panic in the gateway's code, which the Guard reports as an unknown
+	// outcome. Nil hears nothing.
 	OnPanic func(gateway string, value any, stack []byte)
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
@@ -61,7 +62,8 @@ type Rate struct {
 type Retry struct {
 	// TriesMax counts the first try too; 1 means no retry.
 	TriesMax int
-	// Initial is the first pause, which doubles each time and varies by half either way; Max is the longest.
+	// Initial is the first pause, which doubles each time and varies by half either way; Max is the
+	// longest.
 	Initial time.Duration
 	Max     time.Duration
 	// Total is the time after the call's start in which another try may begin, so that the last
@@ -71,7 +73,8 @@ type Retry struct {
 
 // Breaker tunes the circuit breaker: when it opens, and when it probes the gateway again.
 type Breaker struct {
-	// FailureRatio is the failed share of the tries in Window that opens the breaker: over 0, at most 1.
+	// FailureRatio is the failed share of the tries in Window that opens the breaker: over 0, at
+	// most 1.
 	FailureRatio float64
 	// RequestsMin is the number of tries that Window must hold before the ratio counts.
 	RequestsMin int

@@ -7,8 +7,9 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// HistoryError says that an event can't follow the history it was applied to: a version out of turn, an operation
-// that isn't there, an amount beyond its limit. A stored history that gives it has been damaged.
+// HistoryError says that an event can't follow the history it was applied to: a version out of
+// turn, an operation that isn't there, an amount beyond its limit. A stored history that gives it
+// has been damaged.
 type HistoryError struct {
 	Version int64
 	Type    messages.EventType
@@ -19,8 +20,8 @@ func (e *HistoryError) Error() string {
 	return fmt.Sprintf("event %d %s: %s", e.Version, e.Type, e.Problem)
 }
 
-// Apply folds one event into p. Events must come in the order of their versions, without gaps. On an error, which
-// is always a *HistoryError, p is left half changed and must be thrown away.
+// Apply folds one event into p. Events must come in the order of their versions, without gaps. On
+// an error, which is always a *HistoryError, p is left half changed and must be thrown away.
 func Apply(p *Payment, e messages.Event) error {
 	if e.Version != p.Version+1 {
 		return &HistoryError{e.Version, e.Type(), fmt.Sprintf("follows version %d", p.Version)}
@@ -283,7 +284,8 @@ func (o *Operation) brokenReversal() string {
 	return ""
 }
 
-// reopens reports whether an event may be about an operation that is settled: a contradiction, its resolution, a reversal.
+// reopens reports whether an event may be about an operation that is settled: a contradiction, its
+// resolution, a reversal.
 func reopens(data messages.EventData) bool {
 	switch data.(type) {
 	case *messages.PaymentReviewOpened, *messages.PaymentOutcomeResolved, *messages.PaymentCaptureReversed, *messages.RefundFailed:
@@ -293,8 +295,8 @@ func reopens(data messages.EventData) bool {
 	}
 }
 
-// resolve ends an unknown outcome, a review or a contradiction. Unless the operation already stands as found, it is
-// open again until the next event says what the finding means for the money.
+// resolve ends an unknown outcome, a review or a contradiction. Unless the operation already stands
+// as found, it is open again until the next event says what the finding means for the money.
 func (o *Operation) resolve(succeeded bool) {
 	o.Contradicted = false
 	if o.settled() && succeeded == (o.Status == OperationSucceeded) {
@@ -347,7 +349,8 @@ func attemptOf(data messages.EventData) (messages.Attempt, bool) {
 	}
 }
 
-// applyProgress folds what leaves the operation's outcome open; false if the event is of another sort.
+// applyProgress folds what leaves the operation's outcome open; false if the event is of another
+// sort.
 func (p *Payment) applyProgress(op *Operation, e messages.Event) bool {
 	switch d := e.Data.(type) {
 	case *messages.OperationSent:

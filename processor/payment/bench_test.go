@@ -9,7 +9,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// BenchmarkDecide decides a create with automatic capture and settles its gateway's answer: all decisions of the plainest payment.
+// BenchmarkDecide decides a create with automatic capture and settles its gateway's answer: all
+// decisions of the plainest payment.
 func BenchmarkDecide(b *testing.B) {
 	id := uuid.MustParse("0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10")
 	cmd := messages.Command{

@@ -6,11 +6,12 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// Decide answers a command that has not been answered before. It changes nothing itself: what it decides is in the
-// Decision, and p stays as it was. p is the payment as loaded, its zero value if there is none.
+// Decide answers a command that has not been answered before. It changes nothing itself: what it
+// decides is in the Decision, and p stays as it was. p is the payment as loaded, its zero value if
+// there is none.
 //
-// Decide does not look at idempotency keys: whether a command was answered before is the caller's to know, and a
-// command whose answer was cut short goes to [Continue].
+// Decide does not look at idempotency keys: whether a command was answered before is the caller's
+// to know, and a command whose answer was cut short goes to [Continue].
 func Decide(p *Payment, cmd messages.Command, env Env) Decision {
 	d := newDraft(p, cmd, env)
 	switch body := cmd.Body.(type) {
@@ -36,7 +37,8 @@ func Decide(p *Payment, cmd messages.Command, env Env) Decision {
 	return d.Decision
 }
 
-// Reject refuses a command for a reason that lies outside the payment: its key was used before for something else.
+// Reject refuses a command for a reason that lies outside the payment: its key was used before for
+// something else.
 func Reject(p *Payment, cmd messages.Command, rejection messages.CommandRejected, env Env) Decision {
 	d := newDraft(p, cmd, env)
 	rejection.Command, rejection.IdempotencyKey = cmd.Name(), cmd.IdempotencyKey
@@ -87,7 +89,8 @@ func (d *draft) create(c *messages.Create) {
 	d.authorize(c.PaymentMethod)
 }
 
-// authorize starts an authorization of the payment's whole amount at the gateway that the route names.
+// authorize starts an authorization of the payment's whole amount at the gateway that the route
+// names.
 func (d *draft) authorize(paymentMethod string) {
 	if d.env.route().Gateway == "" {
 		d.record(&messages.PaymentFailed{Failure: messages.Failure{
@@ -146,7 +149,8 @@ func (d *draft) capture(c *messages.Capture) {
 		return
 	}
 	final := c.Final || p.CaptureMethod != messages.CaptureManualMultiple
-	// A final capture releases what the others have not taken yet, so it waits for them, and they for it.
+	// A final capture releases what the others have not taken yet, so it waits for them, and they
+	// for it.
 	if open := p.openAmong(isCapture); open != nil && (final || open.Final) {
 		d.refuseOpen(open)
 		return
@@ -247,7 +251,8 @@ func (d *draft) refuseState(participle string) {
 	d.refuse(messages.RejectInvalidState, "a payment that is "+string(d.Payment.Status)+" can't be "+participle)
 }
 
-// resolve records what an operator found out about an operation that the gateway could not be brought to settle.
+// resolve records what an operator found out about an operation that the gateway could not be
+// brought to settle.
 func (d *draft) resolve(c *messages.Resolve) {
 	op := d.Payment.Operation(c.OperationID)
 	switch {
@@ -283,8 +288,9 @@ func resolvedKind(succeeded bool) messages.OutcomeKind {
 	return messages.OutcomeDeclined
 }
 
-// refuseReversal refuses to turn a recorded outcome around where the money no longer allows it: what was recorded as
-// moved is taken back with a void or a refund, and what others have taken since can't be taken again.
+// refuseReversal refuses to turn a recorded outcome around where the money no longer allows it:
+// what was recorded as moved is taken back with a void or a refund, and what others have taken
+// since can't be taken again.
 func (d *draft) refuseReversal(op *Operation, succeeded bool) bool {
 	p := d.Payment
 	switch {

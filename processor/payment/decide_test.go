@@ -13,8 +13,9 @@ const (
 	silent = messages.RejectionCode("(nothing happens)")
 )
 
-// row says what each command gets in one status. The bodies are the plainest ones: capture and refund of everything,
-// resume with nothing due, resolve of the payment's first operation, notify of its success.
+// row says what each command gets in one status. The bodies are the plainest ones: capture and
+// refund of everything, resume with nothing due, resolve of the payment's first operation, notify
+// of its success.
 type row struct {
 	status                                                            messages.Status
 	create, confirm, capture, void, refund, resume, resolving, notify messages.RejectionCode

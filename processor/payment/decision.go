@@ -9,32 +9,38 @@ import (
 
 // Policy holds the times that decisions depend on.
 type Policy struct {
-	// UnknownReplays are the ages of an unknown outcome at which the operation is sent again under its own key.
+	// UnknownReplays are the ages of an unknown outcome at which the operation is sent again under
+	// its own key.
 	UnknownReplays []time.Duration
-	// ReplayWithin is how long after its first attempt an operation may be sent again under its own key. Gateways forget
-	// keys (Stripe after 24 hours), and a forgotten one charges anew; from then on the gateway is only asked.
+	// ReplayWithin is how long after its first attempt an operation may be sent again under its own
+	// key. Gateways forget keys (Stripe after 24 hours), and a forgotten one charges anew; from
+	// then on the gateway is only asked.
 	ReplayWithin time.Duration
-	// UnknownLookups are the ages at which the gateway is asked instead; after the last one a person is.
+	// UnknownLookups are the ages at which the gateway is asked instead; after the last one a
+	// person is.
 	UnknownLookups []time.Duration
-	// NotSentInitial doubles with each attempt up to NotSentMax, until NotSentGiveUp after the first.
+	// NotSentInitial doubles with each attempt up to NotSentMax, until NotSentGiveUp after the
+	// first.
 	NotSentInitial, NotSentMax, NotSentGiveUp time.Duration
-	// PendingCheck is the interval at which a gateway is asked about what it said it would finish later.
+	// PendingCheck is the interval at which a gateway is asked about what it said it would finish
+	// later.
 	PendingCheck time.Duration
 	// AuthorizationExpiry is how long an authorization lasts when the gateway doesn't say.
 	AuthorizationExpiry time.Duration
 	// ExpiryWarning is how long before an authorization lapses to warn of it; 0 is never.
 	ExpiryWarning time.Duration
-	// SoftRetries are the waits before the attempts that a producer asked for after soft declines, where the gateway
-	// gives no advice; the last one repeats.
+	// SoftRetries are the waits before the attempts that a producer asked for after soft declines,
+	// where the gateway gives no advice; the last one repeats.
 	SoftRetries []time.Duration
 	// ActionExpiry is how long a payment waits for the customer.
 	ActionExpiry time.Duration
-	// SentStale is the age at which a sent operation without an answer is taken up by whoever notices. It must be
-	// longer than a worker may take.
+	// SentStale is the age at which a sent operation without an answer is taken up by any worker.
+	// It must be longer than a worker may take.
 	SentStale time.Duration
 }
 
-// DefaultPolicy returns the intervals of the design: replay after 5 s, 30 s, 2 min; look up after 5 min, 1 h, 6 h, 24 h.
+// DefaultPolicy returns the intervals of the design: replay after 5 s, 30 s, 2 min; look up after 5
+// min, 1 h, 6 h, 24 h.
 func DefaultPolicy() Policy {
 	return Policy{
 		ReplayWithin:   23 * time.Hour,
@@ -50,7 +56,8 @@ func DefaultPolicy() Policy {
 	}
 }
 
-// unknownRung returns the age at which check number n of an unknown outcome is due; false when the ladder ends.
+// unknownRung returns the age at which check number n of an unknown outcome is due; false when the
+// ladder ends.
 func (p Policy) unknownRung(n int) (time.Duration, bool) {
 	if n < len(p.UnknownReplays) {
 		return p.UnknownReplays[n], true
@@ -61,9 +68,10 @@ func (p Policy) unknownRung(n int) (time.Duration, bool) {
 	return 0, false
 }
 
-// notSentDelay is the wait before the next attempt: as long as the outage has lasted for this operation, which doubles
-// it each time, or as long as the gateway asks for. It is up to a quarter longer, so that many payments parked by one
-// outage don't come back in one moment. The spread depends on the operation, not on chance.
+// notSentDelay is the wait before the next attempt: as long as the outage has lasted for this
+// operation, which doubles it each time, or as long as the gateway asks for. It is up to a quarter
+// longer, so that many payments parked by one outage don't come back in one moment. The spread
+// depends on the operation, not on chance.
 func (p Policy) notSentDelay(op *Operation, now time.Time, asked time.Duration) time.Duration {
 	delay := p.NotSentInitial
 	if !op.NotSentSince.IsZero() {
@@ -79,8 +87,8 @@ func (p Policy) notSentDelay(op *Operation, now time.Time, asked time.Duration) 
 type Route struct {
 	Gateway string
 	Rule    string
-	// Fallbacks are the gateways to turn to, in this order, when it is proven that an authorization did not reach the
-	// one before.
+	// Fallbacks are the gateways to turn to, in this order, when it is proven that an authorization
+	// did not reach the one before.
 	Fallbacks []string
 	// FailoverOnDecline turns to them after a soft decline as well.
 	FailoverOnDecline bool
@@ -90,8 +98,9 @@ type Route struct {
 type Env struct {
 	Now    time.Time
 	Policy Policy
-	// Route chooses the gateway for a new authorization. It is asked only by a decision that authorizes, and answers the same
-	// each time. Nil, like the zero Route, means that no gateway takes the payment.
+	// Route chooses the gateway for a new authorization. It is asked only by a decision that
+	// authorizes, and answers the same each time. Nil, like the zero Route, means that no gateway
+	// takes the payment.
 	Route func() Route
 }
 
@@ -130,14 +139,15 @@ func (d *Decision) OperationID() string {
 	return d.Call.Operation.ID
 }
 
-// TooEarly reports whether the refusal may turn into acceptance by itself within moments: the payment's own create
-// may not have been handled yet, or another operation may be about to settle.
+// TooEarly reports whether the refusal may turn into acceptance by itself within moments: the
+// payment's own create may not have been handled yet, or another operation may be about to settle.
 func (d *Decision) TooEarly() bool {
 	return d.Refusal != nil &&
 		(d.Refusal.Code == messages.RejectPaymentNotFound || d.Refusal.Code == messages.RejectOperationInProgress)
 }
 
-// micros rounds to what PostgreSQL and the event's own form can hold, so that folding gives back the same instant.
+// micros rounds to what PostgreSQL and the event's own form can hold, so that folding gives back
+// the same instant.
 func micros(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Time{}

@@ -80,7 +80,8 @@ func TestUnknownNeverFailsOver(t *testing.T) {
 	}
 }
 
-// The first attempt ended without an answer: proof that the second was not sent proves nothing about the first.
+// The first attempt ended without an answer: proof that the second was not sent proves nothing
+// about the first.
 func TestDoubtNeverFailsOver(t *testing.T) {
 	t.Parallel()
 	w := withFallbacks(t)
@@ -134,7 +135,8 @@ func TestCapturesAndRefundsStayWhereTheMoneyIs(t *testing.T) {
 	expectCall(t, d, "")
 }
 
-// A worker dies after it has failed over: the command, delivered again, goes on with the second gateway.
+// A worker dies after it has failed over: the command, delivered again, goes on with the second
+// gateway.
 func TestContinueFollowsTheFailover(t *testing.T) {
 	t.Parallel()
 	w := withFallbacks(t)

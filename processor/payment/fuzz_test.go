@@ -9,8 +9,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// FuzzDecide reads each byte as a step: a command, an answer, a redelivery or a wait. No order of them may panic, break
-// a limit, or make a history that does not fold.
+// FuzzDecide reads each byte as a step: a command, an answer, a redelivery or a wait. No order of
+// them may panic, break a limit, or make a history that does not fold.
 func FuzzDecide(f *testing.F) {
 	f.Add([]byte{0, 16, 2, 16, 4, 16})
 	f.Add([]byte{1, 16, 2, 19, 2, 16, 24, 5, 17, 24, 25})
@@ -66,7 +66,8 @@ func fuzzStep(w *world, calls []payment.Call, step byte) []payment.Call {
 	return calls
 }
 
-// FuzzFold feeds damaged histories: events dropped, doubled and swapped give a HistoryError or a payment, never a panic.
+// FuzzFold feeds damaged histories: events dropped, doubled and swapped give a HistoryError or a
+// payment, never a panic.
 func FuzzFold(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3})
 	f.Add([]byte{0, 2, 1})

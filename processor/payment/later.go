@@ -8,9 +8,10 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// Continue takes up a command whose answer is recorded but whose call to the gateway may have been cut short: the
-// worker that made it died, or lost its connection. If the operation has not settled, the same call is made again
-// under the same key, as a further attempt; otherwise nothing is left to do.
+// Continue takes up a command whose answer is recorded but whose call to the gateway may have been
+// cut short: the worker that made it died, or lost its connection. If the operation has not
+// settled, the same call is made again under the same key, as a further attempt; otherwise nothing
+// is left to do.
 func Continue(p *Payment, cmd messages.Command, operationID string, env Env) Decision {
 	d := newDraft(p, cmd, env)
 	if op := d.Payment.latest(operationID); op != nil && op.Status == OperationSent && !op.Pending {
@@ -19,9 +20,10 @@ func Continue(p *Payment, cmd messages.Command, operationID string, env Env) Dec
 	return d.Decision
 }
 
-// TakeUp is what is left to do for a command whose answer from a gateway turns out to be recorded already: if another operation took the
-// place of the one that was asked about and has not settled, its call is made, as Continue would. Whoever recorded the answer, perhaps
-// this command itself in a commit that it did not hear back from, may not have come to that.
+// TakeUp is what is left to do for a command whose answer from a gateway turns out to be recorded
+// already: if another operation took the place of the one that was asked about and has not settled,
+// its call is made, as Continue would. The worker that recorded the answer, perhaps this command
+// itself in a commit that it did not hear back from, may not have come to that.
 func TakeUp(p *Payment, cmd messages.Command, operationID string, env Env) Decision {
 	if op := p.latest(operationID); op == nil || op.ID == operationID {
 		return Decision{Payment: p}
@@ -29,7 +31,8 @@ func TakeUp(p *Payment, cmd messages.Command, operationID string, env Env) Decis
 	return Continue(p, cmd, operationID, env)
 }
 
-// latest returns the operation that took the place of the one with the given id, or that one itself.
+// latest returns the operation that took the place of the one with the given id, or that one
+// itself.
 func (p *Payment) latest(id string) *Operation {
 	op := p.Operation(id)
 	for i := range p.Operations {
@@ -40,8 +43,8 @@ func (p *Payment) latest(id string) *Operation {
 	return op
 }
 
-// attemptAgain takes up an operation that may have reached the gateway: under its own key while the gateway is sure to
-// know it, and from then on by asking only.
+// attemptAgain takes up an operation that may have reached the gateway: under its own key while the
+// gateway is sure to know it, and from then on by asking only.
 func (d *draft) attemptAgain(op *Operation) {
 	ask := !d.replayable(op)
 	d.attempt(op)
@@ -53,7 +56,8 @@ func (d *draft) replayable(op *Operation) bool {
 	return within == 0 || d.env.Now.Sub(op.FirstSentAt) < within
 }
 
-// attempt records that the operation may be sent once more, under the same key, and asks for the call.
+// attempt records that the operation may be sent once more, under the same key, and asks for the
+// call.
 func (d *draft) attempt(op *Operation) {
 	d.record(&messages.OperationSent{
 		Attempt: messages.Attempt{OperationID: op.ID, Gateway: op.Gateway, Attempt: op.Attempt + 1, Tries: op.Tries},
@@ -94,7 +98,8 @@ func (d *draft) check(op *Operation) {
 	case op.Status == OperationNotSent:
 		d.attempt(op)
 	case op.Status == OperationUnknown && op.Checks < len(d.env.Policy.UnknownReplays) && d.replayable(op):
-		// Unknown stays unknown until there is an answer, so that there is nothing to record before asking again.
+		// Unknown stays unknown until there is an answer, so that there is nothing to record before
+		// asking again.
 		d.call(op.ID)
 	case op.Status == OperationUnknown || op.Pending:
 		d.call(op.ID)
@@ -104,8 +109,9 @@ func (d *draft) check(op *Operation) {
 	}
 }
 
-// expire ends what nobody captured or confirmed in time, by a void at the gateway: the clock alone proves nothing, and
-// there the customer could still complete the payment, or a late capture go through.
+// expire ends an authorization that was not captured, or an action not confirmed, in time, by a
+// void at the gateway: the clock alone proves nothing, and there the customer could still complete
+// the payment, or a late capture go through.
 func (d *draft) expire() {
 	expires := messages.ExpiredAction
 	if d.Payment.UncapturedMinor() > 0 {
@@ -116,16 +122,17 @@ func (d *draft) expire() {
 	})
 }
 
-// The card networks' caps on attempts with one card, in their strictest reading: Mastercard's in 24 hours, Visa's in 30
-// days. Tender holds them for each payment; it can't know what else a card is used for.
+// The card networks' caps on attempts with one card, in their strictest reading: Mastercard's in 24
+// hours, Visa's in 30 days. Tender holds them for each payment; it can't know what else a card is
+// used for.
 const (
 	attemptsPerDayMax   = 10
 	attemptsPerMonthMax = 15
 	day                 = 24 * time.Hour
 )
 
-// retryAt is when an authorization that was declined like this is tried again: as the gateway advises, as far as the
-// producer asked and as the card networks allow. Zero is never.
+// retryAt is when an authorization that was declined like this is tried again: as the gateway
+// advises, as far as the producer asked and as the card networks allow. Zero is never.
 func (d *draft) retryAt(op *Operation, decline messages.Decline) time.Time {
 	p := d.Payment
 	if p.Retry == nil || op.Kind != messages.OperationAuthorize || decline.Class != messages.DeclineSoft {
@@ -206,7 +213,8 @@ func (d *draft) retry() {
 	})
 }
 
-// warnAt is when to warn of an authorization that lapses at the given time, zero if there is no time left for that.
+// warnAt is when to warn of an authorization that lapses at the given time, zero if there is no
+// time left for that.
 func (d *draft) warnAt(before time.Time) time.Time {
 	at := before.Add(-d.env.Policy.ExpiryWarning)
 	if d.env.Policy.ExpiryWarning == 0 || !at.After(d.env.Now) {
@@ -215,9 +223,10 @@ func (d *draft) warnAt(before time.Time) time.Time {
 	return micros(at)
 }
 
-// mayFailOver reports whether an authorization that ended like this may be tried at another gateway, and there is one.
-// It may only after proof that this one moved nothing and never will: it was not sent, or it was declined for a reason
-// that another gateway may see differently. No configuration changes that.
+// mayFailOver reports whether an authorization that ended like this may be tried at another
+// gateway, and there is one. It may only after proof that this one moved nothing and never will: it
+// was not sent, or it was declined for a reason that another gateway may see differently. No
+// configuration changes that.
 //
 // An answer that proves nothing never comes here: the caller has found the operation unknown.
 func (d *draft) mayFailOver(op *Operation, outcome messages.Outcome) bool {
@@ -234,8 +243,8 @@ func (d *draft) mayFailOver(op *Operation, outcome messages.Outcome) bool {
 	}
 }
 
-// nextGateway is the first gateway of the route that has not been tried in this round and has not declined this
-// payment method; "" if there is none.
+// nextGateway is the first gateway of the route that has not been tried in this round and has not
+// declined this payment method; "" if there is none.
 func (d *draft) nextGateway(op *Operation) string {
 	tried := d.Payment.triedWith(op)
 	route := d.env.route()
@@ -247,8 +256,9 @@ func (d *draft) nextGateway(op *Operation) string {
 	return ""
 }
 
-// triedWith lists the gateways that are out of the question beside op's own: those of the authorizations that op took
-// the place of since a timer last began anew, and those that declined the payment method.
+// triedWith lists the gateways that are out of the question beside op's own: those of the
+// authorizations that op took the place of since a timer last began anew, and those that declined
+// the payment method.
 func (p *Payment) triedWith(op *Operation) []string {
 	tried := []string{op.Gateway}
 	for at := op; at != nil && at.Attempt == 1 && at.Previous != ""; {
@@ -264,7 +274,7 @@ func (p *Payment) triedWith(op *Operation) []string {
 	return tried
 }
 
-// firstRound reports whether no timer has begun the authorization, or whatever operation it is, anew yet.
+// firstRound reports whether no timer has begun the operation anew yet.
 func (p *Payment) firstRound(op *Operation) bool {
 	for at := op; at != nil; at = p.Operation(at.Previous) {
 		if at.Attempt > 1 {
@@ -274,7 +284,8 @@ func (p *Payment) firstRound(op *Operation) bool {
 	return true
 }
 
-// failOver starts the authorization anew at the next gateway, as an operation of its own with a key of its own.
+// failOver starts the authorization anew at the next gateway, as an operation of its own with a key
+// of its own.
 func (d *draft) failOver(operationID, reason string) {
 	op := d.Payment.Operation(operationID)
 	d.route(messages.PaymentRouted{

@@ -27,7 +27,8 @@ func TestANotificationBeatsTheAnswer(t *testing.T) {
 	}
 }
 
-// The refund's own answer comes last of all: after the notification that it succeeded, and the one that it was taken back.
+// The refund's own answer comes last of all: after the notification that it succeeded, and the one
+// that it was taken back.
 func TestAnAnswerFromBeforeAReversalContradictsNothing(t *testing.T) {
 	t.Parallel()
 	w := reach(t, messages.StatusCaptured)
@@ -74,7 +75,8 @@ func TestANotificationAboutAnActionIsAboutItsConfirmation(t *testing.T) {
 	}
 }
 
-// Found by the property test: the confirmation's own answer was lost, and the gateway repeats that it waits.
+// Found by the property test: the confirmation's own answer was lost, and the gateway repeats that
+// it waits.
 func TestAStaleActionDoesNotEndItsConfirmation(t *testing.T) {
 	t.Parallel()
 	w := reach(t, messages.StatusRequiresAction)

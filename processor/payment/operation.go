@@ -7,8 +7,9 @@ import (
 	"github.com/seed-384b1f8a/tender/messages/jsonobject"
 )
 
-// OperationStatus is how far an operation at a gateway has come. Whether the request can have reached the gateway is
-// part of it, and nothing but the gateway's answer or an operator's finding turns unknown into anything else.
+// OperationStatus is how far an operation at a gateway has come. Whether the request can have
+// reached the gateway is part of it, and nothing but the gateway's answer or an operator's finding
+// turns unknown into anything else.
 type OperationStatus string
 
 // The statuses of an operation.
@@ -24,7 +25,8 @@ const (
 	OperationFailed         OperationStatus = "failed"
 )
 
-// Operation is one thing asked of a gateway. Its id is the gateway's idempotency key in every attempt.
+// Operation is one thing asked of a gateway. Its id is the gateway's idempotency key in every
+// attempt.
 type Operation struct {
 	ID          string                 `json:"operation_id"`
 	Kind        messages.OperationKind `json:"kind"`
@@ -40,27 +42,30 @@ type Operation struct {
 	DeclineCode string `json:"decline_code,omitempty"`
 	Final       bool   `json:"final,omitempty"`
 	Reason      string `json:"reason,omitempty"`
-	// Expires is what a void ends because its time has passed; "" if somebody asked for the void.
+	// Expires names the thing whose time has passed and that a void ends; "" if a command asked for
+	// the void.
 	Expires string `json:"expires,omitempty"`
 	Attempt int    `json:"attempt"`
 	Tries   int    `json:"tries,omitempty"`
 	// Pending means the gateway has taken it and will finish it later.
 	Pending bool `json:"pending,omitempty"`
-	// Unproven means that an earlier attempt ended without an answer: proof that a later one was not sent proves
-	// nothing about that one.
+	// Unproven means that an earlier attempt ended without an answer: proof that a later one was
+	// not sent proves nothing about that one.
 	Unproven bool `json:"unproven,omitempty"`
 	// Contradicted means that the gateway later said the opposite of the recorded outcome.
 	Contradicted bool `json:"contradicted,omitempty"`
 	// ReversedMinor is how much of it was taken back after it had succeeded.
 	ReversedMinor int64 `json:"amount_reversed_minor,omitempty"`
-	// CausedBy is the command that asked for the operation; SentBy the one that made the latest attempt.
+	// CausedBy is the command that asked for the operation; SentBy the one that made the latest
+	// attempt.
 	CausedBy string `json:"caused_by"`
 	SentBy   string `json:"sent_by"`
 
 	// FirstSentAt is when the first attempt was recorded, SentAt the latest.
 	FirstSentAt time.Time `json:"first_sent_at"`
 	SentAt      time.Time `json:"sent_at"`
-	// NotSentSince is when the first attempt was proven not to have been sent, those at other gateways included.
+	// NotSentSince is when the first attempt was proven not to have been sent, those at other
+	// gateways included.
 	NotSentSince time.Time `json:"not_sent_since,omitzero"`
 	UnknownSince time.Time `json:"unknown_since,omitzero"`
 	// Checks counts the rungs of the ladder that were climbed since UnknownSince.
@@ -94,7 +99,8 @@ func (o *Operation) settled() bool {
 	return o.Status == OperationSucceeded || o.Status == OperationFailed
 }
 
-// attempt describes the operation in an event about an answer; the zero Outcome stands for no new answer.
+// attempt describes the operation in an event about an answer; the zero Outcome stands for no new
+// answer.
 func (o *Operation) attempt(answer messages.Outcome) messages.Attempt {
 	return messages.Attempt{
 		OperationID: o.ID, Gateway: o.Gateway, Attempt: o.Attempt, Tries: o.Tries + answer.Tries,

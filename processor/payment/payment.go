@@ -1,12 +1,15 @@
-// Package payment is the money-safety core: what a payment is, what may happen to it, and what follows.
+// Package payment is the money-safety core: what a payment is, what may happen to it, and what
+// follows.
 //
-// It is pure. [Decide] takes a payment, a command and the time and answers with events and, perhaps, one call to a
-// gateway; [Settle] does the same with the gateway's outcome; [Apply] folds an event into the payment. There is no I/O,
-// no clock and no randomness here, so that every promise about money can be tested by brute force.
+// It is pure. [Decide] takes a payment, a command and the time and answers with events and,
+// perhaps, one call to a gateway; [Settle] does the same with the gateway's outcome; [Apply] folds
+// an event into the payment. There is no I/O, no clock and no randomness here, so that every
+// promise about money can be tested by brute force.
 //
-// It guarantees that captured and reserved captures never exceed what was authorized, that refunded and reserved
-// refunds never exceed what was captured, that an unknown outcome keeps its money reserved until the gateway or a
-// person has said what happened, and that folding the events gives the payment exactly.
+// It guarantees that captured and reserved captures never exceed what was authorized, that refunded
+// and reserved refunds never exceed what was captured, that an unknown outcome keeps its money
+// reserved until the gateway or a person has said what happened, and that folding the events gives
+// the payment exactly.
 package payment
 
 import (
@@ -20,7 +23,8 @@ import (
 	"github.com/seed-384b1f8a/tender/messages/jsonobject"
 )
 
-// Payment is the state that a payment's events fold into. The zero value is a payment without history.
+// Payment is the state that a payment's events fold into. The zero value is a payment without
+// history.
 type Payment struct {
 	ID      uuid.UUID       `json:"payment_id"`
 	Tenant  string          `json:"tenant"`
@@ -39,7 +43,8 @@ type Payment struct {
 	CorrelationID     string                 `json:"correlation_id,omitempty"`
 	Retry             *messages.Retry        `json:"retry,omitempty"`
 
-	// What the gateways confirmed. Released is what was authorized and given back without being captured.
+	// What the gateways confirmed. Released is what was authorized and given back without being
+	// captured.
 	AuthorizedMinor int64 `json:"amount_authorized_minor"`
 	CapturedMinor   int64 `json:"amount_captured_minor"`
 	RefundedMinor   int64 `json:"amount_refunded_minor"`
@@ -50,7 +55,8 @@ type Payment struct {
 	GatewayReference string    `json:"gateway_reference,omitempty"`
 	CaptureBefore    time.Time `json:"capture_before,omitzero"`
 	ConfirmBefore    time.Time `json:"confirm_before,omitzero"`
-	// WarnAt is when to warn that the authorization is about to lapse; RetryAt when to try it again after a decline.
+	// WarnAt is when to warn that the authorization is about to lapse; RetryAt when to try it again
+	// after a decline.
 	WarnAt     time.Time            `json:"warn_at,omitzero"`
 	RetryAt    time.Time            `json:"retry_at,omitzero"`
 	NextAction *messages.NextAction `json:"next_action,omitempty"`
@@ -65,7 +71,8 @@ type Payment struct {
 	CreatedAt  time.Time   `json:"created_at,omitzero"`
 	UpdatedAt  time.Time   `json:"updated_at,omitzero"`
 
-	// LastHash is the hash of the event of Version, which the store sees to: nothing here decides by it or changes it.
+	// LastHash is the hash of the event of Version, which the store sees to: nothing here decides
+	// by it or changes it.
 	LastHash messages.Hash `json:"last_hash,omitzero"`
 }
 
@@ -113,7 +120,8 @@ func (p *Payment) RefundableMinor() int64 {
 	return p.CapturedMinor - p.RefundedMinor - p.reservedMinor(messages.OperationRefund)
 }
 
-// reservedMinor is the sum of the operations of a kind that are not settled: in flight, unknown or in review.
+// reservedMinor is the sum of the operations of a kind that are not settled: in flight, unknown or
+// in review.
 func (p *Payment) reservedMinor(kind messages.OperationKind) int64 {
 	var sum int64
 	for i := range p.Operations {
@@ -124,7 +132,8 @@ func (p *Payment) reservedMinor(kind messages.OperationKind) int64 {
 	return sum
 }
 
-// DueAt is when the payment next needs attention without anyone asking: a retry, a check, an expiry. Zero if never.
+// DueAt is when the payment next needs attention without anyone asking: a retry, a check, an
+// expiry. Zero if never.
 func (p *Payment) DueAt() time.Time {
 	var due time.Time
 	earliest := func(t time.Time) {
@@ -142,9 +151,9 @@ func (p *Payment) DueAt() time.Time {
 	return due
 }
 
-// expiresAt is when an authorization that can still be captured, or a wait for the customer, ends, or first is to be
-// warned of. An operation in
-// flight puts it off: what the gateway is doing with the authorization is not known until that settles.
+// expiresAt is when an authorization that can still be captured, or a wait for the customer, ends,
+// or first is to be warned of. An operation in flight puts it off: what the gateway is doing with
+// the authorization is not known until that settles.
 func (p *Payment) expiresAt() time.Time {
 	if p.Closed != "" || p.openAmong(isAuthorization, isCapture, isVoid) != nil {
 		return time.Time{}
@@ -161,7 +170,8 @@ func (p *Payment) expiresAt() time.Time {
 	}
 }
 
-// nextOperationID numbers a payment's operations from 1: the same decision always gives the same id.
+// nextOperationID numbers a payment's operations from 1: the same decision always gives the same
+// id.
 func (p *Payment) nextOperationID() string {
 	return p.ID.String() + "-" + strconv.Itoa(len(p.Operations)+1)
 }
@@ -208,9 +218,9 @@ func (p *Payment) request(op *Operation) messages.Operation {
 	return r
 }
 
-// notified finds the operation that a notification is about: by its id, else by the gateway's reference. One that says
-// how an authorization ended which waits for its customer is about the confirmation, if that is under way; one that only
-// says that it waits is older than that.
+// notified finds the operation that a notification is about: by its id, else by the gateway's
+// reference. One that says how an authorization ended which waits for its customer is about the
+// confirmation, if that is under way; one that only says that it waits is older than that.
 func (p *Payment) notified(n *messages.Notify) *Operation {
 	var found *Operation
 	for i := range p.Operations {
@@ -232,8 +242,9 @@ func (p *Payment) notified(n *messages.Notify) *Operation {
 	return found
 }
 
-// status derives where the payment stands. Nothing stores it but Apply, so that it can't disagree with the rest:
-// what needs a person comes first, then what isn't known, then what is in flight, then where the money rests.
+// status derives where the payment stands. Nothing stores it but Apply, so that it can't disagree
+// with the rest: what needs a person comes first, then what isn't known, then what is in flight,
+// then where the money rests.
 func (p *Payment) status() messages.Status {
 	if !p.Created() {
 		return messages.StatusNone
@@ -300,8 +311,9 @@ func (p *Payment) restingStatus() messages.Status {
 	}
 }
 
-// AppendJSON appends the state as encoding/json would write it, which is how it is stored and read back. It is written with
-// every change of every payment, so it is written by hand; a test holds it equal for every field there is.
+// AppendJSON appends the state as encoding/json would write it, which is how it is stored and read
+// back. It is written with every change of every payment, so it is written by hand; a test holds it
+// equal for every field there is.
 func (p *Payment) AppendJSON(b []byte) []byte {
 	w := jsonobject.New(b)
 	w.String("payment_id", p.ID.String())

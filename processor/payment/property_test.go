@@ -12,8 +12,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// truth is a gateway that is idempotent by operation and checks no limit of its own: whatever Tender lets through, it
-// does. So its books show what Tender's reservations are worth.
+// truth is a gateway that is idempotent by operation and checks no limit of its own: every call
+// that Tender lets through, it does. So its books show what Tender's reservations are worth.
 type truth struct {
 	answers                                  map[string]messages.Outcome
 	authorized, captured, refunded, released int64
@@ -104,7 +104,8 @@ func (m *machine) Command(t *rapid.T) {
 	m.take(m.do(rapid.SampledFrom(bodies).Draw(t, "command")))
 }
 
-// Answer lets one call end: with its answer, or with the answer lost, or with the request never sent.
+// Answer lets one call end: with its answer, or with the answer lost, or with the request never
+// sent.
 func (m *machine) Answer(t *rapid.T) {
 	if len(m.flights) == 0 {
 		return
@@ -154,7 +155,8 @@ func (m *machine) Redeliver(t *rapid.T) {
 	m.take(m.commit(payment.Continue(m.p, m.last, id, m.env())))
 }
 
-// Notify delivers what the gateway has to say about an operation of its own accord: late, twice, or before the answer.
+// Notify delivers what the gateway has to say about an operation of its own accord: late, twice, or
+// before the answer.
 func (m *machine) Notify(t *rapid.T) {
 	if len(m.p.Operations) == 0 {
 		return
@@ -184,7 +186,8 @@ func (m *machine) Wait(t *rapid.T) {
 	m.take(m.do(&messages.Resume{}))
 }
 
-// Check is run after every step. Reservations must have held at the gateway, whatever it has told us so far.
+// Check is run after every step. Reservations must have held at the gateway, also before it has
+// told us.
 func (m *machine) Check(t *rapid.T) {
 	g := &m.gateway
 	if g.authorized > m.p.AmountMinor || g.captured > g.authorized || g.refunded > g.captured {
@@ -206,7 +209,8 @@ func (m *machine) Check(t *rapid.T) {
 	}
 }
 
-// quiesce ends the faults: every call is answered and every timer fires until nothing is due any more.
+// quiesce ends the faults: every call is answered and every timer fires until nothing is due any
+// more.
 func (m *machine) quiesce(t *rapid.T) {
 	for range 200 {
 		for len(m.flights) > 0 {
@@ -229,7 +233,7 @@ func (m *machine) quiesce(t *rapid.T) {
 	t.Fatalf("not at rest after 200 rounds: %s", m.p.Status)
 }
 
-// stale is when a sent operation that nobody works on any more is taken up.
+// stale is the age at which an abandoned operation is taken up.
 func (m *machine) stale() time.Time {
 	for _, op := range m.p.Operations {
 		if op.Status == payment.OperationSent {
@@ -239,7 +243,8 @@ func (m *machine) stale() time.Time {
 	return time.Time{}
 }
 
-// TestMoneyIsSafeUnderAnyInterleaving is items 1, 3, 4, 5 and 7 of ARCHITECTURE.md's promises, for one payment.
+// TestMoneyIsSafeUnderAnyInterleaving is items 1, 3, 4, 5 and 7 of ARCHITECTURE.md's promises, for
+// one payment.
 func TestMoneyIsSafeUnderAnyInterleaving(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -8,9 +8,9 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// Settle decides what a gateway's answer to a call means. p may have moved on since the call was decided: an answer
-// that was recorded meanwhile changes nothing, one that contradicts the record opens a review. cmd is the command
-// under which the call was made.
+// Settle decides what a gateway's answer to a call means. p may have moved on since the call was
+// decided: an answer that was recorded meanwhile changes nothing, one that contradicts the record
+// opens a review. cmd is the command under which the call was made.
 func Settle(p *Payment, cmd messages.Command, call Call, outcome messages.Outcome, env Env) Decision {
 	d := newDraft(p, cmd, env)
 	op := d.Payment.Operation(call.Operation.ID)
@@ -44,7 +44,7 @@ func (d *draft) settle(op *Operation, call Call, outcome messages.Outcome) {
 		d.settleNotSent(op, call, outcome)
 	case messages.OutcomeUnknown, messages.OutcomeNotFound:
 		if call.Lookup && outcome.Tries == 0 {
-			// Nobody was asked: the breaker is open, or there was no free place.
+			// No gateway was asked: the breaker is open, or there was no free place.
 			outcome.Kind = messages.OutcomeNotSent
 			d.settleNotSent(op, call, outcome)
 			break
@@ -63,8 +63,9 @@ func decides(o messages.Outcome) bool {
 // about records an event about an operation, caused by the command that asked for the operation.
 func (d *draft) about(op *Operation, data messages.EventData) { d.recordCausedBy(data, op.CausedBy) }
 
-// compareWithRecord looks at a late answer to an operation that is settled. That an operation succeeded which was taken back
-// since is no news and contradicts nothing: reversals are of successes only.
+// compareWithRecord looks at a late answer to an operation that is settled. That an operation
+// succeeded which was taken back since is no news and contradicts nothing: reversals are of
+// successes only.
 func (d *draft) compareWithRecord(op *Operation, outcome messages.Outcome) {
 	contradicts := outcome.Kind == messages.OutcomeSucceeded && op.Status == OperationFailed && op.ReversedMinor == 0 ||
 		outcome.Kind == messages.OutcomeDeclined && op.Status == OperationSucceeded
@@ -81,7 +82,7 @@ func (d *draft) openReview(op *Operation, outcome messages.Outcome, reason, deta
 }
 
 func (d *draft) settleSucceeded(op *Operation, outcome messages.Outcome) {
-	// What a void releases is whatever was left, which the gateway may count in its own way.
+	// A void releases the rest, which the gateway may count in its own way.
 	if outcome.AmountMinor != 0 && outcome.AmountMinor != op.AmountMinor && !isVoid(op) {
 		if op.Status != OperationManualReview {
 			d.openReview(op, outcome, "amount_mismatch", "the gateway answers with another amount than it was asked for")
@@ -176,7 +177,8 @@ func (d *draft) captured(op *Operation, attempt messages.Attempt, reference stri
 	})
 }
 
-// reservedBy is what an open operation holds back; a settled one that is found anew to have succeeded holds nothing.
+// reservedBy is what an open operation holds back; a settled one that is found anew to have
+// succeeded holds nothing.
 func (d *draft) reservedBy(op *Operation) int64 {
 	if op.Open() {
 		return op.AmountMinor
@@ -202,7 +204,8 @@ func (d *draft) voided(op *Operation, answer messages.Outcome) {
 	})
 }
 
-// releasedBy is what a void gives back: all that is left, also of what the customer authorized while it was under way.
+// releasedBy is what a void gives back: all that is left, also of what the customer authorized
+// while it was under way.
 func (d *draft) releasedBy(op *Operation) int64 {
 	if op.settled() {
 		return op.AmountMinor
@@ -210,14 +213,16 @@ func (d *draft) releasedBy(op *Operation) int64 {
 	return d.Payment.UncapturedMinor()
 }
 
-// lapsed reports whether the refusal of a void means that the gateway itself had ended what the void was to end.
+// lapsed reports whether the refusal of a void means that the gateway itself had ended what the
+// void was to end.
 func (d *draft) lapsed(op *Operation, failure messages.Failure) bool {
 	ended := op.Expires == messages.ExpiredAuthorization ||
 		op.Expires == messages.ExpiredAction && d.Payment.AuthorizedMinor == 0
 	return ended && failure.Code != messages.FailureGatewayUnavailable
 }
 
-// fail records what the operation's failure means. An authorization that was declined is recorded as that instead.
+// fail records what the operation's failure means. An authorization that was declined is recorded
+// as that instead.
 func (d *draft) fail(op *Operation, answer messages.Outcome, failure messages.Failure) {
 	attempt := op.attempt(answer)
 	switch op.Kind {
@@ -270,8 +275,9 @@ func (d *draft) checked(op *Operation, outcome messages.Outcome, next time.Time)
 	})
 }
 
-// settleNotSent records proof that this attempt never left. It is proof for the operation only if no other call can
-// have been made for it: no earlier attempt without an answer, no later one by somebody else.
+// settleNotSent records proof that this attempt never left. It is proof for the operation only if
+// no other call can have been made for it: no earlier attempt without an answer, no later one by
+// another worker.
 func (d *draft) settleNotSent(op *Operation, call Call, outcome messages.Outcome) {
 	wait := d.env.Policy.notSentDelay(op, d.env.Now, outcome.RetryAfter)
 	switch {
@@ -297,7 +303,8 @@ func (d *draft) settleNotSent(op *Operation, call Call, outcome messages.Outcome
 	}
 }
 
-// settleUnknown keeps the money reserved and climbs the ladder: check again, later and later, then ask a person.
+// settleUnknown keeps the money reserved and climbs the ladder: check again, later and later, then
+// ask a person.
 func (d *draft) settleUnknown(op *Operation, outcome messages.Outcome) {
 	policy := d.env.Policy
 	switch {
@@ -328,9 +335,10 @@ func (d *draft) settleUnknown(op *Operation, outcome messages.Outcome) {
 	}
 }
 
-// notify takes in what a gateway said of its own accord. It may be the first word on an operation whose own answer is
-// still on its way, or the last of several; it may be stale, or about something else than it seems. So it settles what is
-// open, adds what is new, and overwrites nothing: what contradicts the record goes to a person.
+// notify takes in what a gateway said of its own accord. It may be the first word on an operation
+// whose own answer is still on its way, or the last of several; it may be stale, or about something
+// else than it seems. So it settles what is open, adds what is new, and overwrites nothing: what
+// contradicts the record goes to a person.
 func (d *draft) notify(n *messages.Notify) {
 	if n.Kind == messages.NotifyDispute {
 		d.notifyDispute(n)
@@ -352,7 +360,7 @@ func (d *draft) notify(n *messages.Notify) {
 	d.settle(op, Call{Operation: d.Payment.request(op)}, answer(n))
 }
 
-// answer is the notification as the outcome of a call that nobody had to make.
+// answer is the notification as the outcome of a call that was not made.
 func answer(n *messages.Notify) messages.Outcome {
 	o := messages.Outcome{
 		Kind: n.Outcome, GatewayReference: n.GatewayReference, AmountMinor: n.AmountMinor,
@@ -362,14 +370,14 @@ func answer(n *messages.Notify) messages.Outcome {
 		o.NextAction = &messages.NextAction{Type: n.NextActionType, URL: n.NextActionURL}
 	}
 	if n.Outcome == messages.OutcomeDeclined {
-		// A class that nobody gave must not open the way to another gateway.
+		// A missing class must not open the way to another gateway.
 		o.Decline = &messages.Decline{Code: cmp.Or(n.DeclineCode, "declined"), Class: cmp.Or(n.DeclineClass, messages.DeclineFixData)}
 	}
 	return o
 }
 
-// notifyReversal takes a success back as far as the money allows; where it has been given back to the customer already,
-// a person has to look.
+// notifyReversal takes a success back as far as the money allows; where it has been given back to
+// the customer already, a person has to look.
 func (d *draft) notifyReversal(op *Operation, n *messages.Notify) {
 	p := d.Payment
 	amount := op.AmountMinor - op.ReversedMinor

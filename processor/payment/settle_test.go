@@ -102,7 +102,7 @@ func TestEveryAnswerIsInTheHistoryWithItsEffort(t *testing.T) {
 	w = reach(t, messages.StatusRequiresPaymentMethod)
 	w.do(&messages.Void{})
 	if local := w.history[len(w.history)-1].Data.(*messages.PaymentVoided); local.Attempt != 0 || local.Gateway != "" {
-		t.Errorf("nobody was asked: %+v", local)
+		t.Errorf("no gateway was asked: %+v", local)
 	}
 
 	w = reach(t, messages.StatusAuthorized)
@@ -178,7 +178,8 @@ func TestUnknownClimbsTheLadderToAPerson(t *testing.T) {
 	}
 }
 
-// Everything was down for a day: by now the gateway has forgotten the key, and would charge anew under it.
+// Everything was down for a day: by now the gateway has forgotten the key, and would charge anew
+// under it.
 func TestAForgottenKeyIsNotReplayed(t *testing.T) {
 	t.Parallel()
 	w := reach(t, messages.StatusUnknown)
@@ -270,7 +271,8 @@ func TestNotSentWaitsAsLongAsTheGatewayAsks(t *testing.T) {
 	}
 }
 
-// A worker dies after sending; the next one can't reach the gateway. That proves nothing about the first.
+// A worker dies after sending; the next one can't reach the gateway. That proves nothing about the
+// first.
 func TestNotSentAfterAnUnansweredAttemptIsUnknown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -284,7 +286,8 @@ func TestNotSentAfterAnUnansweredAttemptIsUnknown(t *testing.T) {
 	expectStatus(t, w, messages.StatusUnknown)
 }
 
-// Two workers have one operation in hand; the slower one could not reach the gateway, the other may have.
+// Two workers have one operation in hand; the slower one could not reach the gateway, the other may
+// have.
 func TestNotSentBesideALaterAttemptIsUnknown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -526,7 +529,8 @@ func TestAStaleOperationIsTakenUp(t *testing.T) {
 	expectStatus(t, w, messages.StatusCaptured)
 }
 
-// A retry by timer dies between its commit and its answer: the same resume, delivered again, takes it up at once.
+// A retry by timer dies between its commit and its answer: the same resume, delivered again, takes
+// it up at once.
 func TestARedeliveredResumeTakesUpItsOwnAttempt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

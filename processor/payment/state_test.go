@@ -24,7 +24,7 @@ func sameJSON(t *rapid.T, p *payment.Payment) {
 	}
 }
 
-// Whatever fields a payment has, and whatever is in them, the state is the JSON of the struct.
+// With any fields, and any values in them, the state is the JSON of the struct.
 func TestStateIsTheJSONOfThePayment(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -20,8 +20,8 @@ type failer interface {
 	Fatalf(format string, args ...any)
 }
 
-// world is one payment, its history, and the time. It stands for everything around the core: it commits what is
-// decided at once and hands over the call.
+// world is one payment, its history, and the time. It stands for everything around the core: it
+// commits what is decided at once and hands over the call.
 type world struct {
 	t       failer
 	now     time.Time

@@ -18,9 +18,10 @@ import (
 // scansMax is how many payments are read from the bus at once, where that is needed.
 const scansMax = 8
 
-// look reads the messages that the bus holds of each payment. The latest message under each subject says it all of a payment whose events have
-// a subject each, and a thousand of these come with one request. A payment with two events of one type, or with a
-// message that is not the expected one, is read whole.
+// look reads the messages that the bus holds of each payment. The latest message under each subject
+// says it all of a payment whose events have a subject each, and a thousand of these come with one
+// request. A payment with two events of one type, or with a message that is not the expected one,
+// is read whole.
 func (r *run) look(ctx context.Context, page []books.Published) ([][]onBus, error) {
 	info, err := r.stream(ctx)
 	if err != nil {
@@ -74,7 +75,8 @@ func (r *run) latest(ctx context.Context, page []books.Published, recentFrom tim
 	return found, err
 }
 
-// of returns the messages of a payment in the order of the stream, and whether they are all that matter.
+// of returns the messages of a payment in the order of the stream, and whether they are all that
+// matter.
 func (l latestMessages) of(p books.Published) (found []onBus, complete bool) {
 	if !eventsOfOwnSubject(p) {
 		return nil, false

@@ -38,7 +38,8 @@ type onBus struct {
 type plan struct {
 	// from is the version from which the payment is sent again; 0 if it is in order.
 	from int64
-	// missing are the events of the range that are neither on the bus nor on their way, again those to be sent.
+	// missing are the events of the range that are neither on the bus nor on their way, again those
+	// to be sent.
 	missing, again int64
 	reason         Reason
 }
@@ -91,7 +92,8 @@ func (c choice) decide(p books.Published, bus []onBus) plan {
 	return d
 }
 
-// way is in which order a payment's messages are on the bus, or will be: the last occurrence of each counts.
+// way is in which order a payment's messages are on the bus, or will be: the last occurrence of
+// each counts.
 type way struct {
 	position map[string]int
 	recent   map[string]bool

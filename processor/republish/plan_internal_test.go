@@ -10,7 +10,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
-// Events are named by one letter and happen a minute apart; a capital letter on the bus was published just now.
+// Events are named by one letter and happen a minute apart; a capital letter on the bus was
+// published just now.
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

@@ -18,7 +18,8 @@ import (
 const (
 	// pageSize is how many payments are in memory at once, with their histories.
 	pageSize = 200
-	// backlogMax is how many rows may wait in the outbox before more are added, so that live events don't wait for long.
+	// backlogMax is how many rows may wait in the outbox before more are added, so that live events
+	// don't wait for long.
 	backlogMax = 10_000
 	// backlogPoll is how often to look whether there is room.
 	backlogPoll = 100 * time.Millisecond
@@ -30,7 +31,8 @@ const (
 type Parts struct {
 	DB        store.DB
 	JetStream jetstream.JetStream
-	// Backlog says how many rows wait in the outbox, and whether a relay works on them: outbox.Backlog.
+	// Backlog says how many rows wait in the outbox, and whether a relay works on them:
+	// outbox.Backlog.
 	Backlog func(context.Context) (rows int64, relayed bool, err error)
 }
 
@@ -50,7 +52,8 @@ type Options struct {
 
 // Report is the result of a run.
 type Report struct {
-	// Payments were looked at; Behind of them lack events on the bus, or have them in the wrong order.
+	// Payments were looked at; Behind of them lack events on the bus, or have them in the wrong
+	// order.
 	Payments int64 `json:"payments"`
 	Behind   int64 `json:"payments_behind"`
 	// Missing are the events that were neither on the bus nor on their way.
@@ -64,8 +67,9 @@ type Report struct {
 	LeftPayments []Left           `json:"left,omitempty"`
 }
 
-// Run compares the payments of a range with the bus, a page at a time, and puts missing events into the outbox. It may be
-// interrupted and repeated, and run beside everything else. The report counts the work done also when it fails.
+// Run compares the payments of a range with the bus, a page at a time, and puts missing events into
+// the outbox. It may be interrupted and repeated, and run beside everything else. The report counts
+// the work done also when it fails.
 func Run(ctx context.Context, parts Parts, o Options) (Report, error) {
 	r := &run{Parts: parts, Options: o, report: Report{Left: map[Reason]int64{}}}
 	if err := r.begin(ctx); err != nil {
@@ -99,7 +103,8 @@ func (r *run) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// More than the window, since the server forgets when it comes to it, which may be late on a busy machine.
+	// More than the window, since the server forgets when it comes to it, which may be late on a
+	// busy machine.
 	r.window = info.Config.Duplicates + max(info.Config.Duplicates/10, windowMargin)
 	if oldest := info.TimeStamp.Add(-info.Config.MaxAge); info.Config.MaxAge > 0 && r.Since.Before(oldest) {
 		r.Since = oldest
@@ -175,7 +180,8 @@ func (r *run) leave(paymentID uuid.UUID, reason Reason) {
 	}
 }
 
-// awaitRoom waits while a relay has enough to do. Without a relay nothing would make room, so it does not wait.
+// awaitRoom waits while a relay has enough to do. Without a relay nothing would make room, so it
+// does not wait.
 func (r *run) awaitRoom(ctx context.Context) error {
 	for {
 		rows, relayed, err := r.Backlog(ctx)
@@ -188,8 +194,8 @@ func (r *run) awaitRoom(ctx context.Context) error {
 	}
 }
 
-// foreign counts messages that are not the payment's events. One that the history did not hold a moment ago may just have been
-// committed, if it is new on the bus, too.
+// foreign counts messages that are not the payment's events. One that the history did not hold a
+// moment ago may just have been committed, if it is new on the bus, too.
 func foreign(p books.Published, found []onBus) (n int64) {
 	events := make(map[string]*books.PublishedEvent, len(p.Events))
 	for i := range p.Events {

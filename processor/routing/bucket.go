@@ -42,7 +42,8 @@ type Stored struct {
 	Document []byte
 }
 
-// Read returns the document in the bucket, a rule set or not. It fails with ErrNoBucket or ErrNotStored.
+// Read returns the document in the bucket, a rule set or not. It fails with ErrNoBucket or
+// ErrNotStored.
 func Read(ctx context.Context, kv jetstream.KeyValueManager) (Stored, error) {
 	bucket, err := openBucket(ctx, kv)
 	if err != nil {
@@ -58,9 +59,10 @@ func Read(ctx context.Context, kv jetstream.KeyValueManager) (Stored, error) {
 	return Stored{Revision: entry.Revision(), StoredAt: entry.Created(), Document: entry.Value()}, nil
 }
 
-// Replace stores a document if the bucket is still at this revision, 0 for no rules, and returns its revision. It fails with
-// ErrNoBucket or ErrRevision. It does not look into the document: the caller has had Parse accept it. An error that wraps
-// context.DeadlineExceeded leaves it unknown whether the document was stored: Read tells.
+// Replace stores a document if the bucket is still at this revision, 0 for no rules, and returns
+// its revision. It fails with ErrNoBucket or ErrRevision. It does not look into the document: the
+// caller has had Parse accept it. An error that wraps context.DeadlineExceeded leaves it unknown
+// whether the document was stored: Read tells.
 func Replace(ctx context.Context, kv jetstream.KeyValueManager, document []byte, revision uint64) (uint64, error) {
 	bucket, err := openBucket(ctx, kv)
 	if err != nil {
@@ -78,8 +80,8 @@ func Replace(ctx context.Context, kv jetstream.KeyValueManager, document []byte,
 	return stored, nil
 }
 
-// Remove takes the rules out of the bucket if it is still at this revision, so that every process returns to its configured
-// ones. It fails with ErrNoBucket or ErrRevision.
+// Remove takes the rules out of the bucket if it is still at this revision, so that every process
+// returns to its configured ones. It fails with ErrNoBucket or ErrRevision.
 func Remove(ctx context.Context, kv jetstream.KeyValueManager, revision uint64) error {
 	bucket, err := openBucket(ctx, kv)
 	if err != nil {
@@ -117,8 +119,8 @@ type BucketOptions struct {
 	CheckOnly bool
 }
 
-// EnsureBucket makes the bucket, or brings it to the settings that Tender needs, and returns its changes, as [bus.Provision]
-// does for streams. It may be repeated and deletes nothing.
+// EnsureBucket makes the bucket, or brings it to the settings that Tender needs, and returns its
+// changes, as [bus.Provision] does for streams. It may be repeated and deletes nothing.
 func EnsureBucket(ctx context.Context, js jetstream.JetStream, o BucketOptions) (bus.Change, error) {
 	o.Replicas = max(o.Replicas, 1)
 	change := bus.Change{Kind: "bucket", Name: Bucket, Action: bus.ActionUnchanged}
@@ -157,7 +159,8 @@ func EnsureBucket(ctx context.Context, js jetstream.JetStream, o BucketOptions) 
 	return change, nil
 }
 
-// adoptBucket lays the settings that Tender needs over those of the bucket, and returns the differences.
+// adoptBucket lays the settings that Tender needs over those of the bucket, and returns the
+// differences.
 func adoptBucket(cfg *jetstream.StreamConfig, o BucketOptions) []bus.FieldChange {
 	var changed []bus.FieldChange
 	differ := func(field, old, now string) {

@@ -1,5 +1,5 @@
-// Package routing owns the choice of the gateway that a new authorization goes to: ordered rules, what they match on, the
-// weights of the gateways they name, and which set of rules is in force.
+// Package routing owns the choice of the gateway that a new authorization goes to: ordered rules,
+// what they match on, the weights of the gateways they name, and which set of rules is in force.
 //
 // A set is a YAML document (JSON is YAML too):
 //
@@ -22,23 +22,27 @@
 //	    to:
 //	      - gateway: primary
 //
-// The first rule whose conditions all hold decides; a rule without conditions takes every payment. A payment that no rule
-// takes fails with the code no_gateway.
+// The first rule whose conditions all hold decides; a rule without conditions takes every payment.
+// A payment that no rule takes fails with the code no_gateway.
 //
-// Among a rule's gateways the payment's own id decides, by [Rules.Route]: the same payment under the same rule goes to the
-// same gateway in every process, every version and every try. As long as a list keeps its order and its sum, raising the
-// last weight moves payments to the last gateway and none away from it, so that a canary grows: 99 and 1, then 95 and 5.
+// Among a rule's gateways the payment's own id decides, by [Rules.Route]: the same payment under
+// the same rule goes to the same gateway in every process, every version and every try. As long as
+// a list keeps its order and its sum, raising the last weight moves payments to the last gateway
+// and none away from it, so that a canary grows: 99 and 1, then 95 and 5.
 //
-// A weight of 0 drains a gateway: it gets no new payments, and is not a default failover either. What it has authorized is
-// captured, voided and refunded there all the same, and a rule may still name it under failover.
+// A weight of 0 drains a gateway: it gets no new payments, and is not a default failover either.
+// What it has authorized is captured, voided and refunded there all the same, and a rule may still
+// name it under failover.
 //
-// Without failover.to a payment may turn to the other gateways of the list that are not drained, the heaviest first; an
-// empty list turns to none. This package names gateways and their order. Whether a payment may turn to another one is decided by
-// package payment, from proof alone: no rule can make it unsafe.
+// Without failover.to a payment may turn to the other gateways of the list that are not drained,
+// the heaviest first; an empty list turns to none. This package names gateways and their order.
+// Whether a payment may turn to another one is decided by package payment, from proof alone: no
+// rule can make it unsafe.
 //
-// A set is taken whole or refused whole, with the line and the column of every mistake ([Parse]). The sets in force come
-// from the configuration, and over it from a NATS key-value bucket that every process watches ([Live]). A set in the bucket
-// that is refused changes nothing: the last good one stays in force.
+// A set is taken whole or refused whole, with the line and the column of every mistake ([Parse]).
+// The sets in force come from the configuration, and over it from a NATS key-value bucket that
+// every process watches ([Live]). A set in the bucket that is refused changes nothing: the last
+// good one stays in force.
 //
 // On a server with permissions, a process that follows the bucket needs to publish to
 //
@@ -48,8 +52,9 @@
 //	$JS.API.DIRECT.GET.KV_tender_routing.$KV.tender_routing.rules
 //	$JS.FC.KV_tender_routing.>
 //
-// and an operator who sets rules to $KV.tender_routing.> as well. A test holds the first list to be enough. The right to delete is for
-// leaving without a trace; $JS.FC is where NATS has a busy watch answer.
+// and an operator who sets rules to $KV.tender_routing.> as well. A test holds the first list to be
+// enough. The right to delete is for leaving without a trace; $JS.FC is where NATS has a busy watch
+// answer.
 //
 // The package must not call a gateway, and knows nothing of its health.
 package routing

@@ -26,7 +26,8 @@ type RuleResult struct {
 	Rule    string `json:"rule"`
 	Line    int    `json:"line,omitempty"`
 	Matched bool   `json:"matched"`
-	// Reason is the first condition that did not hold, or that the rule was not reached; "" if it matched.
+	// Reason is the first condition that did not hold, or that the rule was not reached; "" if it
+	// matched.
 	Reason string `json:"reason,omitempty"`
 }
 

@@ -32,11 +32,13 @@ type InForce struct {
 	Source Source
 	// Revision is that of the bucket; 0 for the configured rules.
 	Revision uint64
-	// Refused is the revision in the bucket that this process does not take, and Reason why; 0 and nil if there is none.
+	// Refused is the revision in the bucket that this process does not take, and Reason why; 0 and
+	// nil if there is none.
 	Refused uint64
 	Reason  error
 
-	// document and refusedDocument are the sets that were taken and refused, since a bucket that was lost and made again counts its revisions anew.
+	// document and refusedDocument are the sets that were taken and refused, since a bucket that
+	// was lost and made again counts its revisions anew.
 	document, refusedDocument []byte
 }
 
@@ -47,13 +49,14 @@ type LiveConfig struct {
 	// Gateways are the names that a set in the bucket may use.
 	Gateways []string
 	Log      *zap.Logger
-	// CheckInterval is the time between two looks at the bucket besides watching it, so that a watch that has fallen silent
-	// is noticed, and between two looks for a missing bucket; default 10 s.
+	// CheckInterval is the time between two looks at the bucket besides watching it, so that a
+	// watch that has fallen silent is noticed, and between two looks for a missing bucket; default
+	// 10 s.
 	CheckInterval time.Duration
 }
 
-// Live is the rules in force in this process. Route may be called at any time from anywhere; Watch keeps the rules up to
-// date with the bucket.
+// Live is the rules in force in this process. Route may be called at any time from anywhere; Watch
+// keeps the rules up to date with the bucket.
 type Live struct {
 	cfg     LiveConfig
 	inForce atomic.Pointer[InForce]
@@ -78,14 +81,15 @@ func NewLive(cfg LiveConfig) (*Live, error) {
 	return l, nil
 }
 
-// Route chooses the gateway for a payment by the rules in force. One call sees one set, and takes no lock.
+// Route chooses the gateway for a payment by the rules in force. One call sees one set, and takes
+// no lock.
 func (l *Live) Route(f Facts) payment.Route { return l.inForce.Load().Rules.Route(f) }
 
 // InForce returns the rules that decide at the moment.
 func (l *Live) InForce() InForce { return *l.inForce.Load() }
 
-// Looked is closed once Watch knows the content of the bucket, or that there is none. Until then the configured rules decide
-// though others may have been set.
+// Looked is closed once Watch knows the content of the bucket, or that there is none. Until then
+// the configured rules decide though others may have been set.
 func (l *Live) Looked() <-chan struct{} { return l.looked }
 
 func (l *Live) noteLooked() { l.lookedOnce.Do(func() { close(l.looked) }) }
@@ -94,7 +98,8 @@ func (l *Live) configured() *InForce {
 	return &InForce{Rules: l.cfg.Configured, Source: SourceConfiguration}
 }
 
-// take puts a document of the bucket in force, or refuses it and leaves the rules as they are. Only Watch calls it.
+// take puts a document of the bucket in force, or refuses it and leaves the rules as they are. Only
+// Watch calls it.
 func (l *Live) take(document []byte, revision uint64) {
 	now := *l.inForce.Load()
 	switch {
@@ -132,8 +137,9 @@ const watchTimeout = 10 * time.Second
 // errBehind says that the bucket holds a change that the watch has not shown.
 var errBehind = errors.New("the watch has missed a change")
 
-// Watch follows the bucket until ctx ends. NATS may be away when it begins and at any time later, and the bucket may be missing:
-// the rules in force stay as they are. A bucket that comes back empty means the configured rules. It runs once for a Live.
+// Watch follows the bucket until ctx ends. NATS may be away when it begins and at any time later,
+// and the bucket may be missing: the rules in force stay as they are. A bucket that comes back
+// empty means the configured rules. It runs once for a Live.
 func (l *Live) Watch(ctx context.Context, kv jetstream.KeyValueManager) {
 	pause := retry.BackOff(100*time.Millisecond, l.cfg.CheckInterval)
 	var failing, missing bool
@@ -204,7 +210,8 @@ func (l *Live) follow(ctx context.Context, kv jetstream.KeyValueManager, begun f
 	return l.receive(ctx, bucket, watcher)
 }
 
-// receive takes the changes that the watch shows, and now and then makes sure that it shows them all.
+// receive takes the changes that the watch shows, and now and then makes sure that it shows them
+// all.
 func (l *Live) receive(ctx context.Context, bucket jetstream.KeyValue, watcher jetstream.KeyWatcher) error {
 	check := time.NewTicker(l.cfg.CheckInterval)
 	defer check.Stop()

@@ -66,7 +66,8 @@ func (i instance) awaitLook(t *testing.T) {
 	}
 }
 
-// await waits until the instance goes by a revision, 0 for the configured rules, and holds it to what that routes to.
+// await waits until the instance goes by a revision, 0 for the configured rules, and holds it to
+// what that routes to.
 func (i instance) await(t *testing.T, revision uint64, gateway string) {
 	t.Helper()
 	servers.Eventually(t, fmt.Sprintf("revision %d is in force", revision), func() bool { return i.InForce().Revision == revision })
@@ -247,7 +248,8 @@ func TestTheWatchOutlivesTheServer(t *testing.T) {
 	}
 }
 
-// TestASilentWatchIsNoticed takes the watch's consumer away on the server, so that it never says anything again.
+// TestASilentWatchIsNoticed takes the watch's consumer away on the server, so that it never says
+// anything again.
 func TestASilentWatchIsNoticed(t *testing.T) {
 	t.Parallel()
 	js := connect(t, servers.NATS(t))

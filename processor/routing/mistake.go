@@ -13,14 +13,16 @@ import (
 
 // Mistake is one thing that is wrong with a rule set, and where.
 type Mistake struct {
-	// Line and Column count from 1; they are 0 where it is the set as a whole, or the place is not known.
+	// Line and Column count from 1; they are 0 where it is the set as a whole, or the place is not
+	// known.
 	Line   int `json:"line,omitempty"`
 	Column int `json:"column,omitempty"`
 	// Problem describes the mistake, and how to put it right.
 	Problem string `json:"problem"`
 }
 
-// String is the place and the problem: "line 7, column 19: no gateway is named backpu, only backup, primary".
+// String is the place and the problem: "line 7, column 19: no gateway is named backpu, only backup,
+// primary".
 func (m Mistake) String() string {
 	switch {
 	case m.Line == 0:
@@ -32,7 +34,8 @@ func (m Mistake) String() string {
 	}
 }
 
-// RefusedError says why a rule set was refused: every mistake, in the order of the document. There is at least one.
+// RefusedError says why a rule set was refused: every mistake, in the order of the document. There
+// is at least one.
 type RefusedError struct {
 	Mistakes []Mistake
 }
@@ -77,7 +80,8 @@ func notYAML(err error) error {
 	}
 	switch {
 	case strings.HasPrefix(said, "did not find expected"):
-		// The library's parser counts lines from 0, its scanner from 1, and neither tells the first.
+		// The library's parser counts lines from 0, its scanner from 1, and neither tells the
+		// first.
 		line++
 	case line == 0 && !strings.HasPrefix(said, "unknown anchor"):
 		line = 1

@@ -10,7 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// fields reads a mapping whose keys are known, each given once, and returns the keys that were there.
+// fields reads a mapping whose keys are known, each given once, and returns the keys that were
+// there.
 func (p *parser) fields(node *yaml.Node, what string, read map[string]func(*yaml.Node)) map[string]bool {
 	seen := map[string]bool{}
 	if node.Kind != yaml.MappingNode {
@@ -29,7 +30,8 @@ func (p *parser) fields(node *yaml.Node, what string, read map[string]func(*yaml
 	return seen
 }
 
-// pairs visits the keys and values of a mapping. Aliases are refused: a rule reads without looking elsewhere.
+// pairs visits the keys and values of a mapping. Aliases are refused: a rule reads without looking
+// elsewhere.
 func (p *parser) pairs(node *yaml.Node, visit func(key, value *yaml.Node)) {
 	lines := map[string]int{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
@@ -66,8 +68,8 @@ func (p *parser) list(n *yaml.Node, key string) []*yaml.Node {
 	return n.Content
 }
 
-// text reads a text that is not empty. Numbers and the like are not taken for one: YAML may read them differently than
-// they are written.
+// text reads a text that is not empty. Numbers and the like are not taken for one: YAML may read
+// them differently than they are written.
 func (p *parser) text(n *yaml.Node, key string) (string, bool) {
 	switch {
 	case n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null":

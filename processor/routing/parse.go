@@ -23,8 +23,8 @@ const (
 	nameLengthMax = 64
 )
 
-// Parse reads a rule set that may name these gateways. It takes all of it or nothing: with any mistake it returns a
-// *RefusedError that lists them all.
+// Parse reads a rule set that may name these gateways. It takes all of it or nothing: with any
+// mistake it returns a *RefusedError that lists them all.
 func Parse(document []byte, gateways []string) (*Rules, error) {
 	if len(document) > SizeMax {
 		return nil, &RefusedError{Mistakes: []Mistake{{Problem: fmt.Sprintf("the document is larger than %d bytes", SizeMax)}}}
@@ -108,7 +108,8 @@ func (p *parser) rule(node *yaml.Node) Rule {
 	return r
 }
 
-// name is recorded with every payment that the rule routes, so it is short and plain, and says which rule it was.
+// name is recorded with every payment that the rule routes, so it is short and plain, and says
+// which rule it was.
 func (p *parser) name(n *yaml.Node) string {
 	name, ok := p.text(n, "name")
 	switch {

@@ -38,7 +38,8 @@ func (p *parser) match(node *yaml.Node) Match {
 	return m
 }
 
-// oneExponent holds that an amount in minor units means something: 100 is one dollar and a hundred yen.
+// oneExponent holds that an amount in minor units means something: 100 is one dollar and a hundred
+// yen.
 func (p *parser) oneExponent(bound *yaml.Node, currencies []string) {
 	if len(currencies) == 0 {
 		p.at(bound, "an amount needs a currency beside it: 100 minor units are 1.00 USD and 100 JPY")

@@ -199,7 +199,8 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// FuzzParse holds that no document brings the parser down, and that what it takes routes without one.
+// FuzzParse holds that no document brings the parser down, and that what it takes routes without
+// one.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(conditional("currency: EUR, amount_minor_max: 10, metadata: {a: b}")))
 	f.Add([]byte("version: 1\nrules: [{name: a, to: [{gateway: primary, weight: 1}, {gateway: backup, weight: 0}], failover: {to: [backup]}}]"))

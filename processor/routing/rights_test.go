@@ -14,7 +14,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/routing"
 )
 
-// rights are what following the bucket takes, and what changing it takes, on a server that allows nothing else.
+// rights are what following the bucket takes, and what changing it takes, on a server that allows
+// nothing else.
 const rights = `
 FOLLOW {
   publish: { allow: [
@@ -41,7 +42,8 @@ accounts {
 }
 `
 
-// TestFewRightsAreEnough holds that a process which only follows the rules needs no right to change them.
+// TestFewRightsAreEnough holds that a process which only follows the rules needs no right to change
+// them.
 func TestFewRightsAreEnough(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "nats.conf")

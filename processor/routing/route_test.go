@@ -26,7 +26,8 @@ func parse(t testing.TB, document string) *routing.Rules {
 	return rules
 }
 
-// conditional is a set whose first rule has these conditions and leads to the primary; the rest goes to the backup.
+// conditional is a set whose first rule has these conditions and leads to the primary; the rest
+// goes to the backup.
 func conditional(conditions string) string {
 	return "version: 1\nrules:\n" +
 		"  - {name: special, match: {" + conditions + "}, to: [{gateway: primary}]}\n" +
@@ -170,7 +171,8 @@ func weighted(name string, weights map[string]int64) string {
 	return document
 }
 
-// TestChoiceIsForEver holds what was chosen once: another version of Tender must not choose anew for a payment on its way.
+// TestChoiceIsForEver holds what was chosen once: another version of Tender must not choose anew
+// for a payment on its way.
 func TestChoiceIsForEver(t *testing.T) {
 	t.Parallel()
 	rules := parse(t, weighted("cards", map[string]int64{"primary": 50, "candidate": 30, "backup": 20}))
@@ -186,14 +188,16 @@ func TestChoiceIsForEver(t *testing.T) {
 	}
 }
 
-// sequential is the id of one of many payments, which differ in few bits as those made in one moment do.
+// sequential is the id of one of many payments, which differ in few bits as those made in one
+// moment do.
 func sequential(i int) uuid.UUID {
 	id := uuid.MustParse("01980000-0000-7000-8000-000000000000")
 	id[13], id[14], id[15] = byte(i>>16), byte(i>>8), byte(i)
 	return id
 }
 
-// TestDistribution holds that weights come true: within four standard deviations on 100,000 payments.
+// TestDistribution holds that weights come true: within four standard deviations on 100,000
+// payments.
 func TestDistribution(t *testing.T) {
 	t.Parallel()
 	const payments = 100_000
@@ -266,7 +270,8 @@ func TestRulesDrawApart(t *testing.T) {
 	}
 }
 
-// TestRouteIsCheap holds that routing a payment allocates next to nothing: it happens at every decision.
+// TestRouteIsCheap holds that routing a payment allocates next to nothing: it happens at every
+// decision.
 func TestRouteIsCheap(t *testing.T) {
 	rules := parse(t, weighted("cards", map[string]int64{"primary": 99, "candidate": 1}))
 	f := facts()

@@ -62,9 +62,11 @@ type Target struct {
 	Weight int64 `json:"weight"`
 }
 
-// Failover names the gateways to turn to when it is proven that a payment did not reach the one before.
+// Failover names the gateways to turn to when it is proven that a payment did not reach the one
+// before.
 type Failover struct {
-	// To is tried in order; nil is the other gateways of the rule that are not drained, the heaviest first.
+	// To is tried in order; nil is the other gateways of the rule that are not drained, the
+	// heaviest first.
 	To []string `json:"to"`
 	// OnDecline turns to them after a soft decline as well.
 	OnDecline bool `json:"on_decline,omitempty"`
@@ -76,7 +78,8 @@ func (f Failover) IsZero() bool { return f.To == nil && !f.OnDecline }
 // RuleDefault is the name of the rule of [To].
 const RuleDefault = "default"
 
-// Rules is a set of rules. It does not change and may be used concurrently. Its zero value, and nil, route nothing.
+// Rules is a set of rules. It does not change and may be used concurrently. Its zero value, and
+// nil, route nothing.
 type Rules struct {
 	rules    []Rule
 	warnings []string
@@ -116,12 +119,13 @@ func (r *Rule) prepare() {
 	}
 }
 
-// Route chooses the gateway for a payment by the first rule that matches it; the zero Route if none does. The same facts
-// under the same rule always lead to the same choice. It takes no lock.
+// Route chooses the gateway for a payment by the first rule that matches it; the zero Route if none
+// does. The same facts under the same rule always lead to the same choice. It takes no lock.
 //
-// The choice among weighted gateways is part of what this package promises. The first eight bytes of SHA-256 over the
-// payment id (16 bytes) and the rule's name are a fraction of 2^64; multiplied by the sum of the weights it is a point, and
-// the gateways share the points in the order in which they are listed.
+// The choice among weighted gateways is part of what this package promises. The first eight bytes
+// of SHA-256 over the payment id (16 bytes) and the rule's name are a fraction of 2^64; multiplied
+// by the sum of the weights it is a point, and the gateways share the points in the order in which
+// they are listed.
 func (s *Rules) Route(f Facts) payment.Route {
 	if s == nil {
 		return payment.Route{}
@@ -224,7 +228,8 @@ func like(pattern, text string) bool {
 	return pattern == text
 }
 
-// covers reports whether every payment that other matches is matched by m, so that a later rule with other is never reached.
+// covers reports whether every payment that other matches is matched by m, so that a later rule
+// with other is never reached.
 func (m *Match) covers(other *Match) bool {
 	for key, want := range m.Metadata {
 		if have, there := other.Metadata[key]; !there || have != want {

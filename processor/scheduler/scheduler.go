@@ -1,7 +1,8 @@
 // Package scheduler turns due timers into commands, so that a retry is a message like any other.
 //
-// A [Scheduler] fires the rows of timers as resume commands, through the outbox, and finds operations that no worker is at
-// any more. It decides nothing: a worker handles the command. A timer that fires twice does no harm.
+// A [Scheduler] fires the rows of timers as resume commands, through the outbox, and finds
+// operations that no worker is at any more. It decides nothing: a worker handles the command. A
+// timer that fires twice does no harm.
 package scheduler
 
 import (
@@ -16,14 +17,17 @@ import (
 
 // Config tunes a Scheduler. The zero value of a field means its default.
 type Config struct {
-	// PollInterval is the time between two looks for due timers; a timer is late by this much at most. Default 250 ms.
+	// PollInterval is the time between two looks for due timers; a timer is late by this much at
+	// most. Default 250 ms.
 	PollInterval time.Duration
 	// BatchMax is the number of timers fired in one transaction; default 500.
 	BatchMax int
-	// Lease is the time that a fired timer may go unanswered before it is fired again; default 30 s.
+	// Lease is the time that a fired timer may go unanswered before it is fired again; default 30
+	// s.
 	Lease time.Duration
-	// SweepInterval is the time between two looks for abandoned operations; default 30 s. SweepAge is the time for which
-	// nothing must have happened to one; default 5 min, and never less than Policy.SentStale of the workers.
+	// SweepInterval is the time between two looks for abandoned operations; default 30 s. SweepAge
+	// is the time for which nothing must have happened to one; default 5 min, and never less than
+	// Policy.SentStale of the workers.
 	SweepInterval, SweepAge time.Duration
 }
 
@@ -46,8 +50,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Scheduler turns due timers into resume commands on the bus, through the outbox. Any number may run: each timer is
-// fired by one of them.
+// Scheduler turns due timers into resume commands on the bus, through the outbox. Any number may
+// run: each timer is fired by one of them.
 type Scheduler struct {
 	store *store.Store
 	cfg   Config
@@ -66,7 +70,8 @@ func New(s *store.Store, cfg Config, log *zap.Logger, now func() time.Time) *Sch
 	}
 }
 
-// Run fires timers until ctx is done; it always returns nil. PostgreSQL may be away at any time: what is due stays due.
+// Run fires timers until ctx is done; it always returns nil. PostgreSQL may be away at any time:
+// what is due stays due.
 func (s *Scheduler) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		rest, err := s.tick(ctx)
@@ -96,7 +101,8 @@ func (s *Scheduler) tick(ctx context.Context) (rest time.Duration, err error) {
 	case fired == s.cfg.BatchMax:
 		return 0, nil
 	default:
-		// Other processes may commit timers meanwhile that are due earlier, hence never longer than the interval.
+		// Other processes may commit timers meanwhile that are due earlier, hence never longer than
+		// the interval.
 		return min(max(next.Sub(now), 0), s.cfg.PollInterval), nil
 	}
 }

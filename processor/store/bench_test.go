@@ -13,7 +13,8 @@ import (
 // BenchmarkCommit takes payments through both their changes, 512 at a time: b.N counts payments.
 func BenchmarkCommit(b *testing.B) { benchmarkCommit(b, 512/runtime.GOMAXPROCS(0)) }
 
-// BenchmarkCommitAlone takes one payment after the other through both its changes, each in a transaction of its own.
+// BenchmarkCommitAlone takes one payment after the other through both its changes, each in a
+// transaction of its own.
 func BenchmarkCommitAlone(b *testing.B) { benchmarkCommit(b, 0) }
 
 // benchmarkCommit does so with that many at once for each processor, or with one in all.
@@ -72,8 +73,8 @@ func BenchmarkLoad(b *testing.B) {
 	})
 }
 
-// BenchmarkWriteEvents writes the same batches of events into the partitioned table and into one with the same columns and
-// key in one piece, as it was before: b.N counts batches of 256 events.
+// BenchmarkWriteEvents writes the same batches of events into the partitioned table and into one
+// with the same columns and key in one piece, as it was before: b.N counts batches of 256 events.
 func BenchmarkWriteEvents(b *testing.B) {
 	bundle := setup(b)
 	bundle.Exec(`CREATE SCHEMA plain;

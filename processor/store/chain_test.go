@@ -13,7 +13,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
-// chained is a whole history as it is to be recorded: each event with the hash of the one before it.
+// chained is a whole history as it is to be recorded: each event with the hash of the one before
+// it.
 func chained(events []messages.Event) []messages.Event {
 	events = slices.Clone(events)
 	for i := range events[1:] {
@@ -36,7 +37,8 @@ func lastHash(t *testing.T, history []messages.Event) messages.Hash {
 	return messages.EventHash(last.Traceparent, body)
 }
 
-// The chain goes through both commits of a command and through further commands, and its end is in the state.
+// The chain goes through both commits of a command and through further commands, and its end is in
+// the state.
 func TestHistoryIsChained(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -64,7 +66,8 @@ func TestHistoryIsChained(t *testing.T) {
 	b.WantClean()
 }
 
-// A change that lost leaves no trace in the chain of the one that follows, and one that is committed again is the same.
+// A change that lost leaves no trace in the chain of the one that follows, and one that is
+// committed again is the same.
 func TestLostChangeIsNotInTheChain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -21,8 +21,8 @@ type Claim struct {
 	Key     string
 	// PayloadHash is the hash of the command that claims the key.
 	PayloadHash [sha256.Size]byte
-	// ConflictHash is nil for the claim of the key itself. The refusal of a command that used a claimed key for
-	// something else is claimed under [ConflictHash] of that command.
+	// ConflictHash is nil for the claim of the key itself. The refusal of a command that used a
+	// claimed key for something else is claimed under [ConflictHash] of that command.
 	ConflictHash []byte
 	// OperationID is the operation that the command started, "" if none.
 	OperationID string
@@ -30,8 +30,8 @@ type Claim struct {
 	Rejected bool
 }
 
-// ConflictHash identifies a command that uses a key which another one has claimed. The payment's id is part of it: the
-// same create sent for two payments is two conflicting commands.
+// ConflictHash identifies a command that uses a key which another one has claimed. The payment's id
+// is part of it: the same create sent for two payments is two conflicting commands.
 func ConflictHash(payloadHash [sha256.Size]byte, paymentID uuid.UUID) []byte {
 	h := sha256.New()
 	h.Write(payloadHash[:])
@@ -43,16 +43,20 @@ func ConflictHash(payloadHash [sha256.Size]byte, paymentID uuid.UUID) []byte {
 type Change struct {
 	// Payment is the state after Events. Commit sets its LastHash.
 	Payment *payment.Payment
-	// ExpectedVersion is the version that was decided on: the payment's version before Events, 0 for a new payment.
+	// ExpectedVersion is the version that was decided on: the payment's version before Events, 0
+	// for a new payment.
 	ExpectedVersion int64
-	// Events are at least one. They are written with the hash of the one before each, and left as they are.
+	// Events are at least one. They are written with the hash of the one before each, and left as
+	// they are.
 	Events []messages.Event
-	// Claim is the command's use of its key; nil if the change answers no command, or one that was answered before.
+	// Claim is the command's use of its key; nil if the change answers no command, or one that was
+	// answered before.
 	Claim *Claim
-	// PreviousDueAt is what DueAt of the payment was before Events: a timer that stays as it was costs nothing.
+	// PreviousDueAt is what DueAt of the payment was before Events: a timer that stays as it was
+	// costs nothing.
 	PreviousDueAt time.Time
-	// PreviousHash is LastHash of the payment before Events, which makes a change the same however often it is committed.
-	// None is looked up.
+	// PreviousHash is LastHash of the payment before Events, which makes a change the same however
+	// often it is committed. None is looked up.
 	PreviousHash messages.Hash
 }
 
@@ -77,7 +81,8 @@ func (c *Change) check() error {
 	return nil
 }
 
-// entry is a Change on its way, encoded by the goroutine that waits for it so that the committers needn't.
+// entry is a Change on its way, encoded by the goroutine that waits for it so that the committers
+// needn't.
 type entry struct {
 	row      PaymentRow
 	claim    *claimRow
@@ -156,8 +161,8 @@ func (e *entry) setClaim(c *Claim) {
 	e.keyNames = append(e.keyNames, e.claim.name())
 }
 
-// setEvents encodes the events once, each with the hash of the one before it: the same bytes go into the history and onto
-// the bus.
+// setEvents encodes the events once, each with the hash of the one before it: the same bytes go
+// into the history and onto the bus.
 func (e *entry) setEvents(events []messages.Event, previous messages.Hash) error {
 	e.events = make([]eventRow, len(events))
 	for i, event := range events {

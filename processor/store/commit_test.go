@@ -248,7 +248,8 @@ func TestCloseAnswersEveryoneFirst(t *testing.T) {
 	b.Store.Close()
 }
 
-// commitTogether commits changes at one time, in one batch unless they collide; the store has one committer.
+// commitTogether commits changes at one time, in one batch unless they collide; the store has one
+// committer.
 func (b *bundle) commitTogether(changes []store.Change) []error {
 	b.Helper()
 	hold := b.holdCommitter()
@@ -271,7 +272,8 @@ type held struct {
 	unlock  func()
 }
 
-// holdCommitter makes the store's only committer wait inside the database, so that what is committed next gathers.
+// holdCommitter makes the store's only committer wait inside the database, so that what is
+// committed next gathers.
 func (b *bundle) holdCommitter() *held {
 	b.Helper()
 	blocker := b.Connect()

@@ -22,7 +22,8 @@ func (b *bundle) awaitLockWaiter() {
 	})
 }
 
-// Two refunds of 60.00 on a captured 100.00, each handled by a store of its own as in two processes.
+// Two refunds of 60.00 on a captured 100.00, each handled by a store of its own as in two
+// processes.
 func TestConcurrentRefundsNeverExceedTheCapture(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -68,7 +69,8 @@ func wantOneRefund(t *testing.T, b *bundle, paymentID uuid.UUID, answers []answe
 	}
 }
 
-// The same create under one key for two payments at once: one of them is created, the other refused.
+// The same create under one key for two payments at once: one of them is created, the other
+// refused.
 func TestConcurrentUseOfAKeyCreatesOnePayment(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -124,7 +126,8 @@ func TestManyWorkersOnFewPayments(t *testing.T) {
 	}
 }
 
-// randomCommand draws keys from so few that they are used again, with the same and with other bodies.
+// randomCommand draws keys from so few that they are used again, with the same and with other
+// bodies.
 func randomCommand(random *rand.Rand, paymentID uuid.UUID, n int) messages.Command {
 	key := fmt.Sprintf("%d-%d", n, random.IntN(40))
 	switch random.IntN(6) {

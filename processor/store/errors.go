@@ -15,15 +15,16 @@ import (
 )
 
 var (
-	// ErrVersionConflict says that the payment has moved on since it was loaded, so that nothing was written: load it
-	// and decide again.
+	// ErrVersionConflict says that the payment has moved on since it was loaded, so that nothing
+	// was written: load it and decide again.
 	ErrVersionConflict = errors.New("the payment has changed since it was loaded")
-	// ErrClaimTaken says that the idempotency key was claimed meanwhile, so that nothing was written: load again.
-	// The error is a *ClaimTakenError.
+	// ErrClaimTaken says that the idempotency key was claimed meanwhile, so that nothing was
+	// written: load again. The error is a *ClaimTakenError.
 	ErrClaimTaken = errors.New("the idempotency key was claimed meanwhile")
-	// ErrOutcomeUnknown says that the change may or may not have been written: the connection broke while it was being
-	// committed, or the caller stopped waiting. Load again to see; a change that is written after all wins over one that
-	// is decided on what was loaded too early, as with any two writers.
+	// ErrOutcomeUnknown says that the change may or may not have been written: the connection broke
+	// while it was being committed, or the caller stopped waiting. Load again to see; a change that
+	// is written after all wins over one that is decided on what was loaded too early, as with any
+	// two writers.
 	ErrOutcomeUnknown = errors.New("it is not known whether the change was written")
 	// ErrOtherTenant says that the payment's id is in use by another tenant.
 	ErrOtherTenant = errors.New("the payment id belongs to another tenant")
@@ -49,9 +50,9 @@ func (e *ClaimTakenError) Error() string {
 // Is makes the error ErrClaimTaken.
 func (e *ClaimTakenError) Is(target error) bool { return target == ErrClaimTaken }
 
-// Retryable reports whether the same call may succeed later without anything else changing: the database could not be
-// reached, was busy, restarting or failing over, or the outcome of a commit is not known. Conflicts are not among them:
-// they are answered by loading again at once.
+// Retryable reports whether the same call may succeed later without anything else changing: the
+// database could not be reached, was busy, restarting or failing over, or the outcome of a commit
+// is not known. Conflicts are not among them: they are answered by loading again at once.
 func Retryable(err error) bool {
 	if err == nil || errors.Is(err, ErrClosed) || errors.Is(err, context.Canceled) && !errors.Is(err, ErrOutcomeUnknown) {
 		return false
@@ -95,7 +96,8 @@ func connectionFailed(err error) bool {
 		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// dataFault reports whether a statement failed because of the data in it, so that it may succeed without some of it.
+// dataFault reports whether a statement failed because of the data in it, so that it may succeed
+// without some of it.
 func dataFault(err error) bool {
 	refused := (*pgconn.PgError)(nil)
 	if !errors.As(err, &refused) {
@@ -114,14 +116,15 @@ func dataFault(err error) bool {
 	return false
 }
 
-// refusedByServer reports whether the server itself said that the statement failed and is still there. An error that
-// ends the session says nothing about what the session was doing.
+// refusedByServer reports whether the server itself said that the statement failed and is still
+// there. An error that ends the session says nothing about what the session was doing.
 func refusedByServer(err error) bool {
 	refused := (*pgconn.PgError)(nil)
 	return errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR"
 }
 
-// readOnly reports whether a statement failed because the server takes no writes (25006, read_only_sql_transaction).
+// readOnly reports whether a statement failed because the server takes no writes (25006,
+// read_only_sql_transaction).
 func readOnly(err error) bool {
 	refused := (*pgconn.PgError)(nil)
 	return errors.As(err, &refused) && refused.Code == "25006"

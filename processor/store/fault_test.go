@@ -60,7 +60,8 @@ func (c *wiredConn) Write(b []byte) (int, error) {
 	case bytes.Contains(b, statementName("begin")) && c.wire.take(beforePayments), commits && c.wire.take(beforeCommit):
 		return 0, c.breakUp()
 	case commits && c.wire.take(afterCommit):
-		// The answer is awaited, so that the server is done, and then kept from the client, who may be reading already.
+		// The answer is awaited, so that the server is done, and then kept from the client, who may
+		// be reading already.
 		c.broken.Store(true)
 		return c.Conn.Write(b)
 	default:
@@ -94,7 +95,7 @@ func TestConnectionBreaksAroundTheCommit(t *testing.T) {
 		unknown   bool
 		written   int
 	}{
-		// All in one round trip: nobody knows how much of it was sent.
+		// All in one round trip: it is unknown how much of it was sent.
 		"before anything is sent":       {beforePayments, false, true, 0},
 		"before the commit is sent":     {beforeCommit, false, true, 0},
 		"before the commit is answered": {afterCommit, false, true, 1},
@@ -216,7 +217,8 @@ func TestUnreachableDatabaseIsWorthARetry(t *testing.T) {
 	}
 }
 
-// A missing right is the operator's to repair; it must neither be retried at once nor be blamed on single changes.
+// A missing right is the operator's to repair; it must neither be retried at once nor be blamed on
+// single changes.
 func TestMissingRightIsReportedAsSuch(t *testing.T) {
 	t.Parallel()
 	b := setupWith(t, store.Config{Committers: 1})

@@ -7,9 +7,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ServingRights are the rights, by table or sequence, that the serving role needs and the only ones it gets. Nobody who
-// serves can rewrite history: of payment_events and checkpoints there is no update or delete, and nothing is ever truncated. There are none
-// on the partitions themselves: those on the table they belong to do.
+// ServingRights are the rights, by table or sequence, that the serving role needs and the only ones
+// it gets. No serving process can rewrite history: of payment_events and checkpoints there is no
+// update or delete, and nothing is ever truncated. There are none on the partitions themselves:
+// those on the table they belong to do.
 func ServingRights() map[string]string {
 	return map[string]string{
 		"payments":                "SELECT, INSERT, UPDATE",
@@ -24,8 +25,9 @@ func ServingRights() map[string]string {
 	}
 }
 
-// GrantServing gives role exactly the rights that serving needs on the tables, and takes all others from it. The role
-// has to exist. It may be called again, for example after each migration, and by the owner of the schema only.
+// GrantServing gives role exactly the rights that serving needs on the tables, and takes all others
+// from it. The role has to exist. It may be called again, for example after each migration, and by
+// the owner of the schema only.
 func GrantServing(ctx context.Context, db DB, role string) error {
 	err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
 		var schema string

@@ -18,18 +18,22 @@ import (
 type Key struct {
 	PaymentID uuid.UUID
 	Tenant    string
-	// Command and IdempotencyKey are the scope of the command's claim; an empty key asks for no claim.
+	// Command and IdempotencyKey are the scope of the command's claim; an empty key asks for no
+	// claim.
 	Command        messages.CommandName
 	IdempotencyKey string
-	// ConflictHash is [ConflictHash] of the command, to find out whether it was refused as a conflict before; may be nil.
+	// ConflictHash is [ConflictHash] of the command, to find out whether it was refused as a
+	// conflict before; may be nil.
 	ConflictHash []byte
 }
 
 // Loaded is what is known when a command comes in, all of it as of one moment.
 type Loaded struct {
-	// Payment is the payment as it stands, and the caller's to change; its Version is 0 if there is none.
+	// Payment is the payment as it stands, and the caller's to change; its Version is 0 if there is
+	// none.
 	Payment *payment.Payment
-	// Claim is the first use of the idempotency key, whichever payment it was for; nil if the key is unused.
+	// Claim is the first use of the idempotency key, whichever payment it was for; nil if the key
+	// is unused.
 	Claim *RecordedClaim
 	// Conflict is the refusal of this very command because of Claim; nil if it wasn't refused yet.
 	Conflict *RecordedClaim

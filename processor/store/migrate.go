@@ -22,10 +22,12 @@ var migrationFiles embed.FS
 
 const (
 	migrationsTable = "schema_migrations"
-	// migrationLock is the advisory lock that keeps instances from migrating at the same time: "tendr" in ASCII.
+	// migrationLock is the advisory lock that keeps instances from migrating at the same time:
+	// "tendr" in ASCII.
 	migrationLock int64 = 0x74656e6472
-	// migrationLockPoll is how often a waiting instance looks. It doesn't wait inside PostgreSQL: a statement that waits
-	// holds a snapshot, and a migration that creates an index concurrently would wait for that in turn.
+	// migrationLockPoll is how often a waiting instance looks. It doesn't wait inside PostgreSQL: a
+	// statement that waits holds a snapshot, and a migration that creates an index concurrently
+	// would wait for that in turn.
 	migrationLockPoll = 100 * time.Millisecond
 )
 
@@ -36,10 +38,11 @@ type Applied struct {
 	Duration time.Duration
 }
 
-// Migrate brings the schema up to what this build needs, one transaction for each migration, and returns what it did:
-// nothing if the schema is up to date or newer. Each time it also makes the partitions that events will soon need. It is forward only. Several instances may call it at once; they take
-// turns. progress is called after each migration and may be nil. The pool's role has to own the schema, and the pool has
-// to allow two connections.
+// Migrate brings the schema up to what this build needs, one transaction for each migration, and
+// returns what it did: nothing if the schema is up to date or newer. Each time it also makes the
+// partitions that events will soon need. It is forward only. Several instances may call it at once;
+// they take turns. progress is called after each migration and may be nil. The pool's role has to
+// own the schema, and the pool has to allow two connections.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, progress func(Applied)) (applied []Applied, err error) {
 	db := stdlib.OpenDBFromPool(pool)
 	defer func() { err = errors.Join(err, db.Close()) }()
@@ -99,7 +102,7 @@ func sourceName(s *goose.Source) string {
 	return path.Base(s.Path)
 }
 
-// migrationLock is a session's advisory lock, so that it ends with the session whatever happens.
+// migrationLock is a session's advisory lock, so that it ends with the session in any case.
 type heldLock struct{ conn *pgxpool.Conn }
 
 func acquireMigrationLock(ctx context.Context, pool *pgxpool.Pool) (*heldLock, error) {
@@ -136,13 +139,15 @@ func (l *heldLock) release(ctx context.Context) error {
 	return nil
 }
 
-// quartersAhead is the number of quarters after the current one for which partitions are made: an operator who migrates once
-// in two years is in time. The events of a later quarter go into the default partition.
+// quartersAhead is the number of quarters after the current one for which partitions are made: an
+// operator who migrates once in two years is in time. The events of a later quarter go into the
+// default partition.
 const quartersAhead = 8
 
-// EnsurePartitions makes the partitions of payment_events for the quarter that now lies in and the eight after it, and
-// returns how many it made. Zero means the time of the database. It may be repeated, which is quick, but not called
-// concurrently: Migrate calls it while others wait. The role has to own the schema.
+// EnsurePartitions makes the partitions of payment_events for the quarter that now lies in and the
+// eight after it, and returns how many it made. Zero means the time of the database. It may be
+// repeated, which is quick, but not called concurrently: Migrate calls it while others wait. The
+// role has to own the schema.
 func EnsurePartitions(ctx context.Context, db DB, now time.Time) (made int, err error) {
 	if err := db.QueryRow(ctx, ensurePartitionsSQL, instant(now), quartersAhead).Scan(&made); err != nil {
 		return 0, fmt.Errorf("make partitions of payment_events: %w", err)

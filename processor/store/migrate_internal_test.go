@@ -10,7 +10,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// olderSchema is the schema before the history was partitioned, with three payments' events in it and a role that serves.
+// olderSchema is the schema before the history was partitioned, with three payments' events in it
+// and a role that serves.
 func olderSchema(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	db := stdlib.OpenDBFromPool(pool)
@@ -44,8 +45,8 @@ func olderSchema(t *testing.T, pool *pgxpool.Pool) {
 const digestOfEvents = `SELECT md5(string_agg(e::text, '|' ORDER BY e.payment_id, e.version))
 	FROM (SELECT payment_id, version, occurred_at, type, traceparent, data::text FROM payment_events) e`
 
-// What was recorded is taken over byte for byte, and the previous version goes on recording, on the connection and with the
-// statement that it had before.
+// What was recorded is taken over byte for byte, and the previous version goes on recording, on the
+// connection and with the statement that it had before.
 func TestHistoryOfAnOlderVersionIsTakenOver(t *testing.T) {
 	t.Parallel()
 	pool, err := pgxpool.New(t.Context(), servers.Database(t))

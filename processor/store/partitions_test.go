@@ -117,8 +117,8 @@ func TestPartitionsAreMadeUnderTraffic(t *testing.T) {
 	b.WantClean()
 }
 
-// What looks for one payment, or for a range of them, opens the partitions that they can be in, though the statement was
-// planned for any.
+// What looks for one payment, or for a range of them, opens the partitions that they can be in,
+// though the statement was planned for any.
 func TestHistoryIsReadFromOnePartition(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -2,7 +2,8 @@ package store
 
 import _ "embed"
 
-// Every statement of the store is here or in queries/, one to a file, so that a test can prepare them all.
+// Every statement of the store is here or in queries/, one to a file, so that a test can prepare
+// them all.
 
 const (
 	beginSQL    = "begin"
@@ -12,8 +13,9 @@ const (
 	vacuumSQL = "vacuum (analyze)"
 )
 
-// Settings returns the statement that each transaction on the way of a payment begins with: it makes PostgreSQL find rows
-// through indexes, with one plan for any number of them. It takes no arguments and holds until the transaction ends.
+// Settings returns the statement that each transaction on the way of a payment begins with: it
+// makes PostgreSQL find rows through indexes, with one plan for any number of them. It takes no
+// arguments and holds until the transaction ends.
 func Settings() string { return settingsSQL }
 
 //go:embed queries/settings.sql

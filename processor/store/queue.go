@@ -6,16 +6,19 @@ import (
 	"time"
 )
 
-// queue gathers requests until somebody has time for them. T is a pointer, so that requests can be told apart.
+// queue gathers requests until a committer has time for them. T is a pointer, so that requests can
+// be told apart.
 //
-// A request may name keys. No two requests with a key in common are ever taken at a time: the later one waits until the
-// earlier one is released, however many others overtake it.
+// A request may name keys. No two requests with a key in common are ever taken at a time: the later
+// one waits until the earlier one is released, however many others overtake it.
 type queue[T comparable] struct {
 	batchMax int
-	// besideLeast is how many requests have to wait for a batch to be taken beside another: a batch costs as much as many
-	// requests in it. It counts for besideAfter; whatever holds up a batch is not to hold up everybody.
+	// besideLeast is how many requests have to wait for a batch to be taken beside another: a batch
+	// costs as much as many requests in it. It counts for besideAfter; a batch that is held up must
+	// not hold up the others.
 	besideLeast int
-	// sizeMax bounds the sum of the sizes in a batch; a single larger request makes a batch of its own.
+	// sizeMax bounds the sum of the sizes in a batch; a single larger request makes a batch of its
+	// own.
 	sizeMax int
 	keys    func(T) []string
 	size    func(T) int
@@ -51,7 +54,7 @@ func (q *queue[T]) add(r T) error {
 	return nil
 }
 
-// drop removes a request that nobody waits for any more; false if it was taken already.
+// drop removes a request whose caller no longer waits; false if it was taken already.
 func (q *queue[T]) drop(r T) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -64,8 +67,8 @@ func (q *queue[T]) drop(r T) bool {
 	return true
 }
 
-// take blocks until there is something to do and returns it, oldest first; nil once the queue is closed and empty.
-// What was taken must be released.
+// take blocks until there is something to do and returns it, oldest first; nil once the queue is
+// closed and empty. What was taken must be released.
 func (q *queue[T]) take() []T {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -16,8 +16,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// Get returns a payment as it stands, or ErrNotFound. tenant "" means any tenant, which is for operators only. A payment
-// whose history holds refusals only is found too; its status is none.
+// Get returns a payment as it stands, or ErrNotFound. tenant "" means any tenant, which is for
+// operators only. A payment whose history holds refusals only is found too; its status is none.
 func (s *Store) Get(ctx context.Context, tenant string, paymentID uuid.UUID) (*payment.Payment, error) {
 	var state []byte
 	err := s.pool.QueryRow(ctx, getSQL, id(paymentID), tenant).Scan(&state)
@@ -43,8 +43,8 @@ func DecodeState(state []byte) (*payment.Payment, error) {
 	return p, nil
 }
 
-// History returns all events of a payment in order, those that are not published included, or ErrNotFound. tenant "" means
-// any tenant.
+// History returns all events of a payment in order, those that are not published included, or
+// ErrNotFound. tenant "" means any tenant.
 func (s *Store) History(ctx context.Context, tenant string, paymentID uuid.UUID) ([]messages.Event, error) {
 	rows, err := s.pool.Query(ctx, historySQL, id(paymentID), tenant)
 	if err != nil {
@@ -69,8 +69,9 @@ func (s *Store) History(ctx context.Context, tenant string, paymentID uuid.UUID)
 	return events, nil
 }
 
-// ReviewEvents returns the events that opened the reviews of payments, in order, by payment; those of reviews that have ended
-// are among them. A payment that was never in review, or that isn't there, has none.
+// ReviewEvents returns the events that opened the reviews of payments, in order, by payment; those
+// of reviews that have ended are among them. A payment that was never in review, or that isn't
+// there, has none.
 func (s *Store) ReviewEvents(ctx context.Context, payments []uuid.UUID) (map[uuid.UUID][]messages.Event, error) {
 	rows, err := s.pool.Query(ctx, reviewEventsSQL, column(payments, id))
 	if err != nil {
@@ -129,8 +130,8 @@ const (
 	listLimitMax     = 1000
 )
 
-// List returns payments, newest first. Payments that are created meanwhile don't disturb a caller that pages through the list:
-// a page begins where the one before ended.
+// List returns payments, newest first. Payments that are created meanwhile don't disturb a caller
+// that pages through the list: a page begins where the one before ended.
 func (s *Store) List(ctx context.Context, filter ListFilter, page Page) (Listed, error) {
 	var after cursor
 	if page.After != "" {
@@ -143,7 +144,8 @@ func (s *Store) List(ctx context.Context, filter ListFilter, page Page) (Listed,
 	if limit <= 0 {
 		limit = listLimitDefault
 	}
-	// The plan depends on which filters are set, so the statement is planned anew each time, for its arguments.
+	// The plan depends on which filters are set, so the statement is planned anew each time, for
+	// its arguments.
 	rows, err := s.pool.Query(ctx, listSQL, pgx.QueryExecModeCacheDescribe,
 		filter.Tenant, filter.CustomerID, string(filter.Status), filter.MerchantReference,
 		instant(filter.CreatedFrom), instant(filter.CreatedTo), instant(after.createdAt), id(after.paymentID), limit+1)

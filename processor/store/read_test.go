@@ -14,7 +14,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-// listed are payments for lists: 30 of acme, 5 of globex, three created in each second, the newest first.
+// listed are payments for lists: 30 of acme, 5 of globex, three created in each second, the newest
+// first.
 func (b *bundle) listed() []*payment.Payment {
 	b.Helper()
 	var all []*payment.Payment
@@ -56,7 +57,7 @@ func TestListIsPagedNewestFirst(t *testing.T) {
 	}{
 		"all tenants":    {store.ListFilter{}, func(*payment.Payment) bool { return true }},
 		"tenant":         {store.ListFilter{Tenant: tenant}, func(p *payment.Payment) bool { return p.Tenant == tenant }},
-		"no such tenant": {store.ListFilter{Tenant: "nobody"}, func(*payment.Payment) bool { return false }},
+		"no such tenant": {store.ListFilter{Tenant: "missing"}, func(*payment.Payment) bool { return false }},
 		"customer": {store.ListFilter{Tenant: tenant, CustomerID: "cus_2"}, func(p *payment.Payment) bool {
 			return p.Tenant == tenant && p.CustomerID == "cus_2"
 		}},

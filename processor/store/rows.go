@@ -12,8 +12,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// PaymentRow is a row of the table payments; the migrations describe its columns. All of it but PreviousVersion is derived
-// from the state.
+// PaymentRow is a row of the table payments; the migrations describe its columns. All of it but
+// PreviousVersion is derived from the state.
 type PaymentRow struct {
 	ID                       uuid.UUID
 	PreviousVersion, Version int64
@@ -35,8 +35,8 @@ type PaymentRow struct {
 	State                     []byte
 }
 
-// NewPaymentRow returns the row of a payment that a commit writes over the row of previousVersion (0: there is none).
-// state is the payment as AppendJSON encodes it.
+// NewPaymentRow returns the row of a payment that a commit writes over the row of previousVersion
+// (0: there is none). state is the payment as AppendJSON encodes it.
 func NewPaymentRow(p *payment.Payment, previousVersion int64, state []byte) PaymentRow {
 	return PaymentRow{
 		ID: p.ID, PreviousVersion: previousVersion, Version: p.Version,
@@ -52,7 +52,8 @@ func NewPaymentRow(p *payment.Payment, previousVersion int64, state []byte) Paym
 	}
 }
 
-// failureCode is why the payment failed or, while it may still be paid otherwise, why it was declined.
+// failureCode is why the payment failed or, while it may still be paid otherwise, why it was
+// declined.
 func failureCode(p *payment.Payment) string {
 	if p.FailureCode == "" && p.Decline != nil {
 		return p.Decline.Code
@@ -60,8 +61,8 @@ func failureCode(p *payment.Payment) string {
 	return p.FailureCode
 }
 
-// awaitingSince is the time of the oldest call whose answer a worker is waiting for, zero if there is none. Such an
-// operation has no timer: if the worker dies, the sweep finds it.
+// awaitingSince is the time of the oldest call whose answer a worker is waiting for, zero if there
+// is none. Such an operation has no timer: if the worker dies, the sweep finds it.
 func awaitingSince(p *payment.Payment) time.Time {
 	var since time.Time
 	for i := range p.Operations {
@@ -104,13 +105,15 @@ type eventRow struct {
 	data                   []byte
 }
 
-// Rows are what changes write, as the arguments of the statements that write it: one array for each column. They are for
-// programs that write the rows of a commit without the store, such as a benchmark.
+// Rows are what changes write, as the arguments of the statements that write it: one array for each
+// column. They are for programs that write the rows of a commit without the store, such as a
+// benchmark.
 type Rows struct {
-	// Payments are the columns of the table payments, in the order of write_payments.sql ($1 to $24).
+	// Payments are the columns of the table payments, in the order of write_payments.sql ($1 to
+	// $24).
 	Payments []any
-	// Claims are the columns of the table commands, in the order of write_payments.sql ($25 to $33); nil if no change has a
-	// claim.
+	// Claims are the columns of the table commands, in the order of write_payments.sql ($25 to
+	// $33); nil if no change has a claim.
 	Claims []any
 	// Messages are the rows of the outbox, in the order of the changes and of their events.
 	Messages []outbox.Message
@@ -118,8 +121,9 @@ type Rows struct {
 	history history
 }
 
-// Encode returns the rows of changes, of which no two may be of one payment. As Commit does, it sets the LastHash of each
-// payment. Unlike Commit it looks nothing up: PreviousHash has to be set. It fails if a change contradicts itself.
+// Encode returns the rows of changes, of which no two may be of one payment. As Commit does, it
+// sets the LastHash of each payment. Unlike Commit it looks nothing up: PreviousHash has to be set.
+// It fails if a change contradicts itself.
 func Encode(changes []Change) (Rows, error) {
 	entries := make([]*entry, len(changes))
 	for i := range changes {
@@ -141,7 +145,8 @@ func Encode(changes []Change) (Rows, error) {
 // QueueHistory queues the statements by which a commit writes the events and the timers.
 func (r *Rows) QueueHistory(batch *pgx.Batch) { r.history.queue(batch) }
 
-// history is the arguments of the statements that write events and timers; nil if there is nothing to write.
+// history is the arguments of the statements that write events and timers; nil if there is nothing
+// to write.
 type history struct{ events, timersSet, timersDeleted []any }
 
 func newHistory(entries []*entry) history {
@@ -179,7 +184,8 @@ func (h *history) queue(batch *pgx.Batch) {
 	}
 }
 
-// PaymentColumns returns the columns of rows, one array for each, in the order of write_payments.sql ($1 to $24).
+// PaymentColumns returns the columns of rows, one array for each, in the order of
+// write_payments.sql ($1 to $24).
 func PaymentColumns(rows []PaymentRow) []any {
 	entries := make([]*entry, len(rows))
 	for i := range rows {

@@ -9,7 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// DB is a database as functions need it that use no queue, here and in package books: a *pgxpool.Pool or a *pgx.Conn.
+// DB is a database as functions need it that use no queue, here and in package books: a
+// *pgxpool.Pool or a *pgx.Conn.
 type DB interface {
 	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, sql string, arguments ...any) (pgx.Rows, error)
@@ -17,8 +18,8 @@ type DB interface {
 	Begin(ctx context.Context) (pgx.Tx, error)
 }
 
-// Pool is a pool of connections, for callers that may not import the driver. Functions take it when one connection is not
-// enough.
+// Pool is a pool of connections, for callers that may not import the driver. Functions take it when
+// one connection is not enough.
 type Pool = pgxpool.Pool
 
 // SchemaError says that the database's schema is older than this build needs.
@@ -65,8 +66,8 @@ func SchemaVersion(ctx context.Context, db DB) (int64, error) {
 	return version, nil
 }
 
-// CheckSchema returns a *SchemaError if the schema is older than this build needs. A newer one is fine: migrations are
-// additive, so that the previous build runs on the next schema.
+// CheckSchema returns a *SchemaError if the schema is older than this build needs. A newer one is
+// fine: migrations are additive, so that the previous build runs on the next schema.
 func CheckSchema(ctx context.Context, db DB) error {
 	needed, err := NeededSchemaVersion()
 	if err != nil {

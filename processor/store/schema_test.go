@@ -144,8 +144,8 @@ func wantCode(t *testing.T, sql string, err error, code string) {
 	}
 }
 
-// The statements of the pipeline must find their rows through an index whatever the statistics say: they are planned
-// while the tables are empty, and used when they are not.
+// The statements of the pipeline must find their rows through an index under any statistics: they
+// are planned while the tables are empty, and used when they are not.
 func TestPipelineNeverReadsWholeTables(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

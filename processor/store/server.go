@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// WALPosition is how many bytes PostgreSQL has put into its log since it was made, synced or not: the difference of two is
-// what was put there in between, by everybody.
+// WALPosition is how many bytes PostgreSQL has put into its log since it was made, synced or not:
+// the difference of two is the bytes that all sessions wrote in between.
 func WALPosition(ctx context.Context, db DB) (int64, error) {
 	var bytes int64
 	if err := db.QueryRow(ctx, walPositionSQL).Scan(&bytes); err != nil {
@@ -38,8 +38,8 @@ func ReadServerFacts(ctx context.Context, db DB) (ServerFacts, error) {
 	return f, nil
 }
 
-// Vacuum does at once what autovacuum would do in the background of what comes next, for everything in the database that the role
-// owns.
+// Vacuum does at once what autovacuum would do in the background of what comes next, for everything
+// in the database that the role owns.
 func Vacuum(ctx context.Context, db DB) error {
 	if _, err := db.Exec(ctx, vacuumSQL); err != nil {
 		return fmt.Errorf("vacuum: %w", err)

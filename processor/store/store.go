@@ -23,7 +23,8 @@ import (
 
 // Config tunes a Store. Zero values mean the defaults.
 type Config struct {
-	// Committers is how many batches of changes may be under way at once; 0 means 4. Each uses a connection of the pool.
+	// Committers is how many batches of changes may be under way at once; 0 means 4. Each uses a
+	// connection of the pool.
 	Committers int
 	// Loaders is the same for loads; 0 means 2.
 	Loaders int
@@ -31,8 +32,9 @@ type Config struct {
 	BatchMax int
 	// Timeout bounds one try at a batch, connecting included; 0 means 15 s.
 	Timeout time.Duration
-	// Committed is called after every transaction with what it wrote to the outbox, before the callers of its changes have
-	// their answers; it may be nil. It must not wait for anything. See [outbox.Relay.Offer].
+	// Committed is called after every transaction with what it wrote to the outbox, before the
+	// callers of its changes have their answers; it may be nil. It must not wait for anything. See
+	// [outbox.Relay.Offer].
 	Committed func(*outbox.Appended)
 }
 
@@ -47,15 +49,16 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// commitsBesideLeast is from how many waiting changes on a transaction is worth its own costs while another is under way. The
-// first change of a transaction takes some ten times as long as each further one.
+// commitsBesideLeast is from how many waiting changes on a transaction is worth its own costs while
+// another is under way. The first change of a transaction takes some ten times as long as each
+// further one.
 const commitsBesideLeast = 32
 
 // batchSizeMax bounds the bytes of the changes written in one transaction.
 const batchSizeMax = 8 << 20
 
-// Store reads and writes payments. Its methods may be called concurrently, and several stores, in one process or in
-// many, may work on the same database.
+// Store reads and writes payments. Its methods may be called concurrently, and several stores, in
+// one process or in many, may work on the same database.
 type Store struct {
 	pool *pgxpool.Pool
 	cfg  Config
@@ -64,12 +67,14 @@ type Store struct {
 	commits *queue[*entry]
 	loads   *queue[*lookup]
 	working sync.WaitGroup
-	// contests is how many batches are yet to be written with a look at who lost; see contestsAfterOne.
+	// contests is how many batches are yet to be written with a look at who lost; see
+	// contestsAfterOne.
 	contests atomic.Int64
 }
 
-// New returns a store on a database that was migrated, with its goroutines started. The pool stays the caller's: it is
-// to be closed after the store, and should hold more connections than Committers and Loaders together.
+// New returns a store on a database that was migrated, with its goroutines started. The pool stays
+// the caller's: it is to be closed after the store, and should hold more connections than
+// Committers and Loaders together.
 func New(pool *pgxpool.Pool, cfg Config, log *zap.Logger) *Store {
 	cfg = cfg.withDefaults()
 	s := &Store{
@@ -87,9 +92,9 @@ func New(pool *pgxpool.Pool, cfg Config, log *zap.Logger) *Store {
 	return s
 }
 
-// Close waits until what was enqueued has its answer, which may take a few times Config.Timeout if the database is
-// gone, and ends the goroutines. From then on Commit and Load return ErrClosed; what needs no queue goes on working.
-// Close may be called again.
+// Close waits until what was enqueued has its answer, which may take a few times Config.Timeout if
+// the database is gone, and ends the goroutines. From then on Commit and Load return ErrClosed;
+// what needs no queue goes on working. Close may be called again.
 func (s *Store) Close() {
 	s.commits.close()
 	s.loads.close()
@@ -103,15 +108,17 @@ const (
 	retryDelay = 20 * time.Millisecond
 )
 
-// Commit writes a change and returns when it is durable. It may be called concurrently; what is waiting at the same
-// time is written in one transaction, and a change that can't be written doesn't disturb its neighbours.
+// Commit writes a change and returns when it is durable. It may be called concurrently; what is
+// waiting at the same time is written in one transaction, and a change that can't be written
+// doesn't disturb its neighbours.
 //
-// ErrVersionConflict and ErrClaimTaken mean that another change came first and nothing was written: load and decide
-// again. ErrOutcomeUnknown means that it may have been written: load to see. Any other error means that nothing was
-// written; [Retryable] tells whether the database or the change is at fault.
+// ErrVersionConflict and ErrClaimTaken mean that another change came first and nothing was written:
+// load and decide again. ErrOutcomeUnknown means that it may have been written: load to see. Any
+// other error means that nothing was written; [Retryable] tells whether the database or the change
+// is at fault.
 //
-// A change whose ctx is done before its turn came is dropped. One that was taken goes on without its caller, who is
-// then told ErrOutcomeUnknown together with the error of ctx.
+// A change whose ctx is done before its turn came is dropped. One that was taken goes on without
+// its caller, who is then told ErrOutcomeUnknown together with the error of ctx.
 func (s *Store) Commit(ctx context.Context, c Change) error {
 	err := s.commit(ctx, &c)
 	if err != nil && c.Payment != nil {
@@ -149,9 +156,9 @@ func (s *Store) await(ctx context.Context, e *entry) error {
 	}
 }
 
-// startOfChain is the hash that the first event of a change carries: that of the payment's latest event. A payment that was
-// last written by a version without chains has none in its state; then its latest event is hashed, so that the chain covers
-// it from now on.
+// startOfChain is the hash that the first event of a change carries: that of the payment's latest
+// event. A payment that was last written by a version without chains has none in its state; then
+// its latest event is hashed, so that the chain covers it from now on.
 func (s *Store) startOfChain(ctx context.Context, c *Change) (messages.Hash, error) {
 	if c.ExpectedVersion == 0 || !c.PreviousHash.IsZero() || c.Payment == nil {
 		return c.PreviousHash, nil
@@ -196,7 +203,8 @@ func (s *Store) commitBatch(batch []*entry) {
 			batch = rest
 			continue
 		case len(rest) > 1 && isolates(err):
-			// One of them can't be stored. Halving finds it in few steps and lets the others through.
+			// One of them can't be stored. Halving finds it in few steps and lets the others
+			// through.
 			half := len(rest) / 2
 			s.commitBatch(rest[:half])
 			s.commitBatch(rest[half:])
@@ -215,9 +223,9 @@ func (s *Store) tryBatch(batch []*entry) ([]*entry, error) {
 	return w.entries, err
 }
 
-// Load reads a payment and the claims that matter to a command. It may be called concurrently; what is asked for at the
-// same time is read in one round trip. It fails with ErrOtherTenant if the payment belongs to another tenant,
-// ErrClosed, or an error that [Retryable] tells about.
+// Load reads a payment and the claims that matter to a command. It may be called concurrently; what
+// is asked for at the same time is read in one round trip. It fails with ErrOtherTenant if the
+// payment belongs to another tenant, ErrClosed, or an error that [Retryable] tells about.
 func (s *Store) Load(ctx context.Context, key Key) (Loaded, error) {
 	l := &lookup{key: key, done: make(chan error, 1)}
 	if err := s.awaitLookup(ctx, l); err != nil {
@@ -286,7 +294,8 @@ func (s *Store) loadBatch(batch []*lookup) {
 	}
 }
 
-// tryLoad reads all rows in one round trip and one statement, so that state and claims are of the same moment.
+// tryLoad reads all rows in one round trip and one statement, so that state and claims are of the
+// same moment.
 func (s *Store) tryLoad(lookups []*lookup) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Timeout)
 	defer cancel()
@@ -313,8 +322,8 @@ func (s *Store) tryLoad(lookups []*lookup) error {
 	return nil
 }
 
-// worthAnotherTry reports whether the whole batch may be tried again at once. A commit whose outcome is unknown may
-// not: its callers have to look.
+// worthAnotherTry reports whether the whole batch may be tried again at once. A commit whose
+// outcome is unknown may not: its callers have to look.
 func worthAnotherTry(err error) bool {
 	return Retryable(err) && !errors.Is(err, ErrOutcomeUnknown)
 }

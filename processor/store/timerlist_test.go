@@ -55,7 +55,7 @@ func TestTimersAreListedInTheOrderInWhichTheyFire(t *testing.T) {
 		{store.TimerFilter{Kind: "stale"}, 5},
 		{store.TimerFilter{DueBefore: start().Add(2 * time.Minute)}, 6},
 		{store.TimerFilter{Tenant: "globex", Kind: "due", DueBefore: start().Add(2 * time.Minute)}, 2},
-		{store.TimerFilter{Tenant: "nobody"}, 0},
+		{store.TimerFilter{Tenant: "missing"}, 0},
 	} {
 		if got := b.allTimers(test.filter, 4); len(got) != test.want {
 			t.Errorf("%+v: %d timers, want %d", test.filter, len(got), test.want)

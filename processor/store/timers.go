@@ -18,13 +18,14 @@ import (
 	"github.com/seed-384b1f8a/tender/outbox/pgarray"
 )
 
-// FireTimers puts a resume command for each payment that is due at now into the outbox, at most limit of them, earliest
-// first, and returns how many, and when the next timer is to fire (zero if there is none).
+// FireTimers puts a resume command for each payment that is due at now into the outbox, at most
+// limit of them, earliest first, and returns how many, and when the next timer is to fire (zero if
+// there is none).
 //
-// Firing does not remove a timer: what the command leads to does, by moving the payment on. If it leads to nothing, because
-// it was lost or its worker died, the timer fires again after lease, under another message id. Several schedulers may
-// fire at once; each timer is fired by one of them. Nothing fires before its time by the clock of the database, however far
-// ahead now is.
+// Firing does not remove a timer: what the command leads to does, by moving the payment on. If it
+// leads to nothing, because it was lost or its worker died, the timer fires again after lease,
+// under another message id. Several schedulers may fire at once; each timer is fired by one of
+// them. Nothing fires before its time by the clock of the database, however far ahead now is.
 func (s *Store) FireTimers(ctx context.Context, now time.Time, limit int, lease time.Duration) (int, time.Time, error) {
 	var fired int
 	var next pgtype.Timestamptz
@@ -56,14 +57,15 @@ func (s *Store) FireTimers(ctx context.Context, now time.Time, limit int, lease 
 	return fired, next.Time, nil
 }
 
-// Timer is a row of timers: the time at which a payment needs attention though no command for it comes.
+// Timer is a row of timers: the time at which a payment needs attention though no command for it
+// comes.
 type Timer struct {
 	PaymentID uuid.UUID
 	Tenant    string
 	// Kind is TimerDue or TimerStale.
 	Kind string
-	// DueAt is the time that was asked for. FireAt is when a scheduler next takes the timer: later than DueAt if it was fired
-	// Fired times to no effect.
+	// DueAt is the time that was asked for. FireAt is when a scheduler next takes the timer: later
+	// than DueAt if it was fired Fired times to no effect.
 	DueAt, FireAt time.Time
 	Fired         int32
 }
@@ -98,8 +100,8 @@ func resumeCommands(timers []Timer, now time.Time) ([]outbox.Message, error) {
 	return commands, nil
 }
 
-// resume is the command that a timer fires. Its id is the same for one firing and differs between two of them:
-// otherwise the stream would drop the second as a repetition of the first.
+// resume is the command that a timer fires. Its id is the same for one firing and differs between
+// two of them: otherwise the stream would drop the second as a repetition of the first.
 func (t *Timer) resume(now time.Time) (outbox.Message, error) {
 	command := messages.Command{
 		ID:     t.Kind + "-" + t.DueAt.Format("20060102T150405.000000") + "-" + strconv.Itoa(int(t.Fired)),
@@ -116,10 +118,11 @@ func (t *Timer) resume(now time.Time) (outbox.Message, error) {
 	}, nil
 }
 
-// SweepStale finds payments with a call to a gateway that was made before now minus olderThan and whose worker did not come
-// back, because it died and its command was not delivered again. It sets a timer for each, at most limit of
-// them, for FireTimers to fire, and returns how many. It may be repeated and called concurrently: a payment has one such
-// timer, which goes when the call has been settled.
+// SweepStale finds payments with a call to a gateway that was made before now minus olderThan and
+// whose worker did not come back, because it died and its command was not delivered again. It sets
+// a timer for each, at most limit of them, for FireTimers to fire, and returns how many. It may be
+// repeated and called concurrently: a payment has one such timer, which goes when the call has been
+// settled.
 func (s *Store) SweepStale(ctx context.Context, now time.Time, olderThan time.Duration, limit int) (int, error) {
 	if olderThan <= 0 {
 		return 0, errors.New("sweep stale payments: the age must be positive, or calls under way would be swept")
@@ -143,8 +146,8 @@ func (s *Store) SweepStale(ctx context.Context, now time.Time, olderThan time.Du
 	return int(swept), nil
 }
 
-// ReplaceTimers removes the due timers of payments and sets others, each of which needs PaymentID, Tenant and DueAt. It is
-// for repairs: Commit sets the timers of the payments that it writes.
+// ReplaceTimers removes the due timers of payments and sets others, each of which needs PaymentID,
+// Tenant and DueAt. It is for repairs: Commit sets the timers of the payments that it writes.
 func ReplaceTimers(ctx context.Context, tx pgx.Tx, of []uuid.UUID, by []Timer) error {
 	if _, err := tx.Exec(ctx, deleteTimersSQL, pgarray.UUIDs(of, func(u uuid.UUID) uuid.UUID { return u })); err != nil {
 		return fmt.Errorf("delete timers: %w", err)
@@ -166,9 +169,9 @@ type TimerFilter struct {
 	DueBefore time.Time
 }
 
-// Timers returns timers in the order in which they fire, and the position of the next page, "" if there is none. A
-// timer that changes between two pages may be seen twice or not at all; other changes don't matter. It fails with
-// ErrInvalidCursor for a position that it did not give.
+// Timers returns timers in the order in which they fire, and the position of the next page, "" if
+// there is none. A timer that changes between two pages may be seen twice or not at all; other
+// changes don't matter. It fails with ErrInvalidCursor for a position that it did not give.
 func (s *Store) Timers(ctx context.Context, filter TimerFilter, page Page) (timers []Timer, next string, err error) {
 	var after timerCursor
 	if page.After != "" {

@@ -29,7 +29,8 @@ func (b *bundle) fire(now time.Time) int {
 	return fired
 }
 
-// resumes are the resume commands in the outbox, decoded as a worker does, in the order of their firing.
+// resumes are the resume commands in the outbox, decoded as a worker does, in the order of their
+// firing.
 func (b *bundle) resumes() []messages.Command {
 	b.Helper()
 	rows, err := b.Pool.Query(b.Context(), `SELECT subject, message_id, header, payload FROM outbox
@@ -177,7 +178,8 @@ func TestSchedulersShareTheTimers(t *testing.T) {
 	}
 	firing.Wait()
 	distinct := b.Count(`SELECT count(DISTINCT message_id) FROM outbox WHERE subject LIKE 'payments.cmd.%'`)
-	// A scheduler may find all that is left in another's hands and stop; what it saw is then fired by the other.
+	// A scheduler may find all that is left in another's hands and stop; what it saw is then fired
+	// by the other.
 	if total.Load() != payments || distinct != payments {
 		t.Errorf("%d timers fired, %d commands, want %d", total.Load(), distinct, payments)
 	}
@@ -233,7 +235,7 @@ func TestSweepFindsCallsThatNobodyCameBackFrom(t *testing.T) {
 	b.WantClean()
 }
 
-// The expiry of the rest of an authorization must not hide a refund that nobody came back from.
+// The expiry of the rest of an authorization must not hide an abandoned refund.
 func TestSweepLooksPastOtherTimers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -23,15 +23,17 @@ import (
 type batchWrite struct {
 	// entries are those without an answer. run removes what it answers.
 	entries []*entry
-	// contests is how many batches are yet to be written with a look at who lost, of the whole store.
+	// contests is how many batches are yet to be written with a look at who lost, of the whole
+	// store.
 	contests *atomic.Int64
 	// committed is called with what was written to the outbox.
 	committed func(*outbox.Appended)
 }
 
-// run writes the entries in one transaction. That is one round trip if no version and no claim is lost, as is nearly always
-// so. Otherwise it takes two more: entries that lost their version or their claim are answered whatever becomes of the rest.
-// If a claim was lost the transaction is rolled back, the loser answered, and the rest left in entries for another run.
+// run writes the entries in one transaction. That is one round trip if no version and no claim is
+// lost, as is nearly always so. Otherwise it takes two more: entries that lost their version or
+// their claim are answered apart from the rest. If a claim was lost the transaction is rolled back,
+// the loser answered, and the rest left in entries for another run.
 func (w *batchWrite) run(ctx context.Context, pool *pgxpool.Pool) error {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
@@ -54,11 +56,13 @@ func (w *batchWrite) run(ctx context.Context, pool *pgxpool.Pool) error {
 // errContested means that nothing was written, since a version or a claim would have been lost.
 var errContested = errors.New("contested")
 
-// contestsAfterOne is how many batches are written with a look at who lost after one in which somebody did: conflicts come in
-// crowds, and finding one out the quick way costs a round trip and a transaction.
+// contestsAfterOne is the number of batches written with a look for losers after one that had a
+// loser: conflicts come in crowds, and finding one out the quick way costs a round trip and a
+// transaction.
 const contestsAfterOne = 16
 
-// runUncontested writes everything in one round trip. It fails with errContested if something was lost.
+// runUncontested writes everything in one round trip. It fails with errContested if something was
+// lost.
 func (w *batchWrite) runUncontested(ctx context.Context, conn *pgx.Conn) error {
 	var batch pgx.Batch
 	claims := claimsOf(w.entries)
@@ -125,8 +129,8 @@ func (w *batchWrite) uncommitted(ctx context.Context, conn *pgx.Conn, err error)
 	return rollback(ctx, conn, err)
 }
 
-// written passes on what was appended to the outbox and answers everybody, in this order: whoever goes on with a payment
-// appends what follows.
+// written hands the outbox rows on and answers every caller, in this order: a caller that goes on
+// with a payment appends what follows.
 func (w *batchWrite) written(appended *outbox.Appended) {
 	w.committed(appended)
 	settleAll(w.entries, nil)
@@ -158,7 +162,8 @@ func (w *batchWrite) writePayments(ctx context.Context, conn *pgx.Conn) (winners
 	return won, conn.SendBatch(ctx, &batch).Close()
 }
 
-// queuePayments begins the transaction. mustWrite and mustClaim are how many payments and claims there have to be, nil for any.
+// queuePayments begins the transaction. mustWrite and mustClaim are how many payments and claims
+// there have to be, nil for any.
 func (w *batchWrite) queuePayments(batch *pgx.Batch, claims []*claimRow, mustWrite, mustClaim any) *pgx.QueuedQuery {
 	batch.Queue(beginSQL)
 	batch.Queue(settingsSQL)
@@ -166,7 +171,8 @@ func (w *batchWrite) queuePayments(batch *pgx.Batch, claims []*claimRow, mustWri
 	return batch.Queue(writePaymentsSQL, append(arguments, mustWrite, mustClaim)...)
 }
 
-// claimsOf returns the claims in the order of their names, so that no two batches wait for each other.
+// claimsOf returns the claims in the order of their names, so that no two batches wait for each
+// other.
 func claimsOf(entries []*entry) []*claimRow {
 	claims := make([]*claimRow, 0, len(entries))
 	for _, e := range entries {
@@ -178,7 +184,8 @@ func claimsOf(entries []*entry) []*claimRow {
 	return claims
 }
 
-// answerConflicts answers the entries that found another version than they expected. That stays so: versions only grow.
+// answerConflicts answers the entries that found another version than they expected. That stays so:
+// versions only grow.
 func (w *batchWrite) answerConflicts(won winners) {
 	w.entries = slices.DeleteFunc(w.entries, func(e *entry) bool {
 		_, written := won.written[e.row.ID]
@@ -189,7 +196,8 @@ func (w *batchWrite) answerConflicts(won winners) {
 	})
 }
 
-// answerLostClaims answers the entries whose key somebody else has claimed, and reports whether there were any.
+// answerLostClaims answers the entries whose key another change has claimed, and reports whether
+// there were any.
 func (w *batchWrite) answerLostClaims(won winners) bool {
 	before := len(w.entries)
 	w.entries = slices.DeleteFunc(w.entries, func(e *entry) bool {
@@ -228,12 +236,14 @@ func (w *batchWrite) queueRest(batch *pgx.Batch) (*outbox.Appended, error) {
 	return appended, nil
 }
 
-// inTransaction reports whether the connection lives and its transaction is still open, so that it was not committed.
+// inTransaction reports whether the connection lives and its transaction is still open, so that it
+// was not committed.
 func inTransaction(conn *pgx.Conn) bool {
 	return !conn.IsClosed() && conn.PgConn().TxStatus() != 'I'
 }
 
-// rollback ends the transaction that cause has failed, if there is still a connection to do it on, and returns cause.
+// rollback ends the transaction that cause has failed, if there is still a connection to do it on,
+// and returns cause.
 func rollback(ctx context.Context, conn *pgx.Conn, cause error) error {
 	if !inTransaction(conn) {
 		return cause

@@ -22,8 +22,8 @@ import (
 
 // Decoder reads the events of one kind of gateway. It is used concurrently.
 type Decoder interface {
-	// Verify reports whether the body was signed by the gateway, not too long ago. Its error goes to the log and must not
-	// hold the body or a secret.
+	// Verify reports whether the body was signed by the gateway, not too long ago. Its error goes
+	// to the log and must not hold the body or a secret.
 	Verify(header http.Header, body []byte) error
 
 	// Decode returns the commands that a verified body stands for, each with its tenant, its
@@ -81,7 +81,8 @@ const (
 
 // Config bounds a Handler. The zero value is good for production.
 type Config struct {
-	// PublishTimeout is the longest wait for JetStream to store an event; 0 is 5 s. Providers give up after 10 s and more.
+	// PublishTimeout is the longest wait for JetStream to store an event; 0 is 5 s. Providers give
+	// up after 10 s and more.
 	PublishTimeout time.Duration
 	// RequestsMax is the limit on requests that are worked on at once; the others are told to come
 	// again. 0 is 256.
@@ -102,7 +103,8 @@ type Handler struct {
 	log      *zap.Logger
 }
 
-// NewHandler returns a handler with one endpoint for each gateway, by name. It fails for a name that cannot stand in a path.
+// NewHandler returns a handler with one endpoint for each gateway, by name. It fails for a name
+// that cannot stand in a path.
 func NewHandler(bus jetstream.Publisher, decoders map[string]Decoder, c Config, log *zap.Logger) (*Handler, error) {
 	for name := range decoders {
 		if name == "" || strings.ContainsAny(name, "/?#% ") {

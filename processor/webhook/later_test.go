@@ -102,8 +102,9 @@ func TestARefundFailsAfterAll(t *testing.T) {
 	servers.Eventually(t, "the second refund fails too", func() bool { return s.count(id, messages.EventRefundFailed) == 2 })
 }
 
-// A gateway that does not say whether a refund that failed had succeeded before makes two notifications of it. Together they leave one
-// failure, whether it had or not, and whichever is handled first.
+// A gateway that does not say whether a refund that failed had succeeded before makes two
+// notifications of it. Together they leave one failure, whether it had or not, and whichever is
+// handled first.
 func TestAFailedRefundMayBeToldBothWays(t *testing.T) {
 	t.Parallel()
 	s := setup(t, func(s *system) { s.gateway = refundsPend{s.sim} })

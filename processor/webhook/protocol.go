@@ -26,8 +26,8 @@ type Protocol struct {
 
 var _ Decoder = (*Protocol)(nil)
 
-// NewProtocol returns a decoder. Several secrets are for the time in which one replaces another. A maxAge of 0 is
-// MaxAgeDefault; a nil clock is time.Now.
+// NewProtocol returns a decoder. Several secrets are for the time in which one replaces another. A
+// maxAge of 0 is MaxAgeDefault; a nil clock is time.Now.
 func NewProtocol(secrets []string, maxAge time.Duration, now func() time.Time) (*Protocol, error) {
 	if len(secrets) == 0 || slices.Contains(secrets, "") {
 		return nil, errors.New("webhooks need a secret that is not empty")

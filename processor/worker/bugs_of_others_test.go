@@ -15,8 +15,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
-// These are bugs that other payment systems had, as their issue trackers tell them. Each happens here on the whole
-// system, and must come out right.
+// These are bugs that other payment systems had, as their issue trackers tell them. Each happens
+// here on the whole system, and must come out right.
 
 // juspay/hyperswitch#13182: two concurrent refunds of 60.00 on 100.00 both succeed.
 func TestBugTwoConcurrentRefunds(t *testing.T) {
@@ -44,7 +44,8 @@ func TestBugTwoConcurrentRefunds(t *testing.T) {
 	s.verify()
 }
 
-// killbill/killbill#1015: the outcome is unknown, the customer pays again, and then the first payment is completed.
+// killbill/killbill#1015: the outcome is unknown, the customer pays again, and then the first
+// payment is completed.
 func TestBugPaidAgainWhileUnknown(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -64,8 +65,8 @@ func TestBugPaidAgainWhileUnknown(t *testing.T) {
 	s.verify()
 }
 
-// juspay/hyperswitch#2380: payments that timed out are failed by a timer. And #3675: one is stuck for ever because the
-// gateway's "order does not exist" was ignored.
+// juspay/hyperswitch#2380: payments that timed out are failed by a timer. And #3675: one is stuck
+// for ever because the gateway's "order does not exist" was ignored.
 func TestBugTimedOutPaymentsAreFailedOrStuck(t *testing.T) {
 	t.Parallel()
 	s := setup(t, func(s *system) {
@@ -102,7 +103,8 @@ func (a answers) Lookup(_ context.Context, op messages.Operation) messages.Outco
 	return a.lookup(op)
 }
 
-// juspay/hyperswitch-prism#1658: "server busy", in answer to a status query, overwrites an authorized payment.
+// juspay/hyperswitch-prism#1658: "server busy", in answer to a status query, overwrites an
+// authorized payment.
 func TestBugBusyOverwritesAPayment(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
@@ -138,9 +140,9 @@ func TestBugBusyOverwritesAPayment(t *testing.T) {
 	s.verify()
 }
 
-// killbill/killbill#364: a crash leaves an unknown outcome without an event, so that recovery never starts. Here it is
-// found by TestAWorkerThatDiesAfterTheChargeIsTakenOver through the command, and by TestAnAbandonedOperationIsSwept
-// without it.
+// killbill/killbill#364: a crash leaves an unknown outcome without an event, so that recovery never
+// starts. Here it is found by TestAWorkerThatDiesAfterTheChargeIsTakenOver through the command, and
+// by TestAnAbandonedOperationIsSwept without it.
 
 // killbill/killbill#1599: recovery races the live payment, and both complete it.
 func TestBugRecoveryRacesTheLivePayment(t *testing.T) {
@@ -171,8 +173,9 @@ func TestBugRecoveryRacesTheLivePayment(t *testing.T) {
 	s.verify()
 }
 
-// killbill/killbill#333 and #334: captured more than authorized, refunded more than captured. The gateway has no limits of
-// its own and takes its time, so that only Tender's reservations stand between a burst of commands and the money.
+// killbill/killbill#333 and #334: captured more than authorized, refunded more than captured. The
+// gateway has no limits of its own and takes its time, so that only Tender's reservations stand
+// between a burst of commands and the money.
 func TestBugBeyondTheLimits(t *testing.T) {
 	t.Parallel()
 	var captured, refunded atomic.Int64
@@ -249,7 +252,8 @@ func TestBugARepeatedRefundIsAppliedAgain(t *testing.T) {
 	s.verify()
 }
 
-// blnkfinance/blnk#73 and killbill/killbill#494: amounts go through floats and percentages, and are rounded.
+// blnkfinance/blnk#73 and killbill/killbill#494: amounts go through floats and percentages, and are
+// rounded.
 func TestBugRoundedAmounts(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -274,7 +278,8 @@ func (s *system) notify(id uuid.UUID, event string, n messages.Notify) messages.
 	return s.publish(id, "primary:"+event, &n)
 }
 
-// juspay/hyperswitch#2916: a webhook that beats the create's response is lost, or breaks the payment.
+// juspay/hyperswitch#2916: a webhook that beats the create's response is lost, or breaks the
+// payment.
 func TestBugWebhookBeatsTheResponse(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -46,7 +46,8 @@ func (s *system) advisories() (raised, collected uint64) {
 	return stream.CachedInfo().State.LastSeq, consumer.CachedInfo().AckFloor.Stream
 }
 
-// allCollected waits until the collector has done with at least so many advisories, and with all there are.
+// allCollected waits until the collector has done with at least so many advisories, and with all
+// there are.
 func (s *system) allCollected(least uint64) {
 	s.t.Helper()
 	servers.Eventually(s.t, "every advisory is collected", func() bool {

@@ -148,8 +148,8 @@ func TestAPaymentTurnsToAnotherGatewayWhenTheFirstWasNotReached(t *testing.T) {
 	s.verify()
 }
 
-// The commit of a decline that leads to the next gateway is written, and its answer is lost: the call is made all the same, and at once. It was
-// left to the sweep.
+// The commit of a decline that leads to the next gateway is written, and its answer is lost: the
+// call is made all the same, and at once. It was left to the sweep.
 func TestAFailoverSurvivesTheLossOfItsCommitsAnswer(t *testing.T) {
 	t.Parallel()
 	declines := answers{do: func(messages.Operation) messages.Outcome {
@@ -187,7 +187,8 @@ func TestAFailoverSurvivesTheLossOfItsCommitsAnswer(t *testing.T) {
 	s.verify()
 }
 
-// TestAnUnknownOutcomeNeverTurnsToAnotherGateway holds it against rules that ask for everything there is to ask for.
+// TestAnUnknownOutcomeNeverTurnsToAnotherGateway holds it against rules that ask for everything
+// there is to ask for.
 func TestAnUnknownOutcomeNeverTurnsToAnotherGateway(t *testing.T) {
 	t.Parallel()
 	first := newSimulator(t)
@@ -211,7 +212,8 @@ func TestAnUnknownOutcomeNeverTurnsToAnotherGateway(t *testing.T) {
 	s.verify()
 }
 
-// TestADeclineTurnsToAnotherGatewayWhereTheRuleAllowsIt also holds that some declines are final under any rule.
+// TestADeclineTurnsToAnotherGatewayWhereTheRuleAllowsIt also holds that some declines are final
+// under any rule.
 func TestADeclineTurnsToAnotherGatewayWhereTheRuleAllowsIt(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

@@ -31,8 +31,8 @@ type handling struct {
 	pulse pulse
 }
 
-// handle takes one delivery from its arrival to its settlement, in its own goroutine. ctx ends when the worker is cut
-// short.
+// handle takes one delivery from its arrival to its settlement, in its own goroutine. ctx ends when
+// the worker is cut short.
 func (w *Worker) handle(ctx context.Context, msg jetstream.Msg) {
 	defer w.busy.Done()
 	defer w.release(1)
@@ -45,7 +45,8 @@ func (w *Worker) handle(ctx context.Context, msg jetstream.Msg) {
 	h.settle(ctx, h.answer(ctx))
 }
 
-// answer brings a command to its outcome and returns the end of its delivery. A panic costs this one delivery.
+// answer brings a command to its outcome and returns the end of its delivery. A panic costs this
+// one delivery.
 func (h *handling) answer(ctx context.Context) (d disposition) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -72,8 +73,8 @@ func (h *handling) answer(ctx context.Context) (d disposition) {
 	return dispositionOf(h.process(ctx, cmd))
 }
 
-// process is the way of one command: decide, ask the gateway, decide on its answer, until nothing is left to ask. Every
-// decision is committed before the next step.
+// process is the way of one command: decide, ask the gateway, decide on its answer, until nothing
+// is left to ask. Every decision is committed before the next step.
 func (h *handling) process(ctx context.Context, cmd messages.Command) error {
 	d, err := h.begin(ctx, cmd)
 	for err == nil && d.Call != nil {
@@ -101,8 +102,8 @@ func (h *handling) process(ctx context.Context, cmd messages.Command) error {
 // errTooEarly means that a notification is about an event that has not happened here yet.
 var errTooEarly = errors.New("a notification came too early")
 
-// begin decides a command on the payment as it stands and commits the decision together with the claim of its
-// idempotency key.
+// begin decides a command on the payment as it stands and commits the decision together with the
+// claim of its idempotency key.
 func (h *handling) begin(ctx context.Context, cmd messages.Command) (payment.Decision, error) {
 	presumed := h.presumes(cmd)
 	for {
@@ -116,7 +117,8 @@ func (h *handling) begin(ctx context.Context, cmd messages.Command) (payment.Dec
 				continue
 			}
 			if cmd.Name() == messages.CommandNotify {
-				// A notification cannot be refused: it is kept until its time comes, or a person looks.
+				// A notification cannot be refused: it is kept until its time comes, or a person
+				// looks.
 				return payment.Decision{}, fmt.Errorf("%w: %s", errTooEarly, d.Refusal.Message)
 			}
 		}
@@ -131,13 +133,14 @@ func (h *handling) begin(ctx context.Context, cmd messages.Command) (payment.Dec
 	}
 }
 
-// doubtsAfterError is the number of creates that are looked up after one for which the presumption was wrong: a lost claim
-// costs a whole batch a second try.
+// doubtsAfterError is the number of creates that are looked up after one for which the presumption
+// was wrong: a lost claim costs a whole batch a second try.
 const doubtsAfterError = 1000
 
-// presumes reports whether to decide a command without a look into the store, as if there were neither its payment nor its
-// key. That is so for nearly every create that is delivered for the first time. Otherwise the commit finds out, since it
-// compares the version and claims the key, and the worker decides the command anew on the stored state.
+// presumes reports whether to decide a command without a look into the store, as if there were
+// neither its payment nor its key. That is so for nearly every create that is delivered for the
+// first time. Otherwise the commit finds out, since it compares the version and claims the key, and
+// the worker decides the command anew on the stored state.
 func (h *handling) presumes(cmd messages.Command) bool {
 	if cmd.Name() != messages.CommandCreate || h.again {
 		return false
@@ -171,8 +174,8 @@ func (h *handling) record(
 	}
 }
 
-// meaning decides what a command means in view of its idempotency key: a new question, one answered before whose answer may
-// have been cut short, or another question under a key that is taken.
+// meaning decides what a command means in view of its idempotency key: a new question, one answered
+// before whose answer may have been cut short, or another question under a key that is taken.
 func (h *handling) meaning(loaded store.Loaded, cmd messages.Command) (payment.Decision, *store.Claim) {
 	p, env := loaded.Payment, h.env(cmd, loaded.Payment)
 	known := loaded.Claim
@@ -197,8 +200,8 @@ func (h *handling) meaning(loaded store.Loaded, cmd messages.Command) (payment.D
 	}
 }
 
-// rejectionFor explains a key that was used before for something else. A create that differs in nothing but its payment
-// id is the same create again: the first payment stands, and is named.
+// rejectionFor explains a key that was used before for something else. A create that differs in
+// nothing but its payment id is the same create again: the first payment stands, and is named.
 func rejectionFor(cmd messages.Command, known *store.RecordedClaim) messages.CommandRejected {
 	if cmd.Name() == messages.CommandCreate && known.PayloadHash == cmd.PayloadHash {
 		return messages.CommandRejected{
@@ -258,8 +261,8 @@ func overtaken(err error) bool {
 	return errors.Is(err, store.ErrVersionConflict) || errors.Is(err, store.ErrClaimTaken)
 }
 
-// reloads reports whether a commit that came back with err is to be decided anew on a fresh state: another
-// worker was faster, or it is unknown whether it was written.
+// reloads reports whether a commit that came back with err is to be decided anew on a fresh state:
+// another worker was faster, or it is unknown whether it was written.
 func (h *handling) reloads(ctx context.Context, err error) bool {
 	switch {
 	case err == nil:
@@ -271,8 +274,9 @@ func (h *handling) reloads(ctx context.Context, err error) bool {
 	}
 }
 
-// outlasts waits a moment if PostgreSQL is away, and reports whether it may be back. The command stays in hand
-// meanwhile: an outage costs no deliveries, and the slots it fills keep new commands from being fetched.
+// outlasts waits a moment if PostgreSQL is away, and reports whether it may be back. The command
+// stays in hand meanwhile: an outage costs no deliveries, and the slots it fills keep new commands
+// from being fetched.
 func (h *handling) outlasts(ctx context.Context, err error) bool {
 	if !store.Retryable(err) || ctx.Err() != nil {
 		return false
@@ -350,8 +354,8 @@ func (h *handling) logPanic(value any) {
 // progress notes that the command got somewhere.
 func (h *handling) progress() { h.pulse.progressed.Store(h.now().UnixNano()) }
 
-// beat tells JetStream that the worker is at the command, as long as there is progress. A command that hangs goes to another
-// worker by redelivery: the payment's version keeps the two apart.
+// beat tells JetStream that the worker is at the command, as long as there is progress. A command
+// that hangs goes to another worker by redelivery: the payment's version keeps the two apart.
 func (h *handling) beat() bool {
 	if h.now().UnixNano()-h.pulse.progressed.Load() > int64(h.cfg.HandleTimeout) {
 		h.log.Error("a command hangs; leaving it to redelivery", zap.String("subject", h.msg.Subject()))

@@ -30,12 +30,14 @@ import (
 // payments is how many payments the money-safety test makes, with about four commands each.
 const payments = 700
 
-// TestMoneyIsSafe sends payments with every fault of the simulators mixed in, commands doubled, out of order and at
-// once, to three workers of which two are cut short in the middle of their calls and replaced, over two gateways with
-// failover and webhooks. Then the simulators' own books are held against Tender's: nothing charged twice, nothing charged
-// without a record, nothing recorded that was not charged, and the invariants clean.
+// TestMoneyIsSafe sends payments with every fault of the simulators mixed in, commands doubled, out
+// of order and at once, to three workers of which two are cut short in the middle of their calls
+// and replaced, over two gateways with failover and webhooks. Then the simulators' own books are
+// held against Tender's: nothing charged twice, nothing charged without a record, nothing recorded
+// that was not charged, and the invariants clean.
 //
-// Which commands are sent follows from the seed, which a failure prints: TENDER_MONEY_SEED replays it.
+// Which commands are sent follows from the seed, which a failure prints: TENDER_MONEY_SEED replays
+// it.
 func TestMoneyIsSafe(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if given := os.Getenv("TENDER_MONEY_SEED"); given != "" {
@@ -164,7 +166,8 @@ func (m *moneyTest) start() (stop func()) {
 	})
 }
 
-// failover sends every payment to one of the two gateways first, and to the other where that is safe.
+// failover sends every payment to one of the two gateways first, and to the other where that is
+// safe.
 type failover struct{}
 
 func (failover) Route(f routing.Facts) payment.Route {
@@ -182,8 +185,8 @@ type planned struct {
 	body messages.CommandBody
 }
 
-// plan makes the commands of all payments and mixes them: neighbours stay near each other, so that a capture may
-// overtake its create and refunds meet, and some are sent twice.
+// plan makes the commands of all payments and mixes them: neighbours stay near each other, so that
+// a capture may overtake its create and refunds meet, and some are sent twice.
 func (m *moneyTest) plan() []planned {
 	var all []planned
 	for i := range payments {
@@ -229,7 +232,8 @@ func (m *moneyTest) commandsOf(id uuid.UUID) []planned {
 	return commands
 }
 
-// paymentMethod is most often a good card, and else any of the simulator's troubles, at any kind of operation.
+// paymentMethod is most often a good card, and else any of the simulator's troubles, at any kind of
+// operation.
 func (m *moneyTest) paymentMethod() string {
 	cards := []string{
 		"pm_card_visa_chargeDeclined", "pm_card_visa_chargeDeclinedInsufficientFunds", "pm_card_visa_chargeDeclinedLostCard",
@@ -252,8 +256,8 @@ func (m *moneyTest) paymentMethod() string {
 	}
 }
 
-// publishAll publishes in the order given, many at a time, each message under an id of its own so that the stream lets
-// every copy through.
+// publishAll publishes in the order given, many at a time, each message under an id of its own so
+// that the stream lets every copy through.
 func (m *moneyTest) publishAll(commands []planned) {
 	var publishing sync.WaitGroup
 	slots := make(chan struct{}, 64)
@@ -293,8 +297,8 @@ func (m *moneyTest) atRest() {
 	m.settled()
 }
 
-// booksAgree waits until every payment agrees with what the two simulators did for it: what they take back, they take
-// back a moment later.
+// booksAgree waits until every payment agrees with what the two simulators did for it: what they
+// take back, they take back a moment later.
 func (m *moneyTest) booksAgree() {
 	m.t.Helper()
 	var problems []string
@@ -363,7 +367,8 @@ func (m *moneyTest) leftOpen() (problems []string) {
 	return problems
 }
 
-// compareBus holds the stream of events against the history, both ways: every published event once, nothing else.
+// compareBus holds the stream of events against the history, both ways: every published event once,
+// nothing else.
 func (m *moneyTest) compareBus() {
 	m.t.Helper()
 	report, err := audit.Bus(m.t.Context(), m.pool, m.js, audit.BusOptions{})

@@ -45,7 +45,8 @@ func TestRedrivingTwiceDoesNothingTwice(t *testing.T) {
 		s.cfg.DeliveriesMax = 1
 		s.streams.DuplicatesWindow = 100 * time.Millisecond
 	})
-	// A worker panics when it calls this gateway: the operation is recorded as sent, and the command given up.
+	// A worker panics when it calls this gateway: the operation is recorded as sent, and the
+	// command given up.
 	stop := s.worker(func(p *worker.Parts, _ *worker.Config) { p.Gateways = panicking(t) })
 	id := newID()
 	s.raw("payments.cmd.acme.create."+id.String(), create("pm_card_visa"), "nats-msg-id", "order-1", "idempotency-key", "order-1", "Nats-Msg-Id", "order-1")
@@ -64,7 +65,8 @@ func TestRedrivingTwiceDoesNothingTwice(t *testing.T) {
 		return err
 	}
 
-	// Cut short between publishing and removing, again and again, until JetStream has forgotten the first time.
+	// Cut short between publishing and removing, again and again, until JetStream has forgotten the
+	// first time.
 	begin := s.lastCommand()
 	servers.Eventually(t, "JetStream takes it for another message", func() bool {
 		if err := redrive(cutShort{s.js}); !errors.Is(err, errCut) {

@@ -50,8 +50,9 @@ func (s *system) published() map[uuid.UUID][]*jetstream.RawStreamMsg {
 	return found
 }
 
-// busMatchesHistory checks that the stream holds every published event of the history byte for byte, in order by the last time
-// that each is there, and nothing else. exact says that nothing is there twice.
+// busMatchesHistory checks that the stream holds every published event of the history byte for
+// byte, in order by the last time that each is there, and nothing else. exact says that nothing is
+// there twice.
 func (s *system) busMatchesHistory(ids []uuid.UUID, exact bool) {
 	s.t.Helper()
 	found := s.published()

@@ -38,7 +38,8 @@ const (
 	openFor        = 5 * time.Second
 )
 
-// tripping is a guard whose breaker opens after a few failures. reopened counts how often it let probes through.
+// tripping is a guard whose breaker opens after a few failures. reopened counts how often it let
+// probes through.
 func tripping(t *testing.T, g gateway.Gateway, reopened *atomic.Int64) *gateway.Guard {
 	t.Helper()
 	guard, err := gateway.NewGuard("primary", g, gateway.Settings{
@@ -143,8 +144,8 @@ func (s *system) dueTimes(ids []uuid.UUID) []time.Time {
 	return times
 }
 
-// comesBackSpreadOut holds that payments which one outage has parked don't come back in one moment: their timers, up to a
-// quarter apart, are nowhere crowded.
+// comesBackSpreadOut holds that payments which one outage has parked don't come back in one moment:
+// their timers, up to a quarter apart, are nowhere crowded.
 func comesBackSpreadOut(t *testing.T, due []time.Time) {
 	t.Helper()
 	if len(due) != outagePayments {
@@ -164,8 +165,8 @@ func comesBackSpreadOut(t *testing.T, due []time.Time) {
 	}
 }
 
-// attemptsAreCalls holds that a refusal by the breaker is not counted as a call: the payments' histories know as many calls as the
-// gateway.
+// attemptsAreCalls holds that a refusal by the breaker is not counted as a call: the payments'
+// histories know as many calls as the gateway.
 func (s *system) attemptsAreCalls(ids []uuid.UUID, calls int64) {
 	s.t.Helper()
 	var tries int64
@@ -186,7 +187,8 @@ func (s *system) attemptsAreCalls(ids []uuid.UUID, calls int64) {
 	}
 }
 
-// TestAGatewayThatAsksForRestIsLeftAlone holds that one 429 keeps all payments away for as long as it says, and does them no harm.
+// TestAGatewayThatAsksForRestIsLeftAlone holds that one 429 keeps all payments away for as long as
+// it says, and does them no harm.
 func TestAGatewayThatAsksForRestIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64 // by how much the test's clock is ahead, in nanoseconds

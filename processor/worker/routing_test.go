@@ -79,8 +79,9 @@ rules:
 	s.verify()
 }
 
-// TestRulesAreReplacedWhilePaymentsFlow has two instances that follow the bucket while payments come in and the rules go
-// back and forth, bad ones among them. No payment is without a way, and after a change both go the new one.
+// TestRulesAreReplacedWhilePaymentsFlow has two instances that follow the bucket while payments
+// come in and the rules go back and forth, bad ones among them. No payment is without a way, and
+// after a change both go the new one.
 func TestRulesAreReplacedWhilePaymentsFlow(t *testing.T) {
 	t.Parallel()
 	const flowing = 150

@@ -40,8 +40,9 @@ func dispositionOf(err error) disposition {
 	}
 }
 
-// settle is the one place where a delivery is acknowledged, handed back or given up. A plain acknowledgement is enough:
-// if it is lost, JetStream delivers the command again, which changes nothing.
+// settle is the one place where a delivery is acknowledged, handed back or given up. A plain
+// acknowledgement is enough: if it is lost, JetStream delivers the command again, which changes
+// nothing.
 func (h *handling) settle(ctx context.Context, d disposition) {
 	var err error
 	switch {

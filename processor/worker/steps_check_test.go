@@ -17,10 +17,12 @@ type flow struct {
 	// before are handled in peace; body is what is handled with faults.
 	before []messages.CommandBody
 	body   messages.CommandBody
-	// delivered is whose delivery is meant, and of its kind the last: a resume follows upon the command.
+	// delivered is whose delivery is meant, and of its kind the last: a resume follows upon the
+	// command.
 	delivered messages.CommandName
 	skip      int
-	// begins and ends are events in its two commits; a resume that asks again has nothing to record before it does.
+	// begins and ends are events in its two commits; a resume that asks again has nothing to record
+	// before it does.
 	begins, ends messages.EventType
 	status       messages.Status
 	totals       sim.PaymentTotals
@@ -76,7 +78,8 @@ func (p *passage) key(n int) string { return p.id.String() + "-" + string(rune('
 // send publishes the flow's own command.
 func (p *passage) send() { p.s.publish(p.id, p.key(len(p.before)), p.body) }
 
-// sendTwice publishes what is delivered twice, as the stream would have it when its window for duplicates has passed.
+// sendTwice publishes what is delivered twice, as the stream would have it when its window for
+// duplicates has passed.
 func (p *passage) sendTwice() {
 	body := p.body
 	if p.delivered == messages.CommandResume {

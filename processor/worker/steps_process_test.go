@@ -24,8 +24,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
-// stepwise is a system whose worker, relay and scheduler each have connections of their own, as processes have, and can be
-// caught at a step.
+// stepwise is a system whose worker, relay and scheduler each have connections of their own, as
+// processes have, and can be caught at a step.
 type stepwise struct {
 	*system
 	gatewayURL string
@@ -47,7 +47,8 @@ func setupSteps(t *testing.T) *stepwise {
 	s := &stepwise{system: newSystem(t, func(s *system) {
 		s.cfg.SlotsMax, s.cfg.DrainTimeout = 1, 10*time.Millisecond
 		s.streams.AckWait = 300 * time.Millisecond
-		// Redelivery and timers are what takes a command up here. The sweep would overtake what is held up on purpose, on a busy machine.
+		// Redelivery and timers are what takes a command up here. The sweep would overtake what is
+		// held up on purpose, on a busy machine.
 		s.cfg.Policy.SentStale = time.Minute
 	}), lease: 500 * time.Millisecond, answerWait: time.Second, poolMax: 3, batching: store.Config{Committers: 1, Loaders: 1}}
 	s.openStore()
@@ -99,7 +100,8 @@ func (s *stepwise) killSince(n int) {
 
 func (p *process) dialers() []*faulty.Dialer { return []*faulty.Dialer{p.pg, p.bus, p.http} }
 
-// kill ends the process as SIGKILL would: everything that it is connected to sees it gone, and nothing of it is heard again.
+// kill ends the process as SIGKILL would: everything that it is connected to sees it gone, and
+// nothing of it is heard again.
 func (p *process) kill() {
 	for _, d := range p.dialers() {
 		d.Refuse(true)
@@ -211,7 +213,8 @@ func (p *process) scheduler() *process {
 	return p
 }
 
-// lookEvery is how often the state of a system is looked at: many are under way at once, and looking is not free.
+// lookEvery is how often the state of a system is looked at: many are under way at once, and
+// looking is not free.
 const lookEvery = 20 * time.Millisecond
 
 // eventually is servers.Eventually for what costs something to look at.

@@ -24,7 +24,8 @@ func relaySteps() []step {
 	}
 }
 
-// TestEveryStepOfTheRelayMayFail holds that what is in the outbox is on the bus once and in order, wherever the relay is hit.
+// TestEveryStepOfTheRelayMayFail holds that what is in the outbox is on the bus once and in order,
+// wherever the relay is hit.
 func TestEveryStepOfTheRelayMayFail(t *testing.T) {
 	t.Parallel()
 	rows(t, relaySteps(), func(s step) string { return s.name }, func(t *testing.T, at step) {
@@ -92,7 +93,8 @@ func (s *stepwise) hitRelay(at step, after, kill, overtaken bool) {
 	}
 }
 
-// TestEveryStepOfTheSchedulerMayFail holds that a timer leads to one answer wherever the scheduler is hit while it fires.
+// TestEveryStepOfTheSchedulerMayFail holds that a timer leads to one answer wherever the scheduler
+// is hit while it fires.
 func TestEveryStepOfTheSchedulerMayFail(t *testing.T) {
 	t.Parallel()
 	s := setupSteps(t)

@@ -19,7 +19,8 @@ type step struct {
 	trap func(*passage) faulty.Trap
 	// done is what passes the other way when the step is done; nil if nothing does.
 	done faulty.Match
-	// waits says that the second one at the step waits for the first, and then finds that it is too late for it.
+	// waits says that the second one at the step waits for the first, and then finds that it is too
+	// late for it.
 	waits bool
 }
 
@@ -66,7 +67,8 @@ func workerSteps(t *testing.T) []step {
 	}
 }
 
-// trouble is a fault that hits a process at a step. It returns after the fault, with the process that goes on running.
+// trouble is a fault that hits a process at a step. It returns after the fault, with the process
+// that goes on running.
 type trouble struct {
 	name    string
 	befalls func(s step, p *passage)
@@ -83,7 +85,8 @@ func troubles() []trouble {
 	}
 }
 
-// cutAt breaks the connection at the step, before or after it was done, and perhaps the whole process with it.
+// cutAt breaks the connection at the step, before or after it was done, and perhaps the whole
+// process with it.
 func (s step) cutAt(p *passage, after, kill bool) {
 	w := p.s.process()
 	trap := s.trap(p)
@@ -107,8 +110,8 @@ func (s step) cutAt(p *passage, after, kill bool) {
 	}
 }
 
-// overtaken freezes the process at the step until another has handled the command, or can't go on without it. Then it
-// goes on where it was.
+// overtaken freezes the process at the step until another has handled the command, or can't go on
+// without it. Then it goes on where it was.
 func (s step) overtaken(p *passage) {
 	w := p.s.process()
 	trap := s.trap(p)
@@ -125,7 +128,8 @@ func (s step) overtaken(p *passage) {
 	p.sprung(armed)
 }
 
-// twice has two processes at the step at the same time, each with a delivery of its own, unless one waits for the other.
+// twice has two processes at the step at the same time, each with a delivery of its own, unless one
+// waits for the other.
 func (s step) twice(p *passage) {
 	if p.delivered == messages.CommandResume {
 		p.unknown()
@@ -182,7 +186,8 @@ func rows[T any](t *testing.T, table []T, name func(T) string, test func(*testin
 	running.Wait()
 }
 
-// TestEveryStepOfACommandMayFail takes the worker through every step of each kind of command, with every trouble at each.
+// TestEveryStepOfACommandMayFail takes the worker through every step of each kind of command, with
+// every trouble at each.
 func TestEveryStepOfACommandMayFail(t *testing.T) {
 	t.Parallel()
 	type row struct {

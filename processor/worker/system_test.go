@@ -35,7 +35,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
-// system is a whole Tender on real parts, but for the processes: a database, a bus, a simulator, a relay and a scheduler.
+// system is a whole Tender on real parts, but for the processes: a database, a bus, a simulator, a
+// relay and a scheduler.
 type system struct {
 	t     *testing.T
 	pool  *pgxpool.Pool
@@ -46,7 +47,8 @@ type system struct {
 	js, partsJS jetstream.JetStream
 	client      *client.Client
 	sim         *simulator.Simulator
-	// gateway is what workers call; the simulator unless a test puts something else there before it starts workers.
+	// gateway is what workers call; the simulator unless a test puts something else there before it
+	// starts workers.
 	gateway gateway.Gateway
 	cfg     worker.Config
 	streams bus.StreamOptions
@@ -164,7 +166,8 @@ func (s *system) relay() *outbox.Relay {
 	return r
 }
 
-// run runs a part until the test ends, or until the returned function is called; both wait for its end.
+// run runs a part until the test ends, or until the returned function is called; both wait for its
+// end.
 func (s *system) run(name string, part func(context.Context) error) (stop func()) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
@@ -279,7 +282,8 @@ func (s *system) expect(e messages.Event, want messages.EventType) messages.Even
 	return e
 }
 
-// passTime lets timers fire as if the database's clock, by which they do, were ahead by d like the test's own.
+// passTime lets timers fire as if the database's clock, by which they do, were ahead by d like the
+// test's own.
 func (s *system) passTime(d time.Duration) {
 	s.t.Helper()
 	s.run("time", func(ctx context.Context) error {
@@ -307,7 +311,8 @@ func (s *system) settled() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	// What the consumer says of its backlog may lag behind the stream; its position can't run ahead of it.
+	// What the consumer says of its backlog may lag behind the stream; its position can't run ahead
+	// of it.
 	last := stream.CachedInfo().State.LastSeq
 	consumer, err := s.js.Consumer(s.t.Context(), messages.StreamCommands, bus.ConsumerWorkers)
 	if err != nil {

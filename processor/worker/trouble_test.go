@@ -113,7 +113,8 @@ func TestSerializationFailuresLoseNothing(t *testing.T) {
 		c.refund()
 		c.settled()
 	}
-	// A commit that has begun and then waits for a row has to give way when that row was changed meanwhile.
+	// A commit that has begun and then waits for a row has to give way when that row was changed
+	// meanwhile.
 	tx := c.begin()
 	for _, statement := range []string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "UPDATE payments SET status = status"} {
 		if _, err := tx.Exec(t.Context(), statement); err != nil {
@@ -148,9 +149,10 @@ func TestADeadlockLosesNothing(t *testing.T) {
 	c.process().relay()
 	const lock = `SELECT FROM payments WHERE payment_id = $1 FOR UPDATE`
 	for try := 0; try < 20 && !c.gaveWay("40P01"); try++ {
-		// The store locks in the order of ids. While it waits for the first payment the others gather for the next batch, and
-		// while that one waits for the last payment this session goes the other way round.
-		// Whose wait is the first to take too long gives way: that is the store, since this session is more patient.
+		// The store locks in the order of ids. While it waits for the first payment the others
+		// gather for the next batch, and while that one waits for the last payment this session
+		// goes the other way round. Whose wait is the first to take too long gives way: that is the
+		// store, since this session is more patient.
 		first, tx := c.begin(), c.begin()
 		if _, err := tx.Exec(t.Context(), "SET LOCAL deadlock_timeout = '5s'"); err != nil {
 			t.Fatal(err)
@@ -250,7 +252,8 @@ func TestALongWritingTransactionHoldsUpNobodyElse(t *testing.T) {
 	c.allRight()
 }
 
-// TestClocksMayJump has workers and a scheduler whose clocks differ and jump, ahead by hours and back by minutes.
+// TestClocksMayJump has workers and a scheduler whose clocks differ and jump, ahead by hours and
+// back by minutes.
 func TestClocksMayJump(t *testing.T) {
 	t.Parallel()
 	s := setupSteps(t)

@@ -25,16 +25,20 @@ import (
 type Config struct {
 	// SlotsMax is the number of commands in progress at once; default 2048.
 	SlotsMax int
-	// AckWait is the consumer's; the worker sends a sign of life three times as often. Default 30 s.
+	// AckWait is the consumer's; the worker sends a sign of life three times as often. Default 30
+	// s.
 	AckWait time.Duration
-	// DeliveriesMax is the number of deliveries after which a command becomes a dead letter unhandled; default 8.
+	// DeliveriesMax is the number of deliveries after which a command becomes a dead letter
+	// unhandled; default 8.
 	DeliveriesMax int
-	// Patience is the time that an early command waits for its payment, or for an operation in progress, before it is
-	// refused. Zero refuses at once.
+	// Patience is the time that an early command waits for its payment, or for an operation in
+	// progress, before it is refused. Zero refuses at once.
 	Patience time.Duration
-	// HandleTimeout bounds the work on one delivery, time spent waiting for PostgreSQL aside; default 1 min.
+	// HandleTimeout bounds the work on one delivery, time spent waiting for PostgreSQL aside;
+	// default 1 min.
 	HandleTimeout time.Duration
-	// DrainTimeout bounds how long Run finishes commands in progress once it is told to stop; default 25 s.
+	// DrainTimeout bounds how long Run finishes commands in progress once it is told to stop;
+	// default 25 s.
 	DrainTimeout time.Duration
 	// Policy holds the times of retries and expiries; its zero value means payment.DefaultPolicy.
 	Policy payment.Policy
@@ -62,13 +66,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Router chooses the gateway for a new authorization: a *routing.Live, or the one set of a *routing.Rules. The same facts
-// under the same rules lead to the same choice; the zero Route is none. It is called concurrently.
+// Router chooses the gateway for a new authorization: a *routing.Live, or the one set of a
+// *routing.Rules. The same facts under the same rules lead to the same choice; the zero Route is
+// none. It is called concurrently.
 type Router interface {
 	Route(f routing.Facts) payment.Route
 }
 
-// Parts are what a Worker works with. All are required; their owner closes them after Run has returned.
+// Parts are what a Worker works with. All are required; their owner closes them after Run has
+// returned.
 type Parts struct {
 	JetStream jetstream.JetStream
 	Store     *store.Store
@@ -102,7 +108,8 @@ func (p Parts) validate() error {
 	return nil
 }
 
-// Worker handles commands, as many at once as it has slots. Any number of workers share the commands between them.
+// Worker handles commands, as many at once as it has slots. Any number of workers share the
+// commands between them.
 type Worker struct {
 	js       jetstream.JetStream
 	store    *store.Store
@@ -114,7 +121,8 @@ type Worker struct {
 	cfg   Config
 	slots chan struct{}
 	busy  sync.WaitGroup
-	// consumer is nil until it is found, and after a failure: it may have been deleted and made anew.
+	// consumer is nil until it is found, and after a failure: it may have been deleted and made
+	// anew.
 	consumer jetstream.Consumer
 	// next passes a delivery to a handler that is done with another.
 	next chan jetstream.Msg
@@ -122,7 +130,8 @@ type Worker struct {
 	doubts atomic.Int64
 }
 
-// New returns a worker that has not begun. It is to be run once. The error names the parts that are missing.
+// New returns a worker that has not begun. It is to be run once. The error names the parts that are
+// missing.
 func New(parts Parts, cfg Config) (*Worker, error) {
 	if err := parts.validate(); err != nil {
 		return nil, err
@@ -134,13 +143,14 @@ func New(parts Parts, cfg Config) (*Worker, error) {
 	}, nil
 }
 
-// fetchWait is the time that one request for commands waits on the server. The worker hands back the commands that arrive
-// after it was told to stop, so it also bounds how long stopping takes.
+// fetchWait is the time that one request for commands waits on the server. The worker hands back
+// the commands that arrive after it was told to stop, so it also bounds how long stopping takes.
 const fetchWait = time.Second
 
-// Run handles commands until ctx is done. Then it takes no more, hands back those it has not begun, and finishes the others
-// within DrainTimeout. After that it cuts them short, and their redelivery takes them up. NATS and PostgreSQL may be away
-// when it starts and at any time later. It always returns nil, and only after every handler has ended.
+// Run handles commands until ctx is done. Then it takes no more, hands back those it has not begun,
+// and finishes the others within DrainTimeout. After that it cuts them short, and their redelivery
+// takes them up. NATS and PostgreSQL may be away when it starts and at any time later. It always
+// returns nil, and only after every handler has ended.
 func (w *Worker) Run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -189,8 +199,9 @@ func (w *Worker) fetch(ctx, work context.Context) (err error) {
 	return nil
 }
 
-// takeUp gives a delivery to a handler. Handlers that are done wait for the next one: their stacks have grown to the
-// size that a command takes, and growing a new one costs as much as encoding an event.
+// takeUp gives a delivery to a handler. Handlers that are done wait for the next one: their stacks
+// have grown to the size that a command takes, and growing a new one costs as much as encoding an
+// event.
 func (w *Worker) takeUp(work context.Context, msg jetstream.Msg) {
 	w.busy.Add(1)
 	select {

@@ -342,7 +342,8 @@ func (f gatewayFunc) Lookup(ctx context.Context, op messages.Operation) messages
 	return f(ctx, op)
 }
 
-// A worker is cut short between its two commits, after the gateway has charged: the next one must find that out.
+// A worker is cut short between its two commits, after the gateway has charged: the next one must
+// find that out.
 func TestAWorkerThatDiesAfterTheChargeIsTakenOver(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

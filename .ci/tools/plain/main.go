@@ -1,10 +1,12 @@
-// Plain holds the comments and the messages of the Go files below a folder to the house's English: comment lines end by
-// column 100, and no text says nobody, somebody, anybody, everybody, whoever or whatever instead of naming who or what.
+// Plain holds the comments and the messages of the Go files below a folder to the house's English:
+// comment lines end by column 100, and no text says nobody, somebody, anybody, everybody, whoever
+// or whatever instead of naming who or what.
 //
 //	plain [-lower] [-list] FOLDER
 //
-// The file .ci/plain.txt in the folder says how many of each a package may still have. It is a ratchet: more than allowed
-// is a failure, and so is less, until -lower has written the smaller number down. -list names each place.
+// The file .ci/plain.txt in the folder says how many of each a package may still have. It is a
+// ratchet: more than allowed is a failure, and so is less, until -lower has written the smaller
+// number down. -list names each place.
 package main
 
 import (
@@ -89,7 +91,8 @@ func merged(a, b map[string]count) map[string]count {
 	return all
 }
 
-// look counts in every Go file that git would track by name: hidden folders and testdata are left out.
+// look counts in every Go file that git would track by name: hidden folders and testdata are left
+// out.
 func look(folder string, places io.Writer) (map[string]count, error) {
 	found := make(map[string]count)
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {

@@ -22,8 +22,9 @@ import (
 const (
 	// RequestTimeout bounds one request to NATS of a command that does one thing.
 	RequestTimeout = 10 * time.Second
-	// pingInterval is the time between two pings of a connection to NATS. The client leaves a server that
-	// hangs, or that is cut off in silence, after three of them; by its own default it would take minutes.
+	// pingInterval is the time between two pings of a connection to NATS. The client leaves a
+	// server that hangs, or that is cut off in silence, after three of them; by its own default it
+	// would take minutes.
 	pingInterval = 5 * time.Second
 )
 
@@ -69,8 +70,8 @@ func poolConfig(cfg config.Postgres, name string) (*pgxpool.Config, error) {
 	return pool, nil
 }
 
-// DialPool opens a pool and makes one attempt to connect, within the configured time. name is shown in
-// PostgreSQL's own views. It fails with a [term.UnavailableError].
+// DialPool opens a pool and makes one attempt to connect, within the configured time. name is shown
+// in PostgreSQL's own views. It fails with a [term.UnavailableError].
 func DialPool(ctx context.Context, cfg config.Postgres, name string) (*pgxpool.Pool, error) {
 	settings, err := poolConfig(cfg, name)
 	if err != nil {
@@ -113,8 +114,8 @@ func OpenBus(cfg config.Config) (*Bus, error) {
 // Close closes the connection.
 func (b *Bus) Close() { b.NC.Close() }
 
-// OpenDatabase connects a command that does one thing to a database, and fails at once if the database
-// does not answer or is not migrated.
+// OpenDatabase connects a command that does one thing to a database, and fails at once if the
+// database does not answer or is not migrated.
 func OpenDatabase(ctx context.Context, cfg config.Config) (*pgxpool.Pool, error) {
 	cfg.Postgres.MinConns = 0
 	pool, err := DialPool(ctx, cfg.Postgres, cfg.NATS.Name+" command")
@@ -179,8 +180,8 @@ func NewStore(pool *pgxpool.Pool) *store.Store {
 	return store.New(pool, store.Config{Committers: 1, Loaders: 1}, zap.NewNop())
 }
 
-// checkProvisioned fails if a stream or the consumer that the roles need is missing. `tender provision
-// --check` says whether those on the bus differ from the configuration.
+// checkProvisioned fails if a stream or the consumer that the roles need is missing. `tender
+// provision --check` says whether those on the bus differ from the configuration.
 func checkProvisioned(ctx context.Context, js jetstream.JetStream) error {
 	ctx, cancel := context.WithTimeout(ctx, RequestTimeout)
 	defer cancel()

@@ -33,8 +33,8 @@ type gateways struct {
 	closes []func()
 }
 
-// openGateways makes the gateways and calls none of them yet. nc leads to the connectors. wrap, if not nil,
-// may put a gateway between each one and its guard.
+// openGateways makes the gateways and calls none of them yet. nc leads to the connectors. wrap, if
+// not nil, may put a gateway between each one and its guard.
 func openGateways(
 	cfg config.Config, nc *nats.Conn, log *zap.Logger, wrap func(name string, g gateway.Gateway) gateway.Gateway,
 ) (*gateways, error) {
@@ -143,8 +143,8 @@ func (p *Process) reporter() (*status.Reporter, error) {
 	})
 }
 
-// instanceName tells a person where an instance runs. The random end tells apart instances in one process,
-// and containers of one name in which each instance is process 1.
+// instanceName tells a person where an instance runs. The random end tells apart instances in one
+// process, and containers of one name in which each instance is process 1.
 func instanceName(host string, pid int) string {
 	const hostMax, suffixSize = 64, 4
 	if len(host) > hostMax {

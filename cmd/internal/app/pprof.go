@@ -17,7 +17,8 @@ import (
 // pprofHeaderTimeout bounds the time in which a client sends its request.
 const pprofHeaderTimeout = 10 * time.Second
 
-// CheckPprof refuses an address that other machines could reach: a profile and the command line show too much.
+// CheckPprof refuses an address that other machines could reach: a profile and the command line
+// show too much.
 func CheckPprof(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -32,8 +32,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/worker"
 )
 
-// Process holds everything that the roles of one process share. [Open] makes it; [Process.Run] runs it once
-// and closes it.
+// Process holds everything that the roles of one process share. [Open] makes it; [Process.Run] runs
+// it once and closes it.
 type Process struct {
 	cfg      config.Config
 	log      *zap.Logger
@@ -54,7 +54,8 @@ type Process struct {
 type Options struct {
 	// Wait keeps trying, with growing pauses, until NATS and PostgreSQL answer and are prepared.
 	Wait bool
-	// WrapGateway may return a gateway that stands between the given one and its guard; nil wraps nothing.
+	// WrapGateway may return a gateway that stands between the given one and its guard; nil wraps
+	// nothing.
 	WrapGateway func(name string, g gateway.Gateway) gateway.Gateway
 	// Webhooks is an open listener for the role webhook, which the run closes; nil listens on the
 	// configured address.
@@ -63,9 +64,9 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Open connects to NATS and PostgreSQL and checks that the streams and the schema are there. It fails with
-// a [term.UnavailableError] that names the service and its address, with a [term.NotReady] error, or when
-// ctx ends.
+// Open connects to NATS and PostgreSQL and checks that the streams and the schema are there. It
+// fails with a [term.UnavailableError] that names the service and its address, with a
+// [term.NotReady] error, or when ctx ends.
 func Open(ctx context.Context, cfg config.Config, log *zap.Logger, o Options) (*Process, error) {
 	TuneGC()
 	p := &Process{cfg: cfg, log: log, ncClosed: make(chan struct{}), webhooks: o.Webhooks, now: o.Now}
@@ -136,10 +137,10 @@ func (p *Process) openPostgres(ctx context.Context) error {
 	return nil
 }
 
-// Run plays the configured roles until ctx ends, drains, and closes everything. It drains in the order in
-// which a command travels: the workers begin nothing new and finish what they began, then the relay
-// publishes the events of that, then the connections close. Run returns nil after a drain, and the error of
-// a role that failed.
+// Run plays the configured roles until ctx ends, drains, and closes everything. It drains in the
+// order in which a command travels: the workers begin nothing new and finish what they began, then
+// the relay publishes the events of that, then the connections close. Run returns nil after a
+// drain, and the error of a role that failed.
 func (p *Process) Run(ctx context.Context) error {
 	defer p.Close()
 	ctx, fail := context.WithCancelCause(ctx)
@@ -206,9 +207,9 @@ func (p *Process) parts() worker.Parts {
 	}
 }
 
-// awaitRouting waits until the router has looked for rules that an operator set over the configured ones, so
-// that the first payments do not go to a gateway that the operator has closed. The wait is bounded: a
-// payment is safe under any rules.
+// awaitRouting waits until the router has looked for rules that an operator set over the configured
+// ones, so that the first payments do not go to a gateway that the operator has closed. The wait is
+// bounded: a payment is safe under any rules.
 func (p *Process) awaitRouting(ctx context.Context) {
 	limit := time.NewTimer(routingLookMax)
 	defer limit.Stop()
@@ -229,8 +230,8 @@ const routingLookMax = 10 * time.Second
 // connectionDrainTimeout bounds the time in which the client flushes its buffer to NATS.
 const connectionDrainTimeout = 5 * time.Second
 
-// Close releases a process that is not run. It flushes the connection to NATS first, and closes the pool, which
-// everything else uses, last.
+// Close releases a process that is not run. It flushes the connection to NATS first, and closes the
+// pool, which everything else uses, last.
 func (p *Process) Close() {
 	if p.nc != nil {
 		// Drain fails on a connection that is down.
@@ -250,7 +251,8 @@ func (p *Process) Close() {
 	}
 }
 
-// openStore makes the store and, if this process plays it, the relay, to which the store offers its commits.
+// openStore makes the store and, if this process plays it, the relay, to which the store offers its
+// commits.
 func (p *Process) openStore() error {
 	cfg := StoreConfig(p.cfg)
 	if p.plays(config.RoleRelay) {
@@ -301,8 +303,8 @@ func policy(cfg config.Config) payment.Policy {
 	return p
 }
 
-// sentStale is the age from which a call without an answer counts as abandoned: well beyond the longest work
-// on one delivery.
+// sentStale is the age from which a call without an answer counts as abandoned: well beyond the
+// longest work on one delivery.
 func sentStale(cfg config.Config) time.Duration { return 5 * cfg.Worker.HandleTimeout }
 
 // once makes one attempt.
@@ -310,7 +312,8 @@ func once(ctx context.Context, _ string, attempt func(context.Context) error) er
 	return attempt(ctx)
 }
 
-// persist makes attempts until one succeeds or ctx ends, and logs each time which service is missing.
+// persist makes attempts until one succeeds or ctx ends, and logs each time which service is
+// missing.
 func (p *Process) persist(ctx context.Context, service string, attempt func(context.Context) error) error {
 	pause := retry.BackOff(250*time.Millisecond, 10*time.Second)
 	waited := false
@@ -336,9 +339,9 @@ func (p *Process) persist(ctx context.Context, service string, attempt func(cont
 	return err
 }
 
-// gcPercent is the value of GOGC. The live heap of a worker is small, a few megabytes beside the commands in
-// progress, and most of its garbage dies with its batch: at Go's own 100 a worker would spend a quarter of
-// its CPU time on collecting.
+// gcPercent is the value of GOGC. The live heap of a worker is small, a few megabytes beside the
+// commands in progress, and most of its garbage dies with its batch: at Go's own 100 a worker would
+// spend a quarter of its CPU time on collecting.
 const gcPercent = 400
 
 // TuneGC sets the garbage collector to suit a worker, unless GOGC is set.

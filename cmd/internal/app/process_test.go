@@ -9,8 +9,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
-// TestPolicyLeavesNothingOut compares the policy of serve, with the configuration at its defaults, with the core's own
-// default: a field without a setting must not be zero by omission.
+// TestPolicyLeavesNothingOut compares the policy of serve, with the configuration at its defaults,
+// with the core's own default: a field without a setting must not be zero by omission.
 func TestPolicyLeavesNothingOut(t *testing.T) {
 	t.Parallel()
 	got, want := policy(config.Default()), payment.DefaultPolicy()

@@ -11,8 +11,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/routing"
 )
 
-// Provision makes the streams, the consumers and the bucket that Tender keeps on NATS, or with check only
-// compares them. It returns one change for each of them, also together with an error.
+// Provision makes the streams, the consumers and the bucket that Tender keeps on NATS, or with
+// check only compares them. It returns one change for each of them, also together with an error.
 func Provision(ctx context.Context, js jetstream.JetStream, cfg config.Config, check bool) ([]bus.Change, error) {
 	changes, err := bus.Provision(ctx, js, streamOptions(cfg), bus.ProvisionOptions{CheckOnly: check})
 	if err != nil {
@@ -25,7 +25,8 @@ func Provision(ctx context.Context, js jetstream.JetStream, cfg config.Config, c
 	return append(changes, bucket), nil
 }
 
-// streamOptions translates the settings of the streams, and of the consumer that the workers' settings imply.
+// streamOptions translates the settings of the streams, and of the consumer that the workers'
+// settings imply.
 func streamOptions(cfg config.Config) bus.StreamOptions {
 	s := cfg.Streams
 	return bus.StreamOptions{
@@ -43,8 +44,8 @@ func streamOptions(cfg config.Config) bus.StreamOptions {
 	}
 }
 
-// orForEver translates a limit of which 0 means none for options of which 0 means the default. No message
-// reaches an age of a hundred years.
+// orForEver translates a limit of which 0 means none for options of which 0 means the default. No
+// message reaches an age of a hundred years.
 func orForEver(age time.Duration) time.Duration {
 	if age == 0 {
 		return 100 * 365 * 24 * time.Hour

@@ -15,7 +15,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/routing"
 )
 
-// openRouting puts the configured rules in force. The router takes over those of the bucket once it watches.
+// openRouting puts the configured rules in force. The router takes over those of the bucket once it
+// watches.
 func openRouting(cfg config.Config, log *zap.Logger) (*routing.Live, error) {
 	rules, err := ConfiguredRules(cfg)
 	if err != nil {
@@ -27,8 +28,8 @@ func openRouting(cfg config.Config, log *zap.Logger) (*routing.Live, error) {
 	return routing.NewLive(routing.LiveConfig{Configured: rules, Gateways: GatewayNames(cfg), Log: log})
 }
 
-// ConfiguredRules returns the routing rules that the configuration names. Mistakes in a file of rules are an
-// [term.ExitUsage] error with one line for each.
+// ConfiguredRules returns the routing rules that the configuration names. Mistakes in a file of
+// rules are an [term.ExitUsage] error with one line for each.
 func ConfiguredRules(cfg config.Config) (*routing.Rules, error) {
 	if cfg.Routing.RulesFile == "" {
 		return routing.To(cfg.Routing.Default), nil

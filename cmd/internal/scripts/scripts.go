@@ -1,5 +1,5 @@
-// Package scripts runs the test scripts of the programs tender and tenderlab, testdata/*.txtar, against real
-// servers. It is for their tests alone.
+// Package scripts runs the test scripts of the programs tender and tenderlab, testdata/*.txtar,
+// against real servers. It is for their tests alone.
 package scripts
 
 import (
@@ -32,19 +32,20 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// raceEnv is the variable that steers the race detector. By default each process that is built with it waits for
-// a second before it exits, and the tests run hundreds of processes to their end.
+// raceEnv is the variable that steers the race detector. By default each process that is built with
+// it waits for a second before it exits, and the tests run hundreds of processes to their end.
 const raceEnv = "GORACE"
 
 // requestTimeout bounds one request of a script to NATS or PostgreSQL.
 const requestTimeout = 10 * time.Second
 
-// QuickExit is the environment entry that keeps a process with the race detector from waiting before it exits.
-// It is for processes that do not inherit the environment.
+// QuickExit is the environment entry that keeps a process with the race detector from waiting
+// before it exits. It is for processes that do not inherit the environment.
 func QuickExit() string { return raceEnv + "=" + os.Getenv(raceEnv) }
 
-// Main runs the tests of a package whose test binary is also the program: testscript puts it on the PATH under
-// the program's name. It builds the sibling program beside it, and gives the tests their PostgreSQL server.
+// Main runs the tests of a package whose test binary is also the program: testscript puts it on the
+// PATH under the program's name. It builds the sibling program beside it, and gives the tests their
+// PostgreSQL server.
 func Main(m *testing.M, program string, main func(), sibling string) {
 	if err := os.Setenv(raceEnv, strings.TrimSpace("atexit_sleep_ms=0 "+os.Getenv(raceEnv))); err != nil {
 		panic(err)
@@ -83,7 +84,8 @@ func (r packageRun) buildSibling() error {
 	return nil
 }
 
-// Run runs testdata/*.txtar, each with a database and a bus of its own. Beside the commands of testscript:
+// Run runs testdata/*.txtar, each with a database and a bus of its own. Beside the commands of
+// testscript:
 //
 //	exits CODE program args...       runs the program and wants this exit code
 //	eventually PATTERN program ...   runs the program until its standard output matches

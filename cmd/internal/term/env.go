@@ -16,12 +16,12 @@ import (
 	"github.com/seed-384b1f8a/tender/config"
 )
 
-// DevFile is the configuration that a running `tenderlab dev` leaves in its folder. Other commands find
-// its servers by it.
+// DevFile is the configuration that a running `tenderlab dev` leaves in its folder. Other commands
+// find its servers by it.
 const DevFile = ".tender/dev.yaml"
 
-// Env is one invocation of a program: the world around it, and the values of the global flags. Every
-// command embeds it.
+// Env is one invocation of a program: the world around it, and the values of the global flags.
+// Every command embeds it.
 type Env struct {
 	// Program is the name that errors begin with.
 	Program        string
@@ -85,9 +85,9 @@ func (e *Env) bind(root *cobra.Command) {
 	root.SetErr(e.Stderr)
 }
 
-// Load reads the configuration that the flags and the environment lead to. Without either it takes that
-// of a running `tenderlab dev`. An unreadable file is an [ExitUsage] error; mistakes in keys are
-// [config.KeyError]s.
+// Load reads the configuration that the flags and the environment lead to. Without either it takes
+// that of a running `tenderlab dev`. An unreadable file is an [ExitUsage] error; mistakes in keys
+// are [config.KeyError]s.
 func (e *Env) Load() (config.Config, error) {
 	file := e.ConfigFile
 	if file == "" {
@@ -115,8 +115,8 @@ func (e *Env) namesServer() bool {
 		Lookup(e.Environ, config.EnvName("nats.url")) != "" || Lookup(e.Environ, config.EnvName("postgres.url")) != ""
 }
 
-// blameFlags corrects the origin of mistakes. Load lays the flags over the environment, so a mistake in a
-// flag looks like one in a variable that the user has not set.
+// blameFlags corrects the origin of mistakes. Load lays the flags over the environment, so a
+// mistake in a flag looks like one in a variable that the user has not set.
 func (e *Env) blameFlags(err error) {
 	for _, mistake := range config.KeyErrors(err) {
 		switch {
@@ -145,8 +145,8 @@ func (e *Env) PrintJSON(v any) error {
 	return nil
 }
 
-// Lookup returns the value of a variable, "" if it is not set. The last entry of a name counts, as it does
-// for the operating system.
+// Lookup returns the value of a variable, "" if it is not set. The last entry of a name counts, as
+// it does for the operating system.
 func Lookup(environ []string, name string) string {
 	for _, entry := range slices.Backward(environ) {
 		if value, found := strings.CutPrefix(entry, name+"="); found {

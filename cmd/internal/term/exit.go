@@ -18,7 +18,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-// ExitCode is the exit code of a process. The codes are part of the contract: scripts branch on them.
+// ExitCode is the exit code of a process. The codes are part of the contract: scripts branch on
+// them.
 type ExitCode int
 
 // The exit codes. A process that a signal ends exits with 128 and the signal's number instead.
@@ -113,8 +114,9 @@ func (e *UnavailableError) Error() string {
 // Unwrap returns Err.
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// inOneLine shortens the error of a driver. Pgx writes one line for each address that it tried, and for
-// each address with and without TLS, behind a user and a database that the address names already.
+// inOneLine shortens the error of a driver. Pgx writes one line for each address that it tried, and
+// for each address with and without TLS, behind a user and a database that the address names
+// already.
 func inOneLine(err error) string {
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) && connect.Unwrap() != nil {

@@ -7,7 +7,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
-// ProgressInterval is the time between two lines of progress where there is no terminal to show it on.
+// ProgressInterval is the time between two lines of progress where there is no terminal to show it
+// on.
 const ProgressInterval = 10 * time.Second
 
 // repaintInterval is the time between two repaints of a terminal.

@@ -75,7 +75,8 @@ func Moment(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// Printable replaces the characters that a terminal might obey: any producer may put text on the bus.
+// Printable replaces the characters that a terminal might obey: any producer may put text on the
+// bus.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
@@ -85,8 +86,8 @@ func Printable(s string) string {
 	}, s)
 }
 
-// IsTerminal reports whether the writer is a terminal that takes escape sequences and shows more than
-// ASCII.
+// IsTerminal reports whether the writer is a terminal that takes escape sequences and shows more
+// than ASCII.
 func IsTerminal(w io.Writer, environ []string) bool {
 	file, ok := w.(*os.File)
 	if !ok || Lookup(environ, "TERM") == "dumb" {

@@ -53,7 +53,8 @@ func TestBrokenConnectorsFailTheRightLines(t *testing.T) {
 	}
 }
 
-// forward takes requests for the gateway lax to the connector of bank, on the subject that the operation names itself.
+// forward takes requests for the gateway lax to the connector of bank, on the subject that the
+// operation names itself.
 func forward(t *testing.T, nc *nats.Conn) {
 	t.Helper()
 	_, err := nc.Subscribe("payments.gateway.lax.*", func(m *nats.Msg) {

@@ -42,7 +42,8 @@ func (s *said) fails(status int, code protocol.Code) {
 	s.status, s.body = status, string(protocol.EncodeProblem(protocol.Problem{Code: code}))
 }
 
-// defect is one way to break a server. It stands between the client and a simulator; each hook may be nil.
+// defect is one way to break a server. It stands between the client and a simulator; each hook may
+// be nil.
 type defect struct {
 	// asked changes the request to the simulator. If it sets a status, the simulator is not asked
 	// at all.

@@ -59,7 +59,8 @@ func forgetsKeys() defect {
 	}
 }
 
-// pairs lets requests of a kind wait a moment for another one about the same, and reports whether it came.
+// pairs lets requests of a kind wait a moment for another one about the same, and reports whether
+// it came.
 type pairs struct {
 	mu      sync.Mutex
 	waiting map[string]chan struct{}

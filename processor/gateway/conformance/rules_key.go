@@ -35,7 +35,8 @@ func replaySameAnswer(ctx context.Context, t *trial) {
 	t.decline(ctx, p.Refund(401)) // The replays gave nothing back.
 }
 
-// again is the same operation as a later attempt asks for it, perhaps under a new name of the gateway.
+// again is the same operation as a later attempt asks for it, perhaps under a new name of the
+// gateway.
 func again(op messages.Operation) messages.Operation {
 	op.Attempt++
 	op.Gateway = "renamed"

@@ -40,7 +40,8 @@ type wire interface {
 	lookup(ctx context.Context, operationID string) (protocol.Reply, error)
 }
 
-// OverHTTP returns the server at a base address. The API key is sent as a bearer token, "" sends none.
+// OverHTTP returns the server at a base address. The API key is sent as a bearer token, "" sends
+// none.
 func OverHTTP(address, apiKey string) (*Target, error) {
 	g, err := httpgw.New(httpgw.Config{URL: address, APIKey: apiKey})
 	if err != nil {
@@ -57,7 +58,8 @@ func OverHTTP(address, apiKey string) (*Target, error) {
 	}}, nil
 }
 
-// OverNATS returns the connector of the gateway with that name. Closing the target leaves the connection open.
+// OverNATS returns the connector of the gateway with that name. Closing the target leaves the
+// connection open.
 func OverNATS(nc *nats.Conn, name string) (*Target, error) {
 	g, err := natsgw.New(nc, name)
 	if err != nil {

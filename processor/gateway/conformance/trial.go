@@ -79,7 +79,8 @@ func (t *trial) lookup(ctx context.Context, op messages.Operation) messages.Outc
 	return o
 }
 
-// call bounds a call. A gateway that is tested in process may panic; that is its breach, and not the end of the run.
+// call bounds a call. A gateway that is tested in process may panic; that is its breach, and not
+// the end of the run.
 func (t *trial) call(
 	ctx context.Context, op messages.Operation, ask func(context.Context, messages.Operation) messages.Outcome,
 ) (o messages.Outcome) {
@@ -94,7 +95,8 @@ func (t *trial) call(
 	return ask(ctx, op)
 }
 
-// settled asks under the same key until there is an answer, as Tender does when two workers are at the same operation.
+// settled asks under the same key until there is an answer, as Tender does when two workers are at
+// the same operation.
 func (t *trial) settled(ctx context.Context, op messages.Operation) messages.Outcome {
 	return t.until(ctx, "is not settled", func(ctx context.Context) (messages.Outcome, bool) {
 		o := t.do(ctx, op)
@@ -134,7 +136,8 @@ func (t *trial) want(op messages.Operation, o messages.Outcome, kinds ...message
 	t.breached("%s: want %s, got %s", asked(op), oneOf(kinds), told(o))
 }
 
-// succeed makes an operation that has to succeed, with the amount that was asked for if it says one.
+// succeed makes an operation that has to succeed, with the amount that was asked for if it says
+// one.
 func (t *trial) succeed(ctx context.Context, op messages.Operation) messages.Outcome {
 	o := t.do(ctx, op)
 	t.succeeded(op, o)

@@ -24,7 +24,8 @@ import (
 type Config struct {
 	// Name is the gateway's name on the bus: a-z, 0-9, - and _.
 	Name string
-	// Gateway does the work. It is called concurrently, and has to keep to the deadline of its context.
+	// Gateway does the work. It is called concurrently, and has to keep to the deadline of its
+	// context.
 	Gateway gateway.Gateway
 	// Version is this connector's own, as semantic versioning has it; "" is 0.0.0.
 	Version string
@@ -46,7 +47,8 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Connector is a running service. Stop it when it is no longer used, and before its connection is closed.
+// Connector is a running service. Stop it when it is no longer used, and before its connection is
+// closed.
 type Connector struct {
 	config  Config
 	nc      *nats.Conn
@@ -69,8 +71,9 @@ const restWhenFull = time.Second
 // of a call that was canceled.
 const grace = 5 * time.Second
 
-// Start begins to answer. It fails when the configuration makes no sense or the connection takes no subscriptions. Set the
-// connection's closed and error handlers before: those that are set later replace the ones a service relies on.
+// Start begins to answer. It fails when the configuration makes no sense or the connection takes no
+// subscriptions. Set the connection's closed and error handlers before: those that are set later
+// replace the ones a service relies on.
 func Start(nc *nats.Conn, c Config) (*Connector, error) {
 	if err := c.complete(nc); err != nil {
 		return nil, fmt.Errorf("start connector: %w", err)
@@ -159,7 +162,8 @@ func (c *Connector) Stop(ctx context.Context) error {
 	}
 	c.stopped = true
 	defer c.cancel()
-	// After the first flush the server delivers nothing more, and after the second the answers have left.
+	// After the first flush the server delivers nothing more, and after the second the answers have
+	// left.
 	err := errors.Join(c.service.Stop(), c.flush(ctx))
 	err = errors.Join(err, c.finish(ctx), c.flush(context.WithoutCancel(ctx)))
 	if errors.Is(err, nats.ErrConnectionClosed) {
@@ -181,7 +185,8 @@ func (c *Connector) flush(ctx context.Context) error {
 	return nil
 }
 
-// finish waits until no call is under way. It takes every place for that and keeps it, so that no call begins again.
+// finish waits until no call is under way. It takes every place for that and keeps it, so that no
+// call begins again.
 func (c *Connector) finish(ctx context.Context) error {
 	taken := 0
 	for taken < cap(c.places) && ctx.Err() == nil {

@@ -80,7 +80,8 @@ func client(t *testing.T, server *servers.NATSServer) *natsgw.Gateway {
 	return g
 }
 
-// within bounds a call that should have an immediate answer, so a defect fails the test instead of hanging it.
+// within bounds a call that should have an immediate answer, so a defect fails the test instead of
+// hanging it.
 func within(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

@@ -22,7 +22,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
-// The variables that make the test binary a connector process, and where its bus and its provider are.
+// The variables that make the test binary a connector process, and where its bus and its provider
+// are.
 const (
 	busVariable      = "CONNECTOR_TEST_NATS"
 	providerVariable = "CONNECTOR_TEST_PROVIDER"
@@ -39,7 +40,8 @@ func TestMain(m *testing.M) {
 	os.Exit(servers.Main(m))
 }
 
-// beConnector is the whole life of a connector process: until its standard input ends, or it is killed.
+// beConnector is the whole life of a connector process: until its standard input ends, or it is
+// killed.
 func beConnector(bus, provider string) error {
 	g, err := httpgw.New(httpgw.Config{URL: provider})
 	if err != nil {
@@ -107,7 +109,8 @@ func bank(t *testing.T) (*simulator.Simulator, string) {
 	return s, web.URL
 }
 
-// TestConnectorKilledInACall kills the process that has the call, when the provider has done the operation and when it has not.
+// TestConnectorKilledInACall kills the process that has the call, when the provider has done the
+// operation and when it has not.
 func TestConnectorKilledInACall(t *testing.T) {
 	t.Parallel()
 	for method, effectsBefore := range map[string]int{"sim_charge_then_timeout": 1, "sim_timeout_no_charge": 0} {

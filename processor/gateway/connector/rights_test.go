@@ -14,7 +14,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// The least that a connector and those who ask it need on the bus. The README shows the connector's.
+// The least that a connector and those who ask it need on the bus. The README shows the
+// connector's.
 const rights = `
 authorization {
   users: [
@@ -34,7 +35,8 @@ authorization {
 }
 `
 
-// TestAConnectorNeedsFewRights holds that a connector works when all it may do is to answer who asks it.
+// TestAConnectorNeedsFewRights holds that a connector works when all it may do is to answer who
+// asks it.
 func TestAConnectorNeedsFewRights(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "nats.conf")

@@ -12,8 +12,9 @@ import (
 // Cards are the payment methods that a gateway under test knows. An empty one leaves its rules out.
 type Cards = conformance.Cards
 
-// Conformance checks every rule of package conformance that can be seen through a Gateway, each as a test of its own. Every gateway
-// that open returns may be the same one; it is called once for each rule.
+// Conformance checks every rule of package conformance that can be seen through a Gateway, each as
+// a test of its own. Every gateway that open returns may be the same one; it is called once for
+// each rule.
 func Conformance(t *testing.T, cards Cards, open func(t *testing.T) gateway.Gateway) {
 	t.Helper()
 	for _, rule := range conformance.Rules() {

@@ -279,7 +279,8 @@ func TestTimeoutAfterConnectingIsUnknown(t *testing.T) {
 	}
 }
 
-// TestDeadPooledConnectionIsUnknownAndNotRepeated shows that net/http does not send a payment again by itself.
+// TestDeadPooledConnectionIsUnknownAndNotRepeated shows that net/http does not send a payment again
+// by itself.
 func TestDeadPooledConnectionIsUnknownAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	first, second := authorization(), authorization()

@@ -20,11 +20,13 @@ import (
 
 // Config says where a gateway is and how it is reached.
 type Config struct {
-	// URL is the base address, http or https; the protocol's paths are added to its own. It carries no user, query or fragment.
+	// URL is the base address, http or https; the protocol's paths are added to its own. It carries
+	// no user, query or fragment.
 	URL string
 	// APIKey is sent as a bearer token; "" sends none.
 	APIKey string
-	// ConnectionsMax bounds the connections, and so the calls under way; 0 is 256. Give it the Guard's ConcurrencyMax.
+	// ConnectionsMax bounds the connections, and so the calls under way; 0 is 256. Give it the
+	// Guard's ConcurrencyMax.
 	ConnectionsMax int
 	// DialTimeout bounds the making of a connection; 0 is 2 s.
 	DialTimeout time.Duration
@@ -39,7 +41,8 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Gateway speaks the protocol to one server. It may be used concurrently. Close it when it is no longer used.
+// Gateway speaks the protocol to one server. It may be used concurrently. Close it when it is no
+// longer used.
 type Gateway struct {
 	base      *url.URL
 	apiKey    string
@@ -48,7 +51,8 @@ type Gateway struct {
 
 var _ gateway.Gateway = (*Gateway)(nil)
 
-// New returns a gateway. It connects to nothing yet, and fails only when the configuration makes no sense.
+// New returns a gateway. It connects to nothing yet, and fails only when the configuration makes no
+// sense.
 func New(c Config) (*Gateway, error) {
 	base, err := wire.ParseAddress(c.URL)
 	if err != nil {
@@ -80,9 +84,10 @@ func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcom
 			return nil, fmt.Errorf("build request: %w", err)
 		}
 		request.Header.Set("Content-Type", "application/json")
-		// net/http sends a request again by itself, on another connection, when a pooled one turns out dead and the request
-		// has an Idempotency-Key header or its body can be had again. It would be the same operation, but neither counted
-		// nor bounded. So the key is in the body only, and the body can be read once.
+		// net/http sends a request again by itself, on another connection, when a pooled one turns
+		// out dead and the request has an Idempotency-Key header or its body can be had again. It
+		// would be the same operation, but neither counted nor bounded. So the key is in the body
+		// only, and the body can be read once.
 		request.GetBody = nil
 		return request, nil
 	})

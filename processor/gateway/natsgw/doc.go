@@ -1,13 +1,15 @@
-// Package natsgw is the client of a gateway whose connector is a NATS service (package connector): a gateway.Gateway over
-// request/reply, in the words of package protocol.
+// Package natsgw is the client of a gateway whose connector is a NATS service (package connector):
+// a gateway.Gateway over request/reply, in the words of package protocol.
 //
 // It owns the judgement of a request that brings no answer. It must not retry, and it does not own
 // the connection, which other parts of the program share.
 //
 // It guarantees: not_sent is reported only when
 //
-//   - nothing was published: the call's time was over, the connection was not up, or it refused the message before taking it;
-//   - the server answered that there is no listener ("no responders"), so that it delivered the request to none;
+//   - nothing was published: the call's time was over, the connection was not up, or it refused the
+//     message before taking it;
+//   - the server answered that there is no listener ("no responders"), so that it delivered the
+//     request to none;
 //   - the connector answered with proof of its own.
 //
 // Everything else is unknown, above all a connection that breaks after the message was taken.

@@ -52,8 +52,8 @@ func (g *Gateway) exchange(ctx context.Context, endpoint string, op messages.Ope
 	if ctx.Err() != nil {
 		return notSent("gave up before asking: %v", context.Cause(ctx))
 	}
-	// Connected and nothing else: while it reconnects it would keep the message and send it later, and while it drains the
-	// answer would not be heard.
+	// Connected and nothing else: while it reconnects it would keep the message and send it later,
+	// and while it drains the answer would not be heard.
 	if status := g.nc.Status(); status != nats.CONNECTED {
 		return notSent("the connection to NATS is %s", status)
 	}
@@ -113,8 +113,9 @@ func (g *Gateway) failed(ctx context.Context, err error) messages.Outcome {
 	}
 }
 
-// refusedByClient reports whether nats.go turned the message away before anything of it was written or kept. Its other errors, and
-// "connection closed" among them, also come when the message was sent and the answer can no longer arrive.
+// refusedByClient reports whether nats.go turned the message away before anything of it was written
+// or kept. Its other errors, and "connection closed" among them, also come when the message was
+// sent and the answer can no longer arrive.
 func refusedByClient(err error) bool {
 	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrConnectionDraining) ||
 		errors.Is(err, nats.ErrHeadersNotSupported) || errors.Is(err, nats.ErrBadSubject)

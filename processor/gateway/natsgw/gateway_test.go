@@ -35,7 +35,8 @@ func gatewayOf(t *testing.T, nc *nats.Conn) *natsgw.Gateway {
 	return g
 }
 
-// within bounds a call that should have an immediate answer, so a defect fails the test instead of hanging it.
+// within bounds a call that should have an immediate answer, so a defect fails the test instead of
+// hanging it.
 func within(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -191,7 +192,8 @@ func TestReconnectingIsNotSentAndStaysSo(t *testing.T) {
 func TestConnectionLostWhileWaitingIsUnknown(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(*servers.NATSServer, *nats.Conn, context.CancelFunc){
-		// nats.go does not tell that a request was under way when it reconnects: the call waits for its deadline.
+		// nats.go does not tell that a request was under way when it reconnects: the call waits for
+		// its deadline.
 		"server gone":       func(s *servers.NATSServer, _ *nats.Conn, giveUp context.CancelFunc) { s.Down(); giveUp() },
 		"connection closed": func(_ *servers.NATSServer, nc *nats.Conn, _ context.CancelFunc) { nc.Close() },
 	} {

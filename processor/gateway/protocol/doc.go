@@ -14,10 +14,12 @@
 //
 // # Idempotency
 //
-// The operation_id is the idempotency key. A server does an operation at most once, keeps its answer for as long as its ledger, and
-// answers every later request with the same operation_id and the same parameters with that answer. All fields are parameters except
-// attempt, which counts the client's attempts, and gateway, which is the client's name for the server. A server looks the
-// operation_id up before it checks anything but the credentials, so that a refusal never hides an earlier success.
+// The operation_id is the idempotency key. A server does an operation at most once, keeps its
+// answer for as long as its ledger, and answers every later request with the same operation_id and
+// the same parameters with that answer. All fields are parameters except attempt, which counts the
+// client's attempts, and gateway, which is the client's name for the server. A server looks the
+// operation_id up before it checks anything but the credentials, so that a refusal never hides an
+// earlier success.
 //
 // # Answers
 //
@@ -66,10 +68,11 @@
 //	operation.reversed                                           a success is taken back, wholly or by amount_minor
 //	dispute.opened, .challenged, .accepted, .expired, .canceled, .won, .lost
 //
-// The tenant, the payment_id and the operation_id are those that came with the operation. The header Tender-Signature holds
-// "t=<unix seconds>,v1=<hex>", where v1 is HMAC-SHA256 over "<unix seconds>.<body>" with a secret that both sides keep, over the body as
-// it is sent ([Sign]); each try is signed anew, since the receiver refuses a signature that is some minutes old. While a secret is
-// being replaced, the header may have one v1 for each.
+// The tenant, the payment_id and the operation_id are those that came with the operation. The
+// header Tender-Signature holds "t=<unix seconds>,v1=<hex>", where v1 is HMAC-SHA256 over "<unix
+// seconds>.<body>" with a secret that both sides keep, over the body as it is sent ([Sign]); each
+// try is signed anew, since the receiver refuses a signature that is some minutes old. While a
+// secret is being replaced, the header may have one v1 for each.
 //
 // The receiver answers 400 to an event that it does not trust or cannot read, 413 to more than 256
 // KiB, and 503 when it cannot store the event now.

@@ -15,7 +15,8 @@ import (
 // gateway.Gateway: [Exchange.Outcome] of it is the outcome again, its detail behind the code of a
 // problem. An outcome that the protocol cannot express becomes unknown.
 //
-// A decline travels as its codes; the client's side classifies them anew (gateway.ClassifyDecline). Tries does not travel.
+// A decline travels as its codes; the client's side classifies them anew (gateway.ClassifyDecline).
+// Tries does not travel.
 func (e Exchange) Encode(o messages.Outcome) Reply {
 	switch o.Kind {
 	case messages.OutcomeSucceeded, messages.OutcomeRequiresAction, messages.OutcomePending:
@@ -88,8 +89,8 @@ func FormatRetryAfter(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
-// ParseRetryAfter reads HeaderRetryAfter in whole seconds, the protocol's only form; 0 if it is something else. A rest over a day is
-// taken for one day.
+// ParseRetryAfter reads HeaderRetryAfter in whole seconds, the protocol's only form; 0 if it is
+// something else. A rest over a day is taken for one day.
 func ParseRetryAfter(s string) time.Duration {
 	seconds, err := strconv.ParseUint(s, 10, 32)
 	if err != nil {

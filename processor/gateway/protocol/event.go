@@ -51,7 +51,8 @@ type Event struct {
 	// AmountMinor is the amount that was moved, taken back or disputed, in minor units of the
 	// operation's currency.
 	AmountMinor int64 `json:"amount_minor,omitempty"`
-	// DeclineCode says why it was declined or taken back; the network's own codes come with declined.
+	// DeclineCode says why it was declined or taken back; the network's own codes come with
+	// declined.
 	DeclineCode        string `json:"decline_code,omitempty"`
 	NetworkDeclineCode string `json:"network_decline_code,omitempty"`
 	NetworkAdviceCode  string `json:"network_advice_code,omitempty"`
@@ -75,7 +76,8 @@ func EncodeEvent(e Event) ([]byte, error) {
 	return body, nil
 }
 
-// DecodeEvent reads the body of an event. Fields and types that it does not know are passed over, so that a server may add some.
+// DecodeEvent reads the body of an event. Fields and types that it does not know are passed over,
+// so that a server may add some.
 func DecodeEvent(body []byte) (Event, error) {
 	var e Event
 	if err := json.Unmarshal(body, &e); err != nil {

@@ -21,7 +21,8 @@ func Endpoints() []string {
 	}
 }
 
-// ValidateName returns nil if a gateway may have this name: it stands in subjects and in the name of a service.
+// ValidateName returns nil if a gateway may have this name: it stands in subjects and in the name
+// of a service.
 func ValidateName(name string) error {
 	if !regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`).MatchString(name) {
 		return fmt.Errorf("the name of a gateway is 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit, not %q", name)
@@ -32,7 +33,8 @@ func ValidateName(name string) error {
 // Subject returns payments.gateway.<name>.<endpoint>. The name has passed [ValidateName].
 func Subject(name, endpoint string) string { return subjectPrefix + name + "." + endpoint }
 
-// ServiceName returns the name of a gateway's connector as a NATS service, which is also its queue group.
+// ServiceName returns the name of a gateway's connector as a NATS service, which is also its queue
+// group.
 func ServiceName(name string) string { return "gateway-" + name }
 
 // ReadReply gives a reply over NATS, which has a body only, the status that it would have over

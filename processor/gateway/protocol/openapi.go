@@ -8,5 +8,6 @@ import (
 //go:embed openapi.yaml
 var openAPI []byte
 
-// OpenAPI returns the description of the protocol over HTTP, an OpenAPI 3.1 document in YAML. The caller may keep it.
+// OpenAPI returns the description of the protocol over HTTP, an OpenAPI 3.1 document in YAML. The
+// caller may keep it.
 func OpenAPI() []byte { return bytes.Clone(openAPI) }

@@ -245,7 +245,8 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	_, _ = w.Write(reply.Body.Bytes())
 }
 
-// TestOpenAPIDescribesWhatIsSaid has the conformance suite talk to the simulator, and holds every word of it against the document.
+// TestOpenAPIDescribesWhatIsSaid has the conformance suite talk to the simulator, and holds every
+// word of it against the document.
 func TestOpenAPIDescribesWhatIsSaid(t *testing.T) {
 	t.Parallel()
 	d := describe(t)

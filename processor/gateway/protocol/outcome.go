@@ -125,7 +125,8 @@ func unknown(format string, args ...any) messages.Outcome {
 	return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Shown makes the words of a server or of an error fit to be kept in an outcome's detail: printable and short.
+// Shown makes the words of a server or of an error fit to be kept in an outcome's detail: printable
+// and short.
 func Shown(s string) string {
 	printable := strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

@@ -55,7 +55,8 @@ func TestEveryCodeHasItsOwnStatus(t *testing.T) {
 	}
 }
 
-// FuzzOutcome holds that only a proper reply about the operation that was asked for proves anything.
+// FuzzOutcome holds that only a proper reply about the operation that was asked for proves
+// anything.
 func FuzzOutcome(f *testing.F) {
 	for _, body := range []string{
 		`{"operation_id":"op-1","outcome":"succeeded"}`, `{"operation_id":"op-1","outcome":"declined","decline_code":"lost_card"}`,

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// HeaderSignature holds the signature of an event: "t=<unix seconds>,v1=<hex>", with one v1 for each secret.
+// HeaderSignature holds the signature of an event: "t=<unix seconds>,v1=<hex>", with one v1 for
+// each secret.
 const HeaderSignature = "Tender-Signature"
 
 // The bounds of the signature header: more is not read.
@@ -24,7 +25,8 @@ const (
 var (
 	// ErrSignatureMalformed means that the header is missing or cannot be read.
 	ErrSignatureMalformed = errors.New("the signature is missing or malformed")
-	// ErrSignatureWrong means that none of the signatures was made with one of the secrets over this body and time.
+	// ErrSignatureWrong means that none of the signatures was made with one of the secrets over
+	// this body and time.
 	ErrSignatureWrong = errors.New("the signature does not fit")
 	// ErrSignatureTooOld means that the signature was made too long ago, or in the future.
 	ErrSignatureTooOld = errors.New("the signature is too old")

@@ -159,7 +159,8 @@ func ParseDeadline(s string) (time.Time, error) {
 	return t, nil
 }
 
-// DecodeOperation reads the body of a request. A field it does not know is refused: the client means something by it.
+// DecodeOperation reads the body of a request. A field it does not know is refused: the client
+// means something by it.
 func DecodeOperation(body []byte) (messages.Operation, error) {
 	var op messages.Operation
 	decoder := json.NewDecoder(bytes.NewReader(body))

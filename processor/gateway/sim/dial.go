@@ -10,9 +10,10 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 )
 
-// DialErrors shows sim_dial_error in front of a client that reaches the simulator over HTTP: the first calls for such an operation are
-// answered with not_sent, and the client never hears of them. With @capture and the like it has to have seen the payment's authorization.
-// It may be used concurrently.
+// DialErrors shows sim_dial_error in front of a client that reaches the simulator over HTTP: the
+// first calls for such an operation are answered with not_sent, and the client never hears of them.
+// With @capture and the like it has to have seen the payment's authorization. It may be used
+// concurrently.
 type DialErrors struct {
 	next  gateway.Gateway
 	dials *dialFaults

@@ -1,9 +1,11 @@
-// Package sim is a payment gateway that moves no money: it answers as a real one does, fails in the ways in which real ones fail, and
-// keeps a ledger of its effects, so that a test, a demo or an operator can compare them with the history that Tender has.
+// Package sim is a payment gateway that moves no money: it answers as a real one does, fails in the
+// ways in which real ones fail, and keeps a ledger of its effects, so that a test, a demo or an
+// operator can compare them with the history that Tender has.
 //
-// It owns the ledger, in memory, and the faults. It knows nothing of Tender beyond the open gateway protocol (package protocol).
-// A [Simulator] is a gateway.Gateway for use in the same process. Package lab/simulator adds an HTTP server, a journal on disk and
-// webhooks, as an [Observer]; both ways go through the same code and prove the same to the caller.
+// It owns the ledger, in memory, and the faults. It knows nothing of Tender beyond the open gateway
+// protocol (package protocol). A [Simulator] is a gateway.Gateway for use in the same process.
+// Package lab/simulator adds an HTTP server, a journal on disk and webhooks, as an [Observer]; both
+// ways go through the same code and prove the same to the caller.
 //
 // It guarantees the behaviour of a good gateway. An operation takes effect at most once, however
 // often it is requested, also concurrently. A payment is never captured above its authorization,
@@ -48,12 +50,14 @@
 //	sim_webhook_reordered     tells of the success, and after that of the time before, when it was pending, every time
 //	sim_capture_reversed      takes every capture back a moment later
 //
-// Unless the list says "every time", a fault befalls the first request for an operation only; a replay is answered properly.
-// "_<n>" behind the name makes it the first n requests, as in sim_500_no_charge_3. "@<kind>" behind that puts the
-// fault on another kind of operation of the payment than authorize, as in sim_charge_then_timeout@capture or sim_429_2@refund; a
-// fault on confirm makes the authorization require the action first. Lookups are never befallen.
+// Unless the list says "every time", a fault befalls the first request for an operation only; a
+// replay is answered properly. "_<n>" behind the name makes it the first n requests, as in
+// sim_500_no_charge_3. "@<kind>" behind that puts the fault on another kind of operation of the
+// payment than authorize, as in sim_charge_then_timeout@capture or sim_429_2@refund; a fault on
+// confirm makes the authorization require the action first. Lookups are never befallen.
 //
-// A server cannot refuse its own connections to one operation. Over HTTP the client's side shows sim_dial_error: put
-// [NewDialErrors] around the client. Without it the payment method is approved. The faults of webhooks, and the effects that come a moment
-// later, need an Observer with Tell; without one these payment methods are approved.
+// A server cannot refuse its own connections to one operation. Over HTTP the client's side shows
+// sim_dial_error: put [NewDialErrors] around the client. Without it the payment method is approved.
+// The faults of webhooks, and the effects that come a moment later, need an Observer with Tell;
+// without one these payment methods are approved.
 package sim

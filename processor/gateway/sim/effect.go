@@ -267,8 +267,8 @@ func (a *authorization) settle(r Record, e Entry) {
 	}
 }
 
-// Restore applies a record of an earlier simulator, in the order in which the observer got them, before the first request. It fails for
-// a record that cannot follow those before it.
+// Restore applies a record of an earlier simulator, in the order in which the observer got them,
+// before the first request. It fails for a record that cannot follow those before it.
 func (s *Simulator) Restore(r Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -345,7 +345,8 @@ func (s *Simulator) completePending(operationID string) {
 	}
 }
 
-// reverseCapture takes back the part of a capture that was not refunded. That part cannot be captured again.
+// reverseCapture takes back the part of a capture that was not refunded. That part cannot be
+// captured again.
 func (s *Simulator) reverseCapture(r Record) {
 	a := s.authorizations[r.Entry.AuthorizationReference]
 	amount := min(r.Entry.CapturedMinor, a.captured-a.refunded-a.refunding)

@@ -13,7 +13,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 )
 
-// A gateway that charges and then fails to say so is asked again under the same key, and has charged once.
+// A gateway that charges and then fails to say so is asked again under the same key, and has
+// charged once.
 func Example() {
 	simulator, err := sim.New(sim.Config{})
 	if err != nil {

@@ -21,7 +21,8 @@ type Entry struct {
 	Kind        messages.OperationKind `json:"kind"`
 	Tenant      string                 `json:"tenant"`
 	PaymentID   uuid.UUID              `json:"payment_id"`
-	// GatewayReference is the simulator's id of the effect, and AuthorizationReference that of the authorization it belongs to.
+	// GatewayReference is the simulator's id of the effect, and AuthorizationReference that of the
+	// authorization it belongs to.
 	GatewayReference       string `json:"gateway_reference"`
 	AuthorizationReference string `json:"authorization_reference"`
 	Currency               string `json:"currency"`

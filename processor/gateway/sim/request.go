@@ -108,7 +108,8 @@ func (s *Simulator) settle(op messages.Operation) Reply {
 	return Reply{Answer: s.requests[op.ID].answer, told: told}
 }
 
-// commit keeps a record and applies it. It returns false if the observer refused the record, after which nothing more is done.
+// commit keeps a record and applies it. It returns false if the observer refused the record, after
+// which nothing more is done.
 func (s *Simulator) commit(r Record) bool {
 	if s.observer.Record != nil {
 		if err := s.observer.Record(r); err != nil {
@@ -146,7 +147,8 @@ func after(befalls faultKind, r Reply) Reply {
 	return r
 }
 
-// Find answers a lookup of an operation, as Exchange does for a request. After enough lookups a pending refund succeeds.
+// Find answers a lookup of an operation, as Exchange does for a request. After enough lookups a
+// pending refund succeeds.
 func (s *Simulator) Find(operationID string) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,7 +183,8 @@ func (s *Simulator) unavailable() Reply {
 	return problem(protocol.CodeUnavailable, "shutting down")
 }
 
-// cardOf returns the card behind the operation; the zero card if there is none, which decide refuses.
+// cardOf returns the card behind the operation; the zero card if there is none, which decide
+// refuses.
 func (s *Simulator) cardOf(op messages.Operation) card {
 	method := op.PaymentMethod
 	if op.Kind != messages.OperationAuthorize {

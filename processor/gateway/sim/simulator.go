@@ -22,21 +22,25 @@ const hangMax = 10 * time.Minute
 
 // Config tunes a simulator. The zero value holds answers back for 30 s.
 type Config struct {
-	// Hang is the time that the faults which run into the client's timeout hold back, at most ten minutes; 0 is 30 s.
+	// Hang is the time that the faults which run into the client's timeout hold back, at most ten
+	// minutes; 0 is 30 s.
 	Hang time.Duration
 	// RetryAfter is the rest that sim_429 asks for, in whole seconds; 0 is 1 s.
 	RetryAfter time.Duration
 	// AuthorizationLifetime is the time in which an authorization can be captured; 0 is 7 days.
 	AuthorizationLifetime time.Duration
-	// PendingLookups is the number of lookups that find a pending refund still pending; 0 is 1, and -1 none.
+	// PendingLookups is the number of lookups that find a pending refund still pending; 0 is 1, and
+	// -1 none.
 	PendingLookups int
-	// URL is the simulator's own address as a customer's browser reaches it, for next_action; "" is one that leads nowhere.
+	// URL is the simulator's own address as a customer's browser reaches it, for next_action; "" is
+	// one that leads nowhere.
 	URL string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
 
-// PathChallenge is followed by the reference of an authorization: the page behind Config.URL to which next_action leads the customer.
+// PathChallenge is followed by the reference of an authorization: the page behind Config.URL to
+// which next_action leads the customer.
 const PathChallenge = "/challenge/"
 
 // Simulator is the gateway, with its ledger in memory. It may be used concurrently.
@@ -44,7 +48,8 @@ type Simulator struct {
 	config   Config
 	observer Observer
 	dials    *dialFaults
-	// stop releases the answers that are held back; running counts the goroutines that may still change the ledger.
+	// stop releases the answers that are held back; running counts the goroutines that may still
+	// change the ledger.
 	stop    chan struct{}
 	running sync.WaitGroup
 
@@ -58,7 +63,8 @@ type Simulator struct {
 
 var _ gateway.Gateway = (*Simulator)(nil)
 
-// New returns a simulator that keeps its ledger in memory only. It fails when a bound makes no sense. Close it after use.
+// New returns a simulator that keeps its ledger in memory only. It fails when a bound makes no
+// sense. Close it after use.
 func New(c Config) (*Simulator, error) { return NewObserved(c, Observer{}) }
 
 // NewObserved is New with an observer of every record.
@@ -90,8 +96,8 @@ func NewObserved(c Config, o Observer) (*Simulator, error) {
 	}, nil
 }
 
-// Close releases everything that is held back and waits for it. Later requests are answered with unavailable; the ledger can
-// still be read. Closing again does nothing.
+// Close releases everything that is held back and waits for it. Later requests are answered with
+// unavailable; the ledger can still be read. Closing again does nothing.
 func (s *Simulator) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -143,7 +149,8 @@ type Reply struct {
 
 	// delay is the time that the operation takes before the rest of the reply is known.
 	delay time.Duration
-	// held says that the answer is held back, beaten that it waits until told is closed, if there is told.
+	// held says that the answer is held back, beaten that it waits until told is closed, if there
+	// is told.
 	held, beaten bool
 	told         <-chan struct{}
 }
@@ -185,7 +192,8 @@ func (s *Simulator) Exchange(ctx context.Context, op messages.Operation) (Reply,
 	return r, true
 }
 
-// waitTold holds an answer back until the receiver has its event, and for Lead after that. It returns false if the client went away before.
+// waitTold holds an answer back until the receiver has its event, and for Lead after that. It
+// returns false if the client went away before.
 func (s *Simulator) waitTold(ctx context.Context, told <-chan struct{}) bool {
 	timer := time.NewTimer(s.config.Hang)
 	defer timer.Stop()
@@ -199,7 +207,8 @@ func (s *Simulator) waitTold(ctx context.Context, told <-chan struct{}) bool {
 	return ctx.Err() == nil
 }
 
-// pause waits and reports whether the whole time passed; it ends early when the client goes away or the simulator closes.
+// pause waits and reports whether the whole time passed; it ends early when the client goes away or
+// the simulator closes.
 func (s *Simulator) pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -23,13 +23,15 @@ const quiet = 400 * time.Millisecond
 // answerTimeout bounds how long the server may take to confirm a subscription.
 const answerTimeout = 10 * time.Second
 
-// Listener hears the reports of every instance. It is used by one goroutine at a time. Close it when it is no longer used.
+// Listener hears the reports of every instance. It is used by one goroutine at a time. Close it
+// when it is no longer used.
 type Listener struct {
 	nc  *nats.Conn
 	sub *nats.Subscription
 }
 
-// Listen begins to hear reports: those made after it has returned. It fails when the server does not answer within ten seconds.
+// Listen begins to hear reports: those made after it has returned. It fails when the server does
+// not answer within ten seconds.
 func Listen(ctx context.Context, nc *nats.Conn) (*Listener, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -113,7 +115,8 @@ func (l *Listener) nextWithin(ctx context.Context, d time.Duration) (Report, err
 // heartbeats, and the third is late.
 const staleAfter = 3 * HeartbeatDefault
 
-// Board keeps the latest report on each gateway from each instance. The zero Board is empty. It is used by one goroutine at a time.
+// Board keeps the latest report on each gateway from each instance. The zero Board is empty. It is
+// used by one goroutine at a time.
 type Board struct {
 	heard map[place]entry
 }
@@ -125,7 +128,8 @@ type entry struct {
 	at     time.Time
 }
 
-// Put takes in a report that was heard at that moment, by the listener's own clock: those of the instances may differ.
+// Put takes in a report that was heard at that moment, by the listener's own clock: those of the
+// instances may differ.
 func (b *Board) Put(r Report, heard time.Time) {
 	if b.heard == nil {
 		b.heard = make(map[place]entry)

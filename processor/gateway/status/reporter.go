@@ -27,8 +27,8 @@ type change struct {
 	at      time.Time
 }
 
-// Feed carries the changes of breakers, which must not wait for anything, to a Reporter. It may be used concurrently. The zero Feed
-// is not valid; make one with NewFeed.
+// Feed carries the changes of breakers, which must not wait for anything, to a Reporter. It may be
+// used concurrently. The zero Feed is not valid; make one with NewFeed.
 type Feed struct {
 	changes chan change
 	now     func() time.Time
@@ -69,8 +69,8 @@ type Reporter struct {
 	cfg  Config
 }
 
-// NewReporter returns a reporter on the gateways of set that has not begun. It fails when the instance's name cannot be part of a
-// subject or there is no clock.
+// NewReporter returns a reporter on the gateways of set that has not begun. It fails when the
+// instance's name cannot be part of a subject or there is no clock.
 func NewReporter(nc *nats.Conn, set *gateway.Set, feed *Feed, cfg Config) (*Reporter, error) {
 	if cfg.Instance == "" || InstanceName(cfg.Instance) != cfg.Instance {
 		return nil, fmt.Errorf("report on gateways: %q cannot be part of a subject", cfg.Instance)
@@ -82,8 +82,9 @@ func NewReporter(nc *nats.Conn, set *gateway.Set, feed *Feed, cfg Config) (*Repo
 	return &Reporter{nc: nc, set: set, feed: feed, cfg: cfg}, nil
 }
 
-// Run reports until ctx is done: at once, on every change of a breaker, with every heartbeat, and when asked. NATS may be
-// away meanwhile. It fails only when it cannot listen for questions, as on a connection that is closed.
+// Run reports until ctx is done: at once, on every change of a breaker, with every heartbeat, and
+// when asked. NATS may be away meanwhile. It fails only when it cannot listen for questions, as on
+// a connection that is closed.
 func (r *Reporter) Run(ctx context.Context) error {
 	questions := make(chan *nats.Msg, 1) // One that waits is answered together with those that find no room behind it.
 	sub, err := r.nc.Subscribe(SubjectRequest, func(m *nats.Msg) {

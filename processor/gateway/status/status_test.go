@@ -47,7 +47,8 @@ func (i instance) fail(t *testing.T, name string) {
 	g.Do(t.Context(), messages.Operation{ID: id.String() + "-1", Kind: messages.OperationAuthorize, PaymentID: id})
 }
 
-// start runs a reporter on two gateways until the test ends, or until the returned function is called.
+// start runs a reporter on two gateways until the test ends, or until the returned function is
+// called.
 func start(t *testing.T, nc *nats.Conn, name string, heartbeat time.Duration) (i instance, stop func()) {
 	t.Helper()
 	i.feed = status.NewFeed(time.Now)

@@ -163,7 +163,8 @@ func verdictOf(o messages.Outcome) string {
 	return string(o.Kind)
 }
 
-// TestErrorAgainstTheState: an error that comes with a PaymentIntent that is authorized is not the last word.
+// TestErrorAgainstTheState: an error that comes with a PaymentIntent that is authorized is not the
+// last word.
 func TestErrorAgainstTheState(t *testing.T) {
 	t.Parallel()
 	for _, status := range []string{"succeeded", "requires_capture", "processing"} {

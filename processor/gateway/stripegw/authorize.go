@@ -29,7 +29,8 @@ func (r *request) authorize(ctx context.Context) messages.Outcome {
 	if r.config.ReturnURL != "" {
 		params.ReturnURL = stripe.String(r.config.ReturnURL)
 	}
-	// A saved payment method can be used with its customer only. Other ids are the merchant's own and mean nothing to Stripe.
+	// A saved payment method can be used with its customer only. Other ids are the merchant's own
+	// and mean nothing to Stripe.
 	if strings.HasPrefix(r.op.CustomerID, "cus_") {
 		params.Customer = stripe.String(r.op.CustomerID)
 	}
@@ -55,7 +56,8 @@ func (r *request) captureMethod() stripe.PaymentIntentCaptureMethod {
 	return stripe.PaymentIntentCaptureMethodManual
 }
 
-// confirm goes on after the customer's action. It looks first: confirming before the customer is done would begin the action anew.
+// confirm goes on after the customer's action. It looks first: confirming before the customer is
+// done would begin the action anew.
 func (r *request) confirm(ctx context.Context) messages.Outcome {
 	pi, err := r.intent(ctx, r.op.GatewayReference)
 	if missing(err) {

@@ -12,8 +12,8 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// MetadataCapture followed by the number of the operation marks a PaymentIntent with the amount of each capture: Stripe knows
-// only the sum.
+// MetadataCapture followed by the number of the operation marks a PaymentIntent with the amount of
+// each capture: Stripe knows only the sum.
 const MetadataCapture = "tender_capture_"
 
 func (r *request) capture(ctx context.Context) messages.Outcome {

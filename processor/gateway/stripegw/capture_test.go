@@ -7,7 +7,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/gatewaytest"
 )
 
-// mark is the metadata of a PaymentIntent with captures: the number of the operation and Stripe's amount, in turn.
+// mark is the metadata of a PaymentIntent with captures: the number of the operation and Stripe's
+// amount, in turn.
 func mark(op messages.Operation, captures ...string) object {
 	m := object{"tender_payment_id": op.PaymentID.String()}
 	for i := 0; i < len(captures); i += 2 {

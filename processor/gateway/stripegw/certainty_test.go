@@ -92,7 +92,8 @@ func TestRefusedConnectionIsNotSent(t *testing.T) {
 	}
 }
 
-// TestFaultAfterConnectingIsUnknown breaks an exchange at every stage after the connection is made, with a close and with a reset.
+// TestFaultAfterConnectingIsUnknown breaks an exchange at every stage after the connection is made,
+// with a close and with a reset.
 func TestFaultAfterConnectingIsUnknown(t *testing.T) {
 	t.Parallel()
 	op := gatewaytest.NewPayment().Authorize("pm_1", 1999)
@@ -159,8 +160,8 @@ func TestTimeoutAfterConnectingIsUnknown(t *testing.T) {
 	}
 }
 
-// TestDeadPooledConnectionIsUnknownAndNotRepeated shows that net/http does not send a payment again by itself, although its header has
-// an idempotency key.
+// TestDeadPooledConnectionIsUnknownAndNotRepeated shows that net/http does not send a payment again
+// by itself, although its header has an idempotency key.
 func TestDeadPooledConnectionIsUnknownAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	p := followUp()
@@ -228,7 +229,8 @@ func TestNothingIsSentAfterAFailedLook(t *testing.T) {
 	}
 }
 
-// TestQuickTriesCarryOneKey puts the Guard around the gateway: its tries are the only ones, under one key.
+// TestQuickTriesCarryOneKey puts the Guard around the gateway: its tries are the only ones, under
+// one key.
 func TestQuickTriesCarryOneKey(t *testing.T) {
 	t.Parallel()
 	op := gatewaytest.NewPayment().Authorize("pm_1", 1999)

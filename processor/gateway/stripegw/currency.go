@@ -10,8 +10,9 @@ import (
 // divided by over and multiplied by times. ISO's must be a multiple of step.
 type unit struct{ times, over, step int64 }
 
-// unitOf is the table of https://docs.stripe.com/currencies, as of API version 2026-03-25. It is false for a currency
-// whose unit at Stripe is not documented: guessing could be wrong by a factor of ten or more.
+// unitOf is the table of https://docs.stripe.com/currencies, as of API version 2026-03-25. It is
+// false for a currency whose unit at Stripe is not documented: guessing could be wrong by a factor
+// of ten or more.
 func unitOf(currency string) (unit, bool) {
 	exponent, known := messages.Exponent(currency)
 	if !known {
@@ -54,8 +55,8 @@ func toStripe(amountMinor int64, currency string) (int64, *refusal) {
 	return amountMinor / u.over * u.times, nil
 }
 
-// FromStripe converts an amount in Stripe's unit to ISO 4217 minor units, false if that is not possible exactly or Stripe's
-// unit of the currency is not known. The currency is in upper case.
+// FromStripe converts an amount in Stripe's unit to ISO 4217 minor units, false if that is not
+// possible exactly or Stripe's unit of the currency is not known. The currency is in upper case.
 func FromStripe(amount int64, currency string) (int64, bool) {
 	u, known := unitOf(currency)
 	if !known || amount < 0 || amount > amountMax || amount%u.times != 0 {

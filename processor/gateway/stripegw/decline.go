@@ -70,8 +70,8 @@ func declinedCard(e *stripe.Error) messages.Outcome {
 	return o
 }
 
-// declinedIntent is the outcome of a decline that is read from the PaymentIntent. One that waits for a payment method without an error
-// has not been tried, which is no decline.
+// declinedIntent is the outcome of a decline that is read from the PaymentIntent. One that waits
+// for a payment method without an error has not been tried, which is no decline.
 func declinedIntent(pi *stripe.PaymentIntent) messages.Outcome {
 	var body struct {
 		LastPaymentError *DeclineFacts `json:"last_payment_error"`

@@ -1,4 +1,5 @@
-// Package stripegw makes payments at Stripe: a gateway.Gateway over PaymentIntents and refunds, on the official client stripe-go.
+// Package stripegw makes payments at Stripe: a gateway.Gateway over PaymentIntents and refunds, on
+// the official client stripe-go.
 //
 // It owns the translation between operations and Stripe's API: amounts, idempotency keys,
 // metadata, states, declines. It must not retry (stripe-go's own retries and its telemetry are
@@ -15,14 +16,16 @@
 //
 // # Operations
 //
-// An authorize creates and confirms a PaymentIntent, whose id is the reference of everything that follows. Confirmation is manual: after
-// the customer has authenticated nothing moves until a confirm, which first looks whether the customer is done. Captures
-// name their amount; one that is not final needs multicapture, which the account must have (see [Config]). A void cancels
-// the PaymentIntent. Refunds have ids of their own.
+// An authorize creates and confirms a PaymentIntent, whose id is the reference of everything that
+// follows. Confirmation is manual: after the customer has authenticated nothing moves until a
+// confirm, which first looks whether the customer is done. Captures name their amount; one that is
+// not final needs multicapture, which the account must have (see [Config]). A void cancels the
+// PaymentIntent. Refunds have ids of their own.
 //
-// Every PaymentIntent and refund carries metadata that webhooks and lookups map back by: tender_payment_id, tender_operation_id and
-// tender_tenant. A capture leaves its mark on the PaymentIntent, tender_capture_<number of the operation> with the amount in
-// Stripe's unit. Stripe keeps 50 keys, which is room for 47 captures.
+// Every PaymentIntent and refund carries metadata that webhooks and lookups map back by:
+// tender_payment_id, tender_operation_id and tender_tenant. A capture leaves its mark on the
+// PaymentIntent, tender_capture_<number of the operation> with the amount in Stripe's unit. Stripe
+// keeps 50 keys, which is room for 47 captures.
 //
 // # Never twice
 //
@@ -45,8 +48,8 @@
 //	409, 429       unknown, with Retry-After: both a key in use and a lock are met behind the idempotency layer
 //	5xx            unknown, also if Stripe-Should-Retry advises otherwise
 //
-// Everything else, a redirect, a body that is not Stripe's, one over a megabyte, is unknown; so is every fault after the request had a
-// connection.
+// Everything else, a redirect, a body that is not Stripe's, one over a megabyte, is unknown; so is
+// every fault after the request had a connection.
 //
 // # Lookups
 //

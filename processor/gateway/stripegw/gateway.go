@@ -21,8 +21,9 @@ import (
 
 // Config names the account that is charged, and the way to Stripe.
 type Config struct {
-	// APIKey is the account's secret key, or a restricted one that may read and write PaymentIntents and refunds and read
-	// charges. It must be set, and is in no outcome and no error.
+	// APIKey is the account's secret key, or a restricted one that may read and write
+	// PaymentIntents and refunds and read charges. It must be set, and is in no outcome and no
+	// error.
 	APIKey string
 	// Account is the connected account on whose behalf all is done, "acct_…"; "" is the key's own.
 	Account string
@@ -30,13 +31,15 @@ type Config struct {
 	// one they get no address for the action, and payments that require one can be finished only
 	// with Stripe's own code in the shop.
 	ReturnURL string
-	// Multicapture asks for authorizations that can be captured in parts, where the card allows it. Stripe turns requests for it
-	// down when the account does not have the feature; without it a capture must be final.
+	// Multicapture asks for authorizations that can be captured in parts, where the card allows it.
+	// Stripe turns requests for it down when the account does not have the feature; without it a
+	// capture must be final.
 	Multicapture bool
 
 	// URL is the base address of the API; "" is Stripe's own.
 	URL string
-	// ConnectionsMax bounds the connections, and so the calls under way; 0 is 256. Give it the Guard's ConcurrencyMax.
+	// ConnectionsMax bounds the connections, and so the calls under way; 0 is 256. Give it the
+	// Guard's ConcurrencyMax.
 	ConnectionsMax int
 	// DialTimeout bounds the making of a connection; 0 is 2 s.
 	DialTimeout time.Duration
@@ -50,7 +53,8 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Gateway makes payments at Stripe. It may be used concurrently. Close it when it is no longer used.
+// Gateway makes payments at Stripe. It may be used concurrently. Close it when it is no longer
+// used.
 type Gateway struct {
 	config    Config
 	client    *stripe.Client
@@ -59,8 +63,8 @@ type Gateway struct {
 
 var _ gateway.Gateway = (*Gateway)(nil)
 
-// New returns a gateway. It connects to nothing yet, and fails only when the configuration makes no sense. The version of
-// the API is the one that stripe-go was made for.
+// New returns a gateway. It connects to nothing yet, and fails only when the configuration makes no
+// sense. The version of the API is the one that stripe-go was made for.
 func New(c Config) (*Gateway, error) {
 	if strings.TrimSpace(c.APIKey) == "" || strings.ContainsAny(c.APIKey, " \t\r\n") {
 		return nil, errors.New("configure Stripe: it needs an API key, without spaces")

@@ -65,7 +65,8 @@ func TestAuthorizationIsTakenOver(t *testing.T) {
 	}
 }
 
-// TestNothingHappensTwiceAfterKeysAreForgotten repeats every kind of operation as a second attempt, when Stripe no longer knows the key.
+// TestNothingHappensTwiceAfterKeysAreForgotten repeats every kind of operation as a second attempt,
+// when Stripe no longer knows the key.
 func TestNothingHappensTwiceAfterKeysAreForgotten(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -15,8 +15,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/internal/wire"
 )
 
-// bodyBytesMax is the longest answer that is read. A PaymentIntent with its charge has some ten thousand bytes, a page of a hundred
-// refunds not much over a hundred thousand.
+// bodyBytesMax is the longest answer that is read. A PaymentIntent with its charge has some ten
+// thousand bytes, a page of a hundred refunds not much over a hundred thousand.
 const bodyBytesMax = 1 << 20
 
 // line carries the requests of stripe-go. It makes exactly one exchange of each, and lets only
@@ -57,8 +57,8 @@ func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// request copies a request of stripe-go's for one exchange. The copy has no GetBody, so that net/http does not send it again: the
-// Idempotency-Key header would otherwise be leave to do so.
+// request copies a request of stripe-go's for one exchange. The copy has no GetBody, so that
+// net/http does not send it again: the Idempotency-Key header would otherwise be leave to do so.
 func (l *line) request(r *http.Request) (*http.Request, error) {
 	request := r.Clone(r.Context())
 	request.GetBody = nil

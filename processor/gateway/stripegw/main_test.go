@@ -17,8 +17,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// mockVersion is the stripe-mock that the tests run: Stripe's own server of fixtures, which checks every request against the
-// description of the API.
+// mockVersion is the stripe-mock that the tests run: Stripe's own server of fixtures, which checks
+// every request against the description of the API.
 const mockVersion = "v0.203.0"
 
 // mockURL is its address, from before the first test to after the last.
@@ -42,7 +42,8 @@ func (w withMock) Run() int {
 	return w.tests.Run()
 }
 
-// underShell runs a program until its input ends, which it does with the process that holds the other end, however that ends.
+// underShell runs a program until its input ends, which it does with the process that holds the
+// other end, however that ends.
 const underShell = `exec 3<&0
 "$0" "$@" 3<&- & program=$!
 (read -r _ <&3; kill $program 2>/dev/null) >/dev/null 2>&1 &

@@ -176,7 +176,8 @@ func (r *request) succeeded(reference string, amount int64) messages.Outcome {
 	return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: reference, AmountMinor: minor}
 }
 
-// attempt makes the operation, unless an earlier attempt has: Stripe may have forgotten the key by now. A confirm always looks first.
+// attempt makes the operation, unless an earlier attempt has: Stripe may have forgotten the key by
+// now. A confirm always looks first.
 func (r *request) attempt(ctx context.Context) messages.Outcome {
 	if r.op.Attempt > 1 && r.op.Kind != messages.OperationConfirm {
 		earlier, err := r.find(ctx)
@@ -371,7 +372,8 @@ func headerOf(e *stripe.Error) http.Header {
 	return e.LastResponse.Header
 }
 
-// secrets are the forms of Stripe's keys, and of the secrets by which a browser acts on a PaymentIntent.
+// secrets are the forms of Stripe's keys, and of the secrets by which a browser acts on a
+// PaymentIntent.
 var secrets = regexp.MustCompile(`\b(sk|rk|pk|whsec|ek)_[A-Za-z0-9_*]+|_secret_[A-Za-z0-9]+`)
 
 // clean makes the words of an outcome fit to be kept.

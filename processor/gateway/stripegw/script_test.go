@@ -38,7 +38,8 @@ func say(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// intentOf is the PaymentIntent of an operation's payment, authorized and not captured unless the changes say otherwise.
+// intentOf is the PaymentIntent of an operation's payment, authorized and not captured unless the
+// changes say otherwise.
 func intentOf(op messages.Operation, changes object) object {
 	pi := object{
 		"object": "payment_intent", "id": "pi_9", "status": "requires_capture", "capture_method": "manual",

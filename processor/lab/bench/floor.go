@@ -70,7 +70,7 @@ func measureFloor(ctx context.Context, pool *store.Pool, c FloorConfig, size int
 	}, nil
 }
 
-// Fill writes payments that nobody measures, so that the store is large.
+// Fill writes payments that are not measured, so that the store is large.
 func Fill(ctx context.Context, pool *store.Pool, c FloorConfig, progress func(written int)) error {
 	for written := 0; written < c.Payments; {
 		n := min(floorRound, c.Payments-written)
@@ -160,7 +160,8 @@ func received() (messages.Command, error) {
 	return messages.DecodeCommand(msg.Subject, msg.Header, msg.Data)
 }
 
-// PublishedPerPayment is how many events of a create with automatic capture go onto the bus, and stored how many into the history.
+// PublishedPerPayment is how many events of a create with automatic capture go onto the bus, and
+// stored how many into the history.
 func PublishedPerPayment(ctx context.Context) (published, stored int, err error) {
 	changes, err := floorPayment(ctx, FloorConfig{Gateway: "any", Now: func() time.Time { return time.Unix(1_800_000_000, 0) }})
 	if err != nil {

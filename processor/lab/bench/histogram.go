@@ -6,7 +6,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Histogram counts durations, from a microsecond to five minutes, exact to three digits. It is for one goroutine at a time.
+// Histogram counts durations, from a microsecond to five minutes, exact to three digits. It is for
+// one goroutine at a time.
 type Histogram struct{ h *hdrhistogram.Histogram }
 
 // histogramMax is the longest duration that is told from longer ones.

@@ -56,7 +56,8 @@ func axisLabel(ms float64) string {
 	return time.Duration(math.Round(ms * float64(time.Millisecond))).String()
 }
 
-// Plot draws the distributions as text: a line for each percentile, a mark on it for each measurement, on a logarithmic axis.
+// Plot draws the distributions as text: a line for each percentile, a mark on it for each
+// measurement, on a logarithmic axis.
 func Plot(w io.Writer, all []Latency) error {
 	a := axisOf(all)
 	var b strings.Builder

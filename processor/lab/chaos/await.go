@@ -76,7 +76,8 @@ type Drain struct {
 	AckFloor uint64 `json:"ack_floor"`
 
 	delivered, last uint64
-	// redelivered counts commands as JetStream does, outbox is the state of the outbox, and lagging names replicas.
+	// redelivered counts commands as JetStream does, outbox is the state of the outbox, and lagging
+	// names replicas.
 	redelivered int
 	outbox      outbox.Status
 	lagging     []string

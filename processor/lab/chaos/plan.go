@@ -43,7 +43,8 @@ type draft struct {
 	made   []planned
 }
 
-// group makes the commands of one group of payments, in the order in which they are sent; none when the plan is at its end.
+// group makes the commands of one group of payments, in the order in which they are sent; none when
+// the plan is at its end.
 func (p plan) group(n int) []planned {
 	random := rand.New(rand.NewPCG(p.seed, uint64(n)+1)) //nolint:gosec // G404: it has to be repeatable
 	var all []planned
@@ -104,7 +105,8 @@ func (p plan) payment(random *rand.Rand) []planned {
 	return d.made
 }
 
-// follow adds one of the commands that may follow a create: most often one that fits, since a refusal moves no money.
+// follow adds one of the commands that may follow a create: most often one that fits, since a
+// refusal moves no money.
 func (d *draft) follow(create *messages.Create) {
 	part := 1 + d.Int64N(create.AmountMinor/2)
 	key := strconv.Itoa(len(d.made))

@@ -43,7 +43,8 @@ type Run struct {
 	Began   time.Time `json:"began"`
 }
 
-// Sent is one message that the client published, from the first try until it was acknowledged or given up.
+// Sent is one message that the client published, from the first try until it was acknowledged or
+// given up.
 type Sent struct {
 	// Number is the place of the command in the plan, from 0. A repeated message keeps the number.
 	Number  int                  `json:"number"`
@@ -58,9 +59,11 @@ type Sent struct {
 	Subject     string    `json:"subject"`
 	MessageID   string    `json:"message_id,omitempty"`
 	BodyHash    Hash      `json:"body_hash"`
-	// DeadLetter is the reason of the dead letter that it must become; "" for a command that can be read.
+	// DeadLetter is the reason of the dead letter that it must become; "" for a command that can be
+	// read.
 	DeadLetter string `json:"dead_letter,omitempty"`
-	// Copy is "" for a first message, "again" for one that repeats it, "replay" for one that repeats it long after.
+	// Copy is "" for a first message, "again" for one that repeats it, "replay" for one that
+	// repeats it long after.
 	Copy string `json:"copy,omitempty"`
 	// At is the time of the first try, Tries the number of tries under one message id, and Error
 	// the last failure.

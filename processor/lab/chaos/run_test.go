@@ -12,7 +12,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// A run with the bus going away in the middle of it, and with a part of it published again when JetStream has forgotten it.
+// A run with the bus going away in the middle of it, and with a part of it published again when
+// JetStream has forgotten it.
 func TestRunIsJudged(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 300)

@@ -31,7 +31,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
-// system is a whole Tender on real parts, with two simulators as gateways, under the workload of one test.
+// system is a whole Tender on real parts, with two simulators as gateways, under the workload of
+// one test.
 type system struct {
 	testing.TB
 	pool     *pgxpool.Pool
@@ -150,7 +151,8 @@ func (s *system) gateways() *gateway.Set {
 	return set
 }
 
-// quickPolicy climbs the whole ladder within seconds, and falls off it for nothing that the simulators do.
+// quickPolicy climbs the whole ladder within seconds, and falls off it for nothing that the
+// simulators do.
 func quickPolicy() payment.Policy {
 	p := payment.DefaultPolicy()
 	p.UnknownReplays = []time.Duration{
@@ -164,7 +166,8 @@ func quickPolicy() payment.Policy {
 	return p
 }
 
-// run runs a part until the test ends, or until the returned function is called; both wait for its end.
+// run runs a part until the test ends, or until the returned function is called; both wait for its
+// end.
 func (s *system) run(name string, part func(context.Context) error) (stop func()) {
 	s.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.Context()))

@@ -11,8 +11,8 @@ import (
 // dialTimeout bounds Dial.
 const dialTimeout = 2 * time.Second
 
-// Dialer makes connections of this process. DialContext serves as the DialFunc of pgx and as the DialContext of
-// http.Transport; the Dialer itself serves as the custom dialer of nats.go.
+// Dialer makes connections of this process. DialContext serves as the DialFunc of pgx and as the
+// DialContext of http.Transport; the Dialer itself serves as the custom dialer of nats.go.
 type Dialer struct{ *Faults }
 
 // NewDialer returns a dialer without faults. The caller closes it.

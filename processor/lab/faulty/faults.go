@@ -53,7 +53,8 @@ func (f *Faults) Cut() {
 	}
 }
 
-// Refuse closes new connections at once while it is on, and cuts the open ones when it is turned on.
+// Refuse closes new connections at once while it is on, and cuts the open ones when it is turned
+// on.
 func (f *Faults) Refuse(on bool) {
 	f.mu.Lock()
 	f.refuse = on

@@ -67,7 +67,8 @@ func Publish(subjectPrefix string) Match {
 	return expression(`(?:^|\n)H?PUB ` + regexp.QuoteMeta(subjectPrefix) + `[^\r]*\r\n`)
 }
 
-// PubAck matches, from the server, that a stream has stored a message or the whole of an atomic batch.
+// PubAck matches, from the server, that a stream has stored a message or the whole of an atomic
+// batch.
 func PubAck(stream string) Match { return InOrder(`{"stream":"` + stream + `"`) }
 
 // Request matches, to the server, an HTTP/1.1 request by the beginning of its first line, such as

@@ -65,11 +65,12 @@ func CommitWith(text string) Match {
 	}
 }
 
-// Committed matches, from the server, that a transaction was committed. It serves as the Reply of a trap for a commit.
+// Committed matches, from the server, that a transaction was committed. It serves as the Reply of a
+// trap for a commit.
 func Committed() Match { return message('C', "COMMIT\x00") }
 
-// message matches a message of PostgreSQL by its letter and the beginning of what follows its length, as in
-// https://www.postgresql.org/docs/current/protocol-message-formats.html.
+// message matches a message of PostgreSQL by its letter and the beginning of what follows its
+// length, as in https://www.postgresql.org/docs/current/protocol-message-formats.html.
 func message(letter byte, beginning string) Match {
 	const head = 1 + 4 // the letter and the length, which counts itself but not the letter
 	return func(window []byte) int {

@@ -20,7 +20,8 @@ type Proxy struct {
 	target string
 }
 
-// Listen starts a proxy to target, a host:port that need not be reachable yet. It runs until Close, or until ctx ends.
+// Listen starts a proxy to target, a host:port that need not be reachable yet. It runs until Close,
+// or until ctx ends.
 func Listen(ctx context.Context, target string) (*Proxy, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -14,7 +14,8 @@ type Trap struct {
 	// Direction is the direction of Match.
 	Direction Direction
 	Match     Match
-	// Reply moves the trap: it springs when, after Match has passed, Reply passes the other way on the same connection.
+	// Reply moves the trap: it springs when, after Match has passed, Reply passes the other way on
+	// the same connection.
 	Reply Match
 	// Skip is the number of matches to let pass first.
 	Skip int

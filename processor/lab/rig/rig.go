@@ -33,8 +33,8 @@ type Producers interface {
 
 // Programs are the paths of the programs.
 type Programs struct {
-	// Tender is the program under test, and Lab the program that runs the servers around it: its commands are nats-node
-	// and simulator.
+	// Tender is the program under test, and Lab the program that runs the servers around it: its
+	// commands are nats-node and simulator.
 	Tender, Lab string
 }
 

@@ -14,8 +14,8 @@ import (
 
 // ClusterOptions configure a cluster. Only Program is required.
 type ClusterOptions struct {
-	// Program is the command line of a program that calls [RunNATSNode] with its last argument, the path of a
-	// configuration file, and ends it on SIGTERM.
+	// Program is the command line of a program that calls [RunNATSNode] with its last argument, the
+	// path of a configuration file, and ends it on SIGTERM.
 	Program    []string
 	Dir        string // folder of the nodes, kept for the next start; empty: temporary
 	Nodes      int    // 0: three
@@ -236,8 +236,8 @@ func (c *Cluster) URLs() []string {
 	return urls
 }
 
-// Snapshot stops all nodes in order, copies their stores to dir, which must be missing, and starts them again. It returns
-// when the cluster is ready. Nodes that were down run afterwards, too.
+// Snapshot stops all nodes in order, copies their stores to dir, which must be missing, and starts
+// them again. It returns when the cluster is ready. Nodes that were down run afterwards, too.
 func (c *Cluster) Snapshot(ctx context.Context, dir string) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("take a snapshot: %s is there (%w)", dir, err)
@@ -282,8 +282,8 @@ func (c *Cluster) whileDown(ctx context.Context, what string, do func() error) e
 	return nil
 }
 
-// Stop ends all nodes for good and, unless the folder was given, removes what they stored. Further calls return the
-// same result.
+// Stop ends all nodes for good and, unless the folder was given, removes what they stored. Further
+// calls return the same result.
 func (c *Cluster) Stop() error { return c.stop() }
 
 func (c *Cluster) end() error {

@@ -56,8 +56,9 @@ func (n *Node) answers() bool {
 	return n.process != nil && n.process.running() && !n.paused
 }
 
-// Start runs the node again on its old ports and store, and returns when it takes clients and has read its store. It
-// does not wait for the other nodes: see [Cluster.AwaitReady]. It does nothing when the node runs.
+// Start runs the node again on its old ports and store, and returns when it takes clients and has
+// read its store. It does not wait for the other nodes: see [Cluster.AwaitReady]. It does nothing
+// when the node runs.
 func (n *Node) Start(ctx context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -110,8 +111,8 @@ func (n *Node) awaitUp(ctx context.Context) error {
 	}
 }
 
-// Kill ends the node with SIGKILL, as a crash would, and returns when its process is gone. It does nothing when the
-// node is down.
+// Kill ends the node with SIGKILL, as a crash would, and returns when its process is gone. It does
+// nothing when the node is down.
 func (n *Node) Kill() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

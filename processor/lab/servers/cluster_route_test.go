@@ -32,7 +32,8 @@ func TestClusterGoesByItsRoutesAlone(t *testing.T) {
 	links[[2]int{0, 1}].cut(true)
 	links[[2]int{1, 0}].cut(true)
 	wantPeers(t, c.Node(0), "n3")
-	// The third node tells the first of the second when that one comes back, and the first must not go there by itself.
+	// The third node tells the first of the second when that one comes back, and the first must not
+	// go there by itself.
 	if err := c.Node(1).Kill(); err != nil {
 		t.Fatal(err)
 	}

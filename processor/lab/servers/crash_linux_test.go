@@ -14,8 +14,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// TestKilledProcessLeavesNothing kills a process with SIGKILL: its servers must end all the same, and the next server
-// that starts must take away what it left on disk.
+// TestKilledProcessLeavesNothing kills a process with SIGKILL: its servers must end all the same,
+// and the next server that starts must take away what it left on disk.
 func TestKilledProcessLeavesNothing(t *testing.T) {
 	t.Setenv("TMPDIR", passableDir(t))
 	cmd, postgres, node, _ := startChild(t)

@@ -8,11 +8,14 @@
 // bring their own servers do.
 //
 // It guarantees that
-//   - servers touch nothing outside: they listen on free loopback ports and keep their data in separate folders;
-//   - a server ends with the process that started it, even when that process is killed (on Linux through the kernel,
-//     elsewhere through an orderly stop), and the next process removes the files of a killed one;
+//   - servers touch nothing outside: they listen on free loopback ports and keep their data in
+//     separate folders;
+//   - a server ends with the process that started it, even when that process is killed (on Linux
+//     through the kernel, elsewhere through an orderly stop), and the next process removes the
+//     files of a killed one;
 //   - a missing program fails the run by name, and never skips a test;
-//   - it works for root (PostgreSQL refuses root, so the server then runs as an unprivileged user) and for other users.
+//   - it works for root (PostgreSQL refuses root, so the server then runs as an unprivileged user)
+//     and for other users.
 //
 // A package that tests against PostgreSQL calls Main in its TestMain. Its tests ask for databases
 // and buses:

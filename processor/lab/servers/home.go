@@ -54,8 +54,8 @@ func StateDir(name string) (string, error) {
 	return filepath.Join(user, ".local", "state", "tender", name), nil
 }
 
-// openHome claims the folder of a server that keeps its data, and creates it on the first use. A folder that exists
-// keeps its owner and mode.
+// openHome claims the folder of a server that keeps its data, and creates it on the first use. A
+// folder that exists keeps its owner and mode.
 func openHome(dir string, as account) (*home, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -175,8 +175,8 @@ func serverEnvironment() []string {
 	return append(kept, "LC_ALL=C", "TZ=UTC")
 }
 
-// copyHome copies the password and the data of a template, giving the copies to the account. A data folder holds only
-// folders and regular files.
+// copyHome copies the password and the data of a template, giving the copies to the account. A data
+// folder holds only folders and regular files.
 func copyHome(from, to string, as account) error {
 	for _, name := range []string{passwordName, dataName} {
 		err := filepath.WalkDir(filepath.Join(from, name), func(path string, entry fs.DirEntry, err error) error {

@@ -21,7 +21,8 @@ func TestMain(m *testing.M) {
 		os.Exit(child())
 	}
 	flag.Parse()
-	// Most of these tests wait: for elections, timeouts and other programs. Several fit on one processor.
+	// Most of these tests wait: for elections, timeouts and other programs. Several fit on one
+	// processor.
 	if atOnce := flag.Lookup("test.parallel"); atOnce.Value.String() == atOnce.DefValue {
 		if err := flag.Set("test.parallel", "8"); err != nil {
 			panic(err)

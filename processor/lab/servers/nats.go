@@ -14,8 +14,8 @@ import (
 // NATSOptions configure a server. The zero value is a temporary server on a free port, without a
 // log.
 type NATSOptions struct {
-	// ConfigFile is a nats-server configuration to take accounts, permissions and limits from; empty: none. Its
-	// addresses, ports, folders and files are replaced by what is said here.
+	// ConfigFile is a nats-server configuration to take accounts, permissions and limits from;
+	// empty: none. Its addresses, ports, folders and files are replaced by what is said here.
 	ConfigFile string
 	Dir        string // folder of the streams, kept for the next start; empty: temporary
 	Port       int    // loopback port; 0: a free one
@@ -24,7 +24,8 @@ type NATSOptions struct {
 	Logger     *zap.Logger
 }
 
-// NATSServer is a NATS server with JetStream inside this process. Its methods may be called from several goroutines.
+// NATSServer is a NATS server with JetStream inside this process. Its methods may be called from
+// several goroutines.
 type NATSServer struct {
 	options NATSOptions
 	home    *home
@@ -69,7 +70,8 @@ func (s *NATSServer) URL() string {
 	return fmt.Sprintf("nats://%s:%d", loopback, s.port)
 }
 
-// Up starts the server again after Down, on the same port and folder. It does nothing when the server is up.
+// Up starts the server again after Down, on the same port and folder. It does nothing when the
+// server is up.
 func (s *NATSServer) Up(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,7 +101,8 @@ func (s *NATSServer) Up(ctx context.Context) error {
 	return nil
 }
 
-// Down ends the server and keeps its folder: clients see an outage until Up. It does nothing when the server is down.
+// Down ends the server and keeps its folder: clients see an outage until Up. It does nothing when
+// the server is down.
 func (s *NATSServer) Down() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,8 +114,8 @@ func (s *NATSServer) Down() {
 	s.running = nil
 }
 
-// Stop ends the server for good and, unless its folder was given, removes what it stored. Further calls return the
-// same result.
+// Stop ends the server for good and, unless its folder was given, removes what it stored. Further
+// calls return the same result.
 func (s *NATSServer) Stop() error { return s.stop() }
 
 func (s *NATSServer) end() error {

@@ -177,7 +177,8 @@ func setting(t *testing.T, pg *servers.Postgres, name string) string {
 	return value
 }
 
-// passableDir is a folder of the test that another user can pass through, which the server of root needs.
+// passableDir is a folder of the test that another user can pass through, which the server of root
+// needs.
 func passableDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -66,8 +66,9 @@ func launch(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// watch starts the program and waits for it on one thread of its own. Linux delivers the parent-death signal when the
-// thread that started the child ends, not the process, so this thread has to live as long as the server.
+// watch starts the program and waits for it on one thread of its own. Linux delivers the
+// parent-death signal when the thread that started the child ends, not the process, so this thread
+// has to live as long as the server.
 func (p *process) watch(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -98,8 +99,9 @@ func (p *process) signal(signal syscall.Signal) error {
 	return nil
 }
 
-// stop ends a PostgreSQL server: fast shutdown (clients are cut off, everything is written), then an immediate one,
-// then the hard way. It returns an error when the first was not enough, or when the server had failed before.
+// stop ends a PostgreSQL server: fast shutdown (clients are cut off, everything is written), then
+// an immediate one, then the hard way. It returns an error when the first was not enough, or when
+// the server had failed before.
 func (p *process) stop() error {
 	steps := []struct {
 		signal syscall.Signal

@@ -55,8 +55,8 @@ type original struct {
 	err  error
 }
 
-// Main runs the tests of a package with one private PostgreSQL server for all of them, and returns the exit code. Call it from
-// TestMain:
+// Main runs the tests of a package with one private PostgreSQL server for all of them, and returns
+// the exit code. Call it from TestMain:
 //
 //	func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 //

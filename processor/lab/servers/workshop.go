@@ -78,8 +78,9 @@ func (w workshop) newHome(ctx context.Context, as account, furnish func(dir stri
 	return made, nil
 }
 
-// template returns the folder of an initialised, never started database cluster for these programs and this account.
-// Making one takes a second or two, copying it a tenth. The caller holds the workshop's lock.
+// template returns the folder of an initialised, never started database cluster for these programs
+// and this account. Making one takes a second or two, copying it a tenth. The caller holds the
+// workshop's lock.
 func (w workshop) template(ctx context.Context, server programs, as account) (string, error) {
 	dir := filepath.Join(w.dir, fmt.Sprintf("postgres-%s-%d", server.version, as.uid))
 	if _, err := os.Stat(dir); err == nil {
@@ -130,7 +131,8 @@ func sweepHome(dir string) (err error) {
 	default:
 		defer func() { err = errors.Join(err, held.release()) }()
 	}
-	// A server that is still going down may write between listing and removing; the next sweep finishes the work.
+	// A server that is still going down may write between listing and removing; the next sweep
+	// finishes the work.
 	_ = errors.Join(unmountDisk(filepath.Join(dir, dataName)), os.RemoveAll(dir))
 	return nil
 }

@@ -1,9 +1,11 @@
-// Package simulator serves the simulated gateway of package sim as one reaches it from outside: over HTTP with the open gateway
-// protocol, with a journal on disk, and with webhooks. It is for demos, tests, the sandbox and the lab.
+// Package simulator serves the simulated gateway of package sim as one reaches it from outside:
+// over HTTP with the open gateway protocol, with a journal on disk, and with webhooks. It is for
+// demos, tests, the sandbox and the lab.
 //
-// It owns the HTTP server, the journal, the sending of events, and disputes. The core decides every answer and keeps the ledger; this
-// package observes it (sim.Observer) and must not decide about money. A [Simulator] is a gateway.Gateway, too, for use in the same
-// process. It guarantees that an effect is in the journal, if there is one, before it is answered.
+// It owns the HTTP server, the journal, the sending of events, and disputes. The core decides every
+// answer and keeps the ledger; this package observes it (sim.Observer) and must not decide about
+// money. A [Simulator] is a gateway.Gateway, too, for use in the same process. It guarantees that
+// an effect is in the journal, if there is one, before it is answered.
 //
 // # Webhooks
 //
@@ -16,7 +18,7 @@
 //
 // # After a restart
 //
-// With a journal the ledger, the answers and pending refunds survive. The counts of requests do not, so that a fault may befall an operation
-// again whose request brought no answer to keep. Events that were not taken yet, disputes, and effects that were due in a moment are
-// forgotten.
+// With a journal the ledger, the answers and pending refunds survive. The counts of requests do
+// not, so that a fault may befall an operation again whose request brought no answer to keep.
+// Events that were not taken yet, disputes, and effects that were due in a moment are forgotten.
 package simulator

@@ -12,7 +12,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/simulator"
 )
 
-// A gateway that charges and then fails to say so is asked again under the same key, and has charged once.
+// A gateway that charges and then fails to say so is asked again under the same key, and has
+// charged once.
 func Example() {
 	s, err := simulator.New(simulator.Config{})
 	if err != nil {

@@ -32,8 +32,8 @@ const (
 	shutdownTimeout = 5 * time.Second
 )
 
-// Handler serves the open gateway protocol, and the ledger beside it. With an API key it asks for it as a bearer token on
-// everything but /healthz and the page of the simulated challenge.
+// Handler serves the open gateway protocol, and the ledger beside it. With an API key it asks for
+// it as a bearer token on everything but /healthz and the page of the simulated challenge.
 func (s *Simulator) Handler(apiKey string) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST "+protocol.PathOperations, authorizedBy(apiKey, s.serveOperation))
@@ -172,7 +172,8 @@ func wire(r sim.Reply) (status int, body []byte) {
 	return status, body
 }
 
-// reset sends the head and half of the body, then breaks the connection in the way of a server that crashed.
+// reset sends the head and half of the body, then breaks the connection in the way of a server that
+// crashed.
 func reset(w http.ResponseWriter, status int, body []byte) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {

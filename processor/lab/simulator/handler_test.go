@@ -84,7 +84,8 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// get reads a page with an API key, decodes it into a value if there is one, and returns the status.
+// get reads a page with an API key, decodes it into a value if there is one, and returns the
+// status.
 func get(t *testing.T, web *http.Client, url, apiKey string, into any) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)

@@ -24,8 +24,9 @@ type journal struct {
 	broken atomic.Bool
 }
 
-// open hands every whole record to restore, in order, and makes the file ready to be written. A last line without an end is a record that
-// was being written when the simulator died; it was never answered, and is cut off.
+// open hands every whole record to restore, in order, and makes the file ready to be written. A
+// last line without an end is a record that was being written when the simulator died; it was never
+// answered, and is cut off.
 func (j *journal) open(path string, restore func(sim.Record) error) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

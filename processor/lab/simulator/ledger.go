@@ -5,7 +5,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 )
 
-// AuditLedger returns a simulator's ledger as the audit reads it from PathLedger, for a simulator in the same process.
+// AuditLedger returns a simulator's ledger as the audit reads it from PathLedger, for a simulator
+// in the same process.
 func AuditLedger(s sim.Snapshot) audit.Ledger {
 	var ledger audit.Ledger
 	for _, e := range s.Entries {

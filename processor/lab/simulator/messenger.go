@@ -34,13 +34,16 @@ type Webhook struct {
 	URL string
 	// Secret signs them. It must be set with a URL.
 	Secret string
-	// TriesMax is the number of times that an event is sent until it is taken with a status of 200 to 299; 0 is 10.
+	// TriesMax is the number of times that an event is sent until it is taken with a status of 200
+	// to 299; 0 is 10.
 	TriesMax int
 	// Pause is that after the first try, which grows to a hundred times that; 0 is 100 ms.
 	Pause time.Duration
-	// Lead is the time for which sim_webhook_first holds its answer back after the event was taken; 0 is 250 ms.
+	// Lead is the time for which sim_webhook_first holds its answer back after the event was taken;
+	// 0 is 250 ms.
 	Lead time.Duration
-	// Moment is the time after a success until it is taken back or disputed, or a pending refund comes through; 0 is 500 ms.
+	// Moment is the time after a success until it is taken back or disputed, or a pending refund
+	// comes through; 0 is 500 ms.
 	Moment time.Duration
 }
 
@@ -66,7 +69,8 @@ func (w *Webhook) complete() error {
 	return nil
 }
 
-// told are events that are sent one after the other: the next when the one before was taken, or given up.
+// told are events that are sent one after the other: the next when the one before was taken, or
+// given up.
 type told struct {
 	events []protocol.Event
 	// done is closed when all of them are through.
@@ -101,8 +105,8 @@ func newMessenger(c Webhook, now func() time.Time) *messenger {
 	return m
 }
 
-// tell hands events over to be sent. It never waits. The channel that it returns is closed when they are through; nil if there is no
-// room for them, which is the receiver's loss.
+// tell hands events over to be sent. It never waits. The channel that it returns is closed when
+// they are through; nil if there is no room for them, which is the receiver's loss.
 func (m *messenger) tell(events []protocol.Event) <-chan struct{} {
 	t := told{events: events, done: make(chan struct{})}
 	select {

@@ -12,15 +12,18 @@ import (
 // Config tunes a simulator. The zero value keeps everything in memory and sends no events.
 type Config struct {
 	sim.Config
-	// Journal is the file that keeps the ledger, and from which it is read back; "" keeps it in memory. One simulator at a time may use it.
+	// Journal is the file that keeps the ledger, and from which it is read back; "" keeps it in
+	// memory. One simulator at a time may use it.
 	Journal string
-	// Sync writes every record through to the disk before it is answered; without it a crash of the machine may lose some.
+	// Sync writes every record through to the disk before it is answered; without it a crash of the
+	// machine may lose some.
 	Sync bool
 	// Webhook is the receiver of events.
 	Webhook Webhook
 }
 
-// Simulator is the simulated gateway with its server, journal and webhooks. It may be used concurrently.
+// Simulator is the simulated gateway with its server, journal and webhooks. It may be used
+// concurrently.
 type Simulator struct {
 	*sim.Simulator
 	now       func() time.Time
@@ -38,8 +41,8 @@ type Simulator struct {
 
 var _ gateway.Gateway = (*Simulator)(nil)
 
-// New returns a simulator that knows the contents of its journal. It fails when the journal cannot be read or written, or a bound makes no
-// sense. Close it after use.
+// New returns a simulator that knows the contents of its journal. It fails when the journal cannot
+// be read or written, or a bound makes no sense. Close it after use.
 func New(c Config) (*Simulator, error) {
 	if err := c.Webhook.complete(); err != nil {
 		return nil, fmt.Errorf("start simulator: %w", err)
@@ -71,8 +74,9 @@ func New(c Config) (*Simulator, error) {
 	return s, nil
 }
 
-// Close releases every answer that is held back, waits for it, gives up the events that were not taken yet, and closes the journal. Later
-// requests are answered with unavailable; the ledger can still be read. Closing again does nothing.
+// Close releases every answer that is held back, waits for it, gives up the events that were not
+// taken yet, and closes the journal. Later requests are answered with unavailable; the ledger can
+// still be read. Closing again does nothing.
 func (s *Simulator) Close() error {
 	s.mu.Lock()
 	if s.closed {

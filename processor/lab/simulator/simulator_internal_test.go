@@ -9,7 +9,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
-// TestEventsBeyondTheRoomAreForgotten needs the inside: filling the room from outside takes thousands of events.
+// TestEventsBeyondTheRoomAreForgotten needs the inside: filling the room from outside takes
+// thousands of events.
 func TestEventsBeyondTheRoomAreForgotten(t *testing.T) {
 	t.Parallel()
 	m := &messenger{waiting: make(chan told, 1)}
@@ -21,7 +22,8 @@ func TestEventsBeyondTheRoomAreForgotten(t *testing.T) {
 	}
 }
 
-// TestNothingIsDoneThatCannotBeKept needs the inside: the journal's file is closed under the simulator.
+// TestNothingIsDoneThatCannotBeKept needs the inside: the journal's file is closed under the
+// simulator.
 func TestNothingIsDoneThatCannotBeKept(t *testing.T) {
 	t.Parallel()
 	s, err := New(Config{Journal: filepath.Join(t.TempDir(), "ledger.jsonl")})

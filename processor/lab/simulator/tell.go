@@ -25,7 +25,8 @@ type dispute struct {
 	over  bool
 }
 
-// tell sends the events about a record, and has a dispute opened if the payment method demands one. It implements sim.Observer.Tell.
+// tell sends the events about a record, and has a dispute opened if the payment method demands one.
+// It implements sim.Observer.Tell.
 func (s *Simulator) tell(r sim.Record, m sim.Manner) <-chan struct{} {
 	if r.Entry != nil && r.Entry.Reversal {
 		return s.messenger.tell([]protocol.Event{s.reversalEvent(r)})
@@ -79,9 +80,10 @@ func (s *Simulator) openDispute(r sim.Record) {
 	s.messenger.tell([]protocol.Event{e})
 }
 
-// MoveDispute gives a dispute another status: challenged, accepted, expired, canceled, won or lost. After each of them but challenged it is
-// over. It fails for a dispute that was not opened or is over, and for another status. The ledger does not change: a
-// dispute is about money that was moved, and is settled outside of the payment.
+// MoveDispute gives a dispute another status: challenged, accepted, expired, canceled, won or lost.
+// After each of them but challenged it is over. It fails for a dispute that was not opened or is
+// over, and for another status. The ledger does not change: a dispute is about money that was
+// moved, and is settled outside of the payment.
 func (s *Simulator) MoveDispute(disputeID, status string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +108,8 @@ func (s *Simulator) MoveDispute(disputeID, status string) error {
 	return nil
 }
 
-// event returns an event about an operation, to be filled in. An operation has one event of each type.
+// event returns an event about an operation, to be filled in. An operation has one event of each
+// type.
 func (s *Simulator) event(op messages.Operation, kind protocol.EventType) protocol.Event {
 	return protocol.Event{
 		ID: eventID(op.ID, kind), Type: kind, OccurredAt: s.now().UTC(),

@@ -20,8 +20,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
-// Bundle is a migrated database with one store on it. The store has the rights of the serving role, the test those of
-// the superuser.
+// Bundle is a migrated database with one store on it. The store has the rights of the serving role,
+// the test those of the superuser.
 type Bundle struct {
 	testing.TB
 	URL     string
@@ -156,7 +156,8 @@ func (b *Bundle) Handle(cmd messages.Command, outcome messages.Outcome, now time
 	return a
 }
 
-// Samples are the ids of three payments: one captured and refunded in part, one authorized, one whose capture's outcome is unknown.
+// Samples are the ids of three payments: one captured and refunded in part, one authorized, one
+// whose capture's outcome is unknown.
 type Samples struct{ Refunded, Authorized, Unknown uuid.UUID }
 
 // Sample puts three payments into the store.
@@ -195,7 +196,8 @@ func (b *Bundle) WantClean() {
 // Tenant is the tenant of the commands of tests.
 const Tenant = "acme"
 
-// Start is the time at which every test begins; its instants are exact in microseconds, as those of decisions are.
+// Start is the time at which every test begins; its instants are exact in microseconds, as those of
+// decisions are.
 func Start() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 
 // NewID returns ids that rise, as those of producers should.
@@ -264,7 +266,8 @@ type Answer struct {
 	Payment *payment.Payment
 }
 
-// Handle takes a command the whole way, as a worker does, with a gateway that always gives the same outcome.
+// Handle takes a command the whole way, as a worker does, with a gateway that always gives the same
+// outcome.
 func Handle(ctx context.Context, s *store.Store, cmd messages.Command, outcome messages.Outcome, now time.Time) (Answer, error) {
 	for {
 		a, err := handleOnce(ctx, s, cmd, outcome, now)

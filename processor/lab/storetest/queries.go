@@ -10,7 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Queries returns the statements in the directory queries of the package under test, by the names of their files.
+// Queries returns the statements in the directory queries of the package under test, by the names
+// of their files.
 func Queries(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := os.ReadDir("queries")
@@ -28,8 +29,8 @@ func Queries(t *testing.T) map[string]string {
 	return found
 }
 
-// PrepareAll prepares the statements in the directory queries of the package under test, of which there are at least least, on
-// the migrated schema.
+// PrepareAll prepares the statements in the directory queries of the package under test, of which
+// there are at least least, on the migrated schema.
 func PrepareAll(t *testing.T, conn *pgx.Conn, least int) {
 	t.Helper()
 	all := Queries(t)
@@ -43,8 +44,8 @@ func PrepareAll(t *testing.T, conn *pgx.Conn, least int) {
 	}
 }
 
-// Explain returns the plan of a prepared statement, called with arguments as SQL has them, in a transaction that begins with
-// settings.
+// Explain returns the plan of a prepared statement, called with arguments as SQL has them, in a
+// transaction that begins with settings.
 func Explain(t *testing.T, conn *pgx.Conn, settings, name, arguments string) (plan string) {
 	t.Helper()
 	err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
@@ -63,8 +64,8 @@ func Explain(t *testing.T, conn *pgx.Conn, settings, name, arguments string) (pl
 	return plan
 }
 
-// WantOnePartition fails the test unless the plan of a query, which is made for any arguments, opens one partition of
-// payment_events for these.
+// WantOnePartition fails the test unless the plan of a query, which is made for any arguments,
+// opens one partition of payment_events for these.
 func WantOnePartition(t *testing.T, conn *pgx.Conn, name, arguments string) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), `PREPARE `+name+` AS `+Queries(t)[name]); err != nil {

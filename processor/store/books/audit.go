@@ -16,7 +16,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-// EventRef is an event as it is known elsewhere, on the bus for example, to be compared with what is recorded.
+// EventRef is an event as it is known elsewhere, on the bus for example, to be compared with what
+// is recorded.
 type EventRef struct {
 	PaymentID   uuid.UUID
 	Version     int64
@@ -32,8 +33,9 @@ type EventMismatch struct {
 	Found, SameBody, SameTraceparent bool
 }
 
-// MatchEvents compares events with the history and returns those that are not recorded exactly so, in no particular
-// order. It takes one statement for all of them; a few thousand at a time are a good measure.
+// MatchEvents compares events with the history and returns those that are not recorded exactly so,
+// in no particular order. It takes one statement for all of them; a few thousand at a time are a
+// good measure.
 func MatchEvents(ctx context.Context, db store.DB, refs []EventRef) ([]EventMismatch, error) {
 	var mismatches []EventMismatch
 	err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
@@ -62,10 +64,12 @@ func MatchEvents(ctx context.Context, db store.DB, refs []EventRef) ([]EventMism
 	return mismatches, nil
 }
 
-// Moment is the database as of one moment, which keeps PostgreSQL from vacuuming for as long as it is looked at.
+// Moment is the database as of one moment, which keeps PostgreSQL from vacuuming for as long as it
+// is looked at.
 type Moment struct{ tx pgx.Tx }
 
-// AtOneMoment lets read see the database as it is now, whatever is written meanwhile. No timeout of statements applies.
+// AtOneMoment lets read see the database as it is now, without later writes. No timeout of
+// statements applies.
 func AtOneMoment(ctx context.Context, db store.DB, read func(*Moment) error) error {
 	err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, oneMomentSQL); err != nil {
@@ -92,8 +96,9 @@ func (m *Moment) Waiting(ctx context.Context, yield func(paymentID uuid.UUID, ve
 	return eachEvent(rows, err, yield)
 }
 
-// Committed calls yield with every event of a type that is published and that occurred at or after from; zero means all.
-// They come in no particular order, one row at a time, however many there are.
+// Committed calls yield with every event of a type that is published and that occurred at or after
+// from; zero means all. They come in no particular order, one row at a time, however many there
+// are.
 func (m *Moment) Committed(ctx context.Context, from time.Time, yield func(paymentID uuid.UUID, version int64)) error {
 	rows, err := m.tx.Query(ctx, auditCommittedSQL, instant(from))
 	return eachEvent(rows, err, yield)
@@ -114,8 +119,9 @@ func eachEvent(rows pgx.Rows, err error, yield func(uuid.UUID, int64)) error {
 	return nil
 }
 
-// Payments calls yield with every payment, those with refusals only included, in no particular order and one at a time,
-// however many there are. It returns the first error of yield. A state that can't be read is an error.
+// Payments calls yield with every payment, those with refusals only included, in no particular
+// order and one at a time, however many there are. It returns the first error of yield. A state
+// that can't be read is an error.
 func (m *Moment) Payments(ctx context.Context, yield func(*payment.Payment) error) error {
 	rows, err := m.tx.Query(ctx, auditStatesSQL)
 	if err != nil {
@@ -141,13 +147,13 @@ type DecidedCommand struct {
 	Tenant  string
 	Command messages.CommandName
 	Key     string
-	// ConflictHash is empty for the command that used its key first, and that of ConflictHash for one that was refused
-	// because the key was taken.
+	// ConflictHash is empty for the command that used its key first, and that of ConflictHash for
+	// one that was refused because the key was taken.
 	ConflictHash []byte
 	PayloadHash  [sha256.Size]byte
 	PaymentID    uuid.UUID
-	// Version is that of the event that answered it, EventType that event's type, "" if there is no such event, and
-	// CausationID the id of the command that caused it.
+	// Version is that of the event that answered it, EventType that event's type, "" if there is no
+	// such event, and CausationID the id of the command that caused it.
 	Version     int64
 	OperationID string
 	Rejected    bool
@@ -192,12 +198,13 @@ type Unfinished struct {
 	What string `json:"what"`
 	// Since is when the call was made, or when the timer is due.
 	Since time.Time `json:"since"`
-	// Operations are those that have not settled, such as "capture unknown", separated by commas; "" if there is none.
+	// Operations are those that have not settled, such as "capture unknown", separated by commas;
+	// "" if there is none.
 	Operations string `json:"operations,omitempty"`
 }
 
-// ListUnfinished returns the calls that are under way and the timers that are due before the horizon, oldest first, at most
-// limit of them.
+// ListUnfinished returns the calls that are under way and the timers that are due before the
+// horizon, oldest first, at most limit of them.
 func ListUnfinished(ctx context.Context, db store.DB, horizon time.Time, limit int) ([]Unfinished, error) {
 	rows, err := db.Query(ctx, auditUnfinishedSQL, instant(horizon), limit)
 	if err != nil {

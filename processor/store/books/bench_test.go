@@ -6,7 +6,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
-// BenchmarkCheckInvariants checks b.N payments with five events each: -benchtime 1000000x for a large store.
+// BenchmarkCheckInvariants checks b.N payments with five events each: -benchtime 1000000x for a
+// large store.
 func BenchmarkCheckInvariants(b *testing.B) {
 	bundle := setup(b)
 	bundle.fill(b.N)
@@ -20,7 +21,8 @@ func BenchmarkCheckInvariants(b *testing.B) {
 	b.ReportMetric(float64(report.Events)/float64(report.Payments), "events/payment")
 }
 
-// BenchmarkTakeCheckpoint covers b.N payments with five events each, as a taker does that was away: -benchtime 100000x.
+// BenchmarkTakeCheckpoint covers b.N payments with five events each, as a taker does that was away:
+// -benchtime 100000x.
 func BenchmarkTakeCheckpoint(b *testing.B) {
 	bundle := setup(b)
 	bundle.fill(b.N)

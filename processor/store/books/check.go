@@ -18,20 +18,21 @@ import (
 type CheckOptions struct {
 	// Now is when the check takes place; zero means the time of the database.
 	Now time.Time
-	// StaleAfter is the age from which an unanswered call, a timer or a row of the outbox counts as stuck; 0 means 15 min.
-	// It has to be longer than the pipeline takes to notice and to repair: the age given to SweepStale, and a lease.
+	// StaleAfter is the age from which an unanswered call, a timer or a row of the outbox counts as
+	// stuck; 0 means 15 min. It has to be longer than the pipeline takes to notice and to repair:
+	// the age given to SweepStale, and a lease.
 	StaleAfter time.Duration
-	// Workers is how many connections read at once, beside one that keeps the snapshot; 0 means one for each CPU, two at
-	// least and no more than the pool allows.
+	// Workers is how many connections read at once, beside one that keeps the snapshot; 0 means one
+	// for each CPU, two at least and no more than the pool allows.
 	Workers int
-	// FindingsMax bounds Report.Findings; 0 means 100. All violations are counted whatever it is.
+	// FindingsMax bounds Report.Findings; 0 means 100. All violations are counted under any limit.
 	FindingsMax int
 	// Progress is called after each piece of work, by one goroutine at a time. May be nil.
 	Progress func(Progress)
 	// Resume is what an interrupted check saved, to go on from there; nil begins anew.
 	Resume *CheckState
-	// Save is called after each piece of work, by one goroutine at a time, with what Resume needs. An error ends the check.
-	// The state is only valid until Save returns. May be nil.
+	// Save is called after each piece of work, by one goroutine at a time, with what Resume needs.
+	// An error ends the check. The state is only valid until Save returns. May be nil.
 	Save func(*CheckState) error
 }
 
@@ -65,15 +66,17 @@ func defaultWorkers(pool *pgxpool.Pool) int {
 	return max(1, min(workers, int(pool.Config().MaxConns)-1))
 }
 
-// CheckInvariants reads everything that is stored and reports what must hold and does not. It may run while payments
-// are being processed: all of it is read as of one moment. Its memory does not grow with the number of payments; its
-// snapshot keeps PostgreSQL from vacuuming for as long as it runs. The pool must allow Workers+1 connections.
+// CheckInvariants reads everything that is stored and reports what must hold and does not. It may
+// run while payments are being processed: all of it is read as of one moment. Its memory does not
+// grow with the number of payments; its snapshot keeps PostgreSQL from vacuuming for as long as it
+// runs. The pool must allow Workers+1 connections.
 //
-// A check that was cut short goes on with CheckOptions.Resume, as of another moment: Report.Snapshots then holds more than
-// one, and what has changed in between in the part that was done before is not looked at again.
+// A check that was cut short goes on with CheckOptions.Resume, as of another moment:
+// Report.Snapshots then holds more than one, and what has changed in between in the part that was
+// done before is not looked at again.
 //
-// An error means that the check could not be completed, not that something is wrong with the data. ErrOtherCheck says that
-// Resume belongs to another database or to a check with other options.
+// An error means that the check could not be completed, not that something is wrong with the data.
+// ErrOtherCheck says that Resume belongs to another database or to a check with other options.
 func CheckInvariants(ctx context.Context, pool *pgxpool.Pool, o CheckOptions) (Report, error) {
 	o = o.withDefaults(pool)
 	var report Report
@@ -107,7 +110,8 @@ type checker struct {
 	keepOrphans bool
 }
 
-// takeSnapshot fixes the moment for this transaction, to be lent to others, and says what there is to do.
+// takeSnapshot fixes the moment for this transaction, to be lent to others, and says what there is
+// to do.
 func (c *checker) takeSnapshot(ctx context.Context, tx pgx.Tx) ([]*pass, error) {
 	var now time.Time
 	var payments, claims, outboxRows, checkpoints int64
@@ -143,20 +147,23 @@ func (c *checker) share(ctx context.Context, tx pgx.Tx) error {
 // staleBefore is the moment before which what is unfinished counts as stuck.
 func (c *checker) staleBefore() time.Time { return c.options.Now.Add(-c.options.StaleAfter) }
 
-// pass is one part of a check, with a progress of its own. Its pieces are checked by several workers at once; a further
-// pass needs no more than an entry in takeSnapshot.
+// pass is one part of a check, with a progress of its own. Its pieces are checked by several
+// workers at once; a further pass needs no more than an entry in takeSnapshot.
 type pass struct {
 	// name stands in saved progress, so it stays; unit is what is counted.
 	name, unit string
 	total      int64
-	// cut yields the pieces in order, beginning after the end of a piece that an earlier check has done ("" is the
-	// beginning), and marks the last. It runs in the transaction that keeps the snapshot.
+	// cut yields the pieces in order, beginning after the end of a piece that an earlier check has
+	// done ("" is the beginning), and marks the last. It runs in the transaction that keeps the
+	// snapshot.
 	cut func(ctx context.Context, tx pgx.Tx, after string, yield func(piece) error) error
-	// check checks one piece and counts it in tally.done. It runs in the transaction of a worker, as of the snapshot.
+	// check checks one piece and counts it in tally.done. It runs in the transaction of a worker,
+	// as of the snapshot.
 	check func(ctx context.Context, tx pgx.Tx, p piece, t *tally) error
 }
 
-// piece is what a worker takes at a time: a range in whatever order the pass has. The texts are the pass's own.
+// piece is what a worker takes at a time: a range in the order of the pass. The texts are the
+// pass's own.
 type piece struct {
 	after, to string
 	last      bool
@@ -270,7 +277,8 @@ type EventCheck struct {
 	OccurredAt time.Time `json:"occurred_at"`
 	// Problems are what is wrong with the event, or with its place.
 	Problems []string `json:"problems,omitempty"`
-	// Unchecked says that an event before this one could not be folded, so that nothing can be said about it.
+	// Unchecked says that an event before this one could not be folded, so that nothing can be said
+	// about it.
 	Unchecked bool `json:"unchecked,omitempty"`
 }
 
@@ -282,9 +290,10 @@ func (p *PaymentCheck) Nothing() bool {
 	return !p.Exists && len(p.Events) == 0 && p.Timers+p.Claims+p.OutboxRows == 0
 }
 
-// CheckPayment checks one payment as CheckInvariants does all of them, and says what it found event by event. It works
-// whatever of the payment is there. Of the options it takes Now and StaleAfter. Its keys are found by reading all keys of
-// the database once, since they are ordered otherwise.
+// CheckPayment checks one payment as CheckInvariants does all of them, and says what it found event
+// by event. It works the payment's rows, also if only some are there. Of the options it takes Now
+// and StaleAfter. Its keys are found by reading all keys of the database once, since they are
+// ordered otherwise.
 func CheckPayment(ctx context.Context, pool *pgxpool.Pool, paymentID uuid.UUID, o CheckOptions) (PaymentCheck, error) {
 	result := PaymentCheck{PaymentID: paymentID, Events: []EventCheck{}, Findings: []Finding{}}
 	o = o.withDefaults(pool)

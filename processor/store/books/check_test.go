@@ -45,10 +45,10 @@ func tamperings() map[string]tampering {
 		"timer moved":         {`UPDATE timers SET due_at = due_at + interval '1 hour', fire_at = fire_at + interval '1 hour' WHERE payment_id = $1`, authorized, books.TimersMatchState},
 		"timer fires early":   {`UPDATE timers SET fire_at = due_at - interval '1s' WHERE payment_id = $1`, authorized, books.TimersMatchState},
 		"timer added":         {`INSERT INTO timers (payment_id, kind, tenant, due_at, fire_at) VALUES ($1, 'due', 'acme', '2030-01-01', '2030-01-01')`, refunded, books.TimersMatchState},
-		"timer of nobody":     {`INSERT INTO timers (payment_id, kind, tenant, due_at, fire_at) VALUES ($1, 'due', 'acme', '2030-01-01', '2030-01-01')`, nobody, books.TimersMatchState},
+		"timer of no payment": {`INSERT INTO timers (payment_id, kind, tenant, due_at, fire_at) VALUES ($1, 'due', 'acme', '2030-01-01', '2030-01-01')`, nobody, books.TimersMatchState},
 		"timer of another":    {`UPDATE timers SET tenant = 'other' WHERE payment_id = $1`, authorized, books.TimersMatchState},
 		"timer never fired":   {`UPDATE timers SET due_at = '2020-01-01' WHERE payment_id = $1`, unknownOutcome, books.NothingStuck},
-		"claim of nobody":     {`UPDATE commands SET payment_id = '019a0000-0000-7000-8000-000000000000' WHERE payment_id = $1`, authorized, books.ClaimsMatchPayments},
+		"claim of no payment": {`UPDATE commands SET payment_id = '019a0000-0000-7000-8000-000000000000' WHERE payment_id = $1`, authorized, books.ClaimsMatchPayments},
 		"claim of another":    {`UPDATE commands SET tenant = 'other' WHERE payment_id = $1`, authorized, books.ClaimsMatchPayments},
 		"claim of the future": {`UPDATE commands SET version = 99 WHERE payment_id = $1`, authorized, books.ClaimsMatchPayments},
 		"claim turned":        {`UPDATE commands SET outcome = 'rejected' WHERE payment_id = $1`, authorized, books.ClaimsMatchPayments},
@@ -62,7 +62,8 @@ func tamperings() map[string]tampering {
 	}
 }
 
-// Every tampering must be found under its name, at its payment. All are done to one database, each to a sample of its own.
+// Every tampering must be found under its name, at its payment. All are done to one database, each
+// to a sample of its own.
 func TestTamperingIsFound(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -95,7 +96,7 @@ func nobody(storetest.Samples) uuid.UUID {
 	return uuid.MustParse("019a0000-0000-7000-8000-000000000000")
 }
 
-// A worker that dies between its two commits leaves a call that nobody waits for.
+// A worker that dies between its two commits leaves a call whose answer no worker awaits.
 func TestUnansweredCallIsFoundOnceItIsOld(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

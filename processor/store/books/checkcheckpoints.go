@@ -13,11 +13,12 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// checkSeriesMax bounds how many checkpoints are read at once; their positions are bounded as those of one are.
+// checkSeriesMax bounds how many checkpoints are read at once; their positions are bounded as those
+// of one are.
 const checkSeriesMax = 500
 
-// cutCheckpoints cuts the series of checkpoints into pieces whose events are as many as one checkpoint may cover. The places
-// are the checkpoints' numbers.
+// cutCheckpoints cuts the series of checkpoints into pieces whose events are as many as one
+// checkpoint may cover. The places are the checkpoints' numbers.
 func cutCheckpoints(ctx context.Context, tx pgx.Tx, after string, yield func(piece) error) error {
 	done, err := parseNumber(after)
 	if err != nil {
@@ -99,7 +100,8 @@ func checkCheckpoints(ctx context.Context, tx pgx.Tx, p piece, t *tally) error {
 // errEnough ends the reading of a series.
 var errEnough = errors.New("enough")
 
-// misplaced says what is wrong with the place of a checkpoint after the one before it; the first follows the zero one.
+// misplaced says what is wrong with the place of a checkpoint after the one before it; the first
+// follows the zero one.
 func misplaced(last, next messages.Checkpoint) string {
 	var previous messages.Hash
 	if last.Number > 0 {
@@ -117,7 +119,8 @@ func misplaced(last, next messages.Checkpoint) string {
 	}
 }
 
-// checkSeries compares checkpoints that follow each other with their leaves, and those with the history.
+// checkSeries compares checkpoints that follow each other with their leaves, and those with the
+// history.
 func checkSeries(ctx context.Context, tx pgx.Tx, some []messages.Checkpoint, t *tally) error {
 	recorded, err := recordedLeaves(ctx, tx, some, t)
 	if err != nil {
@@ -174,8 +177,8 @@ func recordedLeaves(ctx context.Context, tx pgx.Tx, some []messages.Checkpoint, 
 	return recorded, err
 }
 
-// compareLeaves names the payments whose events are not what they were when the checkpoint was taken. Both lists are in the
-// order of payment ids.
+// compareLeaves names the payments whose events are not what they were when the checkpoint was
+// taken. Both lists are in the order of payment ids.
 func compareLeaves(number int64, recorded, found []leaf, t *tally) {
 	for len(recorded) > 0 || len(found) > 0 {
 		switch order := compareFirst(recorded, found); {

@@ -11,7 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// claimPosition is a place in the order of the claims, which is that of their key. The zero value is before the first.
+// claimPosition is a place in the order of the claims, which is that of their key. The zero value
+// is before the first.
 type claimPosition struct {
 	Tenant       string `json:"tenant"`
 	Command      string `json:"command"`
@@ -30,8 +31,8 @@ func parseClaimPosition(text string) (claimPosition, error) {
 	return p, nil
 }
 
-// cutClaims cuts the claims into pieces of as many as the statements take: they lie in the order of their keys, not of
-// their payments.
+// cutClaims cuts the claims into pieces of as many as the statements take: they lie in the order of
+// their keys, not of their payments.
 func cutClaims(ctx context.Context, tx pgx.Tx, after string, yield func(piece) error) error {
 	for {
 		at, err := parseClaimPosition(after)
@@ -68,9 +69,11 @@ func (c *checker) checkClaims(ctx context.Context, tx pgx.Tx, p piece, t *tally)
 	return checkClaims(ctx, tx, after, pgtype.UUID{}, t)
 }
 
-// checkClaims checks the piece of all claims that follows a position or, unless it is null, the claims of one payment.
+// checkClaims checks the piece of all claims that follows a position or, unless it is null, the
+// claims of one payment.
 func checkClaims(ctx context.Context, tx pgx.Tx, after claimPosition, of pgtype.UUID, t *tally) error {
-	// Planned anew for its arguments: one payment's claims are found in another way than the next in order.
+	// Planned anew for its arguments: one payment's claims are found in another way than the next
+	// in order.
 	arguments := []any{pgx.QueryExecModeCacheDescribe, after.Tenant, after.Command, after.Key, after.ConflictHash, of}
 	if err := tx.QueryRow(ctx, checkClaimsCountSQL, arguments...).Scan(&t.claims); err != nil {
 		return fmt.Errorf("count claims: %w", err)
@@ -94,7 +97,8 @@ func (c *checker) checkOperations(ctx context.Context, tx pgx.Tx, _ piece, t *ta
 	return checkOperations(ctx, tx, pgtype.UUID{}, t)
 }
 
-// checkOperations looks for operations that were started twice, among the claims of all payments or of one.
+// checkOperations looks for operations that were started twice, among the claims of all payments or
+// of one.
 func checkOperations(ctx context.Context, tx pgx.Tx, of pgtype.UUID, t *tally) error {
 	rows, err := tx.Query(ctx, checkOperationsSQL, of)
 	if err != nil {

@@ -20,7 +20,7 @@ func (b *bundle) checkPayment(paymentID uuid.UUID) books.PaymentCheck {
 	return p
 }
 
-// Whatever the check of everything finds at a payment, the check of that payment alone finds, too.
+// Every finding of the whole check at a payment is a finding of the check of that payment alone.
 func TestTamperingIsFoundAtOnePayment(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -35,7 +35,7 @@ func TestTamperingIsFoundAtOnePayment(t *testing.T) {
 		paymentID := tampering.of(b.Sample())
 		b.Exec(tampering.sql, paymentID.String())
 		p := b.checkPayment(paymentID)
-		if !slices.ContainsFunc(p.Findings, func(f books.Finding) bool { return f.Invariant == tampering.want }) && name != "claim of nobody" {
+		if !slices.ContainsFunc(p.Findings, func(f books.Finding) bool { return f.Invariant == tampering.want }) && name != "claim of no payment" {
 			t.Errorf("%s: %s is not among %+v", name, tampering.want, p.Findings)
 		}
 	}
@@ -60,7 +60,8 @@ func TestFaultyEventIsNamed(t *testing.T) {
 	}
 }
 
-// A payment of which only one kind of row is left is described all the same, and one of which nothing is left is nothing.
+// A payment of which only one kind of row is left is described all the same, and one of which
+// nothing is left is nothing.
 func TestRemainsOfAPaymentAreFound(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -47,8 +47,8 @@ type chunk struct{ from, to uuid.UUID }
 // checkChunk is how many payments a worker takes at a time.
 const checkChunk = 500
 
-// cutPayments cuts the range of all ids into chunks with about as many payments each. The ends meet, so that events and
-// timers of payments that don't exist fall into some chunk, too.
+// cutPayments cuts the range of all ids into chunks with about as many payments each. The ends
+// meet, so that events and timers of payments that don't exist fall into some chunk, too.
 func cutPayments(ctx context.Context, tx pgx.Tx, after string, yield func(piece) error) error {
 	for {
 		from, err := idAfter(after)
@@ -152,8 +152,8 @@ func readPayments(ctx context.Context, tx pgx.Tx, r chunk) (map[uuid.UUID]*exami
 	return payments, err
 }
 
-// foldEvents reads the events one after the other, however many a payment has. Of histories without a payment only the one
-// at hand is kept, however many there are.
+// foldEvents reads the events one after the other, however many a payment has. Of histories without
+// a payment only the one at hand is kept, however many there are.
 func (c *checker) foldEvents(ctx context.Context, tx pgx.Tx, r chunk, payments map[uuid.UUID]*examined, t *tally) error {
 	rows, err := tx.Query(ctx, checkEventsSQL, id(r.from), id(r.to))
 	if err != nil {
@@ -193,8 +193,8 @@ func newOrphan(paymentID uuid.UUID) *examined {
 	return &examined{row: store.PaymentRow{ID: paymentID}, missing: true, folded: &payment.Payment{}}
 }
 
-// fold applies the next event, unless one before it was broken: what follows would only repeat that. The chain is followed
-// in any case.
+// fold applies the next event, unless one before it was broken: what follows would only repeat
+// that. The chain is followed in any case.
 func (e *examined) fold(row *eventRow, t *tally) {
 	event, err := messages.DecodeEventBody(row.data)
 	e.link(row, event.PreviousHash, t)
@@ -232,12 +232,14 @@ func (e *examined) apply(row *eventRow, event messages.Event, err error) (proble
 	return ""
 }
 
-// The events of a payment form a chain: each carries the hash of the one before it, and the payment's state the hash of the
-// last. An event that is changed, removed or put in between breaks the chain at its place. A forger who recomputes the rest of
-// the chain and the state leaves no trace in them: checkpoints find that, see checkpoint.go.
+// The events of a payment form a chain: each carries the hash of the one before it, and the
+// payment's state the hash of the last. An event that is changed, removed or put in between breaks
+// the chain at its place. A forger who recomputes the rest of the chain and the state leaves no
+// trace in them: checkpoints find that, see checkpoint.go.
 
-// link looks at the place of an event in its chain. It is called for every event in turn, whether or not those before it
-// could be folded. Events without a link are from before there was a chain, or from a version that knew none.
+// link looks at the place of an event in its chain. It is called for every event in turn, whether
+// or not those before it could be folded. Events without a link are from before there was a chain,
+// or from a version that knew none.
 func (e *examined) link(row *eventRow, previousHash messages.Hash, t *tally) {
 	problem := ""
 	switch {
@@ -251,8 +253,8 @@ func (e *examined) link(row *eventRow, previousHash messages.Hash, t *tally) {
 	e.latest, e.lastHash, e.chained = row.version, messages.EventHash(row.traceparent, row.data), !previousHash.IsZero()
 }
 
-// wrongEnd compares the end of the chain with the state. The state of a payment that was last written by a version
-// without chains has no hash, and its last event no link.
+// wrongEnd compares the end of the chain with the state. The state of a payment that was last
+// written by a version without chains has no hash, and its last event no link.
 func (e *examined) wrongEnd(last messages.Hash) string {
 	switch {
 	case last == e.lastHash || last.IsZero() && !e.chained:
@@ -331,9 +333,9 @@ func (c *checker) checkPayment(paymentID uuid.UUID, e *examined, t *tally) {
 	t.check(NothingStuck, paymentID, c.stuckCall(e, derived.AwaitingSince))
 }
 
-// stored is the payment as its state has it, nil if that can't be read, and how it differs from the history as far as that
-// could be folded. A state of the very bytes that the folded payment is written as is that payment: nearly all are, and
-// decoding is most of the work.
+// stored is the payment as its state has it, nil if that can't be read, and how it differs from the
+// history as far as that could be folded. A state of the very bytes that the folded payment is
+// written as is that payment: nearly all are, and decoding is most of the work.
 func (e *examined) stored() (p *payment.Payment, problem string) {
 	if !e.broken && bytes.Equal(e.folded.AppendJSON(nil), e.row.State) {
 		return e.folded, ""
@@ -393,7 +395,8 @@ func wrongTimer(p *payment.Payment, found *store.Timer) string {
 	}
 }
 
-// stuckCall looks for a call that was made at since (zero: none), whose worker is gone and which no sweep has found.
+// stuckCall looks for a call that was made at since (zero: none), whose worker is gone and which no
+// sweep has found.
 func (c *checker) stuckCall(e *examined, since time.Time) string {
 	if since.IsZero() || e.stale != nil || !since.Before(c.staleBefore()) {
 		return ""

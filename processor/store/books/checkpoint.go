@@ -14,50 +14,58 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-// A checkpoint is the root of a Merkle tree over the events recorded since the one before it, with one leaf for each payment
-// among them, published on a stream that nobody can delete from. Checkpoints carry each other's hash as events do.
+// A checkpoint is the root of a Merkle tree over the events recorded since the one before it, with
+// one leaf for each payment among them, published on a stream that cannot be deleted from.
+// Checkpoints carry each other's hash as events do.
 //
-// What they prove: the history up to the last checkpoint that somebody has a copy of is what it was when that was taken. Who
-// can do everything to the database, who switches the triggers off, changes an event, computes the rest of the payment's chain
-// anew and writes its state to match, is found out by the leaf, and by payment; who changes the checkpoint too, by the next
-// one; who computes all checkpoints anew, by the bus.
+// What they prove: the history up to the last checkpoint with a copy elsewhere is as it was when
+// that was taken. Who can do everything to the database, who switches the triggers off, changes an
+// event, computes the rest of the payment's chain anew and writes its state to match, is found out
+// by the leaf, and by payment; who changes the checkpoint too, by the next one; who computes all
+// checkpoints anew, by the bus.
 //
 // What they don't prove:
-//   - Anything about what came after the last checkpoint: until one is taken (checkpoint.interval) and published, a history
-//     can be rewritten by whoever can do everything to the database.
-//   - Anything against whoever controls both the database and the bus, unless a copy of a checkpoint is kept elsewhere.
-//   - That what was recorded was true: whoever serves can record anything once. The checkpoints say that it has not changed.
+//   - Anything about what came after the last checkpoint: until one is taken (checkpoint.interval)
+//     and published, a history can be rewritten by an attacker with all rights on the database.
+//   - Anything against an attacker who controls both the database and the bus, unless a copy of a
+//     checkpoint is kept elsewhere.
+//   - That the recorded facts were true: a serving process can record anything once. The
+//     checkpoints say that it has not changed.
 //   - When it was recorded: the times are those of Tender's own clocks.
-//   - That nothing was left out before it was recorded. Only events are covered: commands, timers and what is in the outbox
-//     are held against them by the other checks, and payments by folding them.
+//   - That nothing was left out before it was recorded. Only events are covered: commands, timers
+//     and what is in the outbox are held against them by the other checks, and payments by folding
+//     them.
 
 const (
-	// checkpointLock is the advisory lock of whoever takes a checkpoint: "check" in ASCII.
+	// checkpointLock is the advisory lock of the process that takes a checkpoint: "check" in ASCII.
 	checkpointLock int64 = 0x636865636b
-	// checkpointSpan bounds the positions, and with them the events and the memory, of one checkpoint.
+	// checkpointSpan bounds the positions, and with them the events and the memory, of one
+	// checkpoint.
 	checkpointSpan = 100_000
 	// checkpointKey is the ordering key of checkpoints in the outbox.
 	checkpointKey = "checkpoints"
 )
 
-// ErrTooEarly says that a transaction that was open when the mark was made is open still, so that what it records may have
-// a place below the mark. Try again with the same mark.
+// ErrTooEarly says that a transaction that was open when the mark was made is open still, so that
+// what it records may have a place below the mark. Try again with the same mark.
 var ErrTooEarly = errors.New("a transaction that may record events before the checkpoint is still open")
 
-// CheckpointMark is a moment up to which a checkpoint may reach. It is good for a while on the server it was made on, and is
-// never stored: after a restore its transaction would mean nothing. Zero means that there is nothing new.
+// CheckpointMark is a moment up to which a checkpoint may reach. It is good for a while on the
+// server it was made on, and is never stored: after a restore its transaction would mean nothing.
+// Zero means that there is nothing new.
 type CheckpointMark struct {
 	position int64
-	// transaction is an id that was given out after the position was. Whatever has a lower position has a lower id: the
-	// pipeline asks for positions after it has written payments, and so has its id by then.
+	// transaction is an id that was given out after the position was. A row with a lower position
+	// has a lower id: the pipeline asks for positions after it has written payments, and so has its
+	// id by then.
 	transaction string
 }
 
 // IsZero reports whether there is nothing to take a checkpoint of.
 func (m CheckpointMark) IsZero() bool { return m.position == 0 }
 
-// MarkCheckpoint notes what has been recorded, or is being, for TakeCheckpoint. If that is nothing since the last
-// checkpoint the mark is zero. It may be called concurrently.
+// MarkCheckpoint notes what has been recorded, or is being, for TakeCheckpoint. If that is nothing
+// since the last checkpoint the mark is zero. It may be called concurrently.
 func MarkCheckpoint(ctx context.Context, db store.DB) (CheckpointMark, error) {
 	var mark CheckpointMark
 	var covered int64
@@ -66,8 +74,8 @@ func MarkCheckpoint(ctx context.Context, db store.DB) (CheckpointMark, error) {
 		return CheckpointMark{}, nil
 	}
 	if err == nil {
-		// The xmax of a snapshot would not do: it is one past the last transaction that has ended, and those in progress
-		// may be above it.
+		// The xmax of a snapshot would not do: it is one past the last transaction that has ended,
+		// and those in progress may be above it.
 		err = db.QueryRow(ctx, checkpointBoundarySQL).Scan(&mark.transaction)
 	}
 	if err != nil {
@@ -76,10 +84,11 @@ func MarkCheckpoint(ctx context.Context, db store.DB) (CheckpointMark, error) {
 	return mark, nil
 }
 
-// TakeCheckpoint records a checkpoint of what came after the last one, up to the mark, and puts it into the outbox. It covers
-// 100,000 positions at most: call it until it returns none, whose Number is 0, because all is covered, nothing was recorded
-// after all, or somebody else is at it. It fails with ErrTooEarly, and with errors that Retryable tells about. Any number of
-// processes may call it.
+// TakeCheckpoint records a checkpoint of what came after the last one, up to the mark, and puts it
+// into the outbox. It covers 100,000 positions at most: call it until it returns none, whose Number
+// is 0, because all is covered, nothing was recorded after all, or another process is at it. It
+// fails with ErrTooEarly, and with errors that Retryable tells about. Any number of processes may
+// call it.
 func TakeCheckpoint(ctx context.Context, db store.DB, mark CheckpointMark, now time.Time) (messages.Checkpoint, error) {
 	var taken messages.Checkpoint
 	err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
@@ -87,7 +96,7 @@ func TakeCheckpoint(ctx context.Context, db store.DB, mark CheckpointMark, now t
 			return err
 		}
 		var mine bool
-		// Ends with the transaction, so that whoever gets it next sees this checkpoint.
+		// Ends with the transaction, so that the next holder sees this checkpoint.
 		if err := tx.QueryRow(ctx, checkpointLockSQL, checkpointLock).Scan(&mine); err != nil || !mine {
 			return err
 		}
@@ -149,8 +158,8 @@ func nextCheckpoint(ctx context.Context, tx pgx.Tx, upTo int64) (messages.Checkp
 	return messages.Checkpoint{}, nil, nil
 }
 
-// readLeaves reads what the history holds after the first start and up to a position, ordered by start (counted from 0) and
-// payment.
+// readLeaves reads what the history holds after the first start and up to a position, ordered by
+// start (counted from 0) and payment.
 func readLeaves(ctx context.Context, tx pgx.Tx, starts []int64, upTo int64, take func(start int, l leaf, events int64)) error {
 	rows, err := tx.Query(ctx, checkpointLeavesSQL, starts[0], upTo, starts)
 	if err != nil {
@@ -226,8 +235,8 @@ type RecordedCheckpoint struct {
 	Waiting bool
 }
 
-// Checkpoints calls yield for every recorded checkpoint with a greater number, in order and as of one moment, until it
-// returns an error, which is returned.
+// Checkpoints calls yield for every recorded checkpoint with a greater number, in order and as of
+// one moment, until it returns an error, which is returned.
 func Checkpoints(ctx context.Context, db store.DB, after int64, yield func(RecordedCheckpoint) error) error {
 	rows, err := db.Query(ctx, checkpointListSQL, after)
 	if err != nil {

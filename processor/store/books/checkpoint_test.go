@@ -128,7 +128,8 @@ func TestCheckpointWaitsForOpenTransactions(t *testing.T) {
 	}
 }
 
-// Many may take checkpoints while payments go on; they make one series that covers every event once.
+// Many may take checkpoints while payments go on; they make one series that covers every event
+// once.
 func TestSchedulersTakeOneSeries(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -202,7 +203,8 @@ type forge struct {
 }
 
 const (
-	// rechain recomputes the hashes from version 2 on and the one in the state, as who understands the chain would.
+	// rechain recomputes the hashes from version 2 on and the one in the state, as who understands
+	// the chain would.
 	rechain = `DO $$ DECLARE e record; h text := ''; BEGIN
 		FOR e IN SELECT payment_id, version FROM payment_events ORDER BY payment_id, version LOOP
 			IF e.version > 1 THEN
@@ -246,7 +248,7 @@ func forgeries() map[string]forge {
 	}
 }
 
-// Whatever is done to the books past all guards is found, by name and at its payment.
+// Every change of the books past all guards is found, by name and at its payment.
 func TestForgeryIsFound(t *testing.T) {
 	t.Parallel()
 	for name, f := range forgeries() {
@@ -282,7 +284,7 @@ func TestForgeryIsFound(t *testing.T) {
 				return slices.Contains(f.want, found.Invariant) && known && strings.Contains(found.Detail, f.says)
 			}
 			if !slices.ContainsFunc(report.Findings, ofIt) {
-				t.Errorf("nobody says %q of payment %s, but: %+v", f.says, paymentID, report.Findings)
+				t.Errorf("no finding says %q of payment %s, but: %+v", f.says, paymentID, report.Findings)
 			}
 		})
 	}
@@ -305,7 +307,8 @@ func TestCheckpointNeedsAWorkingDatabase(t *testing.T) {
 	}
 }
 
-// A checkpoint reads what is new, not what there is, though the statement was planned when the table was empty.
+// A checkpoint reads what is new, not what there is, though the statement was planned when the
+// table was empty.
 func TestCheckpointReadsByPosition(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -321,7 +324,8 @@ func TestCheckpointReadsByPosition(t *testing.T) {
 	}
 }
 
-// The check of one payment, or of a range, opens the partitions that these can be in, though the statement was planned for any.
+// The check of one payment, or of a range, opens the partitions that these can be in, though the
+// statement was planned for any.
 func TestCheckReadsOnePartition(t *testing.T) {
 	t.Parallel()
 	paymentID := newID().String()

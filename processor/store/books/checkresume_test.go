@@ -13,7 +13,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
-// saver keeps what was saved last, as a file would, and cuts the check short when it has saved so often.
+// saver keeps what was saved last, as a file would, and cuts the check short when it has saved so
+// often.
 type saver struct {
 	left  int
 	saved []byte
@@ -44,7 +45,8 @@ func (s *saver) state(t *testing.T) *books.CheckState {
 	return state
 }
 
-// A check that is cut short after any of its pieces and goes on finds exactly what one that isn't does.
+// A check that is cut short after any of its pieces and goes on finds exactly what one that isn't
+// does.
 func TestCheckGoesOnWhereItWasCutShort(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -107,7 +109,8 @@ func TestProgressOfAnotherCheckIsRefused(t *testing.T) {
 	}
 }
 
-// Sessions that end under a check are told from a check that can't be made, so that somebody may go on.
+// Sessions that end under a check are told from a check that cannot be made, so that an operator
+// may go on.
 func TestCheckThatLosesItsConnectionIsRetryable(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

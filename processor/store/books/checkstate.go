@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// CheckState is how far a check got: what Save was given and Resume takes. It is to be kept as JSON; all but Report is for
-// CheckInvariants alone.
+// CheckState is how far a check got: what Save was given and Resume takes. It is to be kept as
+// JSON; all but Report is for CheckInvariants alone.
 type CheckState struct {
 	// Format changes with the meaning of what follows.
 	Format int `json:"format"`

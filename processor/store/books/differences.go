@@ -19,7 +19,8 @@ type columnDifference struct {
 	from, to any
 }
 
-// differingColumns names the columns in which a row differs from the one that follows from its state.
+// differingColumns names the columns in which a row differs from the one that follows from its
+// state.
 func differingColumns(stored, derived *store.PaymentRow) string {
 	differing := columnDifferences(stored, derived)
 	if len(differing) == 0 {
@@ -77,7 +78,8 @@ func columnDifferences(r, other *store.PaymentRow) []columnDifference {
 	return differing
 }
 
-// differingFields names the fields of the state in which two payments differ, as they would be stored.
+// differingFields names the fields of the state in which two payments differ, as they would be
+// stored.
 func differingFields(stored, folded *payment.Payment) string {
 	differing, err := fieldDifferences(stored, folded)
 	if err != nil {
@@ -93,7 +95,8 @@ func differingFields(stored, folded *payment.Payment) string {
 	return "the state differs from the folded history in " + strings.Join(names, ", ")
 }
 
-// fieldDifference is a field of the state in which two payments differ, as JSON; nil is a field that is left out.
+// fieldDifference is a field of the state in which two payments differ, as JSON; nil is a field
+// that is left out.
 type fieldDifference struct {
 	name     string
 	from, to json.RawMessage

@@ -6,8 +6,8 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// templates are payments as a shop has them: decided and settled by the core, committed by the store. What is still in
-// the outbox of them is published.
+// templates are payments as a shop has them: decided and settled by the core, committed by the
+// store. What is still in the outbox of them is published.
 func (b *bundle) templates() []uuid.UUID {
 	b.Helper()
 	captured, inParts, refunded, authorized, declined := newID(), newID(), newID(), newID(), newID()
@@ -25,8 +25,9 @@ func (b *bundle) templates() []uuid.UUID {
 	return []uuid.UUID{captured, captured, inParts, inParts, inParts, refunded, refunded, refunded, authorized, declined}
 }
 
-// fill stores n payments with rising ids by copying templates under other ids, which is some hundred times faster than
-// to decide and commit each. The templates themselves are part of the store, too.
+// fill stores n payments with rising ids by copying templates under other ids, which is some
+// hundred times faster than to decide and commit each. The templates themselves are part of the
+// store, too.
 func (b *bundle) fill(n int) {
 	b.Helper()
 	for _, statement := range []string{

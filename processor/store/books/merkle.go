@@ -12,8 +12,8 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// leaf is what a checkpoint says about one payment: which of its events it covers, and the hash of the last, which stands
-// for all before it.
+// leaf is what a checkpoint says about one payment: which of its events it covers, and the hash of
+// the last, which stands for all before it.
 type leaf struct {
 	paymentID   uuid.UUID
 	first, last int64
@@ -38,7 +38,8 @@ func encodeLeaves(leaves []leaf) []byte {
 	return b
 }
 
-// decodeLeaves reads leaves back; those of a checkpoint are in the order of their payment ids, without any twice.
+// decodeLeaves reads leaves back; those of a checkpoint are in the order of their payment ids,
+// without any twice.
 func decodeLeaves(b []byte) ([]leaf, error) {
 	if len(b) == 0 || len(b)%leafSize != 0 {
 		return nil, fmt.Errorf("%d bytes are not a number of leaves", len(b))
@@ -59,13 +60,15 @@ func decodeLeaves(b []byte) ([]leaf, error) {
 	return leaves, nil
 }
 
-// Before a leaf and before an inner node, so that neither can pass for the other (RFC 6962, section 2.1).
+// Before a leaf and before an inner node, so that neither can pass for the other (RFC 6962, section
+// 2.1).
 const (
 	leafPrefix = 0x00
 	nodePrefix = 0x01
 )
 
-// merkleRoot is the Merkle tree hash of RFC 6962 over encoded leaves, of which there is at least one.
+// merkleRoot is the Merkle tree hash of RFC 6962 over encoded leaves, of which there is at least
+// one.
 func merkleRoot(encoded []byte) messages.Hash {
 	h := sha256.New()
 	n := len(encoded) / leafSize

@@ -8,12 +8,14 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// Every statement of this package is here or in queries/, one to a file, so that a test can prepare them all.
+// Every statement of this package is here or in queries/, one to a file, so that a test can prepare
+// them all.
 
 const (
 	// oneMomentSQL comes first in a transaction that is to see one moment only.
 	oneMomentSQL = "set transaction isolation level repeatable read read only"
-	// unhurriedSQL is for statements that read whole tables, and for a transaction that waits for something else meanwhile.
+	// unhurriedSQL is for statements that read whole tables, and for a transaction that waits for
+	// something else meanwhile.
 	unhurriedSQL = "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0"
 )
 

@@ -23,11 +23,11 @@ type RebuildOptions struct {
 	Payments []uuid.UUID
 	// Apply writes what differs; without it nothing is changed.
 	Apply bool
-	// Workers is how many connections work at once, beside one; 0 means one for each CPU, two at least and no more than the
-	// pool allows.
+	// Workers is how many connections work at once, beside one; 0 means one for each CPU, two at
+	// least and no more than the pool allows.
 	Workers int
-	// Found is called for each payment that differs from its history or that can't be rebuilt, by one goroutine at a
-	// time. An error ends the rebuild. May be nil.
+	// Found is called for each payment that differs from its history or that can't be rebuilt, by
+	// one goroutine at a time. An error ends the rebuild. May be nil.
 	Found func(Rebuilt) error
 	// Progress is called now and then, by one goroutine at a time. May be nil.
 	Progress func(Progress)
@@ -44,10 +44,11 @@ type Rebuilt struct {
 	Applied bool `json:"applied"`
 }
 
-// Difference is one value that is stored otherwise than the history has it. "" is a value that isn't there.
+// Difference is one value that is stored otherwise than the history has it. "" is a value that
+// isn't there.
 type Difference struct {
-	// Table is payments or timers. Field is a column, a field of the state ("state.status"), "row" for a whole row of
-	// payments, or the kind of a timer.
+	// Table is payments or timers. Field is a column, a field of the state ("state.status"), "row"
+	// for a whole row of payments, or the kind of a timer.
 	Table string `json:"table"`
 	Field string `json:"field"`
 	From  string `json:"from"`
@@ -56,20 +57,22 @@ type Difference struct {
 
 // RebuildReport is the result of Rebuild.
 type RebuildReport struct {
-	// Payments were looked at; Differing of them are stored otherwise than their history has it, of which Applied were
-	// written; Damaged can't be rebuilt.
+	// Payments were looked at; Differing of them are stored otherwise than their history has it, of
+	// which Applied were written; Damaged can't be rebuilt.
 	Payments  int64 `json:"payments"`
 	Differing int64 `json:"differing"`
 	Applied   int64 `json:"applied"`
 	Damaged   int64 `json:"damaged"`
 }
 
-// Rebuild derives the rows of payments and their timers from the events, tells what differs from what is stored and, if
-// asked to, writes it. It never writes events, nor anything that the serving role may not write.
+// Rebuild derives the rows of payments and their timers from the events, tells what differs from
+// what is stored and, if asked to, writes it. It never writes events, nor anything that the serving
+// role may not write.
 //
-// A payment is written only if it is still at the version at which it was read; one that has moved meanwhile is decided
-// anew. A history that can't be folded, or that ends before the state does, is reported and left alone: to write what is
-// left of it would forget money that moved. It may be repeated, and run while payments are processed.
+// A payment is written only if it is still at the version at which it was read; one that has moved
+// meanwhile is decided anew. A history that can't be folded, or that ends before the state does, is
+// reported and left alone: to write what is left of it would forget money that moved. It may be
+// repeated, and run while payments are processed.
 func Rebuild(ctx context.Context, pool *pgxpool.Pool, o RebuildOptions) (RebuildReport, error) {
 	o.Workers = cmp.Or(o.Workers, defaultWorkers(pool))
 	if o.Found == nil {
@@ -156,7 +159,8 @@ func (r *rebuilder) cut(ctx context.Context, yield func(chunk) error) error {
 	}
 }
 
-// roundsMax bounds how often payments that move are decided anew. Each round is lost to a change that was made meanwhile.
+// roundsMax bounds how often payments that move are decided anew. Each round is lost to a change
+// that was made meanwhile.
 const roundsMax = 20
 
 // rebuildChunk compares the payments of a chunk with their histories and writes what differs.
@@ -222,7 +226,8 @@ func (r *rebuilder) tell(plans []*plan, looked int) error {
 	return nil
 }
 
-// apply writes what isn't written yet in one transaction, and returns the payments that have moved since they were read.
+// apply writes what isn't written yet in one transaction, and returns the payments that have moved
+// since they were read.
 func (r *rebuilder) apply(ctx context.Context, plans []*plan) (lost []*plan, err error) {
 	var open, orphans []*plan
 	for _, p := range plans {
@@ -295,8 +300,8 @@ func collectIDs(rows pgx.Rows, err error) (map[uuid.UUID]bool, error) {
 	return ids, err
 }
 
-// writeRebuiltTimers replaces the timers that are wrong, of the payments that were written, and removes those without a
-// payment.
+// writeRebuiltTimers replaces the timers that are wrong, of the payments that were written, and
+// removes those without a payment.
 func writeRebuiltTimers(ctx context.Context, tx pgx.Tx, plans, orphans []*plan, written map[uuid.UUID]bool) error {
 	var wrong []uuid.UUID
 	var wanted []store.Timer

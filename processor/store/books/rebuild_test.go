@@ -35,7 +35,7 @@ func mendable() map[string]string {
 		"captured too much":   "payments state.amount_captured_minor",
 		"authorized too much": "payments state.amount_authorized_minor", "operation repeated": "payments state.operations",
 		"timer removed": "timers due", "timer moved": "timers due", "timer fires early": "timers due", "timer added": "timers due",
-		"timer of nobody": "timers due", "timer of another": "timers due", "timer never fired": "timers due",
+		"timer of no payment": "timers due", "timer of another": "timers due", "timer never fired": "timers due",
 	}
 }
 
@@ -48,8 +48,8 @@ func damaged() map[string]string {
 	}
 }
 
-// Every row that is not as the history has it is told about first and then mended, with the rights of the serving role; and
-// every history that is damaged is left alone.
+// Every row that is not as the history has it is told about first and then mended, with the rights
+// of the serving role; and every history that is damaged is left alone.
 func TestRebuildMendsWhatTheHistoryKnows(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -186,7 +186,7 @@ func TestRebuildWhileTrafficRuns(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				b.Exec(`UPDATE payments SET customer_id = 'somebody else', captured_minor = captured_minor WHERE payment_id IN (
+				b.Exec(`UPDATE payments SET customer_id = 'another', captured_minor = captured_minor WHERE payment_id IN (
 					SELECT p.payment_id FROM payments p ORDER BY random() LIMIT 5 FOR UPDATE)`)
 				b.rebuild(books.RebuildOptions{Apply: true, Workers: 2})
 			}

@@ -27,8 +27,8 @@ type plan struct {
 // orphaned reports whether nothing of the payment is left but timers.
 func (p *plan) orphaned() bool { return p.row.ID == uuid.Nil }
 
-// plan compares the payments of a chunk with their histories, all as of one moment. Payments that are as their history
-// has them are only counted.
+// plan compares the payments of a chunk with their histories, all as of one moment. Payments that
+// are as their history has them are only counted.
 func (r *rebuilder) plan(ctx context.Context, in chunk) (plans []*plan, looked int, err error) {
 	err = pgx.BeginTxFunc(ctx, r.pool, snapshotOptions(), func(tx pgx.Tx) error {
 		payments, err := readPayments(ctx, tx, in)

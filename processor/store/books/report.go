@@ -11,29 +11,35 @@ type Invariant string
 
 // The invariants that CheckInvariants looks at.
 const (
-	// VersionsContiguous: a payment's events are numbered from 1 without gaps, up to the payment's version.
+	// VersionsContiguous: a payment's events are numbered from 1 without gaps, up to the payment's
+	// version.
 	VersionsContiguous Invariant = "versions_contiguous"
-	// HistoryReadable: every event decodes, says the same as its row, and can follow those before it.
+	// HistoryReadable: every event decodes, says the same as its row, and can follow those before
+	// it.
 	HistoryReadable Invariant = "history_readable"
 	// StateMatchesHistory: folding a payment's events gives its state exactly.
 	StateMatchesHistory Invariant = "state_matches_history"
 	// HashChain: every event carries the hash of the one before it, and the state that of the last.
 	HashChain Invariant = "hash_chain"
-	// CheckpointsMatchHistory: the checkpoints follow each other without a gap, and the history they cover is what it was
-	// when they were taken.
+	// CheckpointsMatchHistory: the checkpoints follow each other without a gap, and the history
+	// they cover is what it was when they were taken.
 	CheckpointsMatchHistory Invariant = "checkpoints"
-	// CheckpointsPublished: the checkpoints on the bus are those in the database. Whoever knows the bus checks that, see
-	// package checkpoint.
+	// CheckpointsPublished: the checkpoints on the bus are those in the database. A caller that
+	// knows the bus checks that, see package checkpoint.
 	CheckpointsPublished Invariant = "checkpoints_published"
 	// ColumnsMatchState: the columns of the read model are those that follow from the state.
 	ColumnsMatchState Invariant = "columns_match_state"
-	// WithinLimits: captured, capturing and released stay within authorized; refunded and refunding within captured.
+	// WithinLimits: captured, capturing and released stay within authorized; refunded and refunding
+	// within captured.
 	WithinLimits Invariant = "within_limits"
-	// TimersMatchState: a payment has a timer exactly if its state asks for one, for the time it asks for.
+	// TimersMatchState: a payment has a timer exactly if its state asks for one, for the time it
+	// asks for.
 	TimersMatchState Invariant = "timers_match_state"
-	// NothingStuck: no call to a gateway has been without an answer, and no timer without effect, for too long.
+	// NothingStuck: no call to a gateway has been without an answer, and no timer without effect,
+	// for too long.
 	NothingStuck Invariant = "nothing_stuck"
-	// ClaimsMatchPayments: every claimed key leads to the event and the operation that answered its command.
+	// ClaimsMatchPayments: every claimed key leads to the event and the operation that answered its
+	// command.
 	ClaimsMatchPayments Invariant = "claims_match_payments"
 	// OperationsUnique: no operation is there twice, and none was started by two commands.
 	OperationsUnique Invariant = "operations_unique"
@@ -56,8 +62,8 @@ type Finding struct {
 type Report struct {
 	// At is the moment that the ages were taken at.
 	At time.Time `json:"at"`
-	// Snapshots are the moments that the data was read as of: more than one if the check was interrupted and resumed, so that
-	// what changed between them may have been missed.
+	// Snapshots are the moments that the data was read as of: more than one if the check was
+	// interrupted and resumed, so that what changed between them may have been missed.
 	Snapshots []time.Time `json:"snapshots"`
 	// Payments, Events, Claims, OutboxRows and Checkpoints are how many were checked.
 	Payments    int64 `json:"payments"`

@@ -23,7 +23,8 @@ type PublishedRange struct {
 	Payments []uuid.UUID
 }
 
-// Published is a payment with every event of it that is published, as the outbox would publish them.
+// Published is a payment with every event of it that is published, as the outbox would publish
+// them.
 type Published struct {
 	PaymentID uuid.UUID
 	Tenant    string
@@ -36,16 +37,17 @@ type Published struct {
 	Queued []outbox.Queued
 }
 
-// PublishedEvent is an event with its message, whose payload is byte for byte what the history holds.
+// PublishedEvent is an event with its message, whose payload is byte for byte what the history
+// holds.
 type PublishedEvent struct {
 	Version    int64
 	OccurredAt time.Time
 	Message    outbox.Message
 }
 
-// PublishedPage returns the payments of a range with ids above after, at most limit, by id. It holds their whole histories
-// in memory, so limit is best a few hundred. What the outbox holds of them is read first: an event that is neither there nor
-// on the bus any more was lost.
+// PublishedPage returns the payments of a range with ids above after, at most limit, by id. It
+// holds their whole histories in memory, so limit is best a few hundred. What the outbox holds of
+// them is read first: an event that is neither there nor on the bus any more was lost.
 func PublishedPage(ctx context.Context, db store.DB, r PublishedRange, after uuid.UUID, limit int) ([]Published, error) {
 	page, err := publishedPage(ctx, db, r, after, limit)
 	if err != nil {
@@ -106,8 +108,8 @@ func readPublished(ctx context.Context, db store.DB, page []Published, byID map[
 	return err
 }
 
-// add takes an event with the headers that it was published with. Its body is not encoded anew: what is stored is what
-// consumers have seen, whatever this build would write today.
+// add takes an event with the headers that it was published with. Its body is not encoded anew:
+// what is stored is what consumers have seen, also if this build would write them otherwise.
 func (p *Published) add(row *eventRow) {
 	event, err := messages.DecodeEventBody(row.data)
 	if err == nil {
@@ -125,7 +127,8 @@ func (p *Published) add(row *eventRow) {
 	}
 }
 
-// Resend is a payment of which the events from a version on are to be published again, and all that are newer.
+// Resend is a payment of which the events from a version on are to be published again, and all that
+// are newer.
 type Resend struct {
 	Published
 	From int64
@@ -138,16 +141,18 @@ type Refused string
 const (
 	// RefusedMoved says that something was committed to the payment meanwhile.
 	RefusedMoved Refused = "moved"
-	// RefusedInFlight says that a relay may be publishing newer events of the payment at this moment.
+	// RefusedInFlight says that a relay may be publishing newer events of the payment at this
+	// moment.
 	RefusedInFlight Refused = "in_flight"
 )
 
-// Republish puts the events of payments into the outbox, where the relay finds them, behind whatever is there: of each payment
-// those from a version on, in order. It returns the payments that it left alone, and why. All of the rest is committed, or, with an
-// error, nothing.
+// Republish puts the events of payments into the outbox, where the relay finds them, behind the
+// rows there: of each payment those from a version on, in order. It returns the payments that it
+// left alone, and why. All of the rest is committed, or, with an error, nothing.
 //
-// The payments are locked meanwhile, so that no event of theirs that is committed later can come out earlier. Where newer
-// events already wait in the outbox they are taken out and put behind the older ones, unless a relay owns them.
+// The payments are locked meanwhile, so that no event of theirs that is committed later can come
+// out earlier. Where newer events already wait in the outbox they are taken out and put behind the
+// older ones, unless a relay owns them.
 func Republish(ctx context.Context, db store.DB, resends []Resend) (map[uuid.UUID]Refused, error) {
 	refused := make(map[uuid.UUID]Refused)
 	err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
@@ -190,7 +195,8 @@ func (r *Resend) messages() (again []outbox.Message) {
 	return again
 }
 
-// anyQueued reports whether any of the messages waits already. What else waits of a payment are commands of its timers.
+// anyQueued reports whether any of the messages waits already. What else waits of a payment are
+// commands of its timers.
 func (r *Resend) anyQueued(again []outbox.Message) bool {
 	return slices.ContainsFunc(r.Queued, func(q outbox.Queued) bool {
 		return slices.ContainsFunc(again, func(m outbox.Message) bool { return m.ID == q.MessageID })

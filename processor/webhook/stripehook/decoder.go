@@ -25,7 +25,8 @@ const headerSignature = "Stripe-Signature"
 
 // Config names the account whose events are taken, and its secrets.
 type Config struct {
-	// Secrets are the endpoint's signing secrets, "whsec_…". One at least must be set; two while one replaces the other.
+	// Secrets are the endpoint's signing secrets, "whsec_…". One at least must be set; two while
+	// one replaces the other.
 	Secrets []string
 	// MaxAge is the greatest age of a signature; 0 is webhook.MaxAgeDefault.
 	MaxAge time.Duration

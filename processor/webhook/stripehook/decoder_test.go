@@ -41,7 +41,8 @@ func (b *bus) PublishMsg(_ context.Context, msg *nats.Msg, _ ...jetstream.Publis
 	return &jetstream.PubAck{}, nil
 }
 
-// post sends a body to an endpoint with a Stripe decoder, and returns the status with the notifications that came of it.
+// post sends a body to an endpoint with a Stripe decoder, and returns the status with the
+// notifications that came of it.
 func post(t *testing.T, c stripehook.Config, body, signature string) (int, []messages.Notify) {
 	t.Helper()
 	decoder, err := stripehook.New(c)

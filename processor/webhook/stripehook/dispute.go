@@ -79,8 +79,8 @@ func (d *Decoder) dispute(ctx context.Context, e event) ([]messages.Command, err
 	return []messages.Command{o.command(n)}, nil
 }
 
-// disputeStatus is Stripe's status in Tender's words. An inquiry that was closed, and one that was settled before it became a
-// dispute, have been canceled.
+// disputeStatus is Stripe's status in Tender's words. An inquiry that was closed, and one that was
+// settled before it became a dispute, have been canceled.
 func disputeStatus(s stripe.DisputeStatus) (string, error) {
 	switch s {
 	case stripe.DisputeStatusNeedsResponse, stripe.DisputeStatusWarningNeedsResponse:

@@ -185,8 +185,8 @@ func (e event) refund() ([]messages.Command, error) {
 	return []messages.Command{o.command(n)}, nil
 }
 
-// failedRefund ends a refund that is open, and takes one back that had succeeded. Each counts for nothing where the other does,
-// whichever is handled first.
+// failedRefund ends a refund that is open, and takes one back that had succeeded. Each counts for
+// nothing where the other does, whichever is handled first.
 func failedRefund(o owner, n *messages.Notify, r refund) []messages.Command {
 	reversal := *n
 	reversal.Kind, reversal.EventID = messages.NotifyReversal, n.EventID+":reversal"

@@ -1,4 +1,5 @@
-// Command example is a connector: it puts a gateway behind NATS, where Tender reaches it as a service.
+// Command example is a connector: it puts a gateway behind NATS, where Tender reaches it as a
+// service.
 //
 //	go run ./processor/gateway/connector/example --nats nats://127.0.0.1:4222 --name example
 //	tender gateway conformance --connector example

@@ -45,12 +45,12 @@ func (e *ExchangeError) Error() string {
 // Unwrap returns the cause.
 func (e *ExchangeError) Unwrap() error { return e.Err }
 
-// Send makes one exchange and reads at most bodyBytesMax of the answer. Its error is a *[ExchangeError]. It follows no redirects and
-// keeps no cookies.
+// Send makes one exchange and reads at most bodyBytesMax of the answer. Its error is a
+// *[ExchangeError]. It follows no redirects and keeps no cookies.
 //
-// A request that must not be made twice needs a body that can be read only once, with GetBody nil: net/http sends a request again by
-// itself, on another connection, when a pooled one turns out dead and the request is a GET or has an Idempotency-Key header and a body
-// that can be had again.
+// A request that must not be made twice needs a body that can be read only once, with GetBody nil:
+// net/http sends a request again by itself, on another connection, when a pooled one turns out dead
+// and the request is a GET or has an Idempotency-Key header and a body that can be had again.
 func Send(transport http.RoundTripper, request *http.Request, bodyBytesMax int) (Reply, error) {
 	var connected atomic.Bool
 	ctx := request.Context()
@@ -76,7 +76,8 @@ func Send(transport http.RoundTripper, request *http.Request, bodyBytesMax int) 
 // retryAfterMax is the longest rest a server is believed to want.
 const retryAfterMax = 24 * time.Hour
 
-// RetryAfter reads the header of that name in whole seconds; 0 if it is not there or has another form. It is at most a day.
+// RetryAfter reads the header of that name in whole seconds; 0 if it is not there or has another
+// form. It is at most a day.
 func RetryAfter(header http.Header) time.Duration {
 	seconds, err := strconv.ParseUint(header.Get("Retry-After"), 10, 32)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 
 // Config says how a gateway is reached. The zero value is usable.
 type Config struct {
-	// ConnectionsMax bounds the connections, and so the calls under way; 0 is 256. Give it the Guard's ConcurrencyMax.
+	// ConnectionsMax bounds the connections, and so the calls under way; 0 is 256. Give it the
+	// Guard's ConcurrencyMax.
 	ConnectionsMax int
 	// DialTimeout bounds the making of a connection; 0 is 2 s.
 	DialTimeout time.Duration
@@ -28,8 +29,8 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// ParseAddress reads the base address of a gateway: http or https, with a host and without a user, query or fragment. Its error does
-// not repeat the address, which may hold a secret.
+// ParseAddress reads the base address of a gateway: http or https, with a host and without a user,
+// query or fragment. Its error does not repeat the address, which may hold a secret.
 func ParseAddress(address string) (*url.URL, error) {
 	base, err := url.Parse(address)
 	if err != nil {
@@ -48,8 +49,8 @@ func ParseAddress(address string) (*url.URL, error) {
 	return base, nil
 }
 
-// NewTransport returns a transport with nothing of the environment in it. It fails when a bound is negative. Close its idle
-// connections when it is no longer used.
+// NewTransport returns a transport with nothing of the environment in it. It fails when a bound is
+// negative. Close its idle connections when it is no longer used.
 func NewTransport(c Config) (*http.Transport, error) {
 	if c.ConnectionsMax < 0 || c.DialTimeout < 0 || c.IdleTimeout < 0 {
 		return nil, errors.New("configure gateway connections: a bound is negative")
@@ -64,8 +65,8 @@ func NewTransport(c Config) (*http.Transport, error) {
 	if tlsConfig == nil {
 		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	// HTTP/1.1 only: one request at a time on a connection, so that a fault costs one operation and net/http has no
-	// stream of another connection to move a request to.
+	// HTTP/1.1 only: one request at a time on a connection, so that a fault costs one operation and
+	// net/http has no stream of another connection to move a request to.
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{

@@ -1,7 +1,8 @@
-// Package floor writes payments into PostgreSQL with the least work that their rows allow: the rows, bytes and indexes of
-// their changes, in large plain batches of one round trip each. Nothing is loaded or compared, no version and no claim is
-// contested, and no batch waits for another. A benchmark holds the pipeline against it. A test keeps the rows equal to those
-// that [store.Store.Commit] leaves behind.
+// Package floor writes payments into PostgreSQL with the least work that their rows allow: the
+// rows, bytes and indexes of their changes, in large plain batches of one round trip each. Nothing
+// is loaded or compared, no version and no claim is contested, and no batch waits for another. A
+// benchmark holds the pipeline against it. A test keeps the rows equal to those that
+// [store.Store.Commit] leaves behind.
 package floor
 
 import (
@@ -20,7 +21,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-// Every statement of this package is in queries/, one to a file, so that a test can prepare them all.
+// Every statement of this package is in queries/, one to a file, so that a test can prepare them
+// all.
 
 //go:embed queries/payments.sql
 var paymentsSQL string
@@ -49,15 +51,16 @@ type Batches struct{ batches []batch }
 // batch is some payments: their steps one after the other.
 type batch struct{ steps []step }
 
-// step is one transaction, encoded: the change of each payment of a batch that has the same place among its changes.
+// step is one transaction, encoded: the change of each payment of a batch that has the same place
+// among its changes.
 type step struct {
 	rows        store.Rows
 	paymentsSQL string
 	outbox      []any
 }
 
-// Encode encodes payments, each of which has as many changes as the others, in batches of at most batchMax payments. It sets
-// the changes' PreviousHash.
+// Encode encodes payments, each of which has as many changes as the others, in batches of at most
+// batchMax payments. It sets the changes' PreviousHash.
 func Encode(payments []Payment, batchMax int) (*Batches, error) {
 	if batchMax < 1 {
 		return nil, errors.New("encode the floor: batches of less than one payment")
@@ -130,7 +133,8 @@ func outboxColumns(msgs []outbox.Message) []any {
 	}
 }
 
-// OmitOutbox leaves out the rows of the outbox, as if the payments had been published and these deleted long ago.
+// OmitOutbox leaves out the rows of the outbox, as if the payments had been published and these
+// deleted long ago.
 func (b *Batches) OmitOutbox() {
 	for _, next := range b.batches {
 		for i := range next.steps {
@@ -139,8 +143,9 @@ func (b *Batches) OmitOutbox() {
 	}
 }
 
-// Write writes everything over a number of connections at once, each batch in as many transactions as its payments have changes,
-// and a last one that deletes the rows of the outbox. It can be done once.
+// Write writes everything over a number of connections at once, each batch in as many transactions
+// as its payments have changes, and a last one that deletes the rows of the outbox. It can be done
+// once.
 func (b *Batches) Write(ctx context.Context, pool *store.Pool, connections int) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -25,7 +25,8 @@ func bothChanges(paymentID uuid.UUID, method messages.CaptureMethod) floor.Payme
 	return floor.Payment{storetest.Change(&payment.Payment{}, d, storetest.ClaimOf(cmd, d)), storetest.Change(d.Payment, settled, nil)}
 }
 
-// TestFloorWritesWhatCommitWrites holds the floor of the benchmark to the real thing: row for row and byte for byte.
+// TestFloorWritesWhatCommitWrites holds the floor of the benchmark to the real thing: row for row
+// and byte for byte.
 func TestFloorWritesWhatCommitWrites(t *testing.T) {
 	t.Parallel()
 	committed, written := storetest.Setup(t), storetest.Setup(t)

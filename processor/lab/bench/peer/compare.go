@@ -107,7 +107,8 @@ func (c contender) measure(ctx context.Context) (rate float64, err error) {
 	return lookUp(output, c.key)
 }
 
-// lookUp returns the number at a key of a JSON document. In a list, the part of the key is the name of an element.
+// lookUp returns the number at a key of a JSON document. In a list, the part of the key is the name
+// of an element.
 func lookUp(document []byte, key string) (float64, error) {
 	var value any
 	if err := json.Unmarshal(document, &value); err != nil {

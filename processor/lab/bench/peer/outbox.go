@@ -48,7 +48,8 @@ func (b *outbox) topic(paymentID uuid.UUID) string {
 	return b.topics[int64(h.Sum32())%int64(len(b.topics))]
 }
 
-// commit writes the batch, and the records for publishing, in one transaction. It is durable when it returns.
+// commit writes the batch, and the records for publishing, in one transaction. It is durable when
+// it returns.
 func (b *outbox) commit(ctx context.Context, pool *pgxpool.Pool, batch *pgx.Batch, records []record) error {
 	if b.pipeline {
 		if err := b.publish(ctx, queuer{batch}, records); err != nil {

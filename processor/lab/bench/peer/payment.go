@@ -171,7 +171,8 @@ func (p *payment) record(e event) (record, error) {
 // message returns the message to publish: a CloudEvent, with the attributes in the headers.
 func (r record) message() *message.Message {
 	id := fmt.Sprintf("%s:%d", r.PaymentID, r.Version)
-	// The id of the row, of at most 36 characters, and of the message on the bus: the same whenever it is published again.
+	// The id of the row, of at most 36 characters, and of the message on the bus: the same whenever
+	// it is published again.
 	msg := message.NewMessage(uuid.NewSHA1(r.PaymentID, []byte(id)).String(), r.data)
 	msg.Metadata = message.Metadata{
 		"Content-Type": "application/json", "ce-id": id, "ce-source": "peer", "ce-specversion": "1.0",

@@ -8,8 +8,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// pair is a NATS server and a PostgreSQL server with an empty database. NATS serves on a real port and keeps streams in files;
-// PostgreSQL syncs every commit.
+// pair is a NATS server and a PostgreSQL server with an empty database. NATS serves on a real port
+// and keeps streams in files; PostgreSQL syncs every commit.
 type pair struct {
 	nats     *servers.NATSServer
 	postgres *servers.Postgres
