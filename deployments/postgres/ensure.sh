@@ -43,7 +43,7 @@ report() {
 	echo "$("$programs/postgres" --version) in $programs"
 }
 
-# Debian's packages create a cluster "main" and start it on port 5432. Nobody asked for that here, so it is switched off
+# Debian's packages create a cluster "main" and start it on port 5432. It is not wanted here, so it is switched off
 # for the time of the installation.
 install_on_debian() {
 	dropins=/etc/postgresql-common/createcluster.d
