@@ -131,8 +131,10 @@ func (e *endpoint) post(url string, body []byte, signature string) int {
 
 func (e *endpoint) do(request *http.Request) int {
 	e.t.Helper()
+	// A refusal from the header alone must not meet a client that still writes the body: it would see a reset.
+	request.Header.Set("Expect", "100-continue")
 	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
+		Transport:     &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Minute},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	response, err := client.Do(request)
