@@ -1,6 +1,7 @@
 package deployments_test
 
 import (
+	"context"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
 func databases() map[string]incident {
@@ -39,8 +41,8 @@ func databases() map[string]incident {
 			hands: map[string]func(*scene){"bring PostgreSQL back": func(s *scene) { s.admit(true) }},
 		},
 		"postgres-restored": {
-			// A checkpoint between dump and restore is one that the bus keeps and the database forgets: verify names it,
-			// rightly, and the recipe says so. Here none is due in between.
+			// The first checkpoint is taken when a scheduler starts, the next one never: verify names a
+			// checkpoint that the restore took back, and this incident ends with nothing to name.
 			settings: []string{"TENDER_CHECKPOINT_INTERVAL=1h"},
 			make:     (*scene).loseCommits,
 			hands: map[string]func(*scene){
@@ -91,12 +93,16 @@ func (s *scene) editReadModel() {
 }
 
 // loseCommits dumps the database and makes it older than the bus and the gateway: payments, and
-// refunds of one whose order matters.
+// refunds of one whose order matters. The scheduler starts when there is something to prove, and
+// the dump waits for its checkpoint, which is then in the dump and on the bus.
 func (s *scene) loseCommits() {
 	s.t.Helper()
 	s.vars["DUMP"], s.vars["SINCE"], s.vars["SEQUENCE"] = filepath.Join(s.home, "before.dump"), "1h", "1"
-	tender := s.serve("worker,relay,scheduler")
+	tender := s.serve("worker,relay")
 	s.paid(2)
+	s.awaitPublished()
+	scheduler := s.serve("scheduler")
+	s.awaitCheckpoint()
 	s.awaitPublished()
 	if out, code := s.shell(`pg_dump --format custom --file "$DUMP" "$TENDER_POSTGRES_URL"`); code != 0 {
 		s.t.Fatal(out)
@@ -109,6 +115,22 @@ func (s *scene) loseCommits() {
 	s.awaitSettled()
 	s.awaitPublished()
 	tender.end(syscall.SIGTERM)
+	scheduler.end(syscall.SIGTERM)
+}
+
+// awaitCheckpoint waits until a checkpoint is on the bus.
+func (s *scene) awaitCheckpoint() {
+	s.t.Helper()
+	servers.Eventually(s.t, "a checkpoint on the bus", func() bool {
+		ctx, cancel := context.WithTimeout(s.t.Context(), askLimit)
+		defer cancel()
+		stream, err := s.js.Stream(ctx, messages.StreamAudit)
+		if err != nil {
+			return false
+		}
+		_, err = stream.GetLastMsgForSubject(ctx, messages.SubjectCheckpoint)
+		return err == nil
+	})
 }
 
 // admit lets connections into the database, or cuts off all and lets none in.
