@@ -41,8 +41,8 @@ func databases() map[string]incident {
 			hands: map[string]func(*scene){"bring PostgreSQL back": func(s *scene) { s.admit(true) }},
 		},
 		"postgres-restored": {
-			// The first checkpoint is taken when a scheduler starts, the next one never: verify names a
-			// checkpoint that the restore took back, and this incident ends with nothing to name.
+			// The first checkpoint is taken when a scheduler starts, the next one never: verify
+			// would name a checkpoint that the restore took back, and here there is none.
 			settings: []string{"TENDER_CHECKPOINT_INTERVAL=1h"},
 			make:     (*scene).loseCommits,
 			hands: map[string]func(*scene){
