@@ -39,8 +39,9 @@ func databases() map[string]incident {
 			hands: map[string]func(*scene){"bring PostgreSQL back": func(s *scene) { s.admit(true) }},
 		},
 		"postgres-restored": {
-			// A checkpoint between dump and restore is one that the bus keeps and the database forgets: verify names it,
-			// rightly, and the recipe says so. Here none is due in between.
+			// A checkpoint between dump and restore is one that the bus keeps and the database
+			// forgets: verify names it, rightly, and the recipe says so. Here none is due in
+			// between.
 			settings: []string{"TENDER_CHECKPOINT_INTERVAL=1h"},
 			make:     (*scene).loseCommits,
 			hands: map[string]func(*scene){
