@@ -116,8 +116,8 @@ func paymentIDs(args []string) ([]uuid.UUID, error) {
 	return ids, nil
 }
 
-// verdict is the result of verify, for programs.
-type verdict struct {
+// verifyResult is the result of verify, for programs.
+type verifyResult struct {
 	OK bool `json:"ok"`
 	books.Report
 }
@@ -148,7 +148,7 @@ func (c *verify) run(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	c.compareCheckpoints(ctx, pool, &report)
 	if c.JSON {
-		err = c.PrintJSON(verdict{report.Clean(), report})
+		err = c.PrintJSON(verifyResult{report.Clean(), report})
 	} else {
 		err = c.showReport(report)
 	}

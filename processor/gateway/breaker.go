@@ -36,7 +36,7 @@ const windowBuckets = 10
 
 // breaker stops calls to a gateway that does not answer, and gives the time until the next probe.
 type breaker struct {
-	circuit *gobreaker.CircuitBreaker[verdict]
+	circuit *gobreaker.CircuitBreaker[result]
 	name    string
 	openFor time.Duration
 	now     func() time.Time
@@ -51,7 +51,7 @@ type breaker struct {
 func newBreaker(name string, s Settings) *breaker {
 	b := &breaker{name: name, openFor: s.Breaker.OpenFor, now: s.Now}
 	b.since.Store(b.now().UnixNano())
-	b.circuit = gobreaker.NewCircuitBreaker[verdict](gobreaker.Settings{
+	b.circuit = gobreaker.NewCircuitBreaker[result](gobreaker.Settings{
 		Name:         name,
 		MaxRequests:  uint32(s.Breaker.ProbesMax), //nolint:gosec // Validated to be positive; four thousand million probes are out of question.
 		Interval:     s.Breaker.Window,
@@ -85,8 +85,8 @@ func newBreaker(name string, s Settings) *breaker {
 // through makes one try unless the breaker refuses it, and counts how it ended. A try that its
 // caller gave up, as on a shutdown, says nothing about the gateway and is not counted. Nor is one
 // that the gateway asked to make later: it lives, and the pause that follows gives it the rest.
-func (b *breaker) through(caller context.Context, try func() verdict) verdict {
-	v, err := b.circuit.Execute(func() (verdict, error) {
+func (b *breaker) through(caller context.Context, try func() result) result {
+	v, err := b.circuit.Execute(func() (result, error) {
 		v := try()
 		switch {
 		case answered(v.outcome.Kind):
@@ -104,11 +104,11 @@ func (b *breaker) through(caller context.Context, try func() verdict) verdict {
 		refusal := notSent("gateway %s: its circuit breaker is open", b.name)
 		rest := time.Unix(0, b.reopens.Load()).Sub(b.now())
 		refusal.RetryAfter = min(max(rest, time.Millisecond), b.openFor)
-		return verdict{outcome: refusal}
+		return result{outcome: refusal}
 	case errors.Is(err, gobreaker.ErrTooManyRequests):
 		refusal := notSent("gateway %s: its circuit breaker lets probes through only", b.name)
 		refusal.RetryAfter = min(time.Second, b.openFor)
-		return verdict{outcome: refusal}
+		return result{outcome: refusal}
 	default:
 		return v
 	}

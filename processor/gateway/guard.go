@@ -89,8 +89,8 @@ type call struct {
 	lookup bool
 }
 
-// verdict is the result of one try.
-type verdict struct {
+// result is the result of one try.
+type result struct {
 	outcome messages.Outcome
 	// called says that the gateway's code ran.
 	called bool
@@ -160,31 +160,31 @@ func (g *Guard) try(ctx, caller context.Context, c call) messages.Outcome {
 
 // once makes one try, if rate and breaker let it through. An open breaker refuses without using up
 // the rate.
-func (g *Guard) once(ctx, caller context.Context, c call) verdict {
+func (g *Guard) once(ctx, caller context.Context, c call) result {
 	if g.breaker.state() != StateOpen {
 		if refusal, ok := g.limiter.admit(ctx, g.settings.QueueWait); !ok {
-			return verdict{outcome: refusal}
+			return result{outcome: refusal}
 		}
 	}
-	return g.breaker.through(caller, func() (v verdict) {
+	return g.breaker.through(caller, func() (v result) {
 		defer func() {
 			if value := recover(); value != nil {
 				if g.settings.OnPanic != nil {
 					g.settings.OnPanic(g.name, value, debug.Stack())
 				}
 				// The value may hold anything, so that only its type is told.
-				v = verdict{outcome: unknown("gateway %s: panicked with a %T", g.name, value), called: true}
+				v = result{outcome: unknown("gateway %s: panicked with a %T", g.name, value), called: true}
 			}
 		}()
 		o := c.ask(ctx, c.op)
 		if problem := flaw(c, o); problem != "" {
-			return verdict{outcome: unknown("gateway %s: its answer makes no sense: %s", g.name, problem), called: true}
+			return result{outcome: unknown("gateway %s: its answer makes no sense: %s", g.name, problem), called: true}
 		}
 		o.RetryAfter = max(o.RetryAfter, 0)
 		if o.RetryAfter > 0 && !answered(o.Kind) {
 			g.limiter.pause(o.RetryAfter)
 		}
-		return verdict{outcome: o, called: true, again: !answered(o.Kind)}
+		return result{outcome: o, called: true, again: !answered(o.Kind)}
 	})
 }
 

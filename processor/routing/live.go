@@ -2,6 +2,7 @@ package routing
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,9 +74,7 @@ func NewLive(cfg LiveConfig) (*Live, error) {
 	case cfg.Log == nil:
 		cfg.Log = zap.NewNop()
 	}
-	if cfg.CheckInterval == 0 {
-		cfg.CheckInterval = 10 * time.Second
-	}
+	cfg.CheckInterval = cmp.Or(cfg.CheckInterval, 10*time.Second)
 	l := &Live{cfg: cfg, looked: make(chan struct{})}
 	l.inForce.Store(l.configured())
 	return l, nil

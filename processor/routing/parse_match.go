@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"cmp"
 	"strings"
 	"unicode"
 
@@ -32,7 +33,7 @@ func (p *parser) match(node *yaml.Node) Match {
 	if least != nil && most != nil && m.AmountMinorMax > 0 && m.AmountMinorMin > m.AmountMinorMax {
 		p.at(most, "amount_minor_max is below amount_minor_min (%d): no amount lies between them", m.AmountMinorMin)
 	}
-	if bound := firstOf(least, most); bound != nil {
+	if bound := cmp.Or(least, most); bound != nil {
 		p.oneExponent(bound, m.Currencies)
 	}
 	return m
@@ -52,15 +53,6 @@ func (p *parser) oneExponent(bound *yaml.Node, currencies []string) {
 			return
 		}
 	}
-}
-
-func firstOf(nodes ...*yaml.Node) *yaml.Node {
-	for _, n := range nodes {
-		if n != nil {
-			return n
-		}
-	}
-	return nil
 }
 
 // amount reads a bound in minor units. Amounts are over 0, so a bound is too.

@@ -6,6 +6,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -32,21 +33,11 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.PollInterval == 0 {
-		c.PollInterval = 250 * time.Millisecond
-	}
-	if c.BatchMax == 0 {
-		c.BatchMax = 500
-	}
-	if c.Lease == 0 {
-		c.Lease = 30 * time.Second
-	}
-	if c.SweepInterval == 0 {
-		c.SweepInterval = 30 * time.Second
-	}
-	if c.SweepAge == 0 {
-		c.SweepAge = 5 * time.Minute
-	}
+	c.PollInterval = cmp.Or(c.PollInterval, 250*time.Millisecond)
+	c.BatchMax = cmp.Or(c.BatchMax, 500)
+	c.Lease = cmp.Or(c.Lease, 30*time.Second)
+	c.SweepInterval = cmp.Or(c.SweepInterval, 30*time.Second)
+	c.SweepAge = cmp.Or(c.SweepAge, 5*time.Minute)
 	return c
 }
 

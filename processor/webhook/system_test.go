@@ -131,7 +131,8 @@ func (e *endpoint) post(url string, body []byte, signature string) int {
 
 func (e *endpoint) do(request *http.Request) int {
 	e.t.Helper()
-	// A refusal from the header alone must not meet a client that still writes the body: it would see a reset.
+	// A refusal from the header alone must not meet a client that still writes the body: it would
+	// see a reset.
 	request.Header.Set("Expect", "100-continue")
 	client := &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Minute},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -11,6 +12,7 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
+	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/routing"
 	"github.com/seed-384b1f8a/tender/processor/worker"
 )
@@ -174,4 +176,33 @@ func (s *system) setRules(revision uint64, document string) uint64 {
 		s.t.Fatal(errors.Join(err, fmt.Errorf("rules: %s", document)))
 	}
 	return stored
+}
+
+// askedRouter counts the questions to a router.
+type askedRouter struct {
+	worker.Router
+	asked atomic.Int64
+}
+
+func (r *askedRouter) Route(f routing.Facts) payment.Route {
+	r.asked.Add(1)
+	return r.Router.Route(f)
+}
+
+// TestOnlyAnAuthorizationAsksTheRouter holds that a refund and a void need no way to a gateway.
+func TestOnlyAnAuthorizationAsksTheRouter(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	router := &askedRouter{Router: routing.To("primary")}
+	s.worker(func(p *worker.Parts, _ *worker.Config) { p.Router = router })
+	id := newID()
+	s.expect(s.outcome(id, "create", create("pm_card_visa")), messages.EventPaymentCaptured)
+	asked := router.asked.Load()
+	if asked == 0 {
+		t.Error("a create did not ask")
+	}
+	s.expect(s.outcome(id, "refund", &messages.Refund{}), messages.EventRefundSucceeded)
+	if n := router.asked.Load(); n != asked {
+		t.Errorf("a refund asked %d times", n-asked)
+	}
 }

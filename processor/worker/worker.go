@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,21 +46,11 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.SlotsMax == 0 {
-		c.SlotsMax = 2048
-	}
-	if c.AckWait == 0 {
-		c.AckWait = 30 * time.Second
-	}
-	if c.DeliveriesMax == 0 {
-		c.DeliveriesMax = 8
-	}
-	if c.HandleTimeout == 0 {
-		c.HandleTimeout = time.Minute
-	}
-	if c.DrainTimeout == 0 {
-		c.DrainTimeout = 25 * time.Second
-	}
+	c.SlotsMax = cmp.Or(c.SlotsMax, 2048)
+	c.AckWait = cmp.Or(c.AckWait, 30*time.Second)
+	c.DeliveriesMax = cmp.Or(c.DeliveriesMax, 8)
+	c.HandleTimeout = cmp.Or(c.HandleTimeout, time.Minute)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 25*time.Second)
 	if c.Policy.SentStale == 0 {
 		c.Policy = payment.DefaultPolicy()
 	}

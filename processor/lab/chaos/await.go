@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -38,24 +39,15 @@ type AwaitConfig struct {
 }
 
 func (c AwaitConfig) withDefaults() AwaitConfig {
-	c.Timeout = orDuration(c.Timeout, time.Minute)
-	c.Horizon = orDuration(c.Horizon, time.Hour)
-	c.Poll = orDuration(c.Poll, 100*time.Millisecond)
-	c.ProgressEvery = orDuration(c.ProgressEvery, 5*time.Second)
+	c.Timeout = cmp.Or(c.Timeout, time.Minute)
+	c.Horizon = cmp.Or(c.Horizon, time.Hour)
+	c.Poll = cmp.Or(c.Poll, 100*time.Millisecond)
+	c.ProgressEvery = cmp.Or(c.ProgressEvery, 5*time.Second)
 	if c.Progress == nil {
 		c.Progress = func(time.Duration, []string) {}
 	}
-	if c.NamesMax == 0 {
-		c.NamesMax = 20
-	}
+	c.NamesMax = cmp.Or(c.NamesMax, 20)
 	return c
-}
-
-func orDuration(d, byDefault time.Duration) time.Duration {
-	if d == 0 {
-		return byDefault
-	}
-	return d
 }
 
 // Drain tells whether and when the system came to rest.

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -47,14 +48,12 @@ type CheckConfig struct {
 }
 
 func (c CheckConfig) withDefaults() CheckConfig {
-	if c.FindingsMax == 0 {
-		c.FindingsMax = 100
-	}
+	c.FindingsMax = cmp.Or(c.FindingsMax, 100)
 	if c.Progress == nil {
 		c.Progress = func(string) {}
 	}
-	c.StaleAfter = orDuration(c.StaleAfter, time.Minute)
-	c.LedgersWithin = orDuration(c.LedgersWithin, 15*time.Second)
+	c.StaleAfter = cmp.Or(c.StaleAfter, time.Minute)
+	c.LedgersWithin = cmp.Or(c.LedgersWithin, 15*time.Second)
 	return c
 }
 

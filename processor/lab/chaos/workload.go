@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,12 +53,8 @@ func (c WorkloadConfig) withDefaults() (WorkloadConfig, error) {
 			return c, err
 		}
 	}
-	if c.InFlight == 0 {
-		c.InFlight = 64
-	}
-	if c.AckWait == 0 {
-		c.AckWait = 2 * time.Second
-	}
+	c.InFlight = cmp.Or(c.InFlight, 64)
+	c.AckWait = cmp.Or(c.AckWait, 2*time.Second)
 	if c.Payments < 0 || c.Duration < 0 || c.Rate < 0 || c.InFlight < 0 || c.AckWait < 0 {
 		return c, errors.New("a number of the workload is negative")
 	}

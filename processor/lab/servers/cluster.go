@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,9 +48,7 @@ type Cluster struct {
 // StartCluster starts all nodes and returns when the cluster is ready in the sense of AwaitReady.
 // ctx bounds the start only; Stop ends the cluster. The nodes also end with this process.
 func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
-	if o.Nodes == 0 {
-		o.Nodes = 3
-	}
+	o.Nodes = cmp.Or(o.Nodes, 3)
 	if len(o.Program) == 0 {
 		return nil, errors.New("start a NATS cluster: no program given that runs a node")
 	}

@@ -58,8 +58,10 @@ func waitLock(ctx context.Context, path string) (*lock, error) {
 	}
 }
 
+// release unlocks before it closes: a process that another goroutine starts at this moment holds a
+// copy of the file between its fork and its exec, and with a close alone the lock as well.
 func (l *lock) release() error {
-	if err := l.file.Close(); err != nil {
+	if err := errors.Join(syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN), l.file.Close()); err != nil {
 		return fmt.Errorf("release lock %s: %w", l.file.Name(), err)
 	}
 	return nil
