@@ -53,7 +53,7 @@ CREATE INDEX payments_by_customer ON payments (tenant, customer_id, created_at, 
     WHERE created_at IS NOT NULL AND customer_id <> '';
 CREATE INDEX payments_by_reference ON payments (tenant, merchant_reference, created_at, payment_id)
     WHERE created_at IS NOT NULL AND merchant_reference <> '';
--- For the sweep of calls that nobody came back from.
+-- For the sweep of abandoned calls.
 CREATE INDEX payments_awaiting ON payments (awaiting_since) WHERE awaiting_since IS NOT NULL;
 
 -- The history, and the truth: folding a payment's events gives its row in payments. Append-only.
@@ -110,7 +110,7 @@ CREATE TABLE commands (
 
 -- When payments need attention without anyone asking. Everything here can be derived from payments.
 --   due    what the payment's own state asks for: a retry, a check, an expiry; written with each change
---   stale  a call to a gateway that nobody came back from; written by the sweep
+--   stale  an abandoned call to a gateway; written by the sweep
 CREATE TABLE timers (
     payment_id uuid        NOT NULL,
     kind       text        NOT NULL,

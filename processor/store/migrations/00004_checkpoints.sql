@@ -26,7 +26,7 @@ ALTER TABLE checkpoints ALTER COLUMN leaves SET STORAGE EXTERNAL;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON checkpoints FOR EACH ROW EXECUTE FUNCTION is_append_only();
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON checkpoints FOR EACH STATEMENT EXECUTE FUNCTION is_append_only();
 
--- Whoever may record events may take checkpoints of them.
+-- A role that may record events may take checkpoints of them.
 -- +goose StatementBegin
 DO $$
 DECLARE

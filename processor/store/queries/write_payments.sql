@@ -1,7 +1,7 @@
 -- Writes the changes that find the version they were decided on, and claims the idempotency keys of those.
 --
 -- The rows come in the order of their ids, so that no two batches wait for each other. ON CONFLICT finds them through
--- the primary key whatever the planner thinks of the table, and compares with the latest committed version. A change
+-- the primary key also against the planner, and compares with the latest committed version. A change
 -- that loses is not in the result; a claim that loses isn't either, while its change is.
 WITH written AS (
     INSERT INTO payments (

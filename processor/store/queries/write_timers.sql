@@ -1,4 +1,4 @@
--- A new time starts afresh: whatever was fired before was for another.
+-- A new time starts afresh: an earlier firing was for another.
 INSERT INTO timers (payment_id, kind, tenant, due_at, fire_at)
 SELECT t.payment_id, 'due', t.tenant, t.due_at, t.due_at
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS t (payment_id, tenant, due_at)

@@ -1,4 +1,4 @@
--- Nobody commits to these payments while the transaction lasts.
+-- No session commits to these payments while the transaction lasts.
 SELECT p.payment_id, p.version
 FROM payments p
 WHERE p.payment_id = ANY($1::uuid[])
