@@ -316,11 +316,15 @@ func (c *dev) suggest(box *sandbox) error {
 	if url := box.config.NATS.URL.Reveal(); url != fmt.Sprintf("nats://127.0.0.1:%d", devNATSPort) {
 		natsEnv = "export NATS_URL=" + url
 	}
-	err = text.Execute(c.Stdout, map[string]string{
+	var page bytes.Buffer // printed at once, so that no line of the log gets between
+	err = text.Execute(&page, map[string]string{
 		"NATSEnv": natsEnv, "ID": id, "Key": "order-" + id[24:], "RubbishID": rubbishID, "DisputeID": disputeID,
 		"Tender": siblingName(os.Args), "Lab": programName(os.Args), "Simulator": box.simulators[0].url, "Postgres": box.config.Postgres.URL.Reveal(),
 		"Commands": messages.StreamCommands, "DeadLetters": messages.StreamDeadLetters,
 	})
+	if err == nil {
+		_, err = page.WriteTo(c.Stdout)
+	}
 	if err != nil {
 		return fmt.Errorf("print the suggestions: %w", err)
 	}
