@@ -162,13 +162,15 @@ func TestLostDeadLetterIsFound(t *testing.T) {
 	}
 }
 
-// victims are payments that were created and captured at once, without any trouble.
+// victims returns payments that were created first, on a busy machine not after a command that came too
+// early and was refused, and captured at once.
 func (s *system) victims(n int) []uuid.UUID {
 	s.Helper()
 	rows, err := s.pool.Query(s.Context(), `
 		SELECT payment_id::text FROM payments
 		WHERE status IN ('captured', 'partially_refunded') AND capture_method = 'automatic' AND json_array_length(state -> 'operations') <= 3
 		  AND EXISTS (SELECT FROM commands c WHERE c.payment_id = payments.payment_id AND c.operation_id LIKE '%-1')
+		  AND EXISTS (SELECT FROM payment_events e WHERE e.payment_id = payments.payment_id AND e.version = 1 AND e.type = 'payment.created')
 		ORDER BY json_array_length(state -> 'operations'), payment_id LIMIT $1`, n)
 	s.must(err)
 	defer rows.Close()
