@@ -190,8 +190,8 @@ func (s *devState) clean() error {
 	return nil
 }
 
-// release unlocks before it closes: a process that is started at this moment holds a copy of the file
-// until its exec.
+// release unlocks before it closes: a process that is started at this moment holds a copy of the
+// file until its exec.
 func (s *devState) release() error {
 	if err := errors.Join(syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN), s.lock.Close()); err != nil {
 		return fmt.Errorf("release data folder: %w", err)

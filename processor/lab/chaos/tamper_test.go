@@ -162,8 +162,8 @@ func TestLostDeadLetterIsFound(t *testing.T) {
 	}
 }
 
-// victims returns payments that were created first, on a busy machine not after a command that came too
-// early and was refused, and captured at once.
+// victims returns payments that were created first, on a busy machine not after a command that came
+// too early and was refused, and captured at once.
 func (s *system) victims(n int) []uuid.UUID {
 	s.Helper()
 	rows, err := s.pool.Query(s.Context(), `
