@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap"
 )
 
-func TestVerdicts(t *testing.T) {
+func TestRemedies(t *testing.T) {
 	t.Parallel()
 	api := func(code jetstream.ErrorCode) error {
 		return fmt.Errorf("nats: %w", &jetstream.APIError{Code: 400, ErrorCode: code, Description: "as the server says"})

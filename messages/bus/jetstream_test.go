@@ -30,31 +30,49 @@ func faultyBus(t *testing.T) (*faulty.Dialer, jetstream.JetStream) {
 	return dialer, js
 }
 
+// request loses a request on its way to the server, answer loses the server's answer to one that it
+// has carried out.
+func request(line string) faulty.Trap {
+	return faulty.Trap{Match: faulty.InOrder(line), Drop: true}
+}
+
+func answer(kind string) faulty.Trap {
+	return faulty.Trap{Direction: faulty.FromServer, Match: faulty.InOrder(kind), Drop: true}
+}
+
 // A request that a connection takes with it as it breaks is made again, however long the caller
 // would wait.
 func TestALostRequestIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		lost string
+		lost faulty.Trap
 		ask  func(context.Context, jetstream.JetStream) error
 	}{
-		"stream": {"PUB $JS.API.STREAM.INFO.", func(ctx context.Context, js jetstream.JetStream) error {
+		"stream": {request("PUB $JS.API.STREAM.INFO."), func(ctx context.Context, js jetstream.JetStream) error {
 			_, err := js.Stream(ctx, messages.StreamEvents)
 			return err
 		}},
-		"consumer": {"PUB $JS.API.CONSUMER.INFO.", func(ctx context.Context, js jetstream.JetStream) error {
+		"consumer": {request("PUB $JS.API.CONSUMER.INFO."), func(ctx context.Context, js jetstream.JetStream) error {
 			_, err := js.Consumer(ctx, messages.StreamCommands, bus.ConsumerWorkers)
 			return err
 		}},
-		"create": {"PUB $JS.API.STREAM.CREATE.", func(ctx context.Context, js jetstream.JetStream) error {
+		"create": {request("PUB $JS.API.STREAM.CREATE."), func(ctx context.Context, js jetstream.JetStream) error {
 			_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "MORE", Subjects: []string{"more"}})
+			return err
+		}},
+		"created stream": {answer("stream_create_response"), func(ctx context.Context, js jetstream.JetStream) error {
+			_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "MORE", Subjects: []string{"more"}})
+			return err
+		}},
+		"created consumer": {answer("consumer_create_response"), func(ctx context.Context, js jetstream.JetStream) error {
+			_, err := js.CreateConsumer(ctx, messages.StreamEvents, jetstream.ConsumerConfig{Durable: "reader"})
 			return err
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dialer, js := faultyBus(t)
-			trap := dialer.Arm(faulty.Trap{Match: faulty.InOrder(tt.lost), Drop: true})
+			trap := dialer.Arm(tt.lost)
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			if err := tt.ask(ctx, js); err != nil {

@@ -91,7 +91,7 @@ func (c *Collector) take(ctx context.Context, msg jetstream.Msg) error {
 	}
 	advisory, err := ParseAdvisory(msg.Subject(), msg.Data())
 	if err != nil {
-		c.log.Error("an advisory can't be read: leaving it out", zap.Error(err))
+		c.log.Error("cannot read an advisory; leaving it out", zap.Error(err))
 		return msg.TermWithReason("unreadable")
 	}
 	ctx, cancel := context.WithTimeout(ctx, collectTimeout)

@@ -81,7 +81,8 @@ func Replace(ctx context.Context, kv jetstream.KeyValueManager, document []byte,
 }
 
 // Remove takes the rules out of the bucket if it is still at this revision, so that every process
-// returns to its configured ones. It fails with ErrNoBucket or ErrRevision.
+// returns to its configured ones. It fails with ErrNoBucket or ErrRevision. An error that wraps
+// context.DeadlineExceeded leaves it unknown whether the rules were removed: Read tells.
 func Remove(ctx context.Context, kv jetstream.KeyValueManager, revision uint64) error {
 	bucket, err := openBucket(ctx, kv)
 	if err != nil {

@@ -152,9 +152,11 @@ func (p *Process) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	handler, err := worker.New(p.parts(), workerConfig(p.cfg))
-	if err != nil {
-		return err
+	var handler *worker.Worker // nil without the role
+	if p.plays(config.RoleWorker) {
+		if handler, err = worker.New(p.parts(), workerConfig(p.cfg)); err != nil {
+			return err
+		}
 	}
 
 	var first, second sync.WaitGroup
