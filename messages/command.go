@@ -143,6 +143,9 @@ type Refund struct {
 type Resume struct {
 	// DueAt is the timer that fired, for tracing only.
 	DueAt time.Time `json:"due_at,omitzero"`
+	// Now tries what is parked at once, before its time: the gateway is back, or an operator asks
+	// for it.
+	Now bool `json:"now,omitempty"`
 }
 
 // Resolve records what an operator found out about an operation in manual review.

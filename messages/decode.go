@@ -202,10 +202,14 @@ func (c *Refund) take(field string, v jsonValue) error {
 }
 
 func (c *Resume) take(field string, v jsonValue) error {
-	if field == "due_at" {
+	switch field {
+	case "due_at":
 		return v.time(&c.DueAt)
+	case "now":
+		return v.bool(&c.Now)
+	default:
+		return v.unknown()
 	}
-	return v.unknown()
 }
 
 func (c *Resolve) take(field string, v jsonValue) error {

@@ -101,8 +101,34 @@ const (
 type NextAction struct {
 	// Type is "redirect" or "three_d_secure".
 	Type string `json:"type"`
-	// URL is where to send the customer.
+	// URL is the page to send the customer to; an https URL.
 	URL string `json:"url,omitempty"`
+	// ClientSecret is the value with which the gateway's own library goes on in the customer's
+	// browser, such as Stripe.js; "" where the gateway needs none.
+	ClientSecret string `json:"client_secret,omitempty"`
+}
+
+// RestScope says what a gateway's wish to be left alone is about.
+type RestScope string
+
+// The scopes of a rest.
+const (
+	// RestOperation: the gateway cannot take this operation now; it takes others.
+	RestOperation RestScope = "operation"
+	// RestGateway: the gateway takes no calls at all, or its circuit breaker is open.
+	RestGateway RestScope = "gateway"
+	// RestCredentials: the gateway takes no calls with these credentials.
+	RestCredentials RestScope = "credentials"
+	// RestLocal: this process had no free place or no rate left, and asked no gateway.
+	RestLocal RestScope = "local"
+)
+
+// AuthorizationState is the state of an authorization at its gateway, as a lookup tells it.
+type AuthorizationState struct {
+	// CapturedMinor and ReleasedMinor are the sums captured and released so far, in minor units. A
+	// lapsed or voided authorization has released all that was not captured.
+	CapturedMinor int64 `json:"amount_captured_minor"`
+	ReleasedMinor int64 `json:"amount_released_minor"`
 }
 
 // Decline is why a gateway refused, as far as it says.
@@ -119,16 +145,22 @@ type Outcome struct {
 	Kind OutcomeKind `json:"outcome"`
 	// GatewayReference is the gateway's id of what it did.
 	GatewayReference string `json:"gateway_reference,omitempty"`
-	// AmountMinor is the amount the gateway says it moved; 0 if it doesn't say.
+	// AmountMinor is the amount the gateway says it moved; 0 if it doesn't say. A success that does
+	// not say it proves nothing, but for a void: a void releases the rest.
 	AmountMinor int64 `json:"amount_minor,omitempty"`
+	// Authorization is the state of the authorization that a lookup of an authorize or a confirm
+	// found; nil where the gateway doesn't say.
+	Authorization *AuthorizationState `json:"authorization,omitempty"`
 	// Decline is set with OutcomeDeclined.
 	Decline *Decline `json:"decline,omitempty"`
 	// NextAction is set with OutcomeRequiresAction.
 	NextAction *NextAction `json:"next_action,omitempty"`
 	// CaptureBefore is when the authorization lapses; zero if the gateway doesn't say.
 	CaptureBefore time.Time `json:"capture_before,omitzero"`
-	// RetryAfter is how long the gateway asks to be left alone; 0 if it doesn't say.
+	// RetryAfter is how long the gateway asks to be left alone; 0 if it doesn't say. Rest says with
+	// what; "" where there is nothing to say.
 	RetryAfter time.Duration `json:"retry_after,omitempty"`
+	Rest       RestScope     `json:"rest,omitempty"`
 	// Latency is how long the answer took, as the caller measured it.
 	Latency time.Duration `json:"-"`
 	// Tries counts the calls that were made for this attempt, quick retries included.

@@ -151,6 +151,26 @@ func (p *Payment) DueAt() time.Time {
 	return due
 }
 
+// Timer is the next moment at which a payment needs attention without a command. The zero Timer is
+// none.
+type Timer struct {
+	At time.Time
+	// Gateway is the gateway that the payment waits for because it could not be reached; "" where
+	// the payment waits for a time only.
+	Gateway string
+}
+
+// Timer returns the payment's timer as of now.
+func (p *Payment) Timer(now time.Time) Timer {
+	t := Timer{At: p.DueAt()}
+	for i := range p.Operations {
+		if op := &p.Operations[i]; op.Status == OperationNotSent && !t.At.IsZero() && op.NextCheckAt.Equal(t.At) {
+			t.Gateway = op.Gateway
+		}
+	}
+	return t
+}
+
 // expiresAt is when an authorization that can still be captured, or a wait for the customer, ends,
 // or first is to be warned of. An operation in flight puts it off: what the gateway is doing with
 // the authorization is not known until that settles.
