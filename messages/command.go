@@ -9,17 +9,18 @@ import (
 // CommandName is the verb of a command, the fourth token of its subject.
 type CommandName string
 
-// The commands. Resume is published by Tender's own scheduler, Notify by its webhook endpoint and
-// Resolve by operators; the rest by producers.
+// The commands. Tender's own scheduler publishes Resume, its webhook endpoint Notify, and operators
+// Resolve and Compensate; producers publish the rest.
 const (
-	CommandCreate  CommandName = "create"
-	CommandConfirm CommandName = "confirm"
-	CommandCapture CommandName = "capture"
-	CommandVoid    CommandName = "void"
-	CommandRefund  CommandName = "refund"
-	CommandResume  CommandName = "resume"
-	CommandResolve CommandName = "resolve"
-	CommandNotify  CommandName = "notify"
+	CommandCreate     CommandName = "create"
+	CommandConfirm    CommandName = "confirm"
+	CommandCapture    CommandName = "capture"
+	CommandVoid       CommandName = "void"
+	CommandRefund     CommandName = "refund"
+	CommandResume     CommandName = "resume"
+	CommandResolve    CommandName = "resolve"
+	CommandCompensate CommandName = "compensate"
+	CommandNotify     CommandName = "notify"
 )
 
 // CaptureMethod says when an authorized amount is captured.
@@ -79,7 +80,7 @@ type Command struct {
 func (c Command) Name() CommandName { return c.Body.CommandName() }
 
 // CommandBody is the body of one command: *Create, *Confirm, *Capture, *Void, *Refund, *Resume,
-// *Resolve or *Notify.
+// *Resolve, *Compensate or *Notify.
 type CommandBody interface {
 	CommandName() CommandName
 }
@@ -148,14 +149,28 @@ type Resume struct {
 	Now bool `json:"now,omitempty"`
 }
 
-// Resolve records what an operator found out about an operation in manual review.
+// Resolve records what an operator found out about an operation that is unknown or in review. It
+// may be sent again while a review is open: the latest finding stands.
 type Resolve struct {
-	OperationID      string          `json:"operation_id"`
-	Outcome          ResolvedOutcome `json:"outcome"`
-	Actor            string          `json:"actor"`
-	Reason           string          `json:"reason"`
-	Evidence         string          `json:"evidence,omitempty"`
-	GatewayReference string          `json:"gateway_reference,omitempty"`
+	OperationID string          `json:"operation_id"`
+	Outcome     ResolvedOutcome `json:"outcome"`
+	// AmountMinor is the amount that moved, with succeeded; nil is the amount that the gateway
+	// reported, or else the amount that was asked for.
+	AmountMinor      *int64 `json:"amount_minor,omitempty"`
+	Actor            string `json:"actor"`
+	Reason           string `json:"reason"`
+	Evidence         string `json:"evidence,omitempty"`
+	GatewayReference string `json:"gateway_reference,omitempty"`
+}
+
+// Compensate gives back what one operation moved beyond what may be booked: a second charge, an
+// excess. It voids or refunds that operation by itself, at its own gateway.
+type Compensate struct {
+	OperationID string `json:"operation_id"`
+	// AmountMinor is the part to give back; nil gives all of the excess back.
+	AmountMinor *int64 `json:"amount_minor,omitempty"`
+	Actor       string `json:"actor"`
+	Reason      string `json:"reason"`
 }
 
 // NotifyKind is what a gateway's notification is about.
@@ -183,7 +198,7 @@ type Notify struct {
 	// OperationID names the operation; where the gateway doesn't give it, GatewayReference does.
 	OperationID      string `json:"operation_id,omitempty"`
 	GatewayReference string `json:"gateway_reference,omitempty"`
-	// AmountMinor is what was moved, reversed or disputed; 0 if the gateway doesn't say.
+	// AmountMinor is the amount that was moved, reversed or disputed; 0 if the gateway doesn't say.
 	AmountMinor int64 `json:"amount_minor,omitempty"`
 	// Outcome is succeeded, declined, requires_action or pending, with NotifyOutcome.
 	Outcome       OutcomeKind `json:"outcome,omitempty"`
@@ -194,6 +209,8 @@ type Notify struct {
 	// NextActionType and NextActionURL go with requires_action.
 	NextActionType string `json:"next_action_type,omitempty"`
 	NextActionURL  string `json:"next_action_url,omitempty"`
+	// NextActionSecret is the NextAction's client secret.
+	NextActionSecret string `json:"next_action_secret,omitempty"`
 	// DisputeID, DisputeStatus (opened, challenged, accepted, expired, canceled, won, lost) and
 	// RespondBefore go with NotifyDispute.
 	DisputeID     string    `json:"dispute_id,omitempty"`
@@ -222,6 +239,9 @@ func (*Refund) CommandName() CommandName { return CommandRefund }
 
 // CommandName implements CommandBody.
 func (*Resume) CommandName() CommandName { return CommandResume }
+
+// CommandName implements CommandBody.
+func (*Compensate) CommandName() CommandName { return CommandCompensate }
 
 // CommandName implements CommandBody.
 func (*Resolve) CommandName() CommandName { return CommandResolve }

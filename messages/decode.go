@@ -109,6 +109,9 @@ func decodeCommandBody(name CommandName, body []byte) (CommandBody, error) {
 	case CommandResolve:
 		b := new(Resolve)
 		decoded, take = b, b.take
+	case CommandCompensate:
+		b := new(Compensate)
+		decoded, take = b, b.take
 	case CommandNotify:
 		b := new(Notify)
 		decoded, take = b, b.take
@@ -218,6 +221,9 @@ func (c *Resolve) take(field string, v jsonValue) error {
 		return v.string(&c.OperationID)
 	case "outcome":
 		return v.string((*string)(&c.Outcome))
+	case "amount_minor":
+		c.AmountMinor = new(int64)
+		return v.amount(c.AmountMinor)
 	case "actor":
 		return v.string(&c.Actor)
 	case "reason":
@@ -226,6 +232,22 @@ func (c *Resolve) take(field string, v jsonValue) error {
 		return v.string(&c.Evidence)
 	case "gateway_reference":
 		return v.string(&c.GatewayReference)
+	default:
+		return v.unknown()
+	}
+}
+
+func (c *Compensate) take(field string, v jsonValue) error {
+	switch field {
+	case "operation_id":
+		return v.string(&c.OperationID)
+	case "amount_minor":
+		c.AmountMinor = new(int64)
+		return v.amount(c.AmountMinor)
+	case "actor":
+		return v.string(&c.Actor)
+	case "reason":
+		return v.string(&c.Reason)
 	default:
 		return v.unknown()
 	}
@@ -266,6 +288,8 @@ func (c *Notify) takeDetail(field string, v jsonValue) error {
 		return v.string(&c.NextActionType)
 	case "next_action_url":
 		return v.string(&c.NextActionURL)
+	case "next_action_secret":
+		return v.string(&c.NextActionSecret)
 	case "dispute_id":
 		return v.string(&c.DisputeID)
 	case "dispute_status":

@@ -16,7 +16,9 @@ const (
 	EventPaymentCreated         EventType = "payment.created"
 	EventPaymentRouted          EventType = "payment.routed"
 	EventPaymentParked          EventType = "payment.parked"
+	EventPaymentProcessing      EventType = "payment.processing"
 	EventPaymentActionRequired  EventType = "payment.action_required"
+	EventPaymentConfirmFailed   EventType = "payment.confirm_failed"
 	EventPaymentAuthorized      EventType = "payment.authorized"
 	EventPaymentDeclined        EventType = "payment.declined"
 	EventPaymentOutcomeUnknown  EventType = "payment.outcome_unknown"
@@ -30,6 +32,9 @@ const (
 	EventPaymentExpired         EventType = "payment.expired"
 	EventPaymentFailed          EventType = "payment.failed"
 	EventPaymentReviewOpened    EventType = "payment.review_opened"
+
+	EventPaymentCompensated        EventType = "payment.compensated"
+	EventPaymentCompensationFailed EventType = "payment.compensation_failed"
 
 	EventRefundCreated   EventType = "refund.created"
 	EventRefundSucceeded EventType = "refund.succeeded"
@@ -48,14 +53,14 @@ const (
 	EventOperationSent     EventType = "operation.sent"
 	EventOperationNotSent  EventType = "operation.not_sent"
 	EventOperationDeclined EventType = "operation.declined"
-	EventOperationPending  EventType = "operation.pending"
+	EventOperationClosed   EventType = "operation.closed"
 	EventOperationChecked  EventType = "operation.checked"
 )
 
 // Published reports whether events of this type go onto the bus.
 func (t EventType) Published() bool {
 	switch t {
-	case EventOperationSent, EventOperationNotSent, EventOperationDeclined, EventOperationPending, EventOperationChecked:
+	case EventOperationSent, EventOperationNotSent, EventOperationDeclined, EventOperationClosed, EventOperationChecked:
 		return false
 	default:
 		return true
@@ -68,9 +73,11 @@ type Status string
 // The statuses of a payment. StatusNone is a payment that was never created: its history holds
 // refusals only.
 const (
-	StatusNone                  Status = "none"
-	StatusCreated               Status = "created"
-	StatusAuthorizing           Status = "authorizing"
+	StatusNone        Status = "none"
+	StatusCreated     Status = "created"
+	StatusAuthorizing Status = "authorizing"
+	// StatusProcessing: the gateway has taken an operation and finishes it later.
+	StatusProcessing            Status = "processing"
 	StatusRequiresAction        Status = "requires_action"
 	StatusRequiresPaymentMethod Status = "requires_payment_method"
 	StatusAuthorized            Status = "authorized"
@@ -119,7 +126,7 @@ type EventData interface {
 // Statuses lists every status, in the order in which a payment may come by them.
 func Statuses() []Status {
 	return []Status{
-		StatusNone, StatusCreated, StatusAuthorizing, StatusRequiresAction, StatusRequiresPaymentMethod,
+		StatusNone, StatusCreated, StatusAuthorizing, StatusProcessing, StatusRequiresAction, StatusRequiresPaymentMethod,
 		StatusAuthorized, StatusCapturing, StatusPartiallyCaptured, StatusCaptured, StatusPartiallyRefunded,
 		StatusRefunded, StatusVoiding, StatusVoided, StatusExpired, StatusFailed, StatusUnknown, StatusReview,
 	}

@@ -51,7 +51,7 @@ type PaymentRouted struct {
 	// PaymentMethod is the one this authorization is tried with.
 	PaymentMethod string `json:"payment_method"`
 	// PreviousOperationID is the authorization at another gateway that this one takes the place of,
-	// and Reason why it may: "not_sent" or "declined". Both are absent for a first choice; "retry"
+	// and Reason why it may: "not_sent", "declined" or "fallback_refused". Both are absent for a first choice; "retry"
 	// alone is a soft decline's next attempt.
 	PreviousOperationID string `json:"previous_operation_id,omitempty"`
 	Reason              string `json:"reason,omitempty"`
@@ -61,6 +61,9 @@ type PaymentRouted struct {
 const (
 	FailoverNotSent  = "not_sent"
 	FailoverDeclined = "declined"
+	// FailoverRefused is the reason of the way back from a fallback that does not know the payment
+	// method.
+	FailoverRefused = "fallback_refused"
 	// RetryDeclined is the reason of an attempt that the producer asked for after a soft decline.
 	RetryDeclined = "retry"
 )
@@ -72,6 +75,22 @@ type PaymentParked struct {
 	Kind    OperationKind `json:"kind"`
 	Detail  string        `json:"detail,omitempty"`
 	RetryAt time.Time     `json:"retry_at"`
+}
+
+// PaymentProcessing says that the gateway has taken an operation and finishes it later. Its money
+// stays reserved.
+type PaymentProcessing struct {
+	Attempt
+	Kind             OperationKind `json:"kind"`
+	AmountMinor      int64         `json:"amount_minor"`
+	GatewayReference string        `json:"gateway_reference,omitempty"`
+}
+
+// PaymentConfirmFailed says that a confirmation never reached the gateway and was given up. The
+// payment waits for its customer as before, until the time that payment.action_required names.
+type PaymentConfirmFailed struct {
+	Attempt
+	Failure
 }
 
 // PaymentActionRequired asks for the customer: show them NextAction, then publish confirm.
@@ -86,7 +105,11 @@ type PaymentActionRequired struct {
 // PaymentAuthorized reserves money that can be captured.
 type PaymentAuthorized struct {
 	Attempt
-	AmountMinor      int64     `json:"amount_minor"`
+	// AmountMinor is the amount that is booked, and AmountExcessMinor the amount that the gateway
+	// authorized beyond it.
+	AmountMinor       int64 `json:"amount_minor"`
+	AmountExcessMinor int64 `json:"amount_excess_minor,omitempty"`
+	// GatewayReference is the gateway's id of the authorization.
 	GatewayReference string    `json:"gateway_reference"`
 	CaptureBefore    time.Time `json:"capture_before"`
 	// WarnAt is when payment.expiring follows if the payment is not captured by then; absent for no
@@ -117,6 +140,10 @@ type PaymentOutcomeUnknown struct {
 	AmountMinor int64         `json:"amount_minor"`
 	Detail      string        `json:"detail,omitempty"`
 	NextCheckAt time.Time     `json:"next_check_at,omitzero"`
+	// Claimed says that the gateway reported a success that proves nothing: it named no amount.
+	Claimed bool `json:"claimed,omitempty"`
+	// Refused is the decline of a void. It does not say what became of the authorization: Tender asks.
+	Refused *Decline `json:"refused,omitempty"`
 }
 
 // PaymentOutcomeResolved ends an unknown outcome or a review. The event that follows it says what
@@ -125,6 +152,11 @@ type PaymentOutcomeResolved struct {
 	Attempt
 	Kind    OperationKind `json:"kind"`
 	Outcome OutcomeKind   `json:"outcome"`
+	// AmountMinor is the amount that an operator found to have moved.
+	AmountMinor int64 `json:"amount_minor,omitempty"`
+	// Accepted says that the record stays as it is: a person takes note of money that moved and
+	// that can neither be booked nor given back.
+	Accepted bool `json:"accepted,omitempty"`
 	// ResolvedBy is "gateway" or "operator".
 	ResolvedBy string `json:"resolved_by"`
 	Actor      string `json:"actor,omitempty"`
@@ -135,7 +167,10 @@ type PaymentOutcomeResolved struct {
 // PaymentCaptured moves money. With automatic capture it authorizes the amount as well.
 type PaymentCaptured struct {
 	Attempt
-	AmountMinor int64 `json:"amount_minor"`
+	// AmountMinor is the amount that is booked, and AmountExcessMinor the amount that the gateway
+	// captured beyond it.
+	AmountMinor       int64 `json:"amount_minor"`
+	AmountExcessMinor int64 `json:"amount_excess_minor,omitempty"`
 	// AmountCapturedMinor and AmountCapturableMinor are the payment's totals after this capture.
 	AmountCapturedMinor   int64  `json:"amount_captured_minor"`
 	AmountCapturableMinor int64  `json:"amount_capturable_minor"`
@@ -165,9 +200,15 @@ type PaymentCaptureFailed struct {
 type PaymentCaptureReversed struct {
 	Attempt
 	Failure
-	AmountMinor int64 `json:"amount_minor"`
+	// AmountMinor is the booked amount that was taken back, and AmountExcessMinor the part of an
+	// excess.
+	AmountMinor       int64 `json:"amount_minor"`
+	AmountExcessMinor int64 `json:"amount_excess_minor,omitempty"`
 	// AmountCapturedMinor is the payment's total after this reversal.
 	AmountCapturedMinor int64 `json:"amount_captured_minor"`
+	// AmountShortfallMinor is the amount that was refunded or disputed and is not covered by
+	// captured money any more.
+	AmountShortfallMinor int64 `json:"amount_shortfall_minor,omitempty"`
 }
 
 // PaymentVoided releases what was authorized and not captured.
@@ -227,20 +268,66 @@ type PaymentReviewOpened struct {
 	Kind   OperationKind `json:"kind"`
 	Reason string        `json:"reason"`
 	Detail string        `json:"detail,omitempty"`
+	// AmountExcessMinor is the amount that the gateway reports to have moved beyond what is booked
+	// of the operation.
+	AmountExcessMinor int64 `json:"amount_excess_minor,omitempty"`
+}
+
+// The reasons of reviews.
+const (
+	// ReviewUnknown: the gateway could not be brought to say what happened.
+	ReviewUnknown = "outcome_unknown"
+	// ReviewContradiction: the gateway says the opposite of what is recorded.
+	ReviewContradiction = "contradiction"
+	// ReviewAmount: the gateway moved another amount than it was asked for.
+	ReviewAmount = "amount_mismatch"
+	// ReviewReversal: money was taken back that had been given to the customer already.
+	ReviewReversal = "reversal"
+	// ReviewDispute: a dispute was lost over money that had been refunded.
+	ReviewDispute = "dispute"
+	// ReviewVoidRefused: the gateway refused a void, and nothing proves what it did instead.
+	ReviewVoidRefused = "void_refused"
+	// ReviewOverdue: the gateway has processed an operation for longer than it may.
+	ReviewOverdue = "processing_overdue"
+)
+
+// PaymentCompensated gives back what an operation had moved beyond what may be booked.
+type PaymentCompensated struct {
+	Attempt
+	// CompensatesOperationID is the operation whose excess was given back.
+	CompensatesOperationID string `json:"compensates_operation_id"`
+	// Kind is void or refund.
+	Kind             OperationKind `json:"kind"`
+	AmountMinor      int64         `json:"amount_minor"`
+	GatewayReference string        `json:"gateway_reference,omitempty"`
+}
+
+// PaymentCompensationFailed leaves the excess as it was.
+type PaymentCompensationFailed struct {
+	Attempt
+	Failure
+	CompensatesOperationID string        `json:"compensates_operation_id"`
+	Kind                   OperationKind `json:"kind"`
+	AmountMinor            int64         `json:"amount_minor"`
 }
 
 // RefundCreated reserves captured money for a refund and records that the request may have been
 // sent.
 type RefundCreated struct {
 	Attempt
-	AmountMinor int64        `json:"amount_minor"`
-	Reason      RefundReason `json:"reason,omitempty"`
+	// TargetOperationID is the authorization whose money is refunded.
+	TargetOperationID string       `json:"target_operation_id"`
+	AmountMinor       int64        `json:"amount_minor"`
+	Reason            RefundReason `json:"reason,omitempty"`
 }
 
 // RefundSucceeded gives money back.
 type RefundSucceeded struct {
 	Attempt
-	AmountMinor int64 `json:"amount_minor"`
+	// AmountMinor is the amount that is booked, and AmountExcessMinor the amount that the gateway
+	// refunded beyond it.
+	AmountMinor       int64 `json:"amount_minor"`
+	AmountExcessMinor int64 `json:"amount_excess_minor,omitempty"`
 	// AmountRefundedMinor is the payment's total after this refund.
 	AmountRefundedMinor int64  `json:"amount_refunded_minor"`
 	GatewayReference    string `json:"gateway_reference"`
@@ -256,8 +343,10 @@ type RefundFailed struct {
 // Dispute is the body of every dispute event: a customer's bank takes a captured payment back, or
 // tries to.
 type Dispute struct {
-	Type             EventType `json:"-"`
-	DisputeID        string    `json:"dispute_id"`
+	Type      EventType `json:"-"`
+	DisputeID string    `json:"dispute_id"`
+	// OperationID is the authorization whose money is disputed; "" if the payment has none.
+	OperationID      string    `json:"operation_id,omitempty"`
 	AmountMinor      int64     `json:"amount_minor"`
 	Reason           string    `json:"reason,omitempty"`
 	RespondBefore    time.Time `json:"respond_before,omitzero"`
@@ -285,6 +374,10 @@ const (
 	RejectIdempotencyConflict     RejectionCode = "idempotency_conflict"
 	RejectAlreadyProcessed        RejectionCode = "already_processed"
 	RejectAuthorizationExpired    RejectionCode = "authorization_expired"
+	// RejectReferenceRequired: the operation has no gateway reference; the command must give it.
+	RejectReferenceRequired   RejectionCode = "gateway_reference_required"
+	RejectNothingToCompensate RejectionCode = "nothing_to_compensate"
+	RejectAmountExceedsExcess RejectionCode = "amount_exceeds_excess"
 )
 
 // CommandRejected answers a command that the payment's state, or an earlier use of its key,
@@ -303,13 +396,32 @@ type CommandRejected struct {
 // have been sent.
 type OperationSent struct {
 	Attempt
-	Kind        OperationKind `json:"kind"`
-	AmountMinor int64         `json:"amount_minor"`
-	Final       bool          `json:"final,omitempty"`
-	Reason      string        `json:"reason,omitempty"`
-	// Expires is "authorization" or "action" for a void that the clock asked for.
-	Expires string `json:"expires,omitempty"`
+	Kind OperationKind `json:"kind"`
+	// TargetOperationID is the operation that this one acts on: the authorization that is captured,
+	// confirmed or voided, or the operation that is compensated.
+	TargetOperationID string `json:"target_operation_id,omitempty"`
+	AmountMinor       int64  `json:"amount_minor"`
+	Final             bool   `json:"final,omitempty"`
+	Reason            string `json:"reason,omitempty"`
+	// Purpose says why Tender sends it of its own accord; "" if a command asked for it.
+	Purpose Purpose `json:"purpose,omitempty"`
 }
+
+// Purpose says why an operation is sent that no producer asked for.
+type Purpose string
+
+// The purposes.
+const (
+	// PurposeExpireAuthorization voids an authorization that was not captured in time.
+	PurposeExpireAuthorization Purpose = "expire_authorization"
+	// PurposeExpireAction voids an authorization that the customer did not complete in time.
+	PurposeExpireAction Purpose = "expire_action"
+	// PurposeCloseAction voids a declined authorization whose page the customer could still
+	// complete.
+	PurposeCloseAction Purpose = "close_action"
+	// PurposeCompensate gives an excess back.
+	PurposeCompensate Purpose = "compensate"
+)
 
 // OperationNotSent records proof that an attempt never reached the gateway.
 type OperationNotSent struct {
@@ -319,18 +431,16 @@ type OperationNotSent struct {
 	RetryAt time.Time `json:"retry_at,omitzero"`
 }
 
-// OperationDeclined records a decline after which another gateway is tried, so that it doesn't end
-// the payment.
+// OperationDeclined records a decline that does not end the payment by itself: another gateway is
+// tried, or the customer's page is closed first.
 type OperationDeclined struct {
 	Attempt
 	Decline
 }
 
-// OperationPending records that the gateway has taken the operation and will finish it later.
-type OperationPending struct {
+// OperationClosed records that a declined authorization can no longer be completed by the customer.
+type OperationClosed struct {
 	Attempt
-	GatewayReference string    `json:"gateway_reference,omitempty"`
-	NextCheckAt      time.Time `json:"next_check_at"`
 }
 
 // OperationChecked records that asking again brought no answer.

@@ -73,10 +73,22 @@ func (*OperationSent) EventType() EventType { return EventOperationSent }
 func (*OperationNotSent) EventType() EventType { return EventOperationNotSent }
 
 // EventType implements EventData.
-func (*OperationPending) EventType() EventType { return EventOperationPending }
+func (*OperationClosed) EventType() EventType { return EventOperationClosed }
 
 // EventType implements EventData.
 func (*OperationChecked) EventType() EventType { return EventOperationChecked }
 
 // EventType implements EventData.
 func (d *Dispute) EventType() EventType { return d.Type }
+
+// EventType implements EventData.
+func (*PaymentProcessing) EventType() EventType { return EventPaymentProcessing }
+
+// EventType implements EventData.
+func (*PaymentConfirmFailed) EventType() EventType { return EventPaymentConfirmFailed }
+
+// EventType implements EventData.
+func (*PaymentCompensated) EventType() EventType { return EventPaymentCompensated }
+
+// EventType implements EventData.
+func (*PaymentCompensationFailed) EventType() EventType { return EventPaymentCompensationFailed }

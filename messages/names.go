@@ -2,12 +2,12 @@ package messages
 
 // CommandNames returns every command, in the order of a payment's life.
 func CommandNames() []CommandName {
-	return []CommandName{CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve, CommandNotify}
+	return []CommandName{CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve, CommandCompensate, CommandNotify}
 }
 
 func (n CommandName) known() bool {
 	switch n {
-	case CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve, CommandNotify:
+	case CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve, CommandCompensate, CommandNotify:
 		return true
 	default:
 		return false
@@ -17,29 +17,31 @@ func (n CommandName) known() bool {
 // EventTypes returns every event type, those that are not published included.
 func EventTypes() []EventType {
 	return []EventType{
-		EventPaymentCreated, EventPaymentRouted, EventPaymentParked, EventPaymentActionRequired, EventPaymentAuthorized, EventPaymentDeclined,
+		EventPaymentCreated, EventPaymentRouted, EventPaymentParked, EventPaymentProcessing, EventPaymentActionRequired, EventPaymentConfirmFailed, EventPaymentAuthorized, EventPaymentDeclined,
 		EventPaymentOutcomeUnknown, EventPaymentOutcomeResolved, EventPaymentCaptured, EventPaymentCaptureFailed,
 		EventPaymentCaptureReversed,
 		EventPaymentVoided, EventPaymentVoidFailed, EventPaymentExpiring, EventPaymentExpired, EventPaymentFailed, EventPaymentReviewOpened,
+		EventPaymentCompensated, EventPaymentCompensationFailed,
 		EventRefundCreated, EventRefundSucceeded, EventRefundFailed,
 		EventDisputeOpened, EventDisputeChallenged, EventDisputeAccepted, EventDisputeExpired, EventDisputeCanceled,
 		EventDisputeWon, EventDisputeLost,
 		EventCommandRejected,
-		EventOperationSent, EventOperationNotSent, EventOperationDeclined, EventOperationPending, EventOperationChecked,
+		EventOperationSent, EventOperationNotSent, EventOperationDeclined, EventOperationClosed, EventOperationChecked,
 	}
 }
 
 func (t EventType) known() bool {
 	switch t {
-	case EventPaymentCreated, EventPaymentRouted, EventPaymentParked, EventPaymentActionRequired, EventPaymentAuthorized, EventPaymentDeclined,
+	case EventPaymentCreated, EventPaymentRouted, EventPaymentParked, EventPaymentProcessing, EventPaymentActionRequired, EventPaymentConfirmFailed, EventPaymentAuthorized, EventPaymentDeclined,
 		EventPaymentOutcomeUnknown, EventPaymentOutcomeResolved, EventPaymentCaptured, EventPaymentCaptureFailed,
 		EventPaymentCaptureReversed,
 		EventPaymentVoided, EventPaymentVoidFailed, EventPaymentExpiring, EventPaymentExpired, EventPaymentFailed, EventPaymentReviewOpened,
+		EventPaymentCompensated, EventPaymentCompensationFailed,
 		EventRefundCreated, EventRefundSucceeded, EventRefundFailed,
 		EventDisputeOpened, EventDisputeChallenged, EventDisputeAccepted, EventDisputeExpired, EventDisputeCanceled,
 		EventDisputeWon, EventDisputeLost,
 		EventCommandRejected,
-		EventOperationSent, EventOperationNotSent, EventOperationDeclined, EventOperationPending, EventOperationChecked:
+		EventOperationSent, EventOperationNotSent, EventOperationDeclined, EventOperationClosed, EventOperationChecked:
 		return true
 	default:
 		return false
@@ -55,6 +57,14 @@ func newEventData(t EventType) EventData {
 		return new(PaymentRouted)
 	case EventPaymentParked:
 		return new(PaymentParked)
+	case EventPaymentProcessing:
+		return new(PaymentProcessing)
+	case EventPaymentConfirmFailed:
+		return new(PaymentConfirmFailed)
+	case EventPaymentCompensated:
+		return new(PaymentCompensated)
+	case EventPaymentCompensationFailed:
+		return new(PaymentCompensationFailed)
 	case EventPaymentActionRequired:
 		return new(PaymentActionRequired)
 	case EventPaymentAuthorized:
@@ -100,8 +110,8 @@ func newEventData(t EventType) EventData {
 		return new(OperationNotSent)
 	case EventOperationDeclined:
 		return new(OperationDeclined)
-	case EventOperationPending:
-		return new(OperationPending)
+	case EventOperationClosed:
+		return new(OperationClosed)
 	case EventOperationChecked:
 		return new(OperationChecked)
 	default:

@@ -36,6 +36,8 @@ func validateBody(body CommandBody) error {
 		return nil
 	case *Resolve:
 		return b.validate()
+	case *Compensate:
+		return b.validate()
 	case *Notify:
 		return b.validate()
 	default:
@@ -94,12 +96,34 @@ func (c *Resolve) validate() error {
 		validateToken("operation_id", c.OperationID),
 		required("outcome", c.Outcome != ""),
 		validateOutcome(c.Outcome),
+		validateOptionalAmount(c.AmountMinor),
+		c.validateAmount(),
 		required("actor", c.Actor != ""),
 		validateText("actor", c.Actor, textLengthMax),
 		required("reason", c.Reason != ""),
 		validateText("reason", c.Reason, reasonLengthMax),
 		validateText("evidence", c.Evidence, evidenceLengthMax),
 		validateText("gateway_reference", c.GatewayReference, textLengthMax),
+	)
+}
+
+// validateAmount refuses an amount beside a failure: a failure moved nothing.
+func (c *Resolve) validateAmount() error {
+	if c.AmountMinor != nil && c.Outcome == ResolvedFailed {
+		return refuse(CodeInvalidField, "amount_minor", "must be absent with the outcome failed")
+	}
+	return nil
+}
+
+func (c *Compensate) validate() error {
+	return firstError(
+		required("operation_id", c.OperationID != ""),
+		validateToken("operation_id", c.OperationID),
+		validateOptionalAmount(c.AmountMinor),
+		required("actor", c.Actor != ""),
+		validateText("actor", c.Actor, textLengthMax),
+		required("reason", c.Reason != ""),
+		validateText("reason", c.Reason, reasonLengthMax),
 	)
 }
 
@@ -115,6 +139,7 @@ func (c *Notify) validate() error {
 		validateText("decline_code", c.DeclineCode, textLengthMax),
 		validateText("next_action_type", c.NextActionType, textLengthMax),
 		validateText("next_action_url", c.NextActionURL, evidenceLengthMax),
+		validateText("next_action_secret", c.NextActionSecret, textLengthMax),
 		validateText("dispute_id", c.DisputeID, textLengthMax),
 		validateText("reason", c.Reason, reasonLengthMax),
 		validateNotified(c.Outcome),

@@ -37,6 +37,7 @@ func Apply(p *Payment, e messages.Event) error {
 	}
 	p.Version = e.Version
 	p.UpdatedAt = e.OccurredAt
+	p.sum()
 	p.Status = p.status()
 	if problem := p.brokenLimit(); problem != "" {
 		return &HistoryError{e.Version, e.Type(), problem}
@@ -55,17 +56,33 @@ func Fold(events []messages.Event) (*Payment, error) {
 	return p, nil
 }
 
-// brokenLimit holds the money to its limits at every step of every history.
+// brokenLimit holds the money to its limits at every step of every history: what is booked and what
+// Tender has asked for. What gateways report beyond that is an excess and outside of all limits.
 func (p *Payment) brokenLimit() string {
 	switch {
-	case p.AuthorizedMinor < 0 || p.CapturedMinor < 0 || p.RefundedMinor < 0 || p.ReleasedMinor < 0:
+	case p.AuthorizedMinor < 0 || p.CapturedMinor < 0 || p.RefundedMinor < 0 || p.ReleasedMinor < 0 || p.ExcessMinor < 0:
 		return "an amount is negative"
 	case p.AuthorizedMinor > p.AmountMinor:
 		return "authorized more than the payment's amount"
 	case p.CapturableMinor() < 0:
 		return "captured, capturing and released exceed what is authorized"
-	case p.RefundableMinor() < 0:
-		return "refunded and refunding exceed what is captured"
+	case p.RefundedMinor+p.reservedMinor(isRefund) > p.everCapturedMinor():
+		return "refunded and refunding exceed what was captured"
+	}
+	for i := range p.Operations {
+		if problem := p.Operations[i].brokenLimit(); problem != "" {
+			return problem
+		}
+	}
+	return ""
+}
+
+func (o *Operation) brokenLimit() string {
+	switch {
+	case o.ExcessMinor < 0 || o.CompensatedMinor < 0:
+		return "gives back more than operation " + o.ID + " moved"
+	case o.ReversedMinor > o.CapturedMinor+o.RefundedMinor:
+		return "takes back more than operation " + o.ID + " moved"
 	default:
 		return ""
 	}
@@ -79,7 +96,7 @@ func (p *Payment) apply(e messages.Event) (problem string) {
 		return p.applyRouted(e, d)
 	case *messages.RefundCreated:
 		return p.startOperation(e, Operation{
-			Kind: messages.OperationRefund, AmountMinor: d.AmountMinor, Reason: string(d.Reason),
+			Kind: messages.OperationRefund, Target: d.TargetOperationID, AmountMinor: d.AmountMinor, Reason: string(d.Reason),
 		}, d.Attempt)
 	case *messages.PaymentExpiring:
 		p.WarnAt = time.Time{}
@@ -90,9 +107,14 @@ func (p *Payment) apply(e messages.Event) (problem string) {
 		return p.applyVoided(d)
 	case *messages.PaymentFailed:
 		return p.applyFailed(d)
+	case *messages.PaymentCompensated:
+		return p.applyCompensated(d)
+	case *messages.OperationClosed:
+		problem := p.settleIfAny(d.OperationID, d.Tries, OperationSucceeded)
+		p.endTarget(d.OperationID)
+		return problem
 	case *messages.Dispute:
-		p.applyDispute(d)
-		return ""
+		return p.applyDispute(d)
 	case *messages.CommandRejected:
 		return ""
 	default:
@@ -149,14 +171,37 @@ func (p *Payment) startOperation(e messages.Event, op Operation, a messages.Atte
 
 func (p *Payment) applyExpired(d *messages.PaymentExpired) string {
 	problem := p.settleIfAny(d.OperationID, d.Tries, OperationSucceeded)
-	p.release(d.AmountReleasedMinor, messages.StatusExpired)
+	p.release(d.OperationID, d.AmountReleasedMinor, messages.StatusExpired)
 	return problem
 }
 
 func (p *Payment) applyVoided(d *messages.PaymentVoided) string {
 	problem := p.settleIfAny(d.OperationID, d.Tries, OperationSucceeded)
-	p.release(d.AmountReleasedMinor, messages.StatusVoided)
+	p.release(d.OperationID, d.AmountReleasedMinor, messages.StatusVoided)
 	return problem
+}
+
+func (p *Payment) applyCompensated(d *messages.PaymentCompensated) string {
+	target := p.Operation(d.CompensatesOperationID)
+	op := p.Operation(d.OperationID)
+	if target == nil || op == nil || !isCompensation(op) || op.Target != target.ID {
+		return "compensates operation " + d.CompensatesOperationID + ", which is not what it was sent for"
+	}
+	if problem := p.settleIfAny(d.OperationID, d.Tries, OperationSucceeded); problem != "" {
+		return problem
+	}
+	op.GatewayReference = d.GatewayReference
+	if isVoid(op) {
+		op.ReleasedMinor = d.AmountMinor
+	} else {
+		op.RefundedMinor = d.AmountMinor
+	}
+	target.ExcessMinor -= d.AmountMinor
+	target.CompensatedMinor += d.AmountMinor
+	if target.ExcessMinor == 0 {
+		target.Review = ""
+	}
+	return ""
 }
 
 // settleIfAny settles the operation that an event names, if it names one, after so many tries.
@@ -177,13 +222,37 @@ func (p *Payment) settleIfAny(operationID string, tries int, to OperationStatus)
 	}
 }
 
-// release gives back what was not captured; a payment that captured nothing is closed by it.
-func (p *Payment) release(amountMinor int64, closed messages.Status) {
-	p.ReleasedMinor += amountMinor
+// release gives back the amount that a void released; a payment that captured nothing is closed by
+// it. Without a void, no gateway held anything.
+func (p *Payment) release(operationID string, amountMinor int64, closed messages.Status) {
+	if op := p.Operation(operationID); op != nil {
+		op.ReleasedMinor = amountMinor
+		if target := p.Operation(op.Target); target != nil && target.CapturedMinor == 0 {
+			// The gateway releases an authorization whole.
+			target.CompensatedMinor += target.ExcessMinor
+			target.ExcessMinor = 0
+		}
+		p.endTarget(operationID)
+	}
 	p.endAction(OperationFailed)
+	p.sum()
 	if p.CapturedMinor == 0 {
 		p.Closed = closed
 	}
+}
+
+// endTarget settles the authorization that a void has ended, unless it held money: that one
+// succeeded, and what it held is released.
+func (p *Payment) endTarget(operationID string) {
+	op := p.Operation(operationID)
+	if op == nil {
+		return
+	}
+	target := p.Operation(op.Target)
+	if target != nil && !target.settled() {
+		target.settle(OperationFailed)
+	}
+	p.endAction(OperationFailed)
 }
 
 func (p *Payment) applyFailed(d *messages.PaymentFailed) string {
@@ -193,16 +262,40 @@ func (p *Payment) applyFailed(d *messages.PaymentFailed) string {
 	return problem
 }
 
-func (p *Payment) applyDispute(d *messages.Dispute) {
+func (p *Payment) applyDispute(d *messages.Dispute) string {
+	var known *Dispute
 	for i := range p.Disputes {
 		if p.Disputes[i].ID == d.DisputeID {
-			p.Disputes[i].Status = d.Type
-			return
+			known = &p.Disputes[i]
 		}
 	}
-	p.Disputes = append(p.Disputes, Dispute{
-		ID: d.DisputeID, Status: d.Type, AmountMinor: d.AmountMinor, RespondBefore: d.RespondBefore,
-	})
+	if known == nil {
+		p.Disputes = append(p.Disputes, Dispute{
+			ID: d.DisputeID, OperationID: d.OperationID, AmountMinor: d.AmountMinor, RespondBefore: d.RespondBefore,
+		})
+		known = &p.Disputes[len(p.Disputes)-1]
+	}
+	lost := isLost(known)
+	known.Status, known.AmountMinor = d.Type, d.AmountMinor
+	if d.OperationID == "" || lost || !isLost(known) {
+		return ""
+	}
+	op := p.Operation(d.OperationID)
+	if op == nil {
+		return "is about operation " + d.OperationID + ", which is not there"
+	}
+	op.DisputedMinor += d.AmountMinor
+	return ""
+}
+
+// isLost reports whether the money of a dispute is gone: it was lost, given up, or left unanswered.
+func isLost(d *Dispute) bool {
+	switch d.Status {
+	case messages.EventDisputeLost, messages.EventDisputeAccepted, messages.EventDisputeExpired:
+		return true
+	default:
+		return false
+	}
 }
 
 // endAction settles the authorization that waited for the customer.
@@ -216,14 +309,15 @@ func (p *Payment) endAction(to OperationStatus) {
 }
 
 func (o *Operation) settle(to OperationStatus) {
-	o.Status, o.Pending, o.NextCheckAt = to, false, time.Time{}
+	o.Status, o.NextCheckAt = to, time.Time{}
 }
 
 // applyToOperation folds the events that are about one attempt at one operation.
 func (p *Payment) applyToOperation(e messages.Event) (problem string) {
 	if d, ok := e.Data.(*messages.OperationSent); ok && p.Operation(d.OperationID) == nil {
 		return p.startOperation(e, Operation{
-			Kind: d.Kind, AmountMinor: d.AmountMinor, Final: d.Final, Reason: d.Reason, Expires: d.Expires,
+			Kind: d.Kind, Target: d.TargetOperationID, AmountMinor: d.AmountMinor, Final: d.Final, Reason: d.Reason,
+			Purpose: d.Purpose,
 		}, d.Attempt)
 	}
 	a, known := attemptOf(e.Data)
@@ -234,7 +328,7 @@ func (p *Payment) applyToOperation(e messages.Event) (problem string) {
 	if op == nil {
 		return "is about operation " + a.OperationID + ", which is not there"
 	}
-	if op.settled() && !reopens(e.Data) {
+	if op.settled() && !op.takes(e.Data) {
 		return "is about operation " + op.ID + ", which has already " + string(op.Status)
 	}
 	op.Tries = a.Tries
@@ -252,57 +346,75 @@ func (p *Payment) applyToOperation(e messages.Event) (problem string) {
 func (p *Payment) applyReversal(op *Operation, data messages.EventData) (reversed bool, problem string) {
 	switch d := data.(type) {
 	case *messages.PaymentCaptureReversed:
-		if op.Status != OperationSucceeded || isVoid(op) || op.Kind == messages.OperationRefund {
+		if op.Status != OperationSucceeded || isVoid(op) || isRefund(op) {
 			return true, "takes back operation " + op.ID + ", which captured nothing"
 		}
 		op.ReversedMinor += d.AmountMinor
-		p.CapturedMinor -= d.AmountMinor
-		p.ReleasedMinor += d.AmountMinor
+		op.ExcessMinor -= d.AmountExcessMinor
+		op.CompensatedMinor += d.AmountExcessMinor
+		p.sum()
 		if p.CapturedMinor == 0 && p.UncapturedMinor() == 0 {
 			p.Closed, p.FailureCode = messages.StatusFailed, d.Code
 		}
-		return true, op.brokenReversal()
+		return true, ""
 	case *messages.RefundFailed:
 		if op.Status != OperationSucceeded {
 			return false, ""
 		}
 		op.ReversedMinor += d.AmountMinor
-		p.RefundedMinor -= d.AmountMinor
-		if op.ReversedMinor == op.AmountMinor {
+		if op.ReversedMinor == op.RefundedMinor {
 			op.settle(OperationFailed)
 		}
-		return true, op.brokenReversal()
+		return true, ""
 	default:
 		return false, ""
 	}
 }
 
-func (o *Operation) brokenReversal() string {
-	if o.ReversedMinor > o.AmountMinor {
-		return "takes back more than operation " + o.ID + " moved"
-	}
-	return ""
-}
-
-// reopens reports whether an event may be about an operation that is settled: a contradiction, its
-// resolution, a reversal.
-func reopens(data messages.EventData) bool {
+// takes reports whether an event may be about the operation though it is settled: a contradiction,
+// its resolution, a reversal; a decline whose page had to be closed first; a capture that the
+// gateway made without being asked.
+func (o *Operation) takes(data messages.EventData) bool {
 	switch data.(type) {
 	case *messages.PaymentReviewOpened, *messages.PaymentOutcomeResolved, *messages.PaymentCaptureReversed, *messages.RefundFailed:
 		return true
+	case *messages.PaymentDeclined:
+		return o.Status == OperationFailed && o.Decline != nil
+	case *messages.PaymentCaptured:
+		return o.Status == OperationSucceeded && o.AuthorizedMinor > 0 && o.CapturedMinor == 0
 	default:
 		return false
 	}
 }
 
-// resolve ends an unknown outcome, a review or a contradiction. Unless the operation already stands
-// as found, it is open again until the next event says what the finding means for the money.
-func (o *Operation) resolve(succeeded bool) {
-	o.Contradicted = false
-	if o.settled() && succeeded == (o.Status == OperationSucceeded) {
-		return
+// resolve ends an unknown outcome, a review or a contradiction. If the operation already stands as
+// found, the finding only ends the review; otherwise it is open again, without its amounts, until
+// the next event says what the finding means for the money.
+func (o *Operation) resolve(d *messages.PaymentOutcomeResolved) {
+	o.Review, o.Claimed = "", false
+	switch succeeded := d.Outcome == messages.OutcomeSucceeded; {
+	case d.Accepted:
+		o.ExcessMinor = d.AmountMinor - o.movedMinor() - o.CompensatedMinor
+	case !succeeded && o.Status == OperationFailed:
+		o.ExcessMinor = 0
+	case o.stands(succeeded, d.AmountMinor):
+	default:
+		o.settle(OperationSent)
+		o.AuthorizedMinor, o.CapturedMinor, o.ReleasedMinor, o.RefundedMinor, o.ExcessMinor = 0, 0, 0, 0, 0
 	}
-	o.settle(OperationSent)
+}
+
+// stands reports whether a settled operation is recorded as a finding says; amountMinor 0 says
+// nothing of an amount.
+func (o *Operation) stands(succeeded bool, amountMinor int64) bool {
+	switch {
+	case !o.settled() || succeeded != (o.Status == OperationSucceeded):
+		return false
+	case !succeeded, amountMinor == 0:
+		return true
+	default:
+		return o.reportedMinor() == amountMinor
+	}
 }
 
 // attemptOf returns the attempt that an event is about; false if the event is about none.
@@ -316,7 +428,11 @@ func attemptOf(data messages.EventData) (messages.Attempt, bool) {
 		return d.Attempt, true
 	case *messages.PaymentParked:
 		return d.Attempt, true
-	case *messages.OperationPending:
+	case *messages.PaymentProcessing:
+		return d.Attempt, true
+	case *messages.PaymentConfirmFailed:
+		return d.Attempt, true
+	case *messages.PaymentCompensationFailed:
 		return d.Attempt, true
 	case *messages.OperationChecked:
 		return d.Attempt, true
@@ -361,25 +477,24 @@ func (p *Payment) applyProgress(op *Operation, e messages.Event) bool {
 		op.notSent(e.OccurredAt, d.RetryAt)
 	case *messages.PaymentParked:
 		op.notSent(e.OccurredAt, d.RetryAt)
-	case *messages.OperationPending:
-		op.Pending, op.NextCheckAt = true, d.NextCheckAt
-		op.GatewayReference = d.GatewayReference
+	case *messages.PaymentProcessing:
+		op.pending(e.OccurredAt, d.GatewayReference)
 	case *messages.OperationChecked:
 		op.NextCheckAt = d.NextCheckAt
 		if op.Status == OperationUnknown && d.Outcome != messages.OutcomeNotSent {
 			op.Checks++
 		}
 	case *messages.PaymentOutcomeUnknown:
-		op.Status, op.Pending = OperationUnknown, false
-		op.UnknownSince, op.NextCheckAt = e.OccurredAt, d.NextCheckAt
+		op.unknown(e.OccurredAt, d)
 	case *messages.PaymentReviewOpened:
+		op.ExcessMinor += d.AmountExcessMinor
 		if op.settled() {
-			op.Contradicted = true
+			op.Review = d.Reason
 		} else {
 			op.settle(OperationManualReview)
 		}
 	case *messages.PaymentOutcomeResolved:
-		op.resolve(d.Outcome == messages.OutcomeSucceeded)
+		op.resolve(d)
 	default:
 		return false
 	}
@@ -398,49 +513,86 @@ func (o *Operation) notSent(at, retryAt time.Time) {
 	o.Status, o.NextCheckAt = OperationNotSent, retryAt
 }
 
+// pending notes that the gateway finishes it later. Whatever was counted before goes on counting.
+func (o *Operation) pending(at time.Time, reference string) {
+	o.settle(OperationPending)
+	if o.PendingSince.IsZero() {
+		o.PendingSince = at
+	}
+	if reference != "" {
+		o.GatewayReference = reference
+	}
+}
+
+func (o *Operation) unknown(at time.Time, d *messages.PaymentOutcomeUnknown) {
+	o.Status, o.NextCheckAt = OperationUnknown, d.NextCheckAt
+	o.Claimed = o.Claimed || d.Claimed
+	if d.Refused != nil {
+		o.Decline = d.Refused
+	}
+	if o.UnknownSince.IsZero() {
+		o.UnknownSince = at
+	}
+}
+
 // applyOutcome folds what settles the operation, or hands it to the customer.
 func (p *Payment) applyOutcome(op *Operation, data messages.EventData) {
 	switch d := data.(type) {
 	case *messages.PaymentActionRequired:
 		op.settle(OperationRequiresAction)
+		op.Actionable = true
 		op.GatewayReference, p.GatewayReference = d.GatewayReference, d.GatewayReference
 		p.NextAction, p.ConfirmBefore = &d.NextAction, d.ConfirmBefore
 	case *messages.PaymentAuthorized:
-		p.settleAuthorization(op, d.GatewayReference, d.AmountMinor)
+		p.settleAuthorization(op, d.GatewayReference)
+		op.AuthorizedMinor, op.ExcessMinor = d.AmountMinor, d.AmountExcessMinor
 		p.CaptureBefore, p.WarnAt = d.CaptureBefore, d.WarnAt
 	case *messages.PaymentCaptured:
-		if isAuthorization(op) {
-			p.settleAuthorization(op, d.GatewayReference, d.AmountMinor)
-		}
-		op.settle(OperationSucceeded)
-		op.GatewayReference = d.GatewayReference
-		p.CapturedMinor += d.AmountMinor
-		p.ReleasedMinor += d.AmountReleasedMinor
+		p.applyCaptured(op, d)
 	case *messages.OperationDeclined:
 		op.settle(OperationFailed)
-		op.DeclineCode = d.Code
+		op.Decline = &d.Decline
 	case *messages.PaymentDeclined:
 		op.settle(OperationFailed)
-		op.DeclineCode = d.Code
+		op.Decline = &d.Decline
 		p.endAction(OperationFailed)
 		p.Decline, p.RetryAt = &d.Decline, d.RetryAt
 		if d.Class == messages.DeclineNeverRetry {
 			p.Closed, p.FailureCode = messages.StatusFailed, d.Code
 		}
-	case *messages.PaymentCaptureFailed, *messages.PaymentVoidFailed, *messages.RefundFailed:
+	case *messages.PaymentConfirmFailed, *messages.PaymentCaptureFailed, *messages.PaymentVoidFailed, *messages.RefundFailed,
+		*messages.PaymentCompensationFailed:
 		op.settle(OperationFailed)
 	case *messages.RefundSucceeded:
 		op.settle(OperationSucceeded)
 		op.GatewayReference = d.GatewayReference
-		p.RefundedMinor += d.AmountMinor
+		op.RefundedMinor, op.ExcessMinor = d.AmountMinor, d.AmountExcessMinor
 	}
 }
 
-func (p *Payment) settleAuthorization(op *Operation, reference string, amountMinor int64) {
+func (p *Payment) applyCaptured(op *Operation, d *messages.PaymentCaptured) {
+	switch {
+	case isAuthorization(op) && op.settled():
+		// Captured at the gateway by other means than Tender.
+		op.CapturedMinor = d.AmountMinor
+		op.ReleasedMinor = d.AmountReleasedMinor
+		return
+	case isAuthorization(op):
+		p.settleAuthorization(op, d.GatewayReference)
+		op.AuthorizedMinor = d.AmountMinor
+	default:
+		op.settle(OperationSucceeded)
+		op.GatewayReference = d.GatewayReference
+	}
+	op.CapturedMinor, op.ReleasedMinor, op.ExcessMinor = d.AmountMinor, d.AmountReleasedMinor, d.AmountExcessMinor
+}
+
+// settleAuthorization books an authorization: what follows goes to its gateway.
+func (p *Payment) settleAuthorization(op *Operation, reference string) {
 	op.settle(OperationSucceeded)
-	op.GatewayReference, p.GatewayReference = reference, reference
-	p.AuthorizedMinor += amountMinor
+	op.GatewayReference = reference
+	p.Gateway, p.GatewayReference = op.Gateway, reference
 	// A person may find out that what was recorded as failed went through after all.
-	p.Closed, p.FailureCode, p.Decline = "", "", nil
+	p.Closed, p.FailureCode, p.Decline, p.RetryAt = "", "", nil, time.Time{}
 	p.endAction(OperationSucceeded)
 }

@@ -26,9 +26,11 @@ func Decide(p *Payment, cmd messages.Command, env Env) Decision {
 	case *messages.Refund:
 		d.whenMovable(func() { d.refund(body) })
 	case *messages.Resume:
-		d.resume()
+		d.resume(body)
 	case *messages.Resolve:
 		d.whenCreated(func() { d.resolve(body) })
+	case *messages.Compensate:
+		d.whenCreated(func() { d.compensate(body) })
 	case *messages.Notify:
 		d.whenCreated(func() { d.notify(body) })
 	default:
@@ -55,11 +57,11 @@ func (d *draft) whenCreated(decide func()) {
 	decide()
 }
 
-// whenMovable refuses to move money while the gateway contradicts what is recorded of it.
+// whenMovable refuses to move money while a person has to look at any operation.
 func (d *draft) whenMovable(decide func()) {
 	d.whenCreated(func() {
 		for i := range d.Payment.Operations {
-			if op := &d.Payment.Operations[i]; op.Contradicted {
+			if op := &d.Payment.Operations[i]; op.Review != "" {
 				d.refuse(messages.RejectInvalidState, string(op.Kind)+" "+op.ID+" is in manual review")
 				return
 			}
@@ -92,6 +94,10 @@ func (d *draft) create(c *messages.Create) {
 // authorize starts an authorization of the payment's whole amount at the gateway that the route
 // names.
 func (d *draft) authorize(paymentMethod string) {
+	if reason := d.Payment.held(&Operation{Kind: messages.OperationAuthorize}); reason != "" {
+		d.refuse(messages.RejectInvalidState, reason)
+		return
+	}
 	if d.env.route().Gateway == "" {
 		d.record(&messages.PaymentFailed{Failure: messages.Failure{
 			Code: messages.FailureNoGateway, Message: "no routing rule names a gateway for this payment",
@@ -105,10 +111,15 @@ func (d *draft) authorize(paymentMethod string) {
 
 // route records the choice of a gateway for the payment's whole amount, and asks for the call.
 func (d *draft) route(choice messages.PaymentRouted) {
-	choice.OperationID, choice.Attempt.Attempt = d.Payment.nextOperationID(), 1
+	d.routeTo(choice.Gateway, choice)
+	d.call(d.Payment.Operations[len(d.Payment.Operations)-1].ID)
+}
+
+// routeTo records the choice of a gateway.
+func (d *draft) routeTo(gateway string, choice messages.PaymentRouted) {
+	choice.Attempt = messages.Attempt{OperationID: d.Payment.nextOperationID(), Gateway: gateway, Attempt: 1}
 	choice.Rule, choice.AmountMinor = d.env.route().Rule, d.Payment.AmountMinor
 	d.record(&choice)
-	d.call(choice.OperationID)
 }
 
 func (d *draft) confirm(c *messages.Confirm) {
@@ -123,7 +134,12 @@ func (d *draft) confirm(c *messages.Confirm) {
 				"the payment waits for the customer's action, not for another payment method")
 			return
 		}
-		d.send(messages.OperationSent{Kind: messages.OperationConfirm, AmountMinor: p.AmountMinor})
+		waiting := p.latestAuthorization(func(op *Operation) bool { return op.Status == OperationRequiresAction })
+		if waiting == nil {
+			d.refuseState("confirmed")
+			return
+		}
+		d.send(waiting, messages.OperationSent{Kind: messages.OperationConfirm, AmountMinor: p.AmountMinor})
 	case messages.StatusRequiresPaymentMethod:
 		if c.PaymentMethod == "" {
 			d.refuse(messages.RejectPaymentMethodRequired, "the payment was declined: confirm it with another payment method")
@@ -156,8 +172,9 @@ func (d *draft) capture(c *messages.Capture) {
 		return
 	}
 	amount := p.CapturableMinor()
+	holding := p.latestAuthorization(func(op *Operation) bool { return p.uncapturedAt(op) > 0 })
 	switch {
-	case amount == 0:
+	case amount == 0 || holding == nil:
 		d.refuse(messages.RejectNothingToCapture, "nothing is left to capture")
 		return
 	case c.AmountMinor != nil && *c.AmountMinor > amount:
@@ -166,20 +183,29 @@ func (d *draft) capture(c *messages.Capture) {
 	case c.AmountMinor != nil:
 		amount = *c.AmountMinor
 	}
-	d.send(messages.OperationSent{Kind: messages.OperationCapture, AmountMinor: amount, Final: final})
+	d.send(holding, messages.OperationSent{Kind: messages.OperationCapture, AmountMinor: amount, Final: final})
 }
 
+// void cancels what can still be canceled: an authorization that holds money, that waits for the
+// customer, or that the gateway has not finished yet.
 func (d *draft) void(c *messages.Void) {
 	p := d.Payment
-	if d.refuseWhile(isAuthorization, isVoid, isCapture) {
+	if open := p.openAmong(isAuthorization); open != nil && (open.Status != OperationPending || p.reference(open) == "") {
+		d.refuseOpen(open)
 		return
 	}
+	if d.refuseWhile(isVoid, isCapture) {
+		return
+	}
+	target := p.latestAuthorization(func(op *Operation) bool {
+		return op.Status == OperationRequiresAction || op.Status == OperationPending || p.uncapturedAt(op) > 0
+	})
 	switch {
 	case p.Closed != "":
 		d.refuseState("voided")
-	case p.UncapturedMinor() > 0 || p.Status == messages.StatusRequiresAction:
-		d.send(messages.OperationSent{
-			Kind: messages.OperationVoid, AmountMinor: p.UncapturedMinor(), Reason: c.Reason,
+	case target != nil:
+		d.send(target, messages.OperationSent{
+			Kind: messages.OperationVoid, AmountMinor: p.uncapturedAt(target), Reason: c.Reason,
 		})
 	case p.AuthorizedMinor == 0:
 		d.record(&messages.PaymentVoided{Reason: c.Reason})
@@ -200,26 +226,52 @@ func (d *draft) refund(c *messages.Refund) {
 	amount := p.RefundableMinor()
 	switch {
 	case amount == 0:
-		d.refuse(messages.RejectNothingToRefund, "nothing is left to refund")
+		d.refuse(messages.RejectNothingToRefund, "nothing is left to refund"+d.disputed())
 		return
 	case c.AmountMinor != nil && *c.AmountMinor > amount:
-		d.refuse(messages.RejectAmountExceedsRefundable, fmt.Sprintf("%d exceeds the refundable %d", *c.AmountMinor, amount))
+		d.refuse(messages.RejectAmountExceedsRefundable,
+			fmt.Sprintf("%d exceeds the refundable %d", *c.AmountMinor, amount)+d.disputed())
 		return
 	case c.AmountMinor != nil:
 		amount = *c.AmountMinor
 	}
+	// A refund goes to the gateway that has the money, under the reference that it has there.
+	source := p.latestAuthorization(func(op *Operation) bool { return p.refundableAt(op) >= amount })
+	if source == nil {
+		d.refuse(messages.RejectAmountExceedsRefundable,
+			fmt.Sprintf("the money is spread over several authorizations, none of which can give %d back", amount))
+		return
+	}
 	id := p.nextOperationID()
 	d.record(&messages.RefundCreated{
-		Attempt: messages.Attempt{OperationID: id, Gateway: p.Gateway, Attempt: 1}, AmountMinor: amount, Reason: c.Reason,
+		Attempt:           messages.Attempt{OperationID: id, Gateway: source.Gateway, Attempt: 1},
+		TargetOperationID: source.ID, AmountMinor: amount, Reason: c.Reason,
 	})
 	d.call(id)
 }
 
-// send records an operation as sent to the gateway of the authorization, and asks for the call.
-func (d *draft) send(op messages.OperationSent) {
-	op.Attempt = messages.Attempt{OperationID: d.Payment.nextOperationID(), Gateway: d.Payment.Gateway, Attempt: 1}
-	d.record(&op)
-	d.call(op.OperationID)
+// disputed explains a refusal by the disputes that hold money back.
+func (d *draft) disputed() string {
+	if held := d.Payment.heldByDisputesMinor(isAny); held > 0 {
+		return fmt.Sprintf("; %d is in dispute or was lost in one", held)
+	}
+	return ""
+}
+
+// send records an operation as sent to the gateway of its target, and asks for the call.
+func (d *draft) send(target *Operation, op messages.OperationSent) {
+	op.TargetOperationID = target.ID
+	op.Attempt = messages.Attempt{OperationID: d.Payment.nextOperationID(), Gateway: target.Gateway, Attempt: 1}
+	reason := d.Payment.held(&Operation{
+		ID: op.OperationID, Kind: op.Kind, Target: target.ID, AmountMinor: op.AmountMinor, Purpose: op.Purpose,
+	})
+	switch {
+	case reason == "":
+		d.record(&op)
+		d.call(op.OperationID)
+	case op.Purpose == "" || op.Purpose == messages.PurposeCompensate:
+		d.refuse(messages.RejectInvalidState, reason)
+	}
 }
 
 func (d *draft) pastCaptureBefore() bool {
@@ -242,78 +294,13 @@ func (d *draft) refuseOpen(op *Operation) {
 		d.refuse(messages.RejectOutcomeUnknown, "the outcome of "+string(op.Kind)+" "+op.ID+" is not known yet")
 	case OperationManualReview:
 		d.refuse(messages.RejectInvalidState, string(op.Kind)+" "+op.ID+" is in manual review")
-	case OperationSent, OperationNotSent, OperationRequiresAction, OperationSucceeded, OperationFailed:
+	case OperationSent, OperationNotSent, OperationPending, OperationRequiresAction, OperationSucceeded, OperationFailed:
 		d.refuse(messages.RejectOperationInProgress, string(op.Kind)+" "+op.ID+" is in progress")
 	}
 }
 
 func (d *draft) refuseState(participle string) {
 	d.refuse(messages.RejectInvalidState, "a payment that is "+string(d.Payment.Status)+" can't be "+participle)
-}
-
-// resolve records what an operator found out about an operation that the gateway could not be
-// brought to settle.
-func (d *draft) resolve(c *messages.Resolve) {
-	op := d.Payment.Operation(c.OperationID)
-	switch {
-	case op == nil:
-		d.refuse(messages.RejectOperationNotFound, "the payment has no operation "+c.OperationID)
-		return
-	case op.Status != OperationUnknown && op.Status != OperationManualReview && !op.Contradicted:
-		d.refuse(messages.RejectInvalidState, "operation "+op.ID+" is "+string(op.Status)+": there is nothing to resolve")
-		return
-	}
-	succeeded := c.Outcome == messages.ResolvedSucceeded
-	if op.Contradicted && d.refuseReversal(op, succeeded) {
-		return
-	}
-	unchanged := op.Contradicted && succeeded == (op.Status == OperationSucceeded)
-	d.record(&messages.PaymentOutcomeResolved{
-		Attempt: op.attempt(messages.Outcome{}), Kind: op.Kind, Outcome: resolvedKind(succeeded), ResolvedBy: "operator",
-		Actor: c.Actor, Reason: c.Reason, Evidence: c.Evidence,
-	})
-	switch {
-	case unchanged:
-	case succeeded:
-		d.succeed(op, messages.Outcome{GatewayReference: c.GatewayReference})
-	default:
-		d.fail(op, messages.Outcome{}, messages.Failure{Code: messages.FailureResolvedFailed, Message: c.Reason})
-	}
-}
-
-func resolvedKind(succeeded bool) messages.OutcomeKind {
-	if succeeded {
-		return messages.OutcomeSucceeded
-	}
-	return messages.OutcomeDeclined
-}
-
-// refuseReversal refuses to turn a recorded outcome around where the money no longer allows it:
-// what was recorded as moved is taken back with a void or a refund, and what others have taken
-// since can't be taken again.
-func (d *draft) refuseReversal(op *Operation, succeeded bool) bool {
-	p := d.Payment
-	switch {
-	case !succeeded && op.Status == OperationSucceeded:
-		d.refuse(messages.RejectInvalidState, "operation "+op.ID+" is recorded as succeeded: void or refund it instead")
-	case !succeeded || op.Status == OperationSucceeded:
-		return false
-	case isAuthorization(op) && (p.AuthorizedMinor > 0 || p.Closed == messages.StatusVoided || p.Closed == messages.StatusExpired):
-		d.refuse(messages.RejectInvalidState, "the payment has been authorized, voided or expired otherwise since")
-	case isAuthorization(op) && p.openAmong(isAuthorization, isVoid) != nil:
-		d.refuse(messages.RejectOperationInProgress, "another authorization or a void is in progress")
-	case isVoid(op) && op.AmountMinor == 0 && p.AuthorizedMinor > 0:
-		d.refuse(messages.RejectInvalidState, "the payment that operation "+op.ID+" canceled has been authorized since")
-	case isCapture(op) && op.AmountMinor > p.CapturableMinor():
-		d.refuse(messages.RejectAmountExceedsCapturable, "what operation "+op.ID+" took is no longer capturable")
-	case isVoid(op) && op.AmountMinor > p.CapturableMinor():
-		d.refuse(messages.RejectAmountExceedsCapturable, "what operation "+op.ID+" released has been captured since")
-	case op.Kind == messages.OperationRefund && op.AmountMinor > p.RefundableMinor():
-		d.refuse(messages.RejectAmountExceedsRefundable, "what operation "+op.ID+" gave back is no longer refundable")
-	default:
-		return false
-	}
-	return true
 }
 
 // draft collects the events of one decision, applying each to a copy of the payment as it goes.
@@ -330,11 +317,6 @@ func newDraft(p *Payment, cmd messages.Command, env Env) *draft {
 		next.ID, next.Tenant = cmd.PaymentID, cmd.Tenant
 	}
 	return &draft{Decision: Decision{Payment: next}, cmd: cmd, env: env}
-}
-
-// call asks for the operation that was just recorded as sent.
-func (d *draft) call(operationID string) {
-	d.Call = &Call{Operation: d.Payment.request(d.Payment.Operation(operationID))}
 }
 
 // correlationID is the command's, but for a resume: that only continues what another command began.

@@ -36,6 +36,11 @@ var rows = []row{
 		silent, messages.RejectInvalidState, accepted,
 	},
 	{
+		messages.StatusProcessing, messages.RejectPaymentExists, messages.RejectOperationInProgress,
+		messages.RejectOperationInProgress, accepted, messages.RejectOperationInProgress,
+		asks, messages.RejectInvalidState, accepted,
+	},
+	{
 		messages.StatusRequiresAction, messages.RejectPaymentExists, accepted, messages.RejectInvalidState, accepted,
 		messages.RejectInvalidState, silent, messages.RejectInvalidState, accepted,
 	},
@@ -111,7 +116,9 @@ func TestDecideEveryCommandInEveryStatus(t *testing.T) {
 			{&messages.Refund{}, r.refund},
 			{&messages.Resume{}, r.resume},
 			{&messages.Resolve{Outcome: messages.ResolvedFailed, Actor: "ada", Reason: "looked it up"}, r.resolving},
-			{&messages.Notify{Gateway: "primary", EventID: "evt", Kind: messages.NotifyOutcome, Outcome: messages.OutcomeSucceeded}, r.notify},
+			{&messages.Notify{
+				Gateway: "primary", EventID: "evt", Kind: messages.NotifyOutcome, Outcome: messages.OutcomeSucceeded, AmountMinor: 10000,
+			}, r.notify},
 		} {
 			t.Run(string(r.status)+"/"+string(c.body.CommandName()), func(t *testing.T) {
 				t.Parallel()
@@ -134,6 +141,10 @@ func checkAnswer(t *testing.T, d payment.Decision, want messages.RejectionCode) 
 	case silent:
 		if len(d.Events) != 0 || d.Call != nil || d.Refusal != nil {
 			t.Fatalf("something happened: %+v", d)
+		}
+	case asks:
+		if len(d.Events) != 0 || d.Call == nil || !d.Call.Lookup {
+			t.Fatalf("does not only ask: %+v", d)
 		}
 	case accepted:
 		if d.Refusal != nil {

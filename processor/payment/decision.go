@@ -22,9 +22,13 @@ type Policy struct {
 	// NotSentInitial doubles with each attempt up to NotSentMax, until NotSentGiveUp after the
 	// first.
 	NotSentInitial, NotSentMax, NotSentGiveUp time.Duration
-	// PendingCheck is the interval at which a gateway is asked about what it said it would finish
-	// later.
-	PendingCheck time.Duration
+	// PendingMax is the time in which a gateway has to finish what it took, by the kind of
+	// operation; after it a person is asked. A kind that is missing has PendingMaxOther.
+	PendingMax      map[messages.OperationKind]time.Duration
+	PendingMaxOther time.Duration
+	// LocalWait is the time for which an authorization waits for a free place in this process
+	// before another gateway may take it.
+	LocalWait time.Duration
 	// AuthorizationExpiry is how long an authorization lasts when the gateway doesn't say.
 	AuthorizationExpiry time.Duration
 	// ExpiryWarning is how long before an authorization lapses to warn of it; 0 is never.
@@ -47,13 +51,23 @@ func DefaultPolicy() Policy {
 		UnknownReplays: []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute},
 		UnknownLookups: []time.Duration{5 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour},
 		NotSentInitial: time.Second, NotSentMax: 5 * time.Minute, NotSentGiveUp: time.Hour,
-		PendingCheck:        time.Minute,
+		PendingMax:          map[messages.OperationKind]time.Duration{messages.OperationRefund: 14 * 24 * time.Hour},
+		PendingMaxOther:     7 * 24 * time.Hour,
+		LocalWait:           10 * time.Second,
 		AuthorizationExpiry: 7 * 24 * time.Hour,
 		ExpiryWarning:       24 * time.Hour,
 		SoftRetries:         []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour},
 		ActionExpiry:        24 * time.Hour,
 		SentStale:           5 * time.Minute,
 	}
+}
+
+// pendingMax returns the time in which a gateway has to finish an operation that it took.
+func (p Policy) pendingMax(kind messages.OperationKind) time.Duration {
+	if limit, ok := p.PendingMax[kind]; ok {
+		return limit
+	}
+	return p.PendingMaxOther
 }
 
 // unknownRung returns the age at which check number n of an unknown outcome is due; false when the
@@ -72,12 +86,17 @@ func (p Policy) unknownRung(n int) (time.Duration, bool) {
 // operation, which doubles it each time, or as long as the gateway asks for. It is up to a quarter
 // longer, so that many payments parked by one outage don't come back in one moment. The spread
 // depends on the operation, not on chance.
-func (p Policy) notSentDelay(op *Operation, now time.Time, asked time.Duration) time.Duration {
+//
+// A gateway that is back brings its parked payments back before that: see messages.Resume.Now. A
+// refusal that is about this operation alone, or about this process, says nothing of an outage and
+// does not double.
+func (p Policy) notSentDelay(op *Operation, now time.Time, outcome messages.Outcome) time.Duration {
 	delay := p.NotSentInitial
-	if !op.NotSentSince.IsZero() {
+	brief := outcome.Rest == messages.RestLocal || outcome.Rest == messages.RestOperation
+	if !op.NotSentSince.IsZero() && !brief {
 		delay = min(max(delay, now.Sub(op.NotSentSince)), p.NotSentMax)
 	}
-	delay = max(delay, asked)
+	delay = max(delay, outcome.RetryAfter)
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(op.ID))
 	return delay + delay*time.Duration(h.Sum32()%256)/1024
@@ -102,6 +121,8 @@ type Env struct {
 	// authorizes, and answers the same each time. Nil, like the zero Route, means that no gateway
 	// takes the payment.
 	Route func() Route
+	// Asked are the operations that this delivery has asked about to no avail.
+	Asked Asked
 }
 
 // route is what Route answers.
@@ -117,6 +138,15 @@ type Call struct {
 	Operation messages.Operation
 	// Lookup asks what became of the operation instead of making it.
 	Lookup bool
+	// Behalf is the void that the gateway refused and on whose behalf its authorization is looked
+	// up; "" if the operation is looked up for itself.
+	Behalf string
+}
+
+// Again is a question to be asked again.
+type Again struct {
+	OperationID string
+	At          time.Time
 }
 
 // Decision is what follows from a command or an outcome.
@@ -125,8 +155,12 @@ type Decision struct {
 	Payment *Payment
 	// Events are to be appended to the history, in order; empty if nothing happened.
 	Events []messages.Event
-	// Call is to be made once the events are committed; nil if there is nothing to ask.
+	// Call is to be made once the events are committed, before anything else is decided; nil if
+	// there is nothing to ask.
 	Call *Call
+	// Again is set by an answer that changed nothing: the operation and when to ask about it again.
+	// It is not recorded; the caller notes it in Env.Asked and moves the payment's timer.
+	Again *Again
 	// Refusal is set if the command was refused; it is the last of Events.
 	Refusal *messages.CommandRejected
 }

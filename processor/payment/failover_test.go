@@ -55,7 +55,7 @@ func TestEveryGatewayIsTriedOnceARoundThenThePaymentIsParked(t *testing.T) {
 	since := w.p.Operations[2].NotSentSince
 
 	// The next round begins where the last ended, and goes round.
-	w.now = w.p.DueAt()
+	w.now = w.p.DueAt(w.now)
 	call = expectCall(t, w.do(&messages.Resume{}), "third")
 	call = expectCall(t, w.settle(call, notSent()), "primary")
 	call = expectCall(t, w.settle(call, notSent()), "second")
@@ -70,7 +70,7 @@ func TestUnknownNeverFailsOver(t *testing.T) {
 	w := withFallbacks(t)
 	w.settle(w.do(create("")).Call, unknown())
 	for w.p.Status == messages.StatusUnknown {
-		w.now = w.p.DueAt()
+		w.now = w.p.DueAt(w.now)
 		call := expectCall(t, w.do(&messages.Resume{}), "primary")
 		w.settle(call, unknown())
 	}
@@ -111,7 +111,7 @@ func TestADeclineIsNotTakenToTheSameGatewayAgain(t *testing.T) {
 	w.route.Fallbacks = []string{"second"}
 	call := expectCall(t, w.settle(w.do(create("")).Call, declined(messages.DeclineSoft)), "second")
 	w.settle(call, notSent())
-	w.now = w.p.DueAt()
+	w.now = w.p.DueAt(w.now)
 	call = expectCall(t, w.do(&messages.Resume{}), "second")
 	expectCall(t, w.settle(call, notSent()), "")
 }

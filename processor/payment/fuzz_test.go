@@ -75,7 +75,7 @@ func FuzzFold(f *testing.F) {
 		w := newWorld(t)
 		w.settle(w.do(create(messages.CaptureManualMultiple)).Call, succeeded())
 		w.settle(w.do(&messages.Capture{AmountMinor: minor(5000)}).Call, unknown())
-		w.now = w.p.DueAt()
+		w.now = w.p.DueAt(w.now)
 		w.settle(w.do(&messages.Resume{}).Call, succeeded())
 		w.settle(w.do(&messages.Refund{AmountMinor: minor(4000)}).Call, succeeded())
 		w.settle(w.do(&messages.Void{}).Call, succeeded())

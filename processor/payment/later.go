@@ -1,7 +1,6 @@
 package payment
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 // is left to do.
 func Continue(p *Payment, cmd messages.Command, operationID string, env Env) Decision {
 	d := newDraft(p, cmd, env)
-	if op := d.Payment.latest(operationID); op != nil && op.Status == OperationSent && !op.Pending {
+	if op := d.Payment.latest(operationID); op != nil && op.Status == OperationSent {
 		d.attemptAgain(op)
 	}
 	return d.Decision
@@ -44,68 +43,155 @@ func (p *Payment) latest(id string) *Operation {
 }
 
 // attemptAgain takes up an operation that may have reached the gateway: under its own key while the
-// gateway is sure to know it, and from then on by asking only.
+// gateway is sure to know it and the call may still move money, and otherwise by asking only.
 func (d *draft) attemptAgain(op *Operation) {
-	ask := !d.replayable(op)
-	d.attempt(op)
-	d.Call.Lookup = ask
+	replay := d.replayable(op)
+	d.record(sentAgain(op))
+	if replay {
+		d.call(op.ID)
+		return
+	}
+	d.lookup(op, op)
 }
 
+// replayable reports whether an operation that may have reached the gateway may be sent again under
+// its own key. A gateway forgets keys, and an authorization is not made long after its customer has
+// gone.
 func (d *draft) replayable(op *Operation) bool {
-	within := d.env.Policy.ReplayWithin
-	return within == 0 || d.env.Now.Sub(op.FirstSentAt) < within
+	policy, age := d.env.Policy, d.env.Now.Sub(op.FirstSentAt)
+	switch {
+	case policy.ReplayWithin != 0 && age >= policy.ReplayWithin:
+		return false
+	case isAuthorization(op) && policy.NotSentGiveUp != 0 && age >= policy.NotSentGiveUp:
+		return false
+	default:
+		return d.Payment.held(op) == ""
+	}
 }
 
-// attempt records that the operation may be sent once more, under the same key, and asks for the
-// call.
-func (d *draft) attempt(op *Operation) {
-	d.record(&messages.OperationSent{
+// sentAgain is a further attempt at an operation, under the same key.
+func sentAgain(op *Operation) *messages.OperationSent {
+	return &messages.OperationSent{
 		Attempt: messages.Attempt{OperationID: op.ID, Gateway: op.Gateway, Attempt: op.Attempt + 1, Tries: op.Tries},
-		Kind:    op.Kind, AmountMinor: op.AmountMinor, Final: op.Final, Reason: op.Reason,
-	})
-	d.call(op.ID)
+		Kind:    op.Kind, TargetOperationID: op.Target, AmountMinor: op.AmountMinor, Final: op.Final, Reason: op.Reason,
+		Purpose: op.Purpose,
+	}
 }
 
 // resume does the first thing that is due. Its caller comes back after each call until nothing is.
-func (d *draft) resume() {
+func (d *draft) resume(c *messages.Resume) {
 	p, now := d.Payment, d.env.Now
 	for i := range p.Operations {
 		op := &p.Operations[i]
-		switch {
-		case op.Status == OperationSent && !op.Pending:
+		if _, asked := d.env.Asked[op.ID]; asked {
+			continue
+		}
+		due := !op.NextCheckAt.IsZero() && !op.NextCheckAt.After(now)
+		switch op.Status {
+		case OperationSent:
 			if op.SentBy == d.cmd.ID || now.Sub(op.SentAt) >= d.env.Policy.SentStale {
 				d.attemptAgain(op)
 				return
 			}
-		case !op.NextCheckAt.IsZero() && !op.NextCheckAt.After(now):
-			d.check(op)
+		case OperationNotSent:
+			if (due || c.Now) && d.sendParked(op) {
+				return
+			}
+		case OperationPending:
+			d.lookup(op, op)
 			return
+		case OperationUnknown:
+			if due || c.Now {
+				d.check(op)
+				return
+			}
+		case OperationRequiresAction, OperationManualReview, OperationSucceeded, OperationFailed:
 		}
 	}
-	switch at := p.expiresAt(); {
+	if !p.reviewing() {
+		d.resumePayment()
+	}
+}
+
+// sendParked sends an operation that was proven not to have been sent; false if it has to wait for a
+// person. What another gateway has done meanwhile needs it no more.
+func (d *draft) sendParked(op *Operation) bool {
+	p := d.Payment
+	reason := p.held(op)
+	switch {
+	case reason == "":
+		d.record(sentAgain(op))
+		d.call(op.ID)
+		return true
+	case p.reviewing():
+		return false
+	default:
+		d.about(op, &messages.OperationNotSent{Attempt: op.attempt(messages.Outcome{}), Detail: "not needed any more: " + reason})
+		return true
+	}
+}
+
+// resumePayment does what is due on the payment as a whole: an expiry, its warning, a page to close,
+// a retry.
+func (d *draft) resumePayment() {
+	p, now := d.Payment, d.env.Now
+	at := p.expiresAt()
+	switch {
+	case d.resumeClosing():
 	case !at.IsZero() && !at.After(now) && at.Equal(p.WarnAt):
 		d.record(&messages.PaymentExpiring{AmountCapturableMinor: p.UncapturedMinor(), CaptureBefore: p.CaptureBefore})
 	case !at.IsZero() && !at.After(now):
 		d.expire()
-	case p.Status == messages.StatusRequiresPaymentMethod && !p.RetryAt.IsZero() && !p.RetryAt.After(now):
+	case !p.retriesAt().IsZero() && !p.retriesAt().After(now):
 		d.retry()
 	}
 }
 
-// check makes the call that an operation's timer is for.
+// retriesAt is when a declined authorization is tried again; zero if it is not.
+func (p *Payment) retriesAt() time.Time {
+	if p.Status != messages.StatusRequiresPaymentMethod || p.RetryAt.IsZero() ||
+		p.held(&Operation{Kind: messages.OperationAuthorize}) != "" {
+		return time.Time{}
+	}
+	return p.RetryAt
+}
+
+// resumeClosing closes a declined authorization that a review kept from being closed.
+func (d *draft) resumeClosing() bool {
+	declined := d.Payment.toClose()
+	if declined == nil {
+		return false
+	}
+	d.closeAction(declined)
+	return true
+}
+
+// toClose returns a declined operation whose page is still to be closed, nil if there is none.
+func (p *Payment) toClose() *Operation {
+	if p.Closed != "" || p.Decline != nil || p.openAmong(isAuthorization, isVoid) != nil || p.AuthorizedMinor > 0 {
+		return nil
+	}
+	last := p.latestAuthorization(func(*Operation) bool { return true })
+	if last == nil || last.Status != OperationFailed || last.Decline == nil {
+		return nil
+	}
+	if last.Kind == messages.OperationConfirm || last.Actionable {
+		return last
+	}
+	return nil
+}
+
+// check makes the question that the timer of an unknown operation is for.
 func (d *draft) check(op *Operation) {
 	switch {
-	case op.Status == OperationNotSent:
-		d.attempt(op)
-	case op.Status == OperationUnknown && op.Checks < len(d.env.Policy.UnknownReplays) && d.replayable(op):
+	case isVoid(op) && op.Decline != nil:
+		d.ask(op)
+	case !op.Claimed && op.Checks < len(d.env.Policy.UnknownReplays) && d.replayable(op):
 		// Unknown stays unknown until there is an answer, so that there is nothing to record before
 		// asking again.
 		d.call(op.ID)
-	case op.Status == OperationUnknown || op.Pending:
-		d.call(op.ID)
-		d.Call.Lookup = true
 	default:
-		panic(fmt.Sprintf("payment: operation %s has a timer and the status %s", op.ID, op.Status))
+		d.lookup(op, op)
 	}
 }
 
@@ -113,12 +199,19 @@ func (d *draft) check(op *Operation) {
 // void at the gateway: the clock alone proves nothing, and there the customer could still complete
 // the payment, or a late capture go through.
 func (d *draft) expire() {
-	expires := messages.ExpiredAction
-	if d.Payment.UncapturedMinor() > 0 {
-		expires = messages.ExpiredAuthorization
+	p := d.Payment
+	purpose := messages.PurposeExpireAction
+	target := p.latestAuthorization(func(op *Operation) bool { return p.uncapturedAt(op) > 0 })
+	if target != nil {
+		purpose = messages.PurposeExpireAuthorization
+	} else {
+		target = p.latestAuthorization(func(op *Operation) bool { return op.Status == OperationRequiresAction })
 	}
-	d.send(messages.OperationSent{
-		Kind: messages.OperationVoid, AmountMinor: d.Payment.UncapturedMinor(), Expires: expires,
+	if target == nil {
+		panic("payment: expires without an authorization")
+	}
+	d.send(target, messages.OperationSent{
+		Kind: messages.OperationVoid, AmountMinor: p.uncapturedAt(target), Purpose: purpose,
 	})
 }
 
@@ -140,7 +233,7 @@ func (d *draft) retryAt(op *Operation, decline messages.Decline) time.Time {
 	}
 	declines := 1 // this one is not recorded yet
 	for i := range p.Operations {
-		if p.Operations[i].DeclineCode != "" {
+		if p.Operations[i].Decline != nil && isAuthorization(&p.Operations[i]) {
 			declines++
 		}
 	}
@@ -230,12 +323,19 @@ func (d *draft) warnAt(before time.Time) time.Time {
 //
 // An answer that proves nothing never comes here: the caller has found the operation unknown.
 func (d *draft) mayFailOver(op *Operation, outcome messages.Outcome) bool {
-	if op.Kind != messages.OperationAuthorize || d.nextGateway(op) == "" {
+	if op.Kind != messages.OperationAuthorize || d.nextGateway(op) == "" || d.Payment.heldByAnother(op, nil) != "" || d.Payment.reviewing() {
 		return false
 	}
 	switch outcome.Kind {
 	case messages.OutcomeNotSent:
-		return true
+		switch outcome.Rest {
+		case messages.RestOperation:
+			return false
+		case messages.RestLocal:
+			return !op.NotSentSince.IsZero() && d.env.Now.Sub(op.NotSentSince) >= d.env.Policy.LocalWait
+		default:
+			return true
+		}
 	case messages.OutcomeDeclined:
 		return outcome.Decline.Class == messages.DeclineSoft && d.env.route().FailoverOnDecline
 	default:
@@ -267,7 +367,7 @@ func (p *Payment) triedWith(op *Operation) []string {
 		}
 	}
 	for i := range p.Operations {
-		if other := &p.Operations[i]; other.DeclineCode != "" && other.PaymentMethod == op.PaymentMethod {
+		if other := &p.Operations[i]; other.Decline != nil && other.PaymentMethod == op.PaymentMethod {
 			tried = append(tried, other.Gateway)
 		}
 	}
@@ -282,6 +382,48 @@ func (p *Payment) firstRound(op *Operation) bool {
 		}
 	}
 	return true
+}
+
+// foreignToken reports whether a decline says that the gateway does not know the payment method.
+// From a fallback that is no word about the payment: the token belongs to another gateway.
+func foreignToken(code string) bool {
+	switch code {
+	case "invalid_request", "resource_missing", "payment_method_invalid", "invalid_payment_method", "payment_method_not_found",
+		"token_not_found", "invalid_token", "no_such_token":
+		return true
+	default:
+		return false
+	}
+}
+
+// fallBack goes on after a fallback that does not know the payment method, as if that gateway were
+// not there: with the next one, with the decline of the one before, or by waiting for the first.
+func (d *draft) fallBack(refused *Operation) {
+	if d.nextGateway(refused) != "" && d.Payment.held(&Operation{Kind: messages.OperationAuthorize}) == "" {
+		d.failOver(refused.ID, messages.FailoverRefused)
+		return
+	}
+	first := d.Payment.Operation(refused.Previous)
+	for first.Previous != "" && (first.Decline == nil || foreignToken(first.Decline.Code)) {
+		first = d.Payment.Operation(first.Previous)
+	}
+	if first.Decline != nil && !foreignToken(first.Decline.Code) {
+		d.about(first, &messages.PaymentDeclined{
+			Attempt: first.attempt(messages.Outcome{}), Decline: *first.Decline, RetryAt: d.retryAt(first, *first.Decline),
+		})
+		return
+	}
+	// The first gateway was not reached: the payment waits for it, and its time to give up goes on.
+	d.routeTo(first.Gateway, messages.PaymentRouted{
+		PaymentMethod: refused.PaymentMethod, PreviousOperationID: refused.ID, Reason: messages.FailoverRefused,
+	})
+	waiting := &d.Payment.Operations[len(d.Payment.Operations)-1]
+	outcome := messages.Outcome{Kind: messages.OutcomeNotSent, Detail: "no other gateway knows the payment method"}
+	wait := d.env.Policy.notSentDelay(waiting, d.env.Now, outcome)
+	d.about(waiting, &messages.PaymentParked{
+		Attempt: waiting.attempt(outcome), Kind: waiting.Kind, Detail: outcome.Detail, RetryAt: micros(d.env.Now.Add(wait)),
+	})
+	d.Call = nil
 }
 
 // failOver starts the authorization anew at the next gateway, as an operation of its own with a key

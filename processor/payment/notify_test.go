@@ -9,10 +9,14 @@ import (
 
 // told is a notification about the payment's first operation.
 func told(w *world, kind messages.NotifyKind, outcome messages.OutcomeKind) *messages.Notify {
-	return &messages.Notify{
+	n := &messages.Notify{
 		Gateway: "primary", EventID: "evt_1", Kind: kind, Outcome: outcome, OperationID: firstOperation(w.p),
 		GatewayReference: "gw_1",
 	}
+	if outcome == messages.OutcomeSucceeded {
+		n.AmountMinor = 10000
+	}
+	return n
 }
 
 func TestANotificationBeatsTheAnswer(t *testing.T) {
@@ -59,7 +63,7 @@ func TestTheCustomerFinishesWithoutAConfirm(t *testing.T) {
 	w := reach(t, messages.StatusRequiresAction)
 	w.do(told(w, messages.NotifyOutcome, messages.OutcomeSucceeded))
 	expectStatus(t, w, messages.StatusCaptured)
-	if w.p.NextAction != nil || !w.p.DueAt().IsZero() {
+	if w.p.NextAction != nil || !w.p.DueAt(w.now).IsZero() {
 		t.Fatalf("%+v", w.p)
 	}
 }
@@ -106,6 +110,9 @@ func TestANotifiedSuccessOfWhatFailedOpensAReview(t *testing.T) {
 	w := reach(t, messages.StatusRequiresPaymentMethod)
 	expectTypes(t, w.do(told(w, messages.NotifyOutcome, messages.OutcomeSucceeded)).Events, messages.EventPaymentReviewOpened)
 	expectStatus(t, w, messages.StatusReview)
+	if w.p.Operations[0].ExcessMinor != 10000 {
+		t.Fatalf("what the gateway reports is not recorded: %+v", w.p.Operations[0])
+	}
 }
 
 func TestNotificationsOfStrangersAreRefused(t *testing.T) {
@@ -145,9 +152,9 @@ func TestAReversedCaptureIsNoLongerRefundable(t *testing.T) {
 func TestAReversalOfRefundedMoneyGoesToAPerson(t *testing.T) {
 	t.Parallel()
 	w := reach(t, messages.StatusPartiallyRefunded)
-	expectTypes(t, w.do(told(w, messages.NotifyReversal, "")).Events, messages.EventPaymentReviewOpened)
-	if w.p.CapturedMinor != 10000 {
-		t.Fatalf("captured %d", w.p.CapturedMinor)
+	expectTypes(t, w.do(told(w, messages.NotifyReversal, "")).Events, messages.EventPaymentCaptureReversed, messages.EventPaymentReviewOpened)
+	if w.p.CapturedMinor != 1000 || w.p.ShortfallMinor != 1000 {
+		t.Fatalf("captured %d, short of %d", w.p.CapturedMinor, w.p.ShortfallMinor)
 	}
 }
 

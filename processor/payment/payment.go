@@ -43,12 +43,17 @@ type Payment struct {
 	CorrelationID     string                 `json:"correlation_id,omitempty"`
 	Retry             *messages.Retry        `json:"retry,omitempty"`
 
-	// What the gateways confirmed. Released is what was authorized and given back without being
-	// captured.
+	// The amounts are sums over Operations, which Apply keeps. ReleasedMinor is the amount that was
+	// authorized and can no longer be captured. DisputedMinor was lost in disputes, and
+	// ExcessMinor moved at gateways beyond what may be booked. ShortfallMinor was given back to the
+	// customer and is not covered by captured money any more: banks took that back.
 	AuthorizedMinor int64 `json:"amount_authorized_minor"`
 	CapturedMinor   int64 `json:"amount_captured_minor"`
 	RefundedMinor   int64 `json:"amount_refunded_minor"`
 	ReleasedMinor   int64 `json:"amount_released_minor"`
+	DisputedMinor   int64 `json:"amount_disputed_minor,omitempty"`
+	ExcessMinor     int64 `json:"amount_excess_minor,omitempty"`
+	ShortfallMinor  int64 `json:"amount_shortfall_minor,omitempty"`
 
 	// Gateway and GatewayReference are those of the latest authorization.
 	Gateway          string    `json:"gateway,omitempty"`
@@ -78,7 +83,9 @@ type Payment struct {
 
 // Dispute is a customer's bank taking a captured payment back, or trying to.
 type Dispute struct {
-	ID            string             `json:"dispute_id"`
+	ID string `json:"dispute_id"`
+	// OperationID is the authorization whose money is disputed; "" if there is none.
+	OperationID   string             `json:"operation_id,omitempty"`
 	Status        messages.EventType `json:"status"`
 	AmountMinor   int64              `json:"amount_minor"`
 	RespondBefore time.Time          `json:"respond_before,omitzero"`
@@ -105,91 +112,6 @@ func (p *Payment) Operation(id string) *Operation {
 	return nil
 }
 
-// UncapturedMinor is what is authorized and neither captured nor released, reservations included.
-func (p *Payment) UncapturedMinor() int64 {
-	return p.AuthorizedMinor - p.CapturedMinor - p.ReleasedMinor
-}
-
-// CapturableMinor is what a new capture may take.
-func (p *Payment) CapturableMinor() int64 {
-	return p.UncapturedMinor() - p.reservedMinor(messages.OperationCapture)
-}
-
-// RefundableMinor is what a new refund may give back.
-func (p *Payment) RefundableMinor() int64 {
-	return p.CapturedMinor - p.RefundedMinor - p.reservedMinor(messages.OperationRefund)
-}
-
-// reservedMinor is the sum of the operations of a kind that are not settled: in flight, unknown or
-// in review.
-func (p *Payment) reservedMinor(kind messages.OperationKind) int64 {
-	var sum int64
-	for i := range p.Operations {
-		if op := &p.Operations[i]; op.Kind == kind && op.Open() {
-			sum += op.AmountMinor
-		}
-	}
-	return sum
-}
-
-// DueAt is when the payment next needs attention without anyone asking: a retry, a check, an
-// expiry. Zero if never.
-func (p *Payment) DueAt() time.Time {
-	var due time.Time
-	earliest := func(t time.Time) {
-		if !t.IsZero() && (due.IsZero() || t.Before(due)) {
-			due = t
-		}
-	}
-	for i := range p.Operations {
-		earliest(p.Operations[i].NextCheckAt)
-	}
-	earliest(p.expiresAt())
-	if p.Status == messages.StatusRequiresPaymentMethod {
-		earliest(p.RetryAt)
-	}
-	return due
-}
-
-// Timer is the next moment at which a payment needs attention without a command. The zero Timer is
-// none.
-type Timer struct {
-	At time.Time
-	// Gateway is the gateway that the payment waits for because it could not be reached; "" where
-	// the payment waits for a time only.
-	Gateway string
-}
-
-// Timer returns the payment's timer as of now.
-func (p *Payment) Timer(now time.Time) Timer {
-	t := Timer{At: p.DueAt()}
-	for i := range p.Operations {
-		if op := &p.Operations[i]; op.Status == OperationNotSent && !t.At.IsZero() && op.NextCheckAt.Equal(t.At) {
-			t.Gateway = op.Gateway
-		}
-	}
-	return t
-}
-
-// expiresAt is when an authorization that can still be captured, or a wait for the customer, ends,
-// or first is to be warned of. An operation in flight puts it off: what the gateway is doing with
-// the authorization is not known until that settles.
-func (p *Payment) expiresAt() time.Time {
-	if p.Closed != "" || p.openAmong(isAuthorization, isCapture, isVoid) != nil {
-		return time.Time{}
-	}
-	switch {
-	case p.UncapturedMinor() > 0 && !p.WarnAt.IsZero():
-		return p.WarnAt
-	case p.UncapturedMinor() > 0:
-		return p.CaptureBefore
-	case p.NextAction != nil:
-		return p.ConfirmBefore
-	default:
-		return time.Time{}
-	}
-}
-
 // nextOperationID numbers a payment's operations from 1: the same decision always gives the same
 // id.
 func (p *Payment) nextOperationID() string {
@@ -212,7 +134,8 @@ func (p *Payment) openAmong(sorts ...func(*Operation) bool) *Operation {
 	return nil
 }
 
-// request is what the gateway is asked, the same in every attempt but for the attempt's number.
+// request is the operation as the gateway is asked for it, the same in every attempt but for the
+// attempt's number. It goes to the gateway, and names the reference, where the money is.
 func (p *Payment) request(op *Operation) messages.Operation {
 	r := messages.Operation{
 		ID: op.ID, Kind: op.Kind, Tenant: p.Tenant, PaymentID: p.ID, Gateway: op.Gateway, Attempt: op.Attempt,
@@ -223,111 +146,30 @@ func (p *Payment) request(op *Operation) messages.Operation {
 	case messages.OperationAuthorize:
 		r.PaymentMethod = op.PaymentMethod
 		r.Capture = p.CaptureMethod == messages.CaptureAutomatic
+		return r
 	case messages.OperationConfirm:
-		r.GatewayReference = p.GatewayReference
 		r.Capture = p.CaptureMethod == messages.CaptureAutomatic
 	case messages.OperationCapture:
-		r.GatewayReference = p.GatewayReference
 		r.Final = op.Final
-	case messages.OperationVoid:
-		r.GatewayReference = p.GatewayReference
 	case messages.OperationRefund:
-		r.GatewayReference = p.GatewayReference
-		r.Reason = messages.RefundReason(op.Reason)
+		if !isCompensation(op) {
+			r.Reason = messages.RefundReason(op.Reason)
+		}
+	case messages.OperationVoid:
 	}
+	r.GatewayReference = p.reference(p.Operation(op.Target))
 	return r
 }
 
-// notified finds the operation that a notification is about: by its id, else by the gateway's
-// reference. One that says how an authorization ended which waits for its customer is about the
-// confirmation, if that is under way; one that only says that it waits is older than that.
-func (p *Payment) notified(n *messages.Notify) *Operation {
-	var found *Operation
-	for i := range p.Operations {
-		op := &p.Operations[i]
-		if op.Gateway != n.Gateway {
-			continue
-		}
-		if n.OperationID != "" && op.ID == n.OperationID ||
-			n.OperationID == "" && n.GatewayReference != "" && op.GatewayReference == n.GatewayReference && op.Kind != messages.OperationVoid {
-			found = op
-			break
-		}
-	}
-	if found != nil && found.Status == OperationRequiresAction && (n.Outcome == messages.OutcomeSucceeded || n.Outcome == messages.OutcomeDeclined) {
-		if confirm := p.openAmong(func(o *Operation) bool { return o.Kind == messages.OperationConfirm }); confirm != nil {
-			return confirm
-		}
-	}
-	return found
-}
-
-// status derives where the payment stands. Nothing stores it but Apply, so that it can't disagree
-// with the rest: what needs a person comes first, then what isn't known, then what is in flight,
-// then where the money rests.
-func (p *Payment) status() messages.Status {
-	if !p.Created() {
-		return messages.StatusNone
-	}
-	if s := p.unsettledStatus(); s != "" {
-		return s
-	}
-	if p.Closed != "" {
-		return p.Closed
-	}
-	return p.restingStatus()
-}
-
-func (p *Payment) unsettledStatus() messages.Status {
-	var unknown, voiding, capturing, authorizing bool
-	for i := range p.Operations {
-		op := &p.Operations[i]
-		switch {
-		case op.Status == OperationManualReview || op.Contradicted:
-			return messages.StatusReview
-		case op.Status == OperationUnknown:
-			unknown = true
-		case !op.inFlight():
-		case isVoid(op):
-			voiding = true
-		case isCapture(op):
-			capturing = true
-		case isAuthorization(op):
-			authorizing = true
-		}
-	}
+// reference is the gateway's id of the authorization that an operation is, or belongs to.
+func (p *Payment) reference(op *Operation) string {
 	switch {
-	case unknown:
-		return messages.StatusUnknown
-	case voiding:
-		return messages.StatusVoiding
-	case capturing:
-		return messages.StatusCapturing
-	case authorizing:
-		return messages.StatusAuthorizing
-	default:
+	case op == nil:
 		return ""
-	}
-}
-
-func (p *Payment) restingStatus() messages.Status {
-	switch {
-	case p.RefundedMinor > 0 && p.RefundedMinor == p.CapturedMinor && p.UncapturedMinor() == 0:
-		return messages.StatusRefunded
-	case p.RefundedMinor > 0:
-		return messages.StatusPartiallyRefunded
-	case p.CapturedMinor > 0 && p.UncapturedMinor() > 0:
-		return messages.StatusPartiallyCaptured
-	case p.CapturedMinor > 0:
-		return messages.StatusCaptured
-	case p.AuthorizedMinor > 0:
-		return messages.StatusAuthorized
-	case p.NextAction != nil:
-		return messages.StatusRequiresAction
-	case p.Decline != nil:
-		return messages.StatusRequiresPaymentMethod
+	case op.Kind == messages.OperationAuthorize, op.Kind == messages.OperationConfirm && op.GatewayReference != "":
+		return op.GatewayReference
 	default:
-		return messages.StatusCreated
+		return p.reference(p.Operation(op.Target))
 	}
 }
 
@@ -359,6 +201,9 @@ func (p *Payment) AppendJSON(b []byte) []byte {
 	w.Int("amount_captured_minor", p.CapturedMinor)
 	w.Int("amount_refunded_minor", p.RefundedMinor)
 	w.Int("amount_released_minor", p.ReleasedMinor)
+	w.IntOmit("amount_disputed_minor", p.DisputedMinor)
+	w.IntOmit("amount_excess_minor", p.ExcessMinor)
+	w.IntOmit("amount_shortfall_minor", p.ShortfallMinor)
 	w.StringOmit("gateway", p.Gateway)
 	w.StringOmit("gateway_reference", p.GatewayReference)
 	w.TimeOmit("capture_before", p.CaptureBefore)

@@ -178,7 +178,7 @@ func (m *machine) Notify(t *rapid.T) {
 
 // Wait lets time pass, as far as the next timer or only a little, and does what is due then.
 func (m *machine) Wait(t *rapid.T) {
-	if due := m.p.DueAt(); !due.IsZero() && due.After(m.now) && rapid.Bool().Draw(t, "until due") {
+	if due := m.p.DueAt(m.now); !due.IsZero() && due.After(m.now) && rapid.Bool().Draw(t, "until due") {
 		m.now = due
 	} else {
 		m.pass(time.Duration(rapid.IntRange(1, 600).Draw(t, "seconds")) * time.Second)
@@ -218,7 +218,7 @@ func (m *machine) quiesce(t *rapid.T) {
 			m.flights = m.flights[1:]
 			m.land(t, f, "answered")
 		}
-		due := m.p.DueAt()
+		due := m.p.DueAt(m.now)
 		if due.IsZero() {
 			due = m.stale()
 		}

@@ -39,7 +39,7 @@ func TestASoftDeclineIsRetriedAsAdvised(t *testing.T) {
 	} {
 		w := newWorld(t)
 		w.settle(w.do(patient(3, 1000*time.Hour)).Call, advised(action))
-		switch due := w.p.DueAt(); {
+		switch due := w.p.DueAt(w.now); {
 		case want == 0 && !due.IsZero():
 			t.Errorf("%q is retried at %s", action, due)
 		case want != 0 && !due.Equal(start.Add(want)):
@@ -68,10 +68,10 @@ func TestRetriesEnd(t *testing.T) {
 			for call != nil {
 				attempts++
 				w.settle(call, declined(messages.DeclineSoft))
-				if w.p.DueAt().IsZero() {
+				if w.p.DueAt(w.now).IsZero() {
 					break
 				}
-				w.now = w.p.DueAt()
+				w.now = w.p.DueAt(w.now)
 				d := w.do(&messages.Resume{})
 				expectTypes(t, d.Events, messages.EventPaymentRouted)
 				call = d.Call
@@ -93,10 +93,10 @@ func TestNoMoreThanTenAttemptsADay(t *testing.T) {
 	for call != nil {
 		attempts++
 		w.settle(call, declined(messages.DeclineSoft))
-		if w.p.DueAt().IsZero() {
+		if w.p.DueAt(w.now).IsZero() {
 			break
 		}
-		w.now = w.p.DueAt()
+		w.now = w.p.DueAt(w.now)
 		call = w.do(&messages.Resume{}).Call
 	}
 	if attempts != 10 {
@@ -109,15 +109,15 @@ func TestARetryThatSucceeds(t *testing.T) {
 	w := newWorld(t)
 	first := w.do(patient(3, 1000*time.Hour)).Call
 	w.settle(first, declined(messages.DeclineSoft))
-	w.now = w.p.DueAt()
+	w.now = w.p.DueAt(w.now)
 	second := w.do(&messages.Resume{}).Call
 	if second.Operation.ID == first.Operation.ID || second.Operation.PaymentMethod != first.Operation.PaymentMethod {
 		t.Fatalf("%+v", second.Operation)
 	}
 	w.settle(second, succeeded())
 	expectStatus(t, w, messages.StatusCaptured)
-	if !w.p.DueAt().IsZero() {
-		t.Fatalf("due %s", w.p.DueAt())
+	if !w.p.DueAt(w.now).IsZero() {
+		t.Fatalf("due %s", w.p.DueAt(w.now))
 	}
 }
 
@@ -138,7 +138,7 @@ func TestHardDeclinesAreNotRetried(t *testing.T) {
 	for _, class := range []messages.DeclineClass{messages.DeclineNeverRetry, messages.DeclineFixData, messages.DeclineStepUp} {
 		w := newWorld(t)
 		w.settle(w.do(patient(3, 1000*time.Hour)).Call, declined(class))
-		if !w.p.DueAt().IsZero() {
+		if !w.p.DueAt(w.now).IsZero() {
 			t.Errorf("%s is retried", class)
 		}
 	}
@@ -151,16 +151,16 @@ func TestAnExpiryIsWarnedOf(t *testing.T) {
 	w.settle(w.do(create(messages.CaptureManualMultiple)).Call, succeeded())
 	w.settle(w.do(&messages.Capture{AmountMinor: minor(4000)}).Call, succeeded())
 	before := w.p.CaptureBefore
-	if due := w.p.DueAt(); !due.Equal(before.Add(-24 * time.Hour)) {
+	if due := w.p.DueAt(w.now); !due.Equal(before.Add(-24 * time.Hour)) {
 		t.Fatalf("due %s", due)
 	}
-	w.now = w.p.DueAt()
+	w.now = w.p.DueAt(w.now)
 	d := w.do(&messages.Resume{})
 	expectTypes(t, d.Events, messages.EventPaymentExpiring)
 	if e := d.Events[0].Data.(*messages.PaymentExpiring); e.AmountCapturableMinor != 6000 || !e.CaptureBefore.Equal(before) {
 		t.Fatalf("%+v", e)
 	}
-	if due := w.p.DueAt(); !due.Equal(before) {
+	if due := w.p.DueAt(w.now); !due.Equal(before) {
 		t.Fatalf("after the warning due %s", due)
 	}
 }
@@ -172,7 +172,7 @@ func TestAShortAuthorizationIsNotWarnedOf(t *testing.T) {
 	o := succeeded()
 	o.CaptureBefore = start.Add(time.Hour)
 	w.settle(w.do(create(messages.CaptureManual)).Call, o)
-	if !w.p.DueAt().Equal(o.CaptureBefore) {
-		t.Fatalf("due %s", w.p.DueAt())
+	if !w.p.DueAt(w.now).Equal(o.CaptureBefore) {
+		t.Fatalf("due %s", w.p.DueAt(w.now))
 	}
 }

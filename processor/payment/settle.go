@@ -1,8 +1,6 @@
 package payment
 
 import (
-	"cmp"
-	"fmt"
 	"time"
 
 	"github.com/seed-384b1f8a/tender/messages"
@@ -17,18 +15,26 @@ func Settle(p *Payment, cmd messages.Command, call Call, outcome messages.Outcom
 	if op == nil {
 		panic("payment: settles operation " + call.Operation.ID + ", which is not there")
 	}
-	d.settle(op, call, outcome)
+	if call.Behalf == "" {
+		d.settle(op, call, outcome)
+		return d.Decision
+	}
+	void := d.Payment.Operation(call.Behalf)
+	if void == nil || void.settled() || void.Status == OperationManualReview {
+		// Another answer came first; this one is still an answer about the authorization.
+		d.settle(op, call, outcome)
+		return d.Decision
+	}
+	d.settleQuestion(void, op, call, outcome)
 	return d.Decision
 }
 
 func (d *draft) settle(op *Operation, call Call, outcome messages.Outcome) {
 	switch {
-	case op.Contradicted:
-		return
 	case op.settled():
 		d.compareWithRecord(op, outcome)
 		return
-	case op.Status == OperationRequiresAction && !decides(outcome):
+	case op.Status == OperationRequiresAction && !decides(outcome) && outcome.Kind != messages.OutcomePending:
 		return
 	}
 	switch outcome.Kind {
@@ -45,9 +51,8 @@ func (d *draft) settle(op *Operation, call Call, outcome messages.Outcome) {
 	case messages.OutcomeUnknown, messages.OutcomeNotFound:
 		if call.Lookup && outcome.Tries == 0 {
 			// No gateway was asked: the breaker is open, or there was no free place.
-			outcome.Kind = messages.OutcomeNotSent
-			d.settleNotSent(op, call, outcome)
-			break
+			d.askAgain(op, outcome)
+			return
 		}
 		d.settleUnknown(op, outcome)
 	default:
@@ -63,58 +68,153 @@ func decides(o messages.Outcome) bool {
 // about records an event about an operation, caused by the command that asked for the operation.
 func (d *draft) about(op *Operation, data messages.EventData) { d.recordCausedBy(data, op.CausedBy) }
 
-// compareWithRecord looks at a late answer to an operation that is settled. That an operation
-// succeeded which was taken back since is no news and contradicts nothing: reversals are of
-// successes only.
-func (d *draft) compareWithRecord(op *Operation, outcome messages.Outcome) {
-	contradicts := outcome.Kind == messages.OutcomeSucceeded && op.Status == OperationFailed && op.ReversedMinor == 0 ||
-		outcome.Kind == messages.OutcomeDeclined && op.Status == OperationSucceeded
-	if contradicts {
-		d.openReview(op, outcome, "contradiction",
-			"recorded as "+string(op.Status)+", the gateway now says "+string(outcome.Kind))
-	}
-}
-
-func (d *draft) openReview(op *Operation, outcome messages.Outcome, reason, detail string) {
-	d.about(op, &messages.PaymentReviewOpened{
-		Attempt: op.attempt(outcome), Kind: op.Kind, Reason: reason, Detail: detail,
-	})
-}
-
+// settleSucceeded books what moved, also where it is not what was asked. A success that names no
+// amount proves nothing, but for a void, which releases the rest.
 func (d *draft) settleSucceeded(op *Operation, outcome messages.Outcome) {
-	// A void releases the rest, which the gateway may count in its own way.
-	if outcome.AmountMinor != 0 && outcome.AmountMinor != op.AmountMinor && !isVoid(op) {
-		if op.Status != OperationManualReview {
-			d.openReview(op, outcome, "amount_mismatch", "the gateway answers with another amount than it was asked for")
-		}
+	if outcome.AmountMinor == 0 && !isVoid(op) {
+		outcome.Detail = "the gateway reports a success without an amount"
+		d.settleClaimed(op, outcome)
 		return
 	}
 	d.resolved(op, outcome)
+	if isVoid(op) {
+		d.voided(op, outcome)
+		return
+	}
 	d.succeed(op, outcome)
+	if outcome.AmountMinor != op.AmountMinor {
+		d.openReview(op, outcome, messages.ReviewAmount, "the gateway moved another amount than it was asked for")
+	}
+}
+
+// settleClaimed records a success that names no amount: the gateway is asked at once.
+func (d *draft) settleClaimed(op *Operation, outcome messages.Outcome) {
+	if op.Status == OperationUnknown || op.Status == OperationManualReview || op.Status == OperationPending {
+		d.settleUnknown(op, outcome)
+		return
+	}
+	d.about(op, &messages.PaymentOutcomeUnknown{
+		Attempt: op.attempt(outcome), Kind: op.Kind, AmountMinor: op.AmountMinor, Detail: outcome.Detail,
+		NextCheckAt: d.env.Now, Claimed: true,
+	})
+}
+
+// succeed records what the operation's success means. The part beyond what was asked for is an
+// excess.
+func (d *draft) succeed(op *Operation, outcome messages.Outcome) {
+	p, attempt := d.Payment, op.attempt(outcome)
+	booked := min(outcome.AmountMinor, op.AmountMinor)
+	excess := outcome.AmountMinor - booked
+	if isCompensation(op) {
+		d.about(op, &messages.PaymentCompensated{
+			Attempt: attempt, CompensatesOperationID: op.Target, Kind: op.Kind, AmountMinor: op.AmountMinor,
+			GatewayReference: outcome.GatewayReference,
+		})
+		return
+	}
+	switch op.Kind {
+	case messages.OperationAuthorize, messages.OperationConfirm:
+		d.authorized(op, outcome, booked, excess)
+	case messages.OperationCapture:
+		var released int64
+		if op.Final {
+			released = p.uncapturedAt(p.Operation(op.Target)) - booked
+		}
+		d.about(op, &messages.PaymentCaptured{
+			Attempt: attempt, AmountMinor: booked, AmountExcessMinor: excess,
+			AmountCapturedMinor:   p.CapturedMinor + booked,
+			AmountCapturableMinor: p.CapturableMinor() + d.reservedBy(op) - booked - released,
+			Final:                 op.Final, GatewayReference: outcome.GatewayReference, AmountReleasedMinor: released,
+		})
+	case messages.OperationVoid:
+		d.voided(op, outcome)
+	case messages.OperationRefund:
+		d.about(op, &messages.RefundSucceeded{
+			Attempt: attempt, AmountMinor: booked, AmountExcessMinor: excess,
+			AmountRefundedMinor: p.RefundedMinor + booked, GatewayReference: outcome.GatewayReference,
+		})
+	}
+}
+
+// authorized records the success of an authorize or a confirm.
+func (d *draft) authorized(op *Operation, outcome messages.Outcome, booked, excess int64) {
+	reference := outcome.GatewayReference
+	if reference == "" {
+		reference = d.Payment.reference(op)
+	}
+	if d.Payment.CaptureMethod == messages.CaptureAutomatic {
+		d.about(op, &messages.PaymentCaptured{
+			Attempt: op.attempt(outcome), AmountMinor: booked, AmountExcessMinor: excess,
+			AmountCapturedMinor: d.Payment.CapturedMinor + booked, Final: true, GatewayReference: reference,
+		})
+		return
+	}
+	before := micros(outcome.CaptureBefore)
+	if !before.After(d.env.Now) {
+		// A time in the past is no time: it must not end a fresh authorization.
+		before = d.env.Now.Add(d.env.Policy.AuthorizationExpiry)
+	}
+	d.about(op, &messages.PaymentAuthorized{
+		Attempt: op.attempt(outcome), AmountMinor: booked, AmountExcessMinor: excess, GatewayReference: reference,
+		CaptureBefore: micros(before), WarnAt: d.warnAt(before),
+	})
+}
+
+// reservedBy is the amount that an open operation holds back; a settled one that is found anew to
+// have succeeded holds nothing.
+func (d *draft) reservedBy(op *Operation) int64 {
+	if op.Open() {
+		return op.AmountMinor
+	}
+	return 0
 }
 
 func (d *draft) settleDeclined(op *Operation, outcome messages.Outcome) {
-	// A gateway that sees a duplicate has not said what became of the first: that is to be asked.
-	if outcome.Decline.Class == messages.DeclineLookUpFirst {
+	switch {
+	case outcome.Decline.Class == messages.DeclineLookUpFirst:
+		// A gateway that sees a duplicate has not said what became of the first: that is to be asked.
 		outcome.Detail = "declined as " + outcome.Decline.Code
 		d.settleUnknown(op, outcome)
+		return
+	case op.Claimed:
+		// It said before that it had succeeded.
+		if op.Status != OperationManualReview {
+			d.openReview(op, outcome, messages.ReviewContradiction, "declined after a success without an amount")
+		}
+		return
+	case isVoid(op):
+		d.voidRefused(op, outcome)
 		return
 	}
 	d.resolved(op, outcome)
 	switch {
+	case !isAuthorization(op):
+		d.fail(op, outcome, messages.Failure{
+			Code: outcome.Decline.Code, Class: outcome.Decline.Class, Message: outcome.Detail,
+		})
+	case op.Kind == messages.OperationConfirm || op.Actionable:
+		d.about(op, &messages.OperationDeclined{Attempt: op.attempt(outcome), Decline: *outcome.Decline})
+		d.closeAction(op)
+	default:
+		d.declined(op, outcome)
+	}
+}
+
+// declined records the decline of an authorization that moved nothing and never will, and tries
+// another gateway where the route allows it.
+func (d *draft) declined(op *Operation, outcome messages.Outcome) {
+	switch {
+	case op.Previous != "" && foreignToken(outcome.Decline.Code):
+		d.about(op, &messages.OperationDeclined{Attempt: op.attempt(outcome), Decline: *outcome.Decline})
+		d.fallBack(op)
 	case d.mayFailOver(op, outcome):
 		d.about(op, &messages.OperationDeclined{Attempt: op.attempt(outcome), Decline: *outcome.Decline})
 		d.failOver(op.ID, messages.FailoverDeclined)
-		return
-	case isAuthorization(op):
+	default:
 		d.about(op, &messages.PaymentDeclined{
 			Attempt: op.attempt(outcome), Decline: *outcome.Decline, RetryAt: d.retryAt(op, *outcome.Decline),
 		})
-		return
 	}
-	d.fail(op, outcome, messages.Failure{
-		Code: outcome.Decline.Code, Class: outcome.Decline.Class, Message: outcome.Detail,
-	})
 }
 
 // resolved records that the gateway ended an unknown outcome or a review, if this is one.
@@ -127,116 +227,26 @@ func (d *draft) resolved(op *Operation, outcome messages.Outcome) {
 	})
 }
 
-// succeed records what the operation's success means.
-func (d *draft) succeed(op *Operation, outcome messages.Outcome) {
-	p, attempt := d.Payment, op.attempt(outcome)
-	reference := outcome.GatewayReference
-	switch op.Kind {
-	case messages.OperationAuthorize, messages.OperationConfirm:
-		if reference == "" {
-			reference = p.GatewayReference
-		}
-		if p.CaptureMethod == messages.CaptureAutomatic {
-			d.about(op, &messages.PaymentCaptured{
-				Attempt: attempt, AmountMinor: op.AmountMinor, AmountCapturedMinor: op.AmountMinor,
-				Final: true, GatewayReference: reference,
-			})
-			return
-		}
-		before := micros(outcome.CaptureBefore)
-		if before.IsZero() {
-			before = d.env.Now.Add(d.env.Policy.AuthorizationExpiry)
-		}
-		d.about(op, &messages.PaymentAuthorized{
-			Attempt: attempt, AmountMinor: op.AmountMinor, GatewayReference: reference, CaptureBefore: micros(before),
-			WarnAt: d.warnAt(before),
-		})
-	case messages.OperationCapture:
-		d.captured(op, attempt, reference)
-	case messages.OperationVoid:
-		d.voided(op, outcome)
-	case messages.OperationRefund:
-		d.about(op, &messages.RefundSucceeded{
-			Attempt: attempt, AmountMinor: op.AmountMinor, AmountRefundedMinor: p.RefundedMinor + op.AmountMinor,
-			GatewayReference: reference,
-		})
-	}
-}
-
-func (d *draft) captured(op *Operation, attempt messages.Attempt, reference string) {
-	p := d.Payment
-	var released int64
-	if op.Final {
-		released = p.UncapturedMinor() - op.AmountMinor
-	}
-	d.about(op, &messages.PaymentCaptured{
-		Attempt: attempt, AmountMinor: op.AmountMinor,
-		AmountCapturedMinor:   p.CapturedMinor + op.AmountMinor,
-		AmountCapturableMinor: p.CapturableMinor() + d.reservedBy(op) - op.AmountMinor - released,
-		Final:                 op.Final, GatewayReference: reference, AmountReleasedMinor: released,
-	})
-}
-
-// reservedBy is what an open operation holds back; a settled one that is found anew to have
-// succeeded holds nothing.
-func (d *draft) reservedBy(op *Operation) int64 {
-	if op.Open() {
-		return op.AmountMinor
-	}
-	return 0
-}
-
-func (d *draft) voided(op *Operation, answer messages.Outcome) {
-	if op.Expires == messages.ExpiredAction && d.Payment.CapturedMinor > 0 {
-		d.openReview(op, answer, "contradiction", "voided as never confirmed, and yet captured")
-		return
-	}
-	if op.Expires != "" {
-		d.about(op, &messages.PaymentExpired{
-			OperationID: op.ID, Gateway: op.Gateway, Effort: op.effort(answer),
-			AmountReleasedMinor: d.releasedBy(op), Expired: op.Expires,
-		})
-		return
-	}
-	d.about(op, &messages.PaymentVoided{
-		OperationID: op.ID, Gateway: op.Gateway, Effort: op.effort(answer),
-		AmountReleasedMinor: d.releasedBy(op), Reason: op.Reason,
-	})
-}
-
-// releasedBy is what a void gives back: all that is left, also of what the customer authorized
-// while it was under way.
-func (d *draft) releasedBy(op *Operation) int64 {
-	if op.settled() {
-		return op.AmountMinor
-	}
-	return d.Payment.UncapturedMinor()
-}
-
-// lapsed reports whether the refusal of a void means that the gateway itself had ended what the
-// void was to end.
-func (d *draft) lapsed(op *Operation, failure messages.Failure) bool {
-	ended := op.Expires == messages.ExpiredAuthorization ||
-		op.Expires == messages.ExpiredAction && d.Payment.AuthorizedMinor == 0
-	return ended && failure.Code != messages.FailureGatewayUnavailable
-}
-
-// fail records what the operation's failure means. An authorization that was declined is recorded
-// as that instead.
+// fail records what the operation's failure means: proof that it moved nothing and never will. An
+// authorization that was declined is recorded as that instead.
 func (d *draft) fail(op *Operation, answer messages.Outcome, failure messages.Failure) {
 	attempt := op.attempt(answer)
+	if isCompensation(op) {
+		d.about(op, &messages.PaymentCompensationFailed{
+			Attempt: attempt, Failure: failure, CompensatesOperationID: op.Target, Kind: op.Kind, AmountMinor: op.AmountMinor,
+		})
+		return
+	}
 	switch op.Kind {
-	case messages.OperationAuthorize, messages.OperationConfirm:
+	case messages.OperationAuthorize:
 		d.about(op, &messages.PaymentFailed{
 			OperationID: op.ID, Gateway: op.Gateway, Effort: op.effort(answer), Failure: failure,
 		})
+	case messages.OperationConfirm:
+		d.about(op, &messages.PaymentConfirmFailed{Attempt: attempt, Failure: failure})
 	case messages.OperationCapture:
 		d.about(op, &messages.PaymentCaptureFailed{Attempt: attempt, Failure: failure, AmountMinor: op.AmountMinor})
 	case messages.OperationVoid:
-		if d.lapsed(op, failure) {
-			d.voided(op, answer)
-			return
-		}
 		d.about(op, &messages.PaymentVoidFailed{Attempt: attempt, Failure: failure})
 	case messages.OperationRefund:
 		d.about(op, &messages.RefundFailed{Attempt: attempt, Failure: failure, AmountMinor: op.AmountMinor})
@@ -256,35 +266,51 @@ func (d *draft) settleRequiresAction(op *Operation, outcome messages.Outcome) {
 	})
 }
 
+// settlePending records that the gateway finishes an operation later. That it still does is not
+// recorded; after too long a person is asked.
 func (d *draft) settlePending(op *Operation, outcome messages.Outcome) {
-	next := d.env.Now.Add(d.env.Policy.PendingCheck)
 	switch {
 	case op.Status == OperationManualReview:
-	case op.Status == OperationUnknown || op.Pending:
-		d.checked(op, outcome, next)
+	case !op.PendingSince.IsZero() && d.env.Now.Sub(op.PendingSince) >= d.env.Policy.pendingMax(op.Kind):
+		d.openReview(op, outcome, messages.ReviewOverdue, "the gateway has been processing it since "+op.PendingSince.Format(time.RFC3339))
+	case op.Status == OperationPending:
+		d.again(op, pendingCheckAt(op.PendingSince, d.env.Now))
 	default:
-		d.about(op, &messages.OperationPending{
-			Attempt: op.attempt(outcome), GatewayReference: outcome.GatewayReference, NextCheckAt: micros(next),
+		d.about(op, &messages.PaymentProcessing{
+			Attempt: op.attempt(outcome), Kind: op.Kind, AmountMinor: op.AmountMinor, GatewayReference: outcome.GatewayReference,
 		})
 	}
 }
 
-func (d *draft) checked(op *Operation, outcome messages.Outcome, next time.Time) {
-	d.about(op, &messages.OperationChecked{
-		Attempt: op.attempt(outcome), Outcome: outcome.Kind, Detail: outcome.Detail, NextCheckAt: micros(next),
-	})
+// again asks for a further question without an event: nothing changed.
+func (d *draft) again(op *Operation, at time.Time) {
+	d.Again = &Again{OperationID: op.ID, At: micros(at)}
+}
+
+// askAgain puts off a question that could not be asked. It is no rung of the ladder.
+func (d *draft) askAgain(op *Operation, outcome messages.Outcome) {
+	switch op.Status {
+	case OperationPending:
+		d.again(op, pendingCheckAt(op.PendingSince, d.env.Now))
+	case OperationUnknown:
+		since := op.UnknownSince
+		wait := min(max(d.env.Policy.NotSentInitial, d.env.Now.Sub(since)), d.env.Policy.NotSentMax)
+		d.again(op, d.env.Now.Add(max(wait, outcome.RetryAfter)))
+	case OperationManualReview:
+	default:
+		d.settleUnknown(op, outcome)
+	}
 }
 
 // settleNotSent records proof that this attempt never left. It is proof for the operation only if
 // no other call can have been made for it: no earlier attempt without an answer, no later one by
 // another worker.
 func (d *draft) settleNotSent(op *Operation, call Call, outcome messages.Outcome) {
-	wait := d.env.Policy.notSentDelay(op, d.env.Now, outcome.RetryAfter)
+	wait := d.env.Policy.notSentDelay(op, d.env.Now, outcome)
 	switch {
 	case op.Status == OperationManualReview:
-	case op.Status == OperationUnknown || op.Pending:
-		// Not asked, so not a rung of the ladder: the same check again, later.
-		d.checked(op, outcome, d.env.Now.Add(wait))
+	case op.Status == OperationUnknown || op.Status == OperationPending:
+		d.askAgain(op, outcome)
 	case op.Unproven || op.Status != OperationSent || op.Attempt != call.Operation.Attempt:
 		d.settleUnknown(op, outcome)
 	case d.mayFailOver(op, outcome):
@@ -294,9 +320,10 @@ func (d *draft) settleNotSent(op *Operation, call Call, outcome messages.Outcome
 		d.about(op, &messages.PaymentParked{
 			Attempt: op.attempt(outcome), Kind: op.Kind, Detail: outcome.Detail, RetryAt: micros(d.env.Now.Add(wait)),
 		})
-	case d.env.Now.Add(wait).After(op.NotSentSince.Add(d.env.Policy.NotSentGiveUp)):
+	case op.Purpose == "" && d.env.Now.Add(wait).After(op.NotSentSince.Add(d.env.Policy.NotSentGiveUp)):
 		d.fail(op, outcome, messages.Failure{Code: messages.FailureGatewayUnavailable, Message: outcome.Detail})
 	default:
+		// What Tender sends of its own accord is not given up: no person waits to send it anew.
 		d.about(op, &messages.OperationNotSent{
 			Attempt: op.attempt(outcome), Detail: outcome.Detail, RetryAt: micros(d.env.Now.Add(wait)),
 		})
@@ -309,125 +336,31 @@ func (d *draft) settleUnknown(op *Operation, outcome messages.Outcome) {
 	policy := d.env.Policy
 	switch {
 	case op.Status == OperationManualReview:
-	case op.Pending && op.Status != OperationUnknown:
-		d.checked(op, outcome, d.env.Now.Add(policy.PendingCheck))
+	case op.Status == OperationPending && outcome.Kind != messages.OutcomeNotFound && !decides(outcome):
+		// The gateway has taken it: that one question found no answer changes nothing.
+		d.again(op, pendingCheckAt(op.PendingSince, d.env.Now))
 	case op.Status == OperationUnknown:
 		age, more := policy.unknownRung(op.Checks + 1)
 		if !more {
-			d.openReview(op, outcome, "outcome_unknown", outcome.Detail)
+			d.openReview(op, outcome, messages.ReviewUnknown, outcome.Detail)
 			return
 		}
 		next := op.UnknownSince.Add(age)
 		if next.Before(d.env.Now) {
 			next = d.env.Now
 		}
-		d.checked(op, outcome, next)
+		d.about(op, &messages.OperationChecked{
+			Attempt: op.attempt(outcome), Outcome: outcome.Kind, Detail: outcome.Detail, NextCheckAt: micros(next),
+		})
 	default:
-		age, more := policy.unknownRung(0)
+		age, more := policy.unknownRung(op.Checks)
 		if !more {
-			d.openReview(op, outcome, "outcome_unknown", outcome.Detail)
+			d.openReview(op, outcome, messages.ReviewUnknown, outcome.Detail)
 			return
 		}
 		d.about(op, &messages.PaymentOutcomeUnknown{
 			Attempt: op.attempt(outcome), Kind: op.Kind, AmountMinor: op.AmountMinor, Detail: outcome.Detail,
 			NextCheckAt: micros(d.env.Now.Add(age)),
 		})
-	}
-}
-
-// notify takes in what a gateway said of its own accord. It may be the first word on an operation
-// whose own answer is still on its way, or the last of several; it may be stale, or about something
-// else than it seems. So it settles what is open, adds what is new, and overwrites nothing: what
-// contradicts the record goes to a person.
-func (d *draft) notify(n *messages.Notify) {
-	if n.Kind == messages.NotifyDispute {
-		d.notifyDispute(n)
-		return
-	}
-	op := d.Payment.notified(n)
-	if op == nil {
-		d.refuse(messages.RejectOperationNotFound, "the payment has no operation "+n.OperationID+n.GatewayReference+" at "+n.Gateway)
-		return
-	}
-	if n.Kind == messages.NotifyReversal {
-		d.notifyReversal(op, n)
-		return
-	}
-	if op.Status == OperationSucceeded && n.Outcome == messages.OutcomeDeclined {
-		// Of an earlier try, and overtaken by the success: what takes a success back is a reversal.
-		return
-	}
-	d.settle(op, Call{Operation: d.Payment.request(op)}, answer(n))
-}
-
-// answer is the notification as the outcome of a call that was not made.
-func answer(n *messages.Notify) messages.Outcome {
-	o := messages.Outcome{
-		Kind: n.Outcome, GatewayReference: n.GatewayReference, AmountMinor: n.AmountMinor,
-		CaptureBefore: n.CaptureBefore, Detail: n.Reason,
-	}
-	if n.Outcome == messages.OutcomeRequiresAction {
-		o.NextAction = &messages.NextAction{Type: n.NextActionType, URL: n.NextActionURL}
-	}
-	if n.Outcome == messages.OutcomeDeclined {
-		// A missing class must not open the way to another gateway.
-		o.Decline = &messages.Decline{Code: cmp.Or(n.DeclineCode, "declined"), Class: cmp.Or(n.DeclineClass, messages.DeclineFixData)}
-	}
-	return o
-}
-
-// notifyReversal takes a success back as far as the money allows; where it has been given back to
-// the customer already, a person has to look.
-func (d *draft) notifyReversal(op *Operation, n *messages.Notify) {
-	p := d.Payment
-	amount := op.AmountMinor - op.ReversedMinor
-	if n.AmountMinor != 0 {
-		amount = min(amount, n.AmountMinor)
-	}
-	failure := messages.Failure{Code: messages.FailureReversed, Message: n.Reason}
-	if n.DeclineCode != "" {
-		failure.Code = n.DeclineCode
-	}
-	switch {
-	case op.Open():
-		d.refuse(messages.RejectOperationInProgress, string(op.Kind)+" "+op.ID+" has not been answered yet")
-	case op.Status != OperationSucceeded || amount == 0:
-		// Taken back already, or never there.
-	case op.Kind == messages.OperationRefund:
-		d.about(op, &messages.RefundFailed{Attempt: op.attempt(messages.Outcome{}), Failure: failure, AmountMinor: amount})
-	case amount > p.RefundableMinor():
-		d.openReview(op, messages.Outcome{}, "reversal",
-			fmt.Sprintf("%d was reversed, of which only %d has not been refunded", amount, p.RefundableMinor()))
-	default:
-		d.about(op, &messages.PaymentCaptureReversed{
-			Attempt: op.attempt(messages.Outcome{}), Failure: failure, AmountMinor: amount,
-			AmountCapturedMinor: p.CapturedMinor - amount,
-		})
-	}
-}
-
-// notifyDispute records where a dispute stands, unless that has been overtaken.
-func (d *draft) notifyDispute(n *messages.Notify) {
-	status := messages.EventType("dispute." + n.DisputeStatus)
-	for _, known := range d.Payment.Disputes {
-		if known.ID == n.DisputeID && disputeRank(known.Status) >= disputeRank(status) {
-			return
-		}
-	}
-	d.record(&messages.Dispute{
-		Type: status, DisputeID: n.DisputeID, AmountMinor: n.AmountMinor, Reason: n.Reason,
-		RespondBefore: micros(n.RespondBefore), Gateway: n.Gateway, GatewayReference: n.GatewayReference,
-	})
-}
-
-// disputeRank orders the statuses of a dispute: it is opened, perhaps challenged, and then ends.
-func disputeRank(status messages.EventType) int {
-	switch status {
-	case messages.EventDisputeOpened:
-		return 1
-	case messages.EventDisputeChallenged:
-		return 2
-	default:
-		return 3
 	}
 }

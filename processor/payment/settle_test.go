@@ -43,7 +43,7 @@ func TestAutomaticCapture(t *testing.T) {
 	w.settle(d.Call, succeeded())
 	expectTypes(t, w.history, messages.EventPaymentCreated, messages.EventPaymentRouted, messages.EventPaymentCaptured)
 	expectStatus(t, w, messages.StatusCaptured)
-	if w.p.AuthorizedMinor != 10000 || w.p.CapturedMinor != 10000 || !w.p.DueAt().IsZero() {
+	if w.p.AuthorizedMinor != 10000 || w.p.CapturedMinor != 10000 || !w.p.DueAt(w.now).IsZero() {
 		t.Fatalf("%+v", w.p)
 	}
 }
@@ -60,8 +60,8 @@ func TestCaptureInTwoPartsReleasesTheRest(t *testing.T) {
 		t.Fatalf("%+v", last)
 	}
 	expectStatus(t, w, messages.StatusCaptured)
-	if w.p.ReleasedMinor != 2500 || !w.p.DueAt().IsZero() {
-		t.Fatalf("released %d, due %s", w.p.ReleasedMinor, w.p.DueAt())
+	if w.p.ReleasedMinor != 2500 || !w.p.DueAt(w.now).IsZero() {
+		t.Fatalf("released %d, due %s", w.p.ReleasedMinor, w.p.DueAt(w.now))
 	}
 }
 
@@ -106,7 +106,7 @@ func TestEveryAnswerIsInTheHistoryWithItsEffort(t *testing.T) {
 	}
 
 	w = reach(t, messages.StatusAuthorized)
-	w.now = w.p.DueAt()
+	w.now = w.p.DueAt(w.now)
 	expired := w.settle(w.do(&messages.Resume{}).Call, o).Events[0].Data.(*messages.PaymentExpired)
 	if expired.Gateway != "primary" || expired.Attempt != 1 || expired.LatencyMS != 42 {
 		t.Errorf("expired: %+v", expired)
@@ -155,7 +155,7 @@ func TestUnknownClimbsTheLadderToAPerson(t *testing.T) {
 	expectTypes(t, d.Events, messages.EventPaymentOutcomeUnknown)
 	ages := append(w.policy.UnknownReplays, w.policy.UnknownLookups...)
 	for i, age := range ages {
-		if due := w.p.DueAt(); !due.Equal(start.Add(age)) {
+		if due := w.p.DueAt(w.now); !due.Equal(start.Add(age)) {
 			t.Fatalf("check %d is due after %s, want %s", i, due.Sub(start), age)
 		}
 		w.now = start.Add(age).Add(-time.Microsecond)
@@ -173,7 +173,7 @@ func TestUnknownClimbsTheLadderToAPerson(t *testing.T) {
 		w.settle(d.Call, unknown())
 	}
 	expectStatus(t, w, messages.StatusReview)
-	if !w.p.DueAt().IsZero() {
+	if !w.p.DueAt(w.now).IsZero() {
 		t.Fatal("a review has a timer")
 	}
 }
@@ -202,7 +202,7 @@ func TestAForgottenKeyIsNotReplayed(t *testing.T) {
 func TestUnknownIsResolvedByTheGateway(t *testing.T) {
 	t.Parallel()
 	w := reach(t, messages.StatusUnknown)
-	w.now = w.p.DueAt()
+	w.now = w.p.DueAt(w.now)
 	d := w.settle(w.do(&messages.Resume{}).Call, succeeded())
 	expectTypes(t, d.Events, messages.EventPaymentOutcomeResolved, messages.EventPaymentCaptured)
 	if cause := d.Events[1].CausationID; cause != w.p.Operations[0].CausedBy || cause == w.last.ID {
@@ -218,7 +218,7 @@ func TestLookupThatFindsNothingProvesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.policy.UnknownReplays = nil
 	w.settle(w.do(create("")).Call, unknown())
-	w.now = w.p.DueAt()
+	w.now = w.p.DueAt(w.now)
 	w.settle(w.do(&messages.Resume{}).Call, messages.Outcome{Kind: messages.OutcomeNotFound})
 	expectStatus(t, w, messages.StatusUnknown)
 }
@@ -245,10 +245,10 @@ func TestNotSentIsTriedAgainAndGivenUp(t *testing.T) {
 			break
 		}
 		expectStatus(t, w, messages.StatusAuthorizing)
-		if wait := w.p.DueAt().Sub(w.now); wait < w.policy.NotSentInitial || wait > w.policy.NotSentMax*5/4 {
+		if wait := w.p.DueAt(w.now).Sub(w.now); wait < w.policy.NotSentInitial || wait > w.policy.NotSentMax*5/4 {
 			t.Fatalf("waits %s", wait)
 		}
-		w.now = w.p.DueAt()
+		w.now = w.p.DueAt(w.now)
 		d = w.do(&messages.Resume{})
 		expectTypes(t, d.Events, messages.EventOperationSent)
 	}
@@ -266,7 +266,7 @@ func TestNotSentWaitsAsLongAsTheGatewayAsks(t *testing.T) {
 	o := notSent()
 	o.RetryAfter = 90 * time.Second
 	w.settle(w.do(create("")).Call, o)
-	if wait := w.p.DueAt().Sub(w.now); wait < o.RetryAfter || wait > o.RetryAfter*5/4 {
+	if wait := w.p.DueAt(w.now).Sub(w.now); wait < o.RetryAfter || wait > o.RetryAfter*5/4 {
 		t.Fatalf("waits %s", wait)
 	}
 }
@@ -301,7 +301,7 @@ func TestNotSentDoesNotClimbTheLadder(t *testing.T) {
 	t.Parallel()
 	w := reach(t, messages.StatusUnknown)
 	for range 50 {
-		w.now = w.p.DueAt()
+		w.now = w.p.DueAt(w.now)
 		w.settle(w.do(&messages.Resume{}).Call, notSent())
 	}
 	if op := w.p.Operations[0]; op.Status != payment.OperationUnknown || op.Checks != 0 {
@@ -315,7 +315,7 @@ func TestALookupThatCouldNotBeAskedDoesNotClimbTheLadder(t *testing.T) {
 	w.policy.UnknownReplays = nil
 	w.settle(w.do(create("")).Call, unknown())
 	for range 50 {
-		w.now = w.p.DueAt()
+		w.now = w.p.DueAt(w.now)
 		call := w.do(&messages.Resume{}).Call
 		if call == nil || !call.Lookup {
 			t.Fatalf("%+v", call)
@@ -381,11 +381,19 @@ func TestAContradictedSuccessIsNotTakenBack(t *testing.T) {
 	w.settle(call, succeeded())
 	w.settle(call, declined(messages.DeclineSoft))
 	expectStatus(t, w, messages.StatusReview)
-	resolve := messages.Resolve{OperationID: call.Operation.ID, Actor: "ada", Reason: "statement", Outcome: messages.ResolvedFailed}
-	checkAnswer(t, w.do(&resolve), messages.RejectInvalidState)
-	resolve.Outcome = messages.ResolvedSucceeded
+	resolve := messages.Resolve{OperationID: call.Operation.ID, Actor: "ada", Reason: "statement", Outcome: messages.ResolvedSucceeded}
 	expectTypes(t, w.do(&resolve).Events, messages.EventPaymentOutcomeResolved)
 	expectStatus(t, w, messages.StatusCaptured)
+}
+
+// What moved because of a success stands on it: then the success cannot be recorded as a failure.
+func TestASuccessThatMoneyStandsOnIsNotTakenBack(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusPartiallyRefunded)
+	w.settle(&payment.Call{Operation: messages.Operation{ID: w.p.Operations[0].ID}}, declined(messages.DeclineSoft))
+	expectStatus(t, w, messages.StatusReview)
+	resolve := messages.Resolve{OperationID: w.p.Operations[0].ID, Actor: "ada", Reason: "statement", Outcome: messages.ResolvedFailed}
+	checkAnswer(t, w.do(&resolve), messages.RejectInvalidState)
 }
 
 func TestReversalsThatTheMoneyNoLongerAllowsAreRefused(t *testing.T) {
@@ -411,6 +419,7 @@ func TestReviewIsResolvedByAPerson(t *testing.T) {
 		w := reach(t, messages.StatusReview)
 		d := w.do(&messages.Resolve{
 			OperationID: w.p.Operations[0].ID, Outcome: c.outcome, Actor: "ada", Reason: "the bank's statement", Evidence: "case 7",
+			GatewayReference: "gw_7",
 		})
 		expectStatus(t, w, c.status)
 		got := d.Events[0].Data.(*messages.PaymentOutcomeResolved)
@@ -426,8 +435,9 @@ func TestAnotherAmountOpensAReview(t *testing.T) {
 	o := succeeded()
 	o.AmountMinor = 9999
 	d := w.settle(w.do(create("")).Call, o)
-	expectTypes(t, d.Events, messages.EventPaymentReviewOpened)
-	if w.p.CapturedMinor != 0 || w.p.Operations[0].Status != payment.OperationManualReview {
+	expectTypes(t, d.Events, messages.EventPaymentCaptured, messages.EventPaymentReviewOpened)
+	expectStatus(t, w, messages.StatusReview)
+	if w.p.CapturedMinor != 9999 || w.p.Operations[0].Review != messages.ReviewAmount {
 		t.Fatalf("%+v", w.p)
 	}
 }
@@ -444,14 +454,14 @@ func TestPendingIsAskedAboutUntilItSettles(t *testing.T) {
 	w := reach(t, messages.StatusCaptured)
 	w.settle(w.do(&messages.Refund{}).Call, messages.Outcome{Kind: messages.OutcomePending, GatewayReference: "re_1"})
 	for range 3 {
-		w.now = w.p.DueAt()
+		w.now = w.p.DueAt(w.now)
 		d := w.do(&messages.Resume{})
 		if d.Call == nil || !d.Call.Lookup {
 			t.Fatalf("%+v", d.Call)
 		}
 		w.settle(d.Call, messages.Outcome{Kind: messages.OutcomePending})
 	}
-	w.now = w.p.DueAt()
+	w.now = w.p.DueAt(w.now)
 	w.settle(w.do(&messages.Resume{}).Call, succeeded())
 	expectStatus(t, w, messages.StatusRefunded)
 }
@@ -462,8 +472,8 @@ func TestAuthorizationExpires(t *testing.T) {
 	o := succeeded()
 	o.CaptureBefore = start.Add(time.Hour)
 	w.settle(w.do(create(messages.CaptureManual)).Call, o)
-	if !w.p.DueAt().Equal(o.CaptureBefore) {
-		t.Fatalf("due %s", w.p.DueAt())
+	if !w.p.DueAt(w.now).Equal(o.CaptureBefore) {
+		t.Fatalf("due %s", w.p.DueAt(w.now))
 	}
 	w.now = o.CaptureBefore
 	checkAnswer(t, w.do(&messages.Capture{}), messages.RejectAuthorizationExpired)
@@ -473,23 +483,25 @@ func TestAuthorizationExpires(t *testing.T) {
 	}
 	expectTypes(t, w.settle(d.Call, succeeded()).Events, messages.EventPaymentExpired)
 	expectStatus(t, w, messages.StatusExpired)
-	if w.p.ReleasedMinor != 10000 || !w.p.DueAt().IsZero() {
-		t.Fatalf("released %d, due %s", w.p.ReleasedMinor, w.p.DueAt())
+	if w.p.ReleasedMinor != 10000 || !w.p.DueAt(w.now).IsZero() {
+		t.Fatalf("released %d, due %s", w.p.ReleasedMinor, w.p.DueAt(w.now))
 	}
 }
 
 func TestAnAuthorizationThatTheGatewayLetLapseExpires(t *testing.T) {
 	t.Parallel()
 	w := reach(t, messages.StatusAuthorized)
-	w.now = w.p.DueAt()
-	w.settle(w.do(&messages.Resume{}).Call, declined(messages.DeclineNeverRetry))
+	w.now = w.p.DueAt(w.now)
+	lapsed := declined(messages.DeclineNeverRetry)
+	lapsed.Decline.Code = "authorization_expired"
+	w.settle(w.do(&messages.Resume{}).Call, lapsed)
 	expectStatus(t, w, messages.StatusExpired)
 }
 
 func TestAnAuthorizationDoesNotExpireOnDoubt(t *testing.T) {
 	t.Parallel()
 	w := reach(t, messages.StatusAuthorized)
-	w.now = w.p.DueAt()
+	w.now = w.p.DueAt(w.now)
 	w.settle(w.do(&messages.Resume{}).Call, unknown())
 	expectStatus(t, w, messages.StatusUnknown)
 }
@@ -507,7 +519,7 @@ func TestExpiryWaitsForACaptureInFlight(t *testing.T) {
 func TestAnActionThatNeverComesIsVoidedAndExpires(t *testing.T) {
 	t.Parallel()
 	w := reach(t, messages.StatusRequiresAction)
-	w.now = w.p.DueAt()
+	w.now = w.p.DueAt(w.now)
 	d := w.do(&messages.Resume{})
 	if d.Call == nil || d.Call.Operation.Kind != messages.OperationVoid {
 		t.Fatalf("%+v", d.Call)
@@ -535,7 +547,7 @@ func TestARedeliveredResumeTakesUpItsOwnAttempt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.settle(w.do(create("")).Call, notSent())
-	w.now = w.p.DueAt()
+	w.now = w.p.DueAt(w.now)
 	w.do(&messages.Resume{})
 	other := w.command(&messages.Resume{})
 	if d := payment.Decide(w.p, other, w.env()); d.Call != nil {

@@ -31,6 +31,8 @@ type world struct {
 	last    messages.Command
 	seq     int
 	route   payment.Route
+	// asked are the operations that the latest command has asked about to no avail.
+	asked payment.Asked
 }
 
 func newWorld(t failer) *world {
@@ -43,7 +45,7 @@ func newWorld(t failer) *world {
 }
 
 func (w *world) env() payment.Env {
-	return payment.Env{Now: w.now, Policy: w.policy, Route: func() payment.Route { return w.route }}
+	return payment.Env{Now: w.now, Policy: w.policy, Route: func() payment.Route { return w.route }, Asked: w.asked}
 }
 
 func (w *world) command(body messages.CommandBody) messages.Command {
@@ -57,7 +59,7 @@ func (w *world) command(body messages.CommandBody) messages.Command {
 // do decides and commits a command.
 func (w *world) do(body messages.CommandBody) payment.Decision {
 	w.t.Helper()
-	w.last = w.command(body)
+	w.last, w.asked = w.command(body), payment.Asked{}
 	return w.commit(payment.Decide(w.p, w.last, w.env()))
 }
 
@@ -68,6 +70,10 @@ func (w *world) settle(call *payment.Call, o messages.Outcome) payment.Decision 
 		w.t.Fatalf("there is no call to answer")
 	}
 	o.Tries = 1
+	if o.Kind == messages.OutcomeSucceeded && o.AmountMinor == 0 {
+		// A gateway that did as it was asked.
+		o.AmountMinor = call.Operation.AmountMinor
+	}
 	return w.commit(payment.Settle(w.p, w.last, *call, o, w.env()))
 }
 
@@ -75,6 +81,9 @@ func (w *world) commit(d payment.Decision) payment.Decision {
 	w.t.Helper()
 	if int64(len(d.Events)) != d.Payment.Version-w.p.Version {
 		w.t.Fatalf("%d events take version %d to %d", len(d.Events), w.p.Version, d.Payment.Version)
+	}
+	if d.Again != nil {
+		w.asked[d.Again.OperationID] = d.Again.At
 	}
 	w.p = d.Payment
 	w.history = append(w.history, d.Events...)
@@ -145,6 +154,8 @@ func reach(t *testing.T, status messages.Status) *world {
 		w.p = p
 	case messages.StatusAuthorizing:
 		w.do(create(""))
+	case messages.StatusProcessing:
+		w.settle(w.do(create("")).Call, messages.Outcome{Kind: messages.OutcomePending, GatewayReference: "gw_1"})
 	case messages.StatusRequiresAction:
 		w.settle(w.do(create("")).Call, requiresAction())
 	case messages.StatusRequiresPaymentMethod:
