@@ -269,8 +269,9 @@ type PaymentReviewOpened struct {
 	Reason string        `json:"reason"`
 	Detail string        `json:"detail,omitempty"`
 	// AmountExcessMinor is the amount that the gateway reports to have moved beyond what is booked
-	// of the operation.
-	AmountExcessMinor int64 `json:"amount_excess_minor,omitempty"`
+	// of the operation, and GatewayReference its id of it.
+	AmountExcessMinor int64  `json:"amount_excess_minor,omitempty"`
+	GatewayReference  string `json:"gateway_reference,omitempty"`
 }
 
 // The reasons of reviews.

@@ -387,17 +387,17 @@ func (o *Operation) takes(data messages.EventData) bool {
 	}
 }
 
-// resolve ends an unknown outcome, a review or a contradiction. If the operation already stands as
-// found, the finding only ends the review; otherwise it is open again, without its amounts, until
-// the next event says what the finding means for the money.
+// resolve ends an unknown outcome, a review or a contradiction. An accepted finding only ends the
+// review; after any other the operation is open again, without its amounts, until the next event
+// says what the finding means for the money.
 func (o *Operation) resolve(d *messages.PaymentOutcomeResolved) {
 	o.Review, o.Claimed = "", false
 	switch succeeded := d.Outcome == messages.OutcomeSucceeded; {
-	case d.Accepted:
+	case d.Accepted && succeeded && !isVoid(o):
 		o.ExcessMinor = d.AmountMinor - o.movedMinor() - o.CompensatedMinor
-	case !succeeded && o.Status == OperationFailed:
+	case d.Accepted && succeeded:
+	case d.Accepted:
 		o.ExcessMinor = 0
-	case o.stands(succeeded, d.AmountMinor):
 	default:
 		o.settle(OperationSent)
 		o.AuthorizedMinor, o.CapturedMinor, o.ReleasedMinor, o.RefundedMinor, o.ExcessMinor = 0, 0, 0, 0, 0
@@ -488,6 +488,9 @@ func (p *Payment) applyProgress(op *Operation, e messages.Event) bool {
 		op.unknown(e.OccurredAt, d)
 	case *messages.PaymentReviewOpened:
 		op.ExcessMinor += d.AmountExcessMinor
+		if op.GatewayReference == "" {
+			op.GatewayReference = d.GatewayReference
+		}
 		if op.settled() {
 			op.Review = d.Reason
 		} else {

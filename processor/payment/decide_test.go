@@ -11,6 +11,8 @@ const (
 	accepted = messages.RejectionCode("")
 	// silent marks a command that neither is refused nor does anything.
 	silent = messages.RejectionCode("(nothing happens)")
+	// asks marks a command that only looks something up.
+	asks = messages.RejectionCode("(a lookup)")
 )
 
 // row says what each command gets in one status. The bodies are the plainest ones: capture and

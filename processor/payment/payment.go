@@ -94,6 +94,9 @@ type Dispute struct {
 // Created reports whether the payment exists, as opposed to a history of refusals only.
 func (p *Payment) Created() bool { return p.Currency != "" }
 
+// InReview reports whether a person has to look at any operation.
+func (p *Payment) InReview() bool { return p.reviewing() }
+
 // Clone returns a copy that shares nothing Apply writes to.
 func (p *Payment) Clone() *Payment {
 	c := *p

@@ -13,6 +13,7 @@ func (d *draft) openReview(op *Operation, outcome messages.Outcome, reason, deta
 
 func (d *draft) openReviewOf(op *Operation, outcome messages.Outcome, review messages.PaymentReviewOpened) {
 	review.Attempt, review.Kind = op.attempt(outcome), op.Kind
+	review.GatewayReference = outcome.GatewayReference
 	d.about(op, &review)
 }
 
@@ -85,6 +86,7 @@ func (d *draft) resolve(c *messages.Resolve) {
 // resolveFailed records that an operation moved nothing.
 func (d *draft) resolveFailed(op *Operation, finding messages.PaymentOutcomeResolved, c *messages.Resolve) {
 	unchanged := op.stands(false, 0)
+	finding.Accepted = unchanged
 	if !unchanged && !d.possible(op, &finding) {
 		d.refuse(messages.RejectInvalidState,
 			"operation "+op.ID+" is recorded as succeeded, and money moved since because of it: void or refund it instead")
@@ -117,12 +119,14 @@ func (d *draft) possible(op *Operation, finding *messages.PaymentOutcomeResolved
 
 // resolveSucceeded records that an operation moved an amount.
 func (d *draft) resolveSucceeded(op *Operation, finding messages.PaymentOutcomeResolved, reference string) {
-	if op.stands(true, finding.AmountMinor) {
+	amount := finding.AmountMinor - op.CompensatedMinor
+	booked := min(amount, op.AmountMinor)
+	bookable := op.ExcessMinor > 0 && booked > op.movedMinor() && booked <= d.room(op)
+	if op.stands(true, finding.AmountMinor) && !bookable {
+		finding.Accepted = true
 		d.record(&finding)
 		return
 	}
-	amount := finding.AmountMinor - op.CompensatedMinor
-	booked := min(amount, op.AmountMinor)
 	if op.settled() && !isVoid(op) && booked > d.room(op) {
 		d.resolveExcess(op, finding, amount)
 		return
@@ -153,7 +157,7 @@ func (d *draft) resolveSucceeded(op *Operation, finding messages.PaymentOutcomeR
 func (d *draft) resolveExcess(op *Operation, finding messages.PaymentOutcomeResolved, amount int64) {
 	switch {
 	case isRefund(op):
-		finding.Accepted, finding.AmountMinor = true, amount
+		finding.Accepted = true
 		d.record(&finding)
 	case isCapture(op):
 		d.refuse(messages.RejectAmountExceedsCapturable, "operation "+op.ID+" took what is no longer capturable: compensate it")
