@@ -29,6 +29,16 @@
 //	202  pending: accepted, and finished later; look it up
 //	402  declined: refused for good under this operation_id
 //
+// Every success of an authorize, confirm, capture or refund carries amount_minor, that which was
+// moved; the success of a void may leave it out. A client takes a success without an amount for
+// unproven. The answer to a lookup of an authorize or confirm may carry the state of the
+// authorization, amount_captured_minor and amount_released_minor; one that was voided or has passed
+// capture_before has released all that was not captured.
+//
+// The decline codes authorization_voided and authorization_expired prove that the authorization
+// holds nothing any more. A void that is declined with any other code leaves a question: the client
+// looks the authorization up.
+//
 // Anything else carries a [Problem] with a code:
 //
 //	400  invalid_request       the request cannot be understood or names a thing that does not exist. Nothing was done, nothing
@@ -45,6 +55,10 @@
 //	424  not_done              the server has proof that it did nothing for this request and will do nothing because of it: its own
 //	                           provider could not be connected to, the request's deadline had passed, no place was free. Not
 //	                           sent. It says nothing of earlier requests for the operation
+//
+// A problem with Retry-After may say in rest what is to be left alone: operation, gateway or
+// credentials. Where it does not, in_progress and not_done mean the operation, rate_limited,
+// internal and unavailable the gateway, and unauthorized the credentials.
 //
 // Every other status, every redirect, and a body that does not fit its status are unknown: the
 // answer did not come from a server of the protocol.
@@ -64,7 +78,8 @@
 // receiver knows it. Order does not matter, and an event may come before the answer to the
 // operation that it is about.
 //
-//	operation.succeeded, .declined, .requires_action, .pending   as an [Answer] with that outcome
+//	operation.succeeded, .declined, .requires_action, .pending   as an [Answer] with that outcome; a success
+//	                                                             carries amount_minor, but that of a void may not
 //	operation.reversed                                           a success is taken back, wholly or by amount_minor
 //	dispute.opened, .challenged, .accepted, .expired, .canceled, .won, .lost
 //

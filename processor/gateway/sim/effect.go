@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -36,6 +37,21 @@ type authorization struct {
 }
 
 func (a *authorization) remaining() int64 { return a.authorized - a.captured - a.released }
+
+// lapsed reports whether the time is over in which it can be captured.
+func (a *authorization) lapsed(now time.Time) bool {
+	return a.stage != stageChallenged && now.After(a.captureBefore)
+}
+
+// state returns the sums as a lookup tells them. An authorization that was voided or has lapsed has
+// released all that was not captured, also if the customer never confirmed it.
+func (a *authorization) state(now time.Time) *messages.AuthorizationState {
+	state := messages.AuthorizationState{CapturedMinor: a.captured, ReleasedMinor: a.released}
+	if a.voided || a.lapsed(now) {
+		state.ReleasedMinor = cmp.Or(a.authorized, a.asked) - a.captured
+	}
+	return &state
+}
 
 // decide returns the record for an operation that was never answered. It changes nothing.
 func (s *Simulator) decide(op messages.Operation) (Record, error) {
@@ -116,10 +132,10 @@ func (s *Simulator) decideCapture(op messages.Operation, a *authorization) Recor
 		return declined(op, "authentication_pending")
 	case a.voided:
 		return declined(op, "authorization_voided")
+	case a.lapsed(s.config.Now()):
+		return declined(op, "authorization_expired")
 	case op.AmountMinor > a.remaining():
 		return declined(op, "amount_exceeds_authorized")
-	case s.config.Now().After(a.captureBefore):
-		return declined(op, "authorization_expired")
 	}
 	amount := moved(op, op.AmountMinor, a.card())
 	entry := s.entry(op, "cap_"+op.ID, a.reference)
@@ -131,7 +147,10 @@ func (s *Simulator) decideCapture(op messages.Operation, a *authorization) Recor
 }
 
 func (s *Simulator) decideVoid(op messages.Operation, a *authorization) Record {
-	if a.voided || (a.stage != stageChallenged && a.remaining() == 0) {
+	switch {
+	case a.voided:
+		return declined(op, "authorization_voided")
+	case a.stage != stageChallenged && a.remaining() == 0:
 		return declined(op, "nothing_to_void")
 	}
 	entry := s.entry(op, "void_"+op.ID, a.reference)

@@ -165,15 +165,33 @@ func (s *Simulator) Find(operationID string) Reply {
 	case !known || q.answer == nil:
 		return problem(protocol.CodeOperationNotFound, "nothing is known of operation %s", operationID)
 	case q.answer.Outcome != messages.OutcomePending:
-		return Reply{Answer: q.answer}
+		return s.found(q)
 	case q.pendingLookups < s.config.PendingLookups:
 		q.pendingLookups++
-		return Reply{Answer: q.answer}
+		return s.found(q)
 	}
 	if !s.complete(q) {
 		return s.unavailable()
 	}
-	return Reply{Answer: q.answer}
+	return s.found(q)
+}
+
+// found answers a lookup of an operation that has an answer. That of an authorize or a confirm
+// comes with the state of the authorization.
+func (s *Simulator) found(q *request) Reply {
+	answer := *q.answer
+	reference := answer.GatewayReference
+	switch q.operation.Kind {
+	case messages.OperationAuthorize:
+	case messages.OperationConfirm:
+		reference = q.operation.GatewayReference
+	default:
+		return Reply{Answer: &answer}
+	}
+	if a, exists := s.authorizations[reference]; exists {
+		answer.Authorization = a.state(s.config.Now())
+	}
+	return Reply{Answer: &answer}
 }
 
 func (s *Simulator) unavailable() Reply {

@@ -32,8 +32,8 @@ type Config struct {
 	// PendingLookups is the number of lookups that find a pending refund still pending; 0 is 1, and
 	// -1 none.
 	PendingLookups int
-	// URL is the simulator's own address as a customer's browser reaches it, for next_action; "" is
-	// one that leads nowhere.
+	// URL is the simulator's own address as a customer's browser reaches it, for next_action, which
+	// allows https only; "" is one that leads nowhere.
 	URL string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time

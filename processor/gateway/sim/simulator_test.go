@@ -71,7 +71,7 @@ func TestRefusalsAfterTheEnd(t *testing.T) {
 	gatewaytest.Want(t, s.Do(t.Context(), p.Void()), messages.OutcomeSucceeded)
 	refused(s.Do(t.Context(), p.Confirm(1000)), "authorization_voided")
 	refused(s.Do(t.Context(), p.Capture(1)), "authorization_voided")
-	refused(s.Do(t.Context(), p.Void()), "nothing_to_void")
+	refused(s.Do(t.Context(), p.Void()), "authorization_voided")
 
 	p = gatewaytest.NewPayment()
 	p.Reference = s.Do(t.Context(), p.Authorize("pm_card_visa", 1000)).GatewayReference
@@ -227,5 +227,54 @@ func TestHangEnds(t *testing.T) {
 		s := newSimulator(t, sim.Config{Hang: time.Second})
 		gatewaytest.Want(t, s.Do(t.Context(), gatewaytest.NewPayment().Charge("sim_charge_then_timeout", 1999)), messages.OutcomeSucceeded)
 		gatewaytest.Want(t, s.Do(t.Context(), gatewaytest.NewPayment().Charge("sim_timeout_no_charge", 1999)), messages.OutcomeUnknown)
+	})
+}
+
+// TestOursLookupsTellTheAuthorization holds the sums of an authorization in a lookup to the ledger.
+func TestOursLookupsTellTheAuthorization(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSimulator(t, sim.Config{AuthorizationLifetime: time.Hour})
+		want := func(op messages.Operation, captured, released int64) {
+			t.Helper()
+			state := s.Lookup(t.Context(), op).Authorization
+			if state == nil || *state != (messages.AuthorizationState{CapturedMinor: captured, ReleasedMinor: released}) {
+				t.Errorf("the lookup says %+v, want %d captured and %d released", state, captured, released)
+			}
+		}
+		p := gatewaytest.NewPayment()
+		authorize := p.Authorize("pm_card_visa", 1000)
+		answer := s.Do(t.Context(), authorize)
+		if answer.Authorization != nil {
+			t.Errorf("the answer itself says %+v", answer.Authorization)
+		}
+		p.Reference = answer.GatewayReference
+		want(authorize, 0, 0)
+		capture := p.Capture(400)
+		gatewaytest.Want(t, s.Do(t.Context(), capture), messages.OutcomeSucceeded)
+		want(authorize, 400, 0)
+		if state := s.Lookup(t.Context(), capture).Authorization; state != nil {
+			t.Errorf("the lookup of a capture says %+v", state)
+		}
+		pass(time.Hour + time.Second) // It lapses.
+		want(authorize, 400, 600)
+		gatewaytest.Want(t, s.Do(t.Context(), p.Void()), messages.OutcomeSucceeded)
+		want(authorize, 400, 600)
+
+		p = gatewaytest.NewPayment()
+		authorize = p.Authorize("pm_card_threeDSecure2Required", 1000)
+		p.Reference = s.Do(t.Context(), authorize).GatewayReference
+		want(authorize, 0, 0)
+		confirm := p.Confirm(1000)
+		gatewaytest.Want(t, s.Do(t.Context(), confirm), messages.OutcomeSucceeded)
+		gatewaytest.Want(t, s.Do(t.Context(), p.CaptureFinally(300)), messages.OutcomeSucceeded)
+		want(authorize, 300, 700)
+		want(confirm, 300, 700)
+
+		p = gatewaytest.NewPayment()
+		authorize = p.Authorize("pm_card_threeDSecure2Required", 1000)
+		p.Reference = s.Do(t.Context(), authorize).GatewayReference
+		gatewaytest.Want(t, s.Do(t.Context(), p.Void()), messages.OutcomeSucceeded)
+		want(authorize, 0, 1000) // Nothing can be held any more, though nothing ever was.
 	})
 }
