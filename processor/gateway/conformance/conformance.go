@@ -119,7 +119,7 @@ func Run(ctx context.Context, target *Target, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	if err := target.reach(ctx, o.CallTimeout); err != nil {
+	if err := target.reach(ctx, o.Tenant, o.CallTimeout); err != nil {
 		return Report{}, err
 	}
 	var report Report

@@ -155,7 +155,7 @@ func (t *trial) strangers(ctx context.Context, op messages.Operation) {
 			t.problem(made, protocol.CodeUnauthorized)
 		}
 		asked, ok := t.exchange(ctx, "its lookup with "+name, func(ctx context.Context) (protocol.Reply, error) {
-			return stranger.lookup(ctx, op.ID)
+			return stranger.lookup(ctx, protocol.KeyOf(op))
 		})
 		if ok {
 			t.problem(asked, protocol.CodeUnauthorized)

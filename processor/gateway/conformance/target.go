@@ -37,7 +37,7 @@ type wire interface {
 	// post sends a body to where operations of a kind are made. It fails without a reply.
 	post(ctx context.Context, kind messages.OperationKind, body []byte) (protocol.Reply, error)
 	// lookup asks for an operation that need not exist.
-	lookup(ctx context.Context, operationID string) (protocol.Reply, error)
+	lookup(ctx context.Context, key protocol.Key) (protocol.Reply, error)
 }
 
 // OverHTTP returns the server at a base address. The API key is sent as a bearer token, "" sends
@@ -77,13 +77,13 @@ func (t *Target) Close() {
 }
 
 // reach fails unless the server answers.
-func (t *Target) reach(ctx context.Context, timeout time.Duration) error {
+func (t *Target) reach(ctx context.Context, tenant string, timeout time.Duration) error {
 	if t.wire == nil {
 		return nil
 	}
 	within, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	r, err := t.wire.lookup(within, uuid.NewString()+"-1")
+	r, err := t.wire.lookup(within, protocol.Key{Tenant: tenant, OperationID: uuid.NewString() + "-1"})
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("reach the server: %w", context.Cause(ctx))
@@ -111,8 +111,12 @@ func (w *httpWire) post(ctx context.Context, _ messages.OperationKind, body []by
 	return w.send(ctx, http.MethodPost, w.base.JoinPath(protocol.PathOperations), body)
 }
 
-func (w *httpWire) lookup(ctx context.Context, operationID string) (protocol.Reply, error) {
-	return w.get(ctx, protocol.PathOperation+url.PathEscape(operationID))
+func (w *httpWire) lookup(ctx context.Context, key protocol.Key) (protocol.Reply, error) {
+	address := w.base.JoinPath(protocol.PathOperation, url.PathEscape(key.OperationID))
+	if key.Tenant != "" {
+		address.RawQuery = url.Values{protocol.QueryTenant: {key.Tenant}}.Encode()
+	}
+	return w.send(ctx, http.MethodGet, address, nil)
 }
 
 func (w *httpWire) get(ctx context.Context, path string) (protocol.Reply, error) {
@@ -153,9 +157,9 @@ func (w *natsWire) post(ctx context.Context, kind messages.OperationKind, body [
 	return w.request(ctx, string(kind), body, nil)
 }
 
-func (w *natsWire) lookup(ctx context.Context, operationID string) (protocol.Reply, error) {
+func (w *natsWire) lookup(ctx context.Context, key protocol.Key) (protocol.Reply, error) {
 	op := NewPayment().Void()
-	op.ID = operationID
+	op.ID, op.Tenant = key.OperationID, key.Tenant
 	return w.request(ctx, protocol.EndpointLookup, encode(op), nil)
 }
 

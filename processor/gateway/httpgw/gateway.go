@@ -97,8 +97,9 @@ func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcom
 func (g *Gateway) Lookup(ctx context.Context, op messages.Operation) messages.Outcome {
 	e := protocol.Exchange{OperationID: op.ID, Lookup: true}
 	o := g.exchange(ctx, e, func(ctx context.Context) (*http.Request, error) {
-		address := g.base.JoinPath(protocol.PathOperation, url.PathEscape(op.ID)).String()
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+		address := g.base.JoinPath(protocol.PathOperation, url.PathEscape(op.ID))
+		address.RawQuery = url.Values{protocol.QueryTenant: {op.Tenant}}.Encode()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), http.NoBody)
 		if err != nil {
 			return nil, fmt.Errorf("build request: %w", err)
 		}

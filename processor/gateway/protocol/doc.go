@@ -6,20 +6,23 @@
 //
 // # Requests
 //
-//	POST /v1/operations                  make an operation; the body is a messages.Operation
-//	GET  /v1/operations/{operation_id}   its outcome
-//	GET  /healthz                        200 when the server works
+//	POST /v1/operations                                  make an operation; the body is a messages.Operation
+//	GET  /v1/operations/{operation_id}?tenant={tenant}   its outcome
+//	GET  /healthz                                        200 when the server works
 //
 // A server may ask for "Authorization: Bearer <key>" on everything but /healthz.
 //
 // # Idempotency
 //
-// The operation_id is the idempotency key. A server does an operation at most once, keeps its
-// answer for as long as its ledger, and answers every later request with the same operation_id and
-// the same parameters with that answer. All fields are parameters except attempt, which counts the
-// client's attempts, and gateway, which is the client's name for the server. A server looks the
-// operation_id up before it checks anything but the credentials, so that a refusal never hides an
-// earlier success.
+// The tenant and the operation_id are the idempotency key ([Key]). A server does an operation at
+// most once, keeps its answer for as long as its ledger, and answers every later request with the
+// same key and the same parameters with that answer. All fields are parameters except attempt,
+// which counts the client's attempts, and gateway, which is the client's name for the server. A
+// server looks the key up before it checks anything but the credentials, so that a refusal never
+// hides an earlier success.
+//
+// One server may serve several tenants. The same operation_id of another tenant is another
+// operation, and no tenant finds or uses another's authorization. A lookup names the tenant, too.
 //
 // # Answers
 //
@@ -41,8 +44,8 @@
 //
 // Anything else carries a [Problem] with a code:
 //
-//	400  invalid_request       the request cannot be understood or names a thing that does not exist. Nothing was done, nothing
-//	                           is recorded under the operation_id: a decline that is never retried
+//	400  invalid_request       the request cannot be understood, lacks a required field, has one twice, or names a thing that
+//	                           does not exist. Nothing was done, nothing is recorded under the key: a decline that is never retried
 //	401  unauthorized          turned away by the credentials, before anything was looked at: not sent
 //	404  operation_not_found   to a lookup only: nothing is known of the operation now
 //	409  in_progress           the same operation is being worked on: unknown, replay it
@@ -96,7 +99,8 @@
 //
 // A server, called a connector, answers requests on payments.gateway.<gateway>.<endpoint>, where
 // the endpoint is a kind of operation or lookup ([Subject]). Every body is a messages.Operation,
-// that of a lookup too. The reply's body is an [Answer] or a [Problem] as over HTTP; the statuses
+// that of a lookup too, which needs the operation_id and the tenant. A connector refuses a body that
+// lacks a required field, as a server over HTTP does. The reply's body is an [Answer] or a [Problem] as over HTTP; the statuses
 // above are left out, since the body says it. A problem also comes with the headers that NATS
 // services give errors, and Retry-After is a header of the reply. All instances of a connector
 // listen in one queue group ([ServiceName]), so that one of them gets a request.

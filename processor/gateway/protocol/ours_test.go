@@ -90,3 +90,20 @@ func TestOursASuccessWithoutAnAmountSaysNoAmount(t *testing.T) {
 		}
 	}
 }
+
+// TestOursAFieldIsThereOnce: of two amounts the last counted, and AMOUNT_MINOR was an amount, too.
+func TestOursAFieldIsThereOnce(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"twice":             `{"operation_id":"op-1","amount_minor":1,"amount_minor":2}`,
+		"in other letters":  `{"operation_id":"op-1","AMOUNT_MINOR":2}`,
+		"null":              `{"operation_id":"op-1","payment_id":null}`,
+		"twice, by escapes": `{"amount_minor":1,"amount\u005fminor":2}`,
+		"of a list":         `[{"amount_minor":1}]`,
+		"that has no end":   `{"amount_minor":1`,
+	} {
+		if op, err := protocol.DecodeOperation([]byte(body)); err == nil {
+			t.Errorf("a field %s is taken: %+v", name, op)
+		}
+	}
+}

@@ -184,18 +184,6 @@ func ParseDeadline(s string) (time.Time, error) {
 	return t, nil
 }
 
-// DecodeOperation reads the body of a request. A field it does not know is refused: the client
-// means something by it.
-func DecodeOperation(body []byte) (messages.Operation, error) {
-	var op messages.Operation
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decodeOne(decoder, &op); err != nil {
-		return messages.Operation{}, fmt.Errorf("decode operation: %w", err)
-	}
-	return op, nil
-}
-
 // decodeOne reads exactly one JSON value.
 func decodeOne(decoder *json.Decoder, v any) error {
 	if err := decoder.Decode(v); err != nil {

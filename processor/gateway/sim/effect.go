@@ -36,6 +36,13 @@ type authorization struct {
 	captureBefore time.Time
 }
 
+// owned is the reference of an authorization and the tenant whose it is. No other tenant finds it.
+type owned struct {
+	tenant, reference string
+}
+
+func ownedBy(tenant, reference string) owned { return owned{tenant, reference} }
+
 func (a *authorization) remaining() int64 { return a.authorized - a.captured - a.released }
 
 // lapsed reports whether the time is over in which it can be captured.
@@ -58,7 +65,7 @@ func (s *Simulator) decide(op messages.Operation) (Record, error) {
 	if op.Kind == messages.OperationAuthorize {
 		return s.decideAuthorize(op)
 	}
-	a, found := s.authorizations[op.GatewayReference]
+	a, found := s.authorizations[ownedBy(op.Tenant, op.GatewayReference)]
 	if !found {
 		return declined(op, "authorization_not_found"), nil
 	}
@@ -223,13 +230,13 @@ func declined(op messages.Operation, code string) Record {
 func (s *Simulator) apply(r Record) {
 	if r.Entry != nil && r.Entry.Reversal {
 		s.entries = append(s.entries, *r.Entry)
-		s.authorizations[r.Entry.AuthorizationReference].add(*r.Entry)
+		s.authorizations[ownedBy(r.Entry.Tenant, r.Entry.AuthorizationReference)].add(*r.Entry)
 		return
 	}
-	q := s.requests[r.Operation.ID]
+	q := s.requests[protocol.KeyOf(r.Operation)]
 	if q == nil {
 		q = &request{operation: parameters(r.Operation)}
-		s.requests[r.Operation.ID] = q
+		s.requests[protocol.KeyOf(r.Operation)] = q
 	}
 	wasPending := q.answer != nil && q.answer.Outcome == messages.OutcomePending
 	q.answer = &r.Answer
@@ -247,11 +254,11 @@ func (s *Simulator) apply(r Record) {
 			reference: r.Answer.GatewayReference, paymentMethod: r.Operation.PaymentMethod, currency: r.Operation.Currency,
 			asked: r.Operation.AmountMinor,
 		}
-		s.authorizations[a.reference] = a
+		s.authorizations[ownedBy(r.Operation.Tenant, a.reference)] = a
 		a.settle(r, e)
 		return
 	}
-	a := s.authorizations[r.Operation.GatewayReference]
+	a := s.authorizations[ownedBy(r.Operation.Tenant, r.Operation.GatewayReference)]
 	switch {
 	case r.Answer.Outcome == messages.OutcomePending:
 		a.refunding += r.Operation.AmountMinor
@@ -295,14 +302,14 @@ func (s *Simulator) Restore(r Record) error {
 		return fmt.Errorf("entry %d follows entry %d", r.Entry.Sequence, len(s.entries))
 	}
 	if r.Entry != nil && r.Entry.Reversal {
-		if _, found := s.authorizations[r.Entry.AuthorizationReference]; !found {
+		if _, found := s.authorizations[ownedBy(r.Entry.Tenant, r.Entry.AuthorizationReference)]; !found {
 			return fmt.Errorf("entry %d reverses what does not exist", r.Entry.Sequence)
 		}
 		s.apply(r)
 		return nil
 	}
 	if r.Operation.Kind != messages.OperationAuthorize && r.Answer.Outcome != messages.OutcomeDeclined {
-		if _, found := s.authorizations[r.Operation.GatewayReference]; !found {
+		if _, found := s.authorizations[ownedBy(r.Operation.Tenant, r.Operation.GatewayReference)]; !found {
 			return fmt.Errorf("operation %s is on an authorization that does not exist", r.Operation.ID)
 		}
 	}
@@ -328,7 +335,7 @@ func (s *Simulator) tell(r Record) <-chan struct{} {
 	}
 	switch {
 	case r.Answer.Outcome == messages.OutcomePending:
-		s.later(func() { s.completePending(r.Operation.ID) })
+		s.later(func() { s.completePending(protocol.KeyOf(r.Operation)) })
 	case captured && c.fault.kind == faultCaptureReversed:
 		s.later(func() { s.reverseCapture(r) })
 	case captured && c.disputed:
@@ -358,8 +365,8 @@ func (s *Simulator) later(do func()) {
 }
 
 // completePending ends a pending refund with success, if a lookup has not.
-func (s *Simulator) completePending(operationID string) {
-	if q := s.requests[operationID]; q.answer.Outcome == messages.OutcomePending {
+func (s *Simulator) completePending(key protocol.Key) {
+	if q := s.requests[key]; q.answer.Outcome == messages.OutcomePending {
 		s.complete(q)
 	}
 }
@@ -367,7 +374,7 @@ func (s *Simulator) completePending(operationID string) {
 // reverseCapture takes back the part of a capture that was not refunded. That part cannot be
 // captured again.
 func (s *Simulator) reverseCapture(r Record) {
-	a := s.authorizations[r.Entry.AuthorizationReference]
+	a := s.authorizations[ownedBy(r.Entry.Tenant, r.Entry.AuthorizationReference)]
 	amount := min(r.Entry.CapturedMinor, a.captured-a.refunded-a.refunding)
 	if amount <= 0 {
 		return
