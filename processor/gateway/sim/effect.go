@@ -129,7 +129,11 @@ func (s *Simulator) authorized(op messages.Operation, reference string, asked in
 		entry.CapturedMinor = amount
 	}
 	answer := succeeded(op, reference, amount)
-	answer.CaptureBefore = s.config.Now().UTC().Add(s.config.AuthorizationLifetime).Truncate(time.Microsecond)
+	lifetime := s.config.AuthorizationLifetime
+	if c.fault.kind == faultLapses {
+		lifetime = c.fault.delay
+	}
+	answer.CaptureBefore = s.config.Now().UTC().Add(lifetime).Truncate(time.Microsecond)
 	return Record{Operation: op, Answer: answer, Entry: entry}
 }
 
@@ -246,7 +250,8 @@ func (s *Simulator) apply(r Record) {
 		s.entries = append(s.entries, e)
 		q.effects++
 	}
-	if r.Answer.Outcome == messages.OutcomeDeclined {
+	async := s.cardOf(r.Operation).fault.kind == faultAsync
+	if r.Answer.Outcome == messages.OutcomeDeclined || async && r.Answer.Outcome == messages.OutcomePending {
 		return
 	}
 	if r.Operation.Kind == messages.OperationAuthorize {
@@ -262,7 +267,7 @@ func (s *Simulator) apply(r Record) {
 	switch {
 	case r.Answer.Outcome == messages.OutcomePending:
 		a.refunding += r.Operation.AmountMinor
-	case wasPending:
+	case wasPending && !async:
 		a.refunding -= r.Operation.AmountMinor
 	}
 	a.settle(r, e)
@@ -364,7 +369,7 @@ func (s *Simulator) later(do func()) {
 	})
 }
 
-// completePending ends a pending refund with success, if a lookup has not.
+// completePending ends a pending operation, if a lookup has not.
 func (s *Simulator) completePending(key protocol.Key) {
 	if q := s.requests[key]; q.answer.Outcome == messages.OutcomePending {
 		s.complete(q)

@@ -95,6 +95,12 @@ func (s *Simulator) settle(op messages.Operation) Reply {
 		delete(s.requests, protocol.KeyOf(op))
 		return problem(protocol.CodeInvalidRequest, "%v", err)
 	}
+	if s.cardOf(op).fault.kind == faultAsync {
+		// It is decided again when it is completed: other operations come in between.
+		r = Record{Operation: op, Answer: protocol.Answer{
+			OperationID: op.ID, Outcome: messages.OutcomePending, GatewayReference: r.Answer.GatewayReference,
+		}}
+	}
 	if !s.commit(r) {
 		return s.unavailable()
 	}
@@ -115,9 +121,18 @@ func (s *Simulator) commit(r Record) bool {
 	return true
 }
 
-// complete ends a pending refund with success, and returns false if that could not be kept.
+// complete ends a pending operation, a refund with success, and returns false if that could not be
+// kept.
 func (s *Simulator) complete(q *request) bool {
-	r := s.refunded(q.operation, s.authorizations[ownedBy(q.operation.Tenant, q.operation.GatewayReference)])
+	var r Record
+	if s.cardOf(q.operation).fault.kind == faultAsync {
+		var err error
+		if r, err = s.decide(q.operation); err != nil {
+			r = declined(q.operation, "processing_error")
+		}
+	} else {
+		r = s.refunded(q.operation, s.authorizations[ownedBy(q.operation.Tenant, q.operation.GatewayReference)])
+	}
 	if !s.commit(r) {
 		return false
 	}
@@ -142,7 +157,7 @@ func after(befalls faultKind, r Reply) Reply {
 }
 
 // Find answers a lookup of an operation, as Exchange does for a request. After enough lookups a
-// pending refund succeeds.
+// pending operation ends.
 func (s *Simulator) Find(key protocol.Key) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,8 +29,8 @@ type Config struct {
 	RetryAfter time.Duration
 	// AuthorizationLifetime is the time in which an authorization can be captured; 0 is 7 days.
 	AuthorizationLifetime time.Duration
-	// PendingLookups is the number of lookups that find a pending refund still pending; 0 is 1, and
-	// -1 none.
+	// PendingLookups is the number of lookups that find a pending operation still pending; 0 is 1,
+	// and -1 none.
 	PendingLookups int
 	// URL is the simulator's own address as a customer's browser reaches it, for next_action, which
 	// allows https only; "" is one that leads nowhere.

@@ -278,3 +278,50 @@ func TestOursLookupsTellTheAuthorization(t *testing.T) {
 		want(authorize, 0, 1000) // Nothing can be held any more, though nothing ever was.
 	})
 }
+
+func TestAsyncOperationsAreDoneLater(t *testing.T) {
+	t.Parallel()
+	s := newSimulator(t, sim.Config{})
+	p := gatewaytest.NewPayment()
+	ended := func(op messages.Operation, kind messages.OutcomeKind) messages.Outcome {
+		t.Helper()
+		gatewaytest.Want(t, s.Do(t.Context(), op), messages.OutcomePending)
+		gatewaytest.Want(t, s.Lookup(t.Context(), op), messages.OutcomePending)
+		if effects := simtest.Effects(s, op); effects != 0 {
+			t.Errorf("%d effects of a pending %s", effects, op.Kind)
+		}
+		o := s.Lookup(t.Context(), op)
+		gatewaytest.Want(t, o, kind)
+		gatewaytest.Want(t, s.Do(t.Context(), op), kind)
+		return o
+	}
+	p.Reference = ended(p.Authorize("sim_async", 1000), messages.OutcomeSucceeded).GatewayReference
+	first, second := p.Capture(600), p.Capture(600)
+	gatewaytest.Want(t, s.Do(t.Context(), first), messages.OutcomePending)
+	ended(second, messages.OutcomeSucceeded)
+	gatewaytest.Want(t, s.Lookup(t.Context(), first), messages.OutcomePending)
+	gatewaytest.Want(t, s.Lookup(t.Context(), first), messages.OutcomeDeclined) // The second was faster.
+	ended(p.Refund(200), messages.OutcomeSucceeded)
+	ended(p.Void(), messages.OutcomeSucceeded)
+	total, _ := s.Snapshot().Payment(p.ID())
+	if total.AuthorizedMinor != 1000 || total.CapturedMinor != 600 || total.RefundedMinor != 200 || total.ReleasedMinor != 400 {
+		t.Errorf("the ledger says %+v", total)
+	}
+}
+
+func TestLapsingCard(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSimulator(t, sim.Config{})
+		p := gatewaytest.NewPayment()
+		o := s.Do(t.Context(), p.Authorize("sim_lapses_300", 1000))
+		if want := time.Now().Add(300 * time.Millisecond); !o.CaptureBefore.Equal(want) {
+			t.Errorf("to be captured before %s, want %s", o.CaptureBefore, want)
+		}
+		p.Reference = o.GatewayReference
+		pass(time.Second)
+		if o := s.Do(t.Context(), p.Capture(400)); o.Kind != messages.OutcomeDeclined || o.Decline.Code != "authorization_expired" {
+			t.Errorf("a capture too late is %s, want declined with authorization_expired", o.Kind)
+		}
+	})
+}
