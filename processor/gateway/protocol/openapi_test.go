@@ -351,9 +351,11 @@ func TestOpenAPIDescribesWhatIsSaid(t *testing.T) {
 	}
 }
 
-// refusedForItsValue reports whether a request is well formed but names a payment method that the
-// simulator does not have, or another currency.
+// refusedForItsValue reports whether a request is well formed by its schema but names a payment
+// method that the simulator does not have, or another currency, has a field twice, or is not sent as
+// JSON.
 func refusedForItsValue(e exchange) bool {
 	text := string(e.reply)
-	return e.status == http.StatusBadRequest && (strings.Contains(text, "payment method") || strings.Contains(text, "currency is"))
+	return e.status == http.StatusBadRequest && (strings.Contains(text, "payment method") || strings.Contains(text, "currency is") ||
+		strings.Contains(text, "is given twice") || strings.Contains(text, "Content-Type"))
 }
