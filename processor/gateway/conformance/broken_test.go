@@ -3,7 +3,6 @@ package conformance_test
 import (
 	"context"
 	"fmt"
-
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -27,7 +26,8 @@ type underTest struct {
 	options conformance.Options
 }
 
-// broken starts a simulator with a defect. It keeps a journal, sends webhooks, and can be restarted.
+// broken starts a simulator with a defect. It keeps a journal, sends webhooks, and can be
+// restarted.
 func broken(t *testing.T, d defect) underTest {
 	t.Helper()
 	receiver, err := conformance.Receive(t.Context(), "127.0.0.1:0", hookSecret)
@@ -71,8 +71,12 @@ func broken(t *testing.T, d defect) underTest {
 		}
 		return start()
 	}
+	patience := 30 * time.Second
+	if d.deaf {
+		patience = 3 * time.Second // It is waited out.
+	}
 	return underTest{overHTTP(t, server.URL, testKey), conformance.Options{
-		Cards: testCards(), CallTimeout: 20 * time.Second, Restart: restart, Webhooks: receiver, WebhookTimeout: 20 * time.Second,
+		Cards: testCards(), CallTimeout: 20 * time.Second, Restart: restart, Webhooks: receiver, WebhookTimeout: patience,
 	}}
 }
 

@@ -41,8 +41,8 @@ type Options struct {
 	Cards Cards
 	// Currency is one that the server takes, and OtherCurrency another one; "" are USD and EUR.
 	Currency, OtherCurrency string
-	// Tenant stands in every operation; "" is acme. OtherTenant is a second one of the server; "" is
-	// globex, and OneTenant says that the server has one only.
+	// Tenant stands in every operation; "" is acme. OtherTenant is a second one of the server; ""
+	// is globex, and OneTenant says that the server has one only.
 	Tenant, OtherTenant string
 	// AmountMaxMinor is the largest amount that the approved card takes, in minor units, at least
 	// 10,000; 0 is 1,000,000. Limits are checked with it, too, since a server may have a tolerance
@@ -61,6 +61,8 @@ type Options struct {
 	// WebhookTimeout is the longest wait for one; 0 is 30 s.
 	Webhooks       *Receiver
 	WebhookTimeout time.Duration
+	// Now is the clock that capture_before is held against; nil is time.Now.
+	Now func() time.Time
 	// Rules are the names of those to run; none runs all.
 	Rules []string
 	// OnResult, if not nil, hears of every result as it comes.
@@ -197,6 +199,9 @@ func (o Options) withDefaults() Options {
 	o.AmountMaxMinor = max(cmp.Or(o.AmountMaxMinor, 1_000_000), 10_000)
 	o.CallTimeout = cmp.Or(o.CallTimeout, 10*time.Second)
 	o.PendingTimeout = cmp.Or(o.PendingTimeout, 30*time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	o.RestartTimeout = cmp.Or(o.RestartTimeout, 30*time.Second)
 	o.WebhookTimeout = cmp.Or(o.WebhookTimeout, 30*time.Second)
 	return o

@@ -14,7 +14,7 @@ import (
 
 // meeting is the time that a request waits for another one that should come at the same time. The
 // clients that send two do so at once.
-const meeting = 200 * time.Millisecond
+const meeting = time.Second
 
 // ignores does not look at a parameter of an operation that it has done.
 func ignores(field string) defect {
@@ -102,8 +102,8 @@ func (p *pairs) meet(about string) int {
 	return 0
 }
 
-// twiceAtOnce does an operation twice that is asked for twice at the same time: one of that kind and
-// amount.
+// twiceAtOnce does an operation twice that is asked for twice at the same time: one of that kind
+// and amount.
 func twiceAtOnce(kind string, amountMinor float64) defect {
 	together := newPairs()
 	return defect{asked: func(s *said) {

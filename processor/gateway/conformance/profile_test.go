@@ -11,8 +11,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/gateway/conformance"
 )
 
-// TestOursEveryProfileConforms: a server that answers 202 failed 21 of 27 rules, though the protocol
-// allows it. Nothing is left out here but the rules of the other transport.
+// TestOursEveryProfileConforms: a server that answers 202 failed 21 of 27 rules, though the
+// protocol allows it. Nothing is left out here but the rules of the other transport.
 func TestOursEveryProfileConforms(t *testing.T) {
 	t.Parallel()
 	for name, approved := range map[string]string{"at once": "pm_card_visa", "later": "sim_async", "refunds later": "pm_card_pendingRefund"} {
@@ -71,12 +71,13 @@ func TestOursTheReadmeListsTheBreaches(t *testing.T) {
 	}
 }
 
-// TestOursEveryRuleHasABreach holds that there is a server that breaks each rule that can be checked
-// over HTTP, so that no rule lets everything pass.
+// TestOursEveryRuleHasABreach holds that there is a server that breaks each rule that can be
+// checked over HTTP, so that no rule lets everything pass.
 func TestOursEveryRuleHasABreach(t *testing.T) {
 	t.Parallel()
 	overNATS := []string{"operation-of-its-subject", "deadline-passed"} // TestBrokenConnectorsFailTheRightLines
-	// A server that asks for no key is beside the table, and a gateway that panics breaks canceled-call.
+	// A server that asks for no key is beside the table, and a gateway that panics breaks
+	// canceled-call.
 	elsewhere := []string{"credentials", "canceled-call"}
 	for _, rule := range conformance.Rules() {
 		if slices.Contains(overNATS, rule.Name) || slices.Contains(elsewhere, rule.Name) {

@@ -26,6 +26,7 @@ const (
 // concurrently. Close it when it is no longer used.
 type Receiver struct {
 	secret   string
+	now      func() time.Time
 	listener net.Listener
 	server   *http.Server
 	served   chan error
@@ -63,7 +64,7 @@ func Receive(ctx context.Context, address, secret string) (*Receiver, error) {
 		return nil, fmt.Errorf("receive webhooks: %w", err)
 	}
 	r := &Receiver{
-		secret: secret, listener: listener, served: make(chan error, 1),
+		secret: secret, now: time.Now, listener: listener, served: make(chan error, 1),
 		refusals: make(map[protocol.Key]bool), changed: make(chan struct{}),
 	}
 	r.server = &http.Server{Handler: http.HandlerFunc(r.serve), ReadHeaderTimeout: receiverHeaderTimeout}
@@ -101,7 +102,7 @@ func (r *Receiver) serve(w http.ResponseWriter, request *http.Request) {
 func (r *Receiver) take(signatures []string, body []byte) int {
 	d := delivery{body: body, status: http.StatusOK}
 	if len(signatures) == 1 {
-		d.unsigned = protocol.Verify(signatures[0], body, []string{r.secret}, time.Now(), signatureAge)
+		d.unsigned = protocol.Verify(signatures[0], body, []string{r.secret}, r.now(), signatureAge)
 	} else {
 		d.unsigned = fmt.Errorf("%w: there are %d", protocol.ErrSignatureMalformed, len(signatures))
 	}

@@ -84,7 +84,7 @@ func lapsedNotCaptured(ctx context.Context, t *trial) {
 	if t.over(ctx) {
 		return
 	}
-	rest := time.Until(o.CaptureBefore)
+	rest := o.CaptureBefore.Sub(t.options.Now())
 	if o.CaptureBefore.IsZero() || rest > lapseMax {
 		t.breached("%s: it lapses at %s, want within %s", asked(op), o.CaptureBefore.Format(time.RFC3339), lapseMax)
 		return

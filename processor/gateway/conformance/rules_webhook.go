@@ -122,13 +122,17 @@ func webhookRepeated(ctx context.Context, t *trial) {
 	t.options.Webhooks.refuse(protocol.KeyOf(op))
 	t.succeed(ctx, op)
 	t.delivered(ctx, asked(op)+", again after it was answered 503", func(all []delivery) bool {
-		refused := ""
+		var refused protocol.Event
 		for _, d := range all {
 			switch {
 			case d.key() != protocol.KeyOf(op):
 			case d.status == http.StatusServiceUnavailable:
-				refused = d.event.ID
-			case refused != "" && d.event.ID == refused:
+				refused = d.event
+			case refused.ID != "" && d.event.ID == refused.ID:
+				return true
+			case refused.ID != "" && d.event.Type == refused.Type:
+				t.note("the event %s was answered 503", protocol.Shown(refused.ID))
+				t.breached("%s: %s was told again as %s", asked(op), refused.Type, protocol.Shown(d.event.ID))
 				return true
 			}
 		}

@@ -53,7 +53,7 @@ type defect struct {
 	told func(*said)
 	// event changes an event on its way, and the secret that it is signed with.
 	event func(e *protocol.Event, secret *string)
-	// deaf says that the simulator takes every event for told, whatever the receiver answers.
+	// deaf says that the simulator takes every event for told, also where the receiver refused it.
 	deaf bool
 	// forgets says that a restart loses everything.
 	forgets bool

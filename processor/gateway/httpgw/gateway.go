@@ -39,8 +39,8 @@ type Config struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// Dial makes the connections; nil is a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// OnReply hears of every reply as it came, for tests of servers. Nil hears nothing. It is called
-	// concurrently.
+	// OnReply hears of every reply as it came, for tests of servers. Nil hears nothing. It is
+	// called concurrently.
 	OnReply func(e protocol.Exchange, header http.Header, r protocol.Reply)
 }
 

@@ -6,7 +6,7 @@
 //
 // # Requests
 //
-//	POST /v1/operations                                  make an operation; the body is a messages.Operation
+//	POST /v1/operations                                  make a messages.Operation, the body
 //	GET  /v1/operations/{operation_id}?tenant={tenant}   its outcome
 //	GET  /healthz                                        200 when the server works
 //
@@ -44,8 +44,9 @@
 //
 // Anything else carries a [Problem] with a code:
 //
-//	400  invalid_request       the request cannot be understood, lacks a required field, has one twice, or names a thing that
-//	                           does not exist. Nothing was done, nothing is recorded under the key: a decline that is never retried
+//	400  invalid_request       the request cannot be understood, lacks a required field, has one
+//	                           twice, or names a thing that does not exist. Nothing was done,
+//	                           nothing is recorded under the key: a decline that is never retried
 //	401  unauthorized          turned away by the credentials, before anything was looked at: not sent
 //	404  operation_not_found   to a lookup only: nothing is known of the operation now
 //	409  in_progress           the same operation is being worked on: unknown, replay it
@@ -81,8 +82,7 @@
 // receiver knows it. Order does not matter, and an event may come before the answer to the
 // operation that it is about.
 //
-//	operation.succeeded, .declined, .requires_action, .pending   as an [Answer] with that outcome; a success
-//	                                                             carries amount_minor, but that of a void may not
+//	operation.succeeded, .declined, .requires_action, .pending   as an [Answer] with that outcome
 //	operation.reversed                                           a success is taken back, wholly or by amount_minor
 //	dispute.opened, .challenged, .accepted, .expired, .canceled, .won, .lost
 //
@@ -95,13 +95,16 @@
 // The receiver answers 400 to an event that it does not trust or cannot read, 413 to more than 256
 // KiB, and 503 when it cannot store the event now.
 //
+// An operation.succeeded carries amount_minor as an answer does.
+//
 // # Over NATS
 //
 // A server, called a connector, answers requests on payments.gateway.<gateway>.<endpoint>, where
 // the endpoint is a kind of operation or lookup ([Subject]). Every body is a messages.Operation,
-// that of a lookup too, which needs the operation_id and the tenant. A connector refuses a body that
-// lacks a required field, as a server over HTTP does. The reply's body is an [Answer] or a [Problem] as over HTTP; the statuses
-// above are left out, since the body says it. A problem also comes with the headers that NATS
-// services give errors, and Retry-After is a header of the reply. All instances of a connector
-// listen in one queue group ([ServiceName]), so that one of them gets a request.
+// that of a lookup too, which needs the operation_id and the tenant. A connector refuses a body
+// that lacks a required field, as a server over HTTP does. The reply's body is an [Answer] or a
+// [Problem] as over HTTP; the statuses above are left out, since the body says it. A problem
+// also comes with the headers that NATS services give errors, and Retry-After is a header of the
+// reply. All instances of a connector listen in one queue group ([ServiceName]), so that one of
+// them gets a request.
 package protocol

@@ -352,8 +352,8 @@ func TestOpenAPIDescribesWhatIsSaid(t *testing.T) {
 }
 
 // refusedForItsValue reports whether a request is well formed by its schema but names a payment
-// method that the simulator does not have, or another currency, has a field twice, or is not sent as
-// JSON.
+// method that the simulator does not have, or another currency, has a field twice, or is not sent
+// as JSON.
 func refusedForItsValue(e exchange) bool {
 	text := string(e.reply)
 	return e.status == http.StatusBadRequest && (strings.Contains(text, "payment method") || strings.Contains(text, "currency is") ||

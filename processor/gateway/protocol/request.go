@@ -41,9 +41,10 @@ func (k Key) Check() error {
 	return nil
 }
 
-// DecodeOperation reads the body of a request. It refuses a field that it does not know, since the
-// client means something by it, a field that is given twice or is null, and a value of another type.
-// It does not look at the values: a server looks the key up first, and then calls [CheckOperation].
+// DecodeOperation reads the body of a request. It refuses a field that it does not know, since
+// the client means something by it, a field that is given twice or is null, and a value of
+// another type. It does not look at the values: a server looks the key up first, and then calls
+// [CheckOperation].
 func DecodeOperation(body []byte) (messages.Operation, error) {
 	if err := checkFields(body); err != nil {
 		return messages.Operation{}, fmt.Errorf("decode operation: %w", err)

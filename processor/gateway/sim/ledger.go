@@ -69,8 +69,8 @@ type Snapshot struct {
 	Operations []OperationCount `json:"operations"`
 }
 
-// Payment returns the totals of one payment, false if it never had an effect. Of several tenants'
-// payments under one id it returns the first tenant's.
+// Payment returns the totals of one payment, false if it never had an effect. Of several
+// tenants' payments under one id it returns the first tenant's.
 func (s Snapshot) Payment(id uuid.UUID) (PaymentTotals, bool) {
 	i, found := slices.BinarySearchFunc(s.Payments, id, func(p PaymentTotals, id uuid.UUID) int {
 		return slices.Compare(p.PaymentID[:], id[:])
@@ -81,8 +81,8 @@ func (s Snapshot) Payment(id uuid.UUID) (PaymentTotals, bool) {
 	return s.Payments[i], true
 }
 
-// Operation returns the counts of one operation, false without a request for it. Of several tenants'
-// operations under one id it returns the first tenant's.
+// Operation returns the counts of one operation, false without a request for it. Of several
+// tenants' operations under one id it returns the first tenant's.
 func (s Snapshot) Operation(id string) (OperationCount, bool) {
 	i, found := slices.BinarySearchFunc(s.Operations, id, func(o OperationCount, id string) int {
 		return cmp.Compare(o.OperationID, id)
