@@ -61,7 +61,7 @@ tender gateway openapi describes the protocol.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&c.url, "url", "", "base `address` of a server over HTTP")
-	flags.StringVar(&c.keyFrom, "api-key-env", "", "`variable` that holds the API key to send; none is sent without it")
+	flags.StringVar(&c.keyFrom, "api-key-env", "", "`variable` that holds the API key to send;\nnone is sent without it")
 	flags.StringVar(&c.connector, "connector", "", "`name` of a gateway whose connector answers over NATS")
 	flags.BoolVar(&c.list, "list", false, "list the rules and check nothing")
 	flags.StringSliceVar(&c.options.Rules, "rule", nil, "`name` of a rule to check; may be repeated (default all)")
@@ -76,7 +76,7 @@ tender gateway openapi describes the protocol.`,
 	flags.StringVar(&c.options.Currency, "currency", "USD", "`currency` that the server takes")
 	flags.StringVar(&c.options.OtherCurrency, "other-currency", "EUR", "another `currency`")
 	flags.StringVar(&c.options.Tenant, "tenant", "acme", "`tenant` whose payments they are")
-	flags.StringVar(&c.options.OtherTenant, "other-tenant", "globex", "a second `tenant`; - if the server has one only")
+	flags.StringVar(&c.options.OtherTenant, "other-tenant", "globex", "a second `tenant`; - if there is one only")
 	flags.DurationVar(&c.options.CallTimeout, "timeout", 10*time.Second, "longest wait for one answer")
 	flags.DurationVar(&c.options.PendingTimeout, "pending-timeout", 30*time.Second, "longest wait for a pending operation to end")
 	flags.StringVar(&c.restart, "restart-command", "", "shell `command` that restarts the server and returns")
