@@ -77,6 +77,7 @@ func broken(t *testing.T, d defect) underTest {
 	}
 	return underTest{overHTTP(t, server.URL, testKey), conformance.Options{
 		Cards: testCards(), CallTimeout: 20 * time.Second, Restart: restart, Webhooks: receiver, WebhookTimeout: patience,
+		ClockDifference: time.Millisecond, // It is the same clock.
 	}}
 }
 

@@ -61,8 +61,10 @@ type Options struct {
 	// WebhookTimeout is the longest wait for one; 0 is 30 s.
 	Webhooks       *Receiver
 	WebhookTimeout time.Duration
-	// Now is the clock that capture_before is held against; nil is time.Now.
-	Now func() time.Time
+	// Now is the clock that capture_before is held against; nil is time.Now. ClockDifference is the
+	// greatest one to the server's clock; 0 is 500 ms.
+	Now             func() time.Time
+	ClockDifference time.Duration
 	// Rules are the names of those to run; none runs all.
 	Rules []string
 	// OnResult, if not nil, hears of every result as it comes.
@@ -202,6 +204,7 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.ClockDifference = cmp.Or(o.ClockDifference, 500*time.Millisecond)
 	o.RestartTimeout = cmp.Or(o.RestartTimeout, 30*time.Second)
 	o.WebhookTimeout = cmp.Or(o.WebhookTimeout, 30*time.Second)
 	return o

@@ -70,10 +70,6 @@ func captureAgainstVoid(ctx context.Context, t *trial) {
 	}
 }
 
-// lapseMargin is the time after capture_before at which nothing may be captured any more. Clocks
-// agree no better.
-const lapseMargin = 500 * time.Millisecond
-
 // lapseMax is the longest wait for an authorization to lapse.
 const lapseMax = time.Minute
 
@@ -89,7 +85,7 @@ func lapsedNotCaptured(ctx context.Context, t *trial) {
 		t.breached("%s: it lapses at %s, want within %s", asked(op), o.CaptureBefore.Format(time.RFC3339), lapseMax)
 		return
 	}
-	lapsed := time.NewTimer(rest + lapseMargin)
+	lapsed := time.NewTimer(rest + t.options.ClockDifference)
 	defer lapsed.Stop()
 	select {
 	case <-lapsed.C:
