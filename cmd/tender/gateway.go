@@ -11,7 +11,6 @@ import (
 
 	"github.com/seed-384b1f8a/tender/cmd/internal/app"
 	"github.com/seed-384b1f8a/tender/cmd/internal/term"
-	"github.com/seed-384b1f8a/tender/processor/gateway/conformance"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 	"github.com/seed-384b1f8a/tender/processor/gateway/status"
 )
@@ -174,58 +173,6 @@ func (s *gatewayScreen) show() error {
 	return err
 }
 
-// gatewayConformance is `tender gateway conformance`.
-type gatewayConformance struct {
-	*term.Env
-	url, keyFrom, connector string
-	list                    bool
-	options                 conformance.Options
-}
-
-func newGatewayConformance(e *term.Env) *cobra.Command {
-	c := &gatewayConformance{Env: e}
-	cmd := &cobra.Command{
-		Use:   "conformance",
-		Short: "Test a server of the gateway protocol; exit code 1 if it breaks a rule",
-		Long: `Conformance makes payments at a server of Tender's gateway protocol, over HTTP or over
-NATS, and prints for every rule whether the server keeps it: that a replay under the same
-key has one effect, that a lookup reports the operation, that captures and refunds stay
-within their limits, also concurrent ones, and more. It shows a broken rule with the
-requests and answers that led to it.
-
-Point it at a test system only. Flags name the payment methods that the system offers for
-tests; without any they are those of tenderlab simulator. Rules that need a payment
-method without a flag are left out.
-
-tender gateway openapi describes the protocol.`,
-		Example: `  tenderlab simulator & tender gateway conformance --url http://127.0.0.1:8585
-  tender gateway conformance --url https://test.bank.example/tender --api-key-env BANK_KEY \
-      --approved tok_ok --declined tok_no
-  tender gateway conformance --connector bank --nats nats://127.0.0.1:4222
-  tender gateway conformance --url http://127.0.0.1:8585 --rule concurrent-refunds --json
-  tender gateway conformance --list`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
-	}
-	flags := cmd.Flags()
-	flags.StringVar(&c.url, "url", "", "base `address` of a server over HTTP")
-	flags.StringVar(&c.keyFrom, "api-key-env", "", "`variable` that holds the API key to send; none is sent without it")
-	flags.StringVar(&c.connector, "connector", "", "`name` of a gateway whose connector answers over NATS")
-	flags.BoolVar(&c.list, "list", false, "list the rules and check nothing")
-	flags.StringSliceVar(&c.options.Rules, "rule", nil, "`name` of a rule to check; may be repeated (default all)")
-	cards := &c.options.Cards
-	flags.StringVar(&cards.Approved, "approved", "", "payment `method` that is approved up to 10,000 minor units")
-	flags.StringVar(&cards.Declined, "declined", "", "payment `method` that is declined")
-	flags.StringVar(&cards.DeclineCode, "decline-code", "", "`code` with which it is declined; default any")
-	flags.StringVar(&cards.Challenged, "challenged", "", "payment `method` that asks for 3-D Secure and can be confirmed\nwithout it")
-	flags.StringVar(&cards.Slow, "slow", "", "payment `method` that is approved after 250 ms or more")
-	flags.StringVar(&c.options.Currency, "currency", "USD", "`currency` that the server takes")
-	flags.StringVar(&c.options.OtherCurrency, "other-currency", "EUR", "another `currency`")
-	flags.StringVar(&c.options.Tenant, "tenant", "acme", "`tenant` whose payments they are")
-	flags.DurationVar(&c.options.CallTimeout, "timeout", 10*time.Second, "longest wait for one answer")
-	return cmd
-}
-
 func newGatewayOpenAPI(e *term.Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "openapi",
@@ -242,114 +189,4 @@ with tender gateway conformance.`,
 			return nil
 		},
 	}
-}
-
-// run checks one server.
-func (c *gatewayConformance) run(ctx context.Context) error {
-	switch {
-	case c.list:
-		return c.listRules()
-	case (c.url == "") == (c.connector == ""):
-		return term.UsageError("name a server with --url or a connector with --connector, one of them")
-	case c.keyFrom != "" && c.url == "":
-		return term.UsageError("--api-key-env goes with --url")
-	case c.keyFrom != "" && term.Lookup(c.Environ, c.keyFrom) == "":
-		return term.UsageError("--api-key-env: the variable %s is empty", c.keyFrom)
-	case c.options.CallTimeout <= 0:
-		return term.UsageError("--timeout must be greater than zero")
-	}
-	if c.connector != "" {
-		return app.WithBus(c.Env, func(b *app.Bus) error {
-			target, err := conformance.OverNATS(b.NC, c.connector)
-			if err != nil {
-				return &term.ExitError{Code: term.ExitUsage, Err: err}
-			}
-			defer target.Close()
-			return c.check(ctx, target, protocol.ServiceName(c.connector))
-		})
-	}
-	target, err := conformance.OverHTTP(c.url, term.Lookup(c.Environ, c.keyFrom))
-	if err != nil {
-		return &term.ExitError{Code: term.ExitUsage, Err: err}
-	}
-	defer target.Close()
-	return c.check(ctx, target, c.url)
-}
-
-// check checks the rules and shows each result as it comes.
-func (c *gatewayConformance) check(ctx context.Context, target *conformance.Target, name string) error {
-	o := c.options
-	o.OnResult = func(r conformance.Result) {
-		if c.JSON {
-			c.Remark("%s", resultLine(r))
-			return
-		}
-		fmt.Fprintln(c.Stdout, resultLine(r))
-		if r.Verdict == conformance.Fail {
-			fmt.Fprintf(c.Stdout, "          %s\n", term.Printable(r.Reason))
-			for _, step := range r.Evidence {
-				fmt.Fprintf(c.Stdout, "          | %s\n", term.Printable(step))
-			}
-		}
-	}
-	report, err := conformance.Run(ctx, target, o)
-	switch {
-	case errors.Is(err, conformance.ErrUnreachable):
-		return &term.UnavailableError{Service: "the gateway", Address: name, Err: err}
-	case errors.Is(err, conformance.ErrUnauthorized):
-		return term.UsageError("%s: %w: give it with --api-key-env", name, err)
-	case errors.Is(err, conformance.ErrUnknownRule), errors.Is(err, conformance.ErrNoCard):
-		return &term.ExitError{Code: term.ExitUsage, Err: err}
-	case err != nil:
-		return err
-	}
-	if c.JSON {
-		err = c.PrintJSON(conformity{
-			OK: report.Breaches() == 0, Gateway: name, Kept: report.Kept(), Broken: report.Breaches(), LeftOut: report.LeftOut(), Report: report,
-		})
-	} else {
-		_, err = fmt.Fprintf(c.Stdout, "\n%s: %d kept, %d broken, %d left out\n", name, report.Kept(), report.Breaches(), report.LeftOut())
-	}
-	if err == nil && report.Breaches() > 0 {
-		return term.SayNo()
-	}
-	return err
-}
-
-// conformity is the result of gateway conformance, for programs.
-type conformity struct {
-	OK      bool   `json:"ok"`
-	Gateway string `json:"gateway"`
-	Kept    int    `json:"kept"`
-	Broken  int    `json:"broken"`
-	LeftOut int    `json:"left_out"`
-	conformance.Report
-}
-
-// resultLine formats the result of one rule in one line.
-func resultLine(r conformance.Result) string {
-	switch r.Verdict {
-	case conformance.Pass:
-		return fmt.Sprintf("pass      %-27s %s", r.Rule, r.Demand)
-	case conformance.Fail:
-		return fmt.Sprintf("FAIL      %-27s %s", r.Rule, r.Demand)
-	default:
-		return fmt.Sprintf("left out  %-27s %s", r.Rule, r.Reason)
-	}
-}
-
-func (c *gatewayConformance) listRules() error {
-	if c.JSON {
-		for _, rule := range conformance.Rules() {
-			if err := c.PrintJSON(map[string]string{"rule": rule.Name, "demand": rule.Demand}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	t := term.NewTable(c.Stdout, "RULE", "DEMAND")
-	for _, rule := range conformance.Rules() {
-		t.Row(rule.Name, rule.Demand)
-	}
-	return t.Flush()
 }

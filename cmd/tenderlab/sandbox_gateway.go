@@ -43,7 +43,6 @@ func startSimulator(ctx context.Context, name string, port int, c simulator.Conf
 	}
 	s := &sandboxSimulator{name: name, address: listener.Addr().String()}
 	s.url = "http://" + s.address
-	c.URL = s.url
 	if s.Simulator, err = simulator.New(c); err != nil { //nolint:contextcheck // it sends webhooks until Close
 		return nil, errors.Join(err, listener.Close())
 	}

@@ -60,6 +60,7 @@ Without --ledger it forgets everything when it ends.`,
 	flags.BoolVar(&c.config.Sync, "sync", false, "write the ledger through to the disk before each answer")
 	flags.DurationVar(&c.config.Hang, "hang", 30*time.Second, "delay of the faults that run into a timeout")
 	flags.StringVar(&c.keyFrom, "api-key-env", config.EnvName("gateways.simulator.api_key"), "`variable` with the API key to require; without it none is\n")
+	flags.StringVar(&c.config.URL, "public-url", "", "https `URL` of the page to which a challenged customer is sent\n(default: one that leads nowhere)")
 	flags.StringVar(&c.config.Webhook.URL, "webhook-url", "", "`URL` to send events to (default: none are sent)")
 	flags.StringVar(&c.webhookSecretFrom, "webhook-secret-env", config.EnvName("gateways.simulator.webhook_secret"), "`variable` with the secret that signs events\n")
 	return cmd
@@ -91,15 +92,15 @@ func (c *simulate) run(ctx context.Context) error {
 	if err != nil {
 		return term.UsageError("listen on %s: %w", c.listen, err)
 	}
-	c.config.URL = "http://" + listener.Addr().String()
+	address := "http://" + listener.Addr().String()
 	served, err := simulator.New(c.config) //nolint:contextcheck // it sends webhooks until Close
 	if err != nil {
 		return errors.Join(fmt.Errorf("open the simulator: %w", err), listener.Close())
 	}
 	key := term.Lookup(c.Environ, c.keyFrom)
-	log.Info("the simulator is listening", zap.String("url", c.config.URL), zap.String("ledger", c.config.Journal),
+	log.Info("the simulator is listening", zap.String("url", address), zap.String("ledger", c.config.Journal),
 		zap.Bool("api_key", key != ""), zap.String("webhook_url", c.config.Webhook.URL))
-	fmt.Fprintln(c.Stdout, c.config.URL)
+	fmt.Fprintln(c.Stdout, address)
 	err = served.Serve(ctx, listener, key)
 	if closeErr := served.Close(); closeErr != nil {
 		err = errors.Join(err, fmt.Errorf("close the ledger: %w", closeErr))

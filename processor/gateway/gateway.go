@@ -15,17 +15,17 @@ import (
 //
 // They are called through a [Guard], which bounds them and checks their answers.
 type Gateway interface {
-	// Do makes the operation under its idempotency key, op.ID. Replaying it is safe: the gateway
-	// does it once and answers the replay as it answered the first.
+	// Do makes the operation under its idempotency key, op.Tenant with op.ID. Replaying it is safe:
+	// the gateway does it once and answers the replay as it answered the first.
 	//
 	// OutcomeNotSent needs proof that the gateway did not and will not do it because of this call:
 	// no connection came about, or the gateway turned it away before looking at it. OutcomeDeclined
 	// is the operation's result under its key, for good. OutcomeNotFound is no answer to Do.
 	Do(ctx context.Context, op messages.Operation) messages.Outcome
 
-	// Lookup asks for the outcome of op.ID and changes nothing. OutcomeNotFound means that the
-	// gateway knows nothing of it now, not that it never will: a request may still be on its way.
-	// If the question or the answer did not arrive, the outcome is OutcomeUnknown, never
+	// Lookup asks for the outcome under that key and changes nothing. OutcomeNotFound means that
+	// the gateway knows nothing of it now, not that it never will: a request may still be on its
+	// way. If the question or the answer did not arrive, the outcome is OutcomeUnknown, never
 	// OutcomeNotSent, which would speak of the operation.
 	Lookup(ctx context.Context, op messages.Operation) messages.Outcome
 }

@@ -48,7 +48,7 @@ func TestBrokenConnectorsFailTheRightLines(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantBroken(t, over, c.breaks, nil)
+			wantBroken(t, underTest{over, conformance.Options{Cards: testCards(), CallTimeout: 20 * time.Second}}, c.breaks, nil)
 		})
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // Cards are the payment methods that a server offers for tests. An empty one leaves its rules out.
 type Cards struct {
-	// Approved is authorized, captured and refunded up to 10,000 minor units. It is needed.
+	// Approved is authorized, captured and refunded up to Options.AmountMaxMinor. It is needed.
 	Approved string
 	// Declined is declined with DeclineCode.
 	Declined    string
@@ -21,6 +21,8 @@ type Cards struct {
 	Challenged string
 	// Slow is approved after longer than a quarter of a second.
 	Slow string
+	// Lapsing is approved, with an authorization that can be captured for less than a minute.
+	Lapsing string
 }
 
 // SimulatorCards returns the cards of the simulator (package sim).
@@ -28,7 +30,7 @@ func SimulatorCards() Cards {
 	return Cards{
 		Approved: "pm_card_visa",
 		Declined: "pm_card_visa_chargeDeclinedInsufficientFunds", DeclineCode: "insufficient_funds",
-		Challenged: "pm_card_threeDSecure2Required", Slow: "sim_slow_500",
+		Challenged: "pm_card_threeDSecure2Required", Slow: "sim_slow_500", Lapsing: "sim_lapses_250",
 	}
 }
 
@@ -39,15 +41,38 @@ type Options struct {
 	Cards Cards
 	// Currency is one that the server takes, and OtherCurrency another one; "" are USD and EUR.
 	Currency, OtherCurrency string
-	// Tenant stands in every operation; "" is acme.
-	Tenant string
+	// Tenant stands in every operation; "" is acme. OtherTenant is a second one of the server; ""
+	// is globex, and OneTenant says that the server has one only.
+	Tenant, OtherTenant string
+	// AmountMaxMinor is the largest amount that the approved card takes, in minor units, at least
+	// 10,000; 0 is 1,000,000. Limits are checked with it, too, since a server may have a tolerance
+	// above some amount.
+	AmountMaxMinor int64
 	// CallTimeout is the timeout of one call; 0 is 10 s.
 	CallTimeout time.Duration
+	// PendingTimeout is the longest wait for an operation that was answered as pending; 0 is 30 s.
+	PendingTimeout time.Duration
+	// Restart restarts the server, and returns when it has been told to start again; nil leaves out
+	// what the server has to remember. RestartTimeout is the longest wait for it to answer; 0 is
+	// 30 s.
+	Restart        func(context.Context) error
+	RestartTimeout time.Duration
+	// Webhooks takes the events that the server sends to Receiver.URL; nil leaves their rules out.
+	// WebhookTimeout is the longest wait for one; 0 is 30 s.
+	Webhooks       *Receiver
+	WebhookTimeout time.Duration
+	// Now is the clock that capture_before is held against; nil is time.Now. ClockDifference is the
+	// greatest one to the server's clock; 0 is 500 ms.
+	Now             func() time.Time
+	ClockDifference time.Duration
 	// Rules are the names of those to run; none runs all.
 	Rules []string
 	// OnResult, if not nil, hears of every result as it comes.
 	OnResult func(Result)
 }
+
+// OneTenant is the OtherTenant of a server that has one tenant only.
+const OneTenant = "-"
 
 // Verdict is the result of one rule for a server.
 type Verdict string
@@ -119,7 +144,12 @@ func Run(ctx context.Context, target *Target, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	if err := target.reach(ctx, o.CallTimeout); err != nil {
+	if target.described == nil && o.Webhooks != nil {
+		if target.described, err = newDescribed(); err != nil {
+			return Report{}, err
+		}
+	}
+	if err := target.reach(ctx, o.Tenant, o.CallTimeout); err != nil {
 		return Report{}, err
 	}
 	var report Report
@@ -164,7 +194,19 @@ func (o Options) withDefaults() Options {
 		o.OtherCurrency = "USD"
 	}
 	o.Tenant = cmp.Or(o.Tenant, "acme")
+	o.OtherTenant = cmp.Or(o.OtherTenant, "globex")
+	if o.OtherTenant == o.Tenant {
+		o.OtherTenant = "acme"
+	}
+	o.AmountMaxMinor = max(cmp.Or(o.AmountMaxMinor, 1_000_000), 10_000)
 	o.CallTimeout = cmp.Or(o.CallTimeout, 10*time.Second)
+	o.PendingTimeout = cmp.Or(o.PendingTimeout, 30*time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.ClockDifference = cmp.Or(o.ClockDifference, 500*time.Millisecond)
+	o.RestartTimeout = cmp.Or(o.RestartTimeout, 30*time.Second)
+	o.WebhookTimeout = cmp.Or(o.WebhookTimeout, 30*time.Second)
 	return o
 }
 

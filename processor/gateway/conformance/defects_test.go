@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -13,24 +14,29 @@ import (
 
 // meeting is the time that a request waits for another one that should come at the same time. The
 // clients that send two do so at once.
-const meeting = 200 * time.Millisecond
+const meeting = time.Second
 
-// takesAnyParameters does not look at the parameters of an operation that it has done.
-func takesAnyParameters() defect {
+// ignores does not look at a parameter of an operation that it has done.
+func ignores(field string) defect {
 	var mu sync.Mutex
 	first := make(map[string]map[string]any)
 	return defect{
 		asked: func(s *said) {
 			mu.Lock()
 			defer mu.Unlock()
-			if op, done := first[s.id]; done && s.op != nil {
-				s.op = maps.Clone(op)
+			op, done := first[s.id]
+			if !done || s.op == nil {
+				return
+			}
+			delete(s.op, field)
+			if value, had := op[field]; had {
+				s.op[field] = value
 			}
 		},
 		told: func(s *said) {
 			mu.Lock()
 			defer mu.Unlock()
-			if s.op != nil && s.status == http.StatusOK {
+			if s.op != nil && s.status == http.StatusOK && first[s.id] == nil {
 				first[s.id] = maps.Clone(s.op)
 			}
 		},
@@ -96,15 +102,57 @@ func (p *pairs) meet(about string) int {
 	return 0
 }
 
-// twiceAtOnce does a capture twice that is asked for twice at the same time.
-func twiceAtOnce() defect {
+// twiceAtOnce does an operation twice that is asked for twice at the same time: one of that kind
+// and amount, or a void after a capture of 900. An authorization of 2000 counts if it captures.
+func twiceAtOnce(kind string, amountMinor float64) defect {
 	together := newPairs()
+	var mu sync.Mutex
+	captured := make(map[string]bool)
 	return defect{asked: func(s *said) {
-		if s.op != nil && s.kind() == "capture" && s.op["amount_minor"] == float64(400) && together.meet(s.id) == 2 {
+		if s.op == nil {
+			return
+		}
+		reference := fmt.Sprint(s.op["gateway_reference"])
+		mu.Lock()
+		if s.kind() == "capture" && s.op["amount_minor"] == float64(900) {
+			captured[reference] = true
+		}
+		raced := s.kind() == kind && s.op["amount_minor"] == amountMinor
+		switch s.kind() {
+		case "void":
+			raced = raced && captured[reference]
+		case "authorize":
+			raced = raced && s.op["capture"] == true
+		}
+		mu.Unlock()
+		if raced && together.meet(s.id) == 2 {
 			s.op["operation_id"] = s.id + "-again"
 		}
 	}, told: func(s *said) {
 		s.body = strings.ReplaceAll(s.body, s.id+"-again", s.id)
+	}}
+}
+
+// voidsWhatIsBeingCaptured says yes to a void and a capture of 1300 that come at the same time.
+func voidsWhatIsBeingCaptured() defect {
+	together := newPairs()
+	var mu sync.Mutex
+	authorized := make(map[string]bool)
+	return defect{asked: func(s *said) {
+		reference := fmt.Sprint(s.op["gateway_reference"])
+		mu.Lock()
+		known := authorized[reference]
+		mu.Unlock()
+		raced := s.op != nil && known && (s.kind() == "void" || s.kind() == "capture" && s.op["amount_minor"] == float64(1300))
+		if raced && together.meet(reference) == 2 {
+			s.answers(http.StatusOK, `"outcome":"succeeded","gateway_reference":"both","amount_minor":1300`)
+		}
+	}, told: func(s *said) {
+		if s.op != nil && s.kind() == "authorize" && s.op["amount_minor"] == float64(1300) {
+			mu.Lock()
+			defer mu.Unlock()
+			authorized["auth_"+s.id] = true
+		}
 	}}
 }
 
@@ -163,6 +211,69 @@ func usesUpKeys() defect {
 			refused[s.id] = true
 		case refused[s.id] && s.status == http.StatusOK:
 			s.fails(http.StatusUnprocessableEntity, protocol.CodeIdempotencyConflict)
+		}
+	}}
+}
+
+// oneTenant takes the second tenant for the first.
+func oneTenant() defect {
+	return defect{asked: func(s *said) {
+		if s.tenant == "globex" {
+			s.tenant = "acme"
+		}
+		if s.op["tenant"] == "globex" {
+			s.op["tenant"] = "acme"
+		}
+	}}
+}
+
+// looksUpAnyTenant takes a lookup that names no tenant.
+func looksUpAnyTenant() defect {
+	return defect{asked: func(s *said) {
+		if s.lookup && s.tenant == "" {
+			s.tenant = "acme"
+		}
+	}}
+}
+
+// fills puts a value in the place of a field that is missing.
+func fills(field string, value any) defect {
+	return defect{asked: func(s *said) {
+		if s.op != nil && s.op[field] == nil {
+			s.op[field] = value
+		}
+	}}
+}
+
+// tolerates has declines with a code succeed where the amount is over a threshold.
+func tolerates(code string, overMinor float64) defect {
+	return defect{told: func(s *said) {
+		amount, _ := s.op["amount_minor"].(float64)
+		if amount > overMinor && strings.Contains(s.body, `"`+code+`"`) {
+			s.answers(http.StatusOK, fmt.Sprintf(`"outcome":"succeeded","gateway_reference":"tolerated","amount_minor":%.0f`, amount))
+		}
+	}}
+}
+
+// says replaces what fits a pattern in the bodies of a status.
+func says(status int, pattern, instead string) defect {
+	written := regexp.MustCompile(pattern)
+	return defect{told: func(s *said) {
+		if s.status == status {
+			s.body = written.ReplaceAllString(s.body, instead)
+		}
+	}}
+}
+
+// newIDs gives an event that comes again another id.
+func newIDs() defect {
+	var mu sync.Mutex
+	tries := make(map[string]int)
+	return defect{event: func(e *protocol.Event, _ *string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if tries[e.ID]++; tries[e.ID] > 1 {
+			e.ID += fmt.Sprintf("-%d", tries[e.ID])
 		}
 	}}
 }

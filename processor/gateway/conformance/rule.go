@@ -18,36 +18,53 @@ type Rule struct {
 // Rules returns all rules in the order in which they are checked.
 func Rules() []Rule {
 	return []Rule{
-		{"charge-succeeds", "an approved charge succeeds with a reference and no other amount", always, chargeSucceeds},
-		{"replay-same-answer", "a replay under the same key is answered as the first request was", always, replaySameAnswer},
-		{"replay-concurrent", "requests for one operation at the same time have one effect and one answer", always, replayConcurrent},
-		{"key-reuse-refused", "the same key with other parameters is refused and changes nothing", always, keyReuseRefused},
-		{"lookup-by-key", "a lookup by our key says what became of every kind of operation", always, lookupByKey},
-		{"lookup-unknown-key", "a key that was never used is not found, and looking it up uses it in no way", always, lookupUnknownKey},
-		{"lookup-in-progress", "an operation that has once been known is never not found again", needsSlow, lookupInProgress},
+		{"charge-succeeds", "an approved charge succeeds with a reference", always, chargeSucceeds},
+		{"amounts-told", "every success says how much was moved, and a lookup says the same", always, amountsTold},
+		{"replay-same-answer", "a replay under the same key gets the first answer", always, replaySameAnswer},
+		{"race-authorize", "authorizing at the same time under one key has one effect and answer", always, raceAuthorize},
+		{"race-confirm", "confirming at the same time under one key has one effect and answer", needsChallenged, raceConfirm},
+		{"race-capture", "capturing at the same time under one key has one effect and answer", always, raceCapture},
+		{"race-void", "voiding at the same time under one key has one effect and answer", always, raceVoid},
+		{"race-refund", "refunding at the same time under one key has one effect and answer", always, raceRefund},
+		{"key-reuse-refused", "a key with any other parameter is refused and changes nothing", always, keyReuseRefused},
+		{"tenants-apart", "an operation id of another tenant is another operation", needsTenants, tenantsApart},
+		{"lookup-by-key", "a lookup says what became of every kind of operation", always, lookupByKey},
+		{"lookup-unknown-key", "a key never used is not found, and a lookup does not use it up", always, lookupUnknownKey},
+		{"lookup-in-progress", "an operation once known is never not found again", needsSlow, lookupInProgress},
+		{"lookup-authorization", "a lookup tells an authorization's sums as they are, if at all", always, lookupAuthorization},
 		{"partial-captures", "captures in parts add up to what was authorized and stop there", always, partialCaptures},
-		{"over-capture-refused", "a capture of more than is left is declined and moves nothing", always, overCaptureRefused},
+		{"over-capture-refused", "a capture of more than is left is declined, at every size", always, overCaptureRefused},
 		{"final-capture-releases", "a final capture releases the rest", always, finalCaptureReleases},
 		{"concurrent-captures", "captures at the same time stay within what was authorized", always, concurrentCaptures},
-		{"void-releases", "a void releases the rest: no capture and no other void follows it", always, voidReleases},
-		{"void-after-capture-refused", "a void of what is wholly captured is declined and gives nothing back", always, voidAfterCaptureRefused},
+		{"capture-against-void", "of a capture of all and a void at the same time one wins", always, captureAgainstVoid},
+		{"lapsed-not-captured", "nothing is captured after capture_before", needsLapsing, lapsedNotCaptured},
+		{"void-releases", "a void releases the rest: no capture and no other void follows", always, voidReleases},
+		{"void-after-capture-refused", "a void of what is captured is declined and gives nothing back", always, voidAfterCaptureRefused},
 		{"partial-refunds", "refunds in parts add up to what was captured and stop there", always, partialRefunds},
-		{"over-refund-refused", "a refund of more than is left of what was captured is declined", always, overRefundRefused},
+		{"over-refund-refused", "a refund of more than is left is declined, at every size", always, overRefundRefused},
 		{"concurrent-refunds", "refunds at the same time stay within what was captured", always, concurrentRefunds},
-		{"other-currency-refused", "nothing is captured or refunded in another currency than was authorized", always, otherCurrencyRefused},
+		{"other-currency-refused", "nothing is captured or refunded in another currency", always, otherCurrencyRefused},
 		{"unknown-reference-refused", "what follows an authorization that does not exist is declined", always, unknownReferenceRefused},
-		{"decline-stable", "a decline comes with its code, stays when it is replayed and is told by a lookup", needsDeclined, declineStable},
-		{"challenge-confirmed", "a challenged authorization says where to go, holds no money before the confirm, and all of it after", needsChallenged, challengeConfirmed},
-		{"abandoned-request", "a request whose client gives up is either not done or found by a lookup, and has one effect", always, abandonedRequest},
-		{"slow-request", "an operation that takes longer than its client waits is done once, and told to who asks later", needsSlow, slowRequest},
-		{"canceled-call", "a caller who has given up before the call is not told that anything was done", always, canceledCall},
+		{"decline-stable", "a decline has a code, and a replay and a lookup repeat it", needsDeclined, declineStable},
+		{"challenge-confirmed", "a challenged authorization holds no money before the confirm", needsChallenged, challengeConfirmed},
+		{"next-action-usable", "a next action is of a known type, with an https URL or a secret", needsChallenged, nextActionUsable},
+		{"abandoned-request", "a request whose client gives up has one effect at most", always, abandonedRequest},
+		{"slow-request", "an operation that outlasts its client is done once, and told later", needsSlow, slowRequest},
+		{"canceled-call", "a caller who gave up before is not told of anything done", always, canceledCall},
 		{"invalid-body", "a body that is no operation is refused as invalid_request", needsWire, invalidBody},
-		{"required-fields", "an operation that lacks what it needs is refused as invalid_request and uses no key", needsWire, requiredFields},
-		{"unknown-field", "a field that is not of the protocol is refused as invalid_request or ignored", needsWire, unknownField},
+		{"duplicate-fields", "a field that is there twice is refused as invalid_request", needsWire, duplicateFields},
+		{"required-fields", "what lacks a field is refused as invalid_request and uses no key", needsWire, requiredFields},
+		{"unknown-field", "a field not of the protocol is refused or ignored", needsWire, unknownField},
+		{"content-type", "a body that is not application/json is refused", needsHTTP, otherContentType},
 		{"credentials", "without the right key nothing is done and nothing is told", needsKey, credentials},
 		{"health", "GET /healthz answers 200 to anyone", needsHTTP, health},
-		{"operation-of-its-subject", "an operation on the subject of another kind is refused as invalid_request", needsNATS, operationOfItsSubject},
-		{"deadline-passed", "a request that comes after its deadline is answered not_done and is not done", needsNATS, deadlinePassed},
+		{"operation-of-its-subject", "an operation on the subject of another kind is refused", needsNATS, operationOfItsSubject},
+		{"deadline-passed", "a request after its deadline is answered not_done, and is not done", needsNATS, deadlinePassed},
+		{"webhook-signed", "every event is signed over its body, with the time", needsWebhooks, webhookSigned},
+		{"webhook-tells", "events say what the answers said, each under an id of its own", needsWebhooks, webhookTells},
+		{"webhook-repeated", "an event that is not taken is sent again under the same id", needsWebhooks, webhookRepeated},
+		{"replies-as-described", "every reply of the whole run is as the OpenAPI document has it", needsWire, repliesAsDescribed},
+		{"restart-remembers", "a restart forgets no key, no answer and no limit", needsRestart, restartRemembers},
 	}
 }
 
@@ -60,8 +77,11 @@ func (r Rule) check(ctx context.Context, target *Target, o Options) Result {
 	}
 	t := &trial{target: target, options: o}
 	r.try(ctx, t)
-	if t.reason != "" {
+	switch {
+	case t.reason != "":
 		result.Verdict, result.Reason, result.Evidence = Fail, t.reason, t.steps
+	case t.lacking != "":
+		result.Verdict, result.Reason = LeftOut, t.lacking
 	}
 	return result
 }
@@ -73,6 +93,29 @@ func needsSlow(_ *Target, o Options) string { return card("slow", o.Cards.Slow) 
 func needsDeclined(_ *Target, o Options) string { return card("declined", o.Cards.Declined) }
 
 func needsChallenged(_ *Target, o Options) string { return card("challenged", o.Cards.Challenged) }
+
+func needsLapsing(_ *Target, o Options) string { return card("lapsing", o.Cards.Lapsing) }
+
+func needsTenants(_ *Target, o Options) string {
+	if o.OtherTenant == OneTenant {
+		return "the server has one tenant only"
+	}
+	return ""
+}
+
+func needsWebhooks(_ *Target, o Options) string {
+	if o.Webhooks == nil {
+		return "no receiver of webhooks is listening"
+	}
+	return ""
+}
+
+func needsRestart(_ *Target, o Options) string {
+	if o.Restart == nil {
+		return "no way to restart the server is given"
+	}
+	return ""
+}
 
 func card(name, value string) string {
 	if value == "" {

@@ -91,6 +91,46 @@ func invalidBody(ctx context.Context, t *trial) {
 	t.succeed(ctx, op) // None of that has used the key.
 }
 
+func duplicateFields(ctx context.Context, t *trial) {
+	op := t.payment().Authorize(t.options.Cards.Approved, 1000)
+	good := string(encode(op))
+	for _, twice := range []string{`"amount_minor":1`, `"amount_minor":1000`, `"currency":"USD"`, `"capture":true,"capture":false`, `"tenant":"acme"`} {
+		body := good[:len(good)-1] + "," + twice + "}"
+		t.refusedBody(ctx, op.Kind, []byte(body), protocol.CodeInvalidRequest)
+	}
+	t.succeed(ctx, op) // None of that has used the key.
+}
+
+func otherContentType(ctx context.Context, t *trial) {
+	op := t.payment().Authorize(t.options.Cards.Approved, 1000)
+	for _, claimed := range []string{"text/plain", "application/x-www-form-urlencoded"} {
+		r, ok := t.exchange(ctx, "the operation as "+claimed, func(ctx context.Context) (protocol.Reply, error) {
+			return t.target.http.postAs(ctx, claimed, encode(op))
+		})
+		if ok {
+			t.problem(r, protocol.CodeInvalidRequest)
+		}
+	}
+	t.succeed(ctx, op)
+}
+
+// repliesAsDescribed makes an exchange of each kind, and judges every reply of the run.
+func repliesAsDescribed(ctx context.Context, t *trial) {
+	p := t.payment()
+	authorize := p.Authorize(t.options.Cards.Approved, 1000)
+	t.lookup(ctx, authorize)
+	p.Reference = t.do(ctx, authorize).GatewayReference
+	for _, op := range []messages.Operation{p.Capture(600), p.Capture(401), p.Refund(100), p.Void()} {
+		t.do(ctx, op)
+		t.lookup(ctx, op)
+	}
+	t.lookup(ctx, authorize)
+	t.post(ctx, authorize.Kind, []byte("<operation/>"))
+	if fault := t.target.described.firstFault(); fault != "" {
+		t.breached("%s", fault)
+	}
+}
+
 func requiredFields(ctx context.Context, t *trial) {
 	p := t.payment()
 	authorize := p.Authorize(t.options.Cards.Approved, 1000)
@@ -98,6 +138,8 @@ func requiredFields(ctx context.Context, t *trial) {
 		{"operation_id": nil},
 		{"kind": nil},
 		{"kind": "cancel"},
+		{"tenant": nil},
+		{"tenant": ""},
 		{"payment_id": nil},
 		{"amount_minor": nil},
 		{"amount_minor": 0},
@@ -108,6 +150,12 @@ func requiredFields(ctx context.Context, t *trial) {
 		{"payment_method": "no-such-card"},
 	} {
 		t.refusedBody(ctx, authorize.Kind, with(authorize, changes), protocol.CodeInvalidRequest)
+	}
+	r, ok := t.exchange(ctx, "a lookup without a tenant", func(ctx context.Context) (protocol.Reply, error) {
+		return t.target.wire.lookup(ctx, protocol.Key{OperationID: authorize.ID})
+	})
+	if ok {
+		t.problem(r, protocol.CodeInvalidRequest)
 	}
 	p.Reference = t.succeed(ctx, authorize).GatewayReference
 	for _, op := range []messages.Operation{p.Capture(1000), p.Refund(1000), p.Void()} {
@@ -127,11 +175,10 @@ func unknownField(ctx context.Context, t *trial) {
 	if !ok {
 		return
 	}
-	o := protocol.Exchange{OperationID: op.ID}.Outcome(r)
-	if !r.IsAnswer() {
-		t.problem(r, protocol.CodeInvalidRequest)
+	if r.IsAnswer() {
+		t.succeeded(op, t.ended(ctx, op, protocol.Exchange{OperationID: op.ID}.Outcome(r)))
 	} else {
-		t.succeeded(op, o)
+		t.problem(r, protocol.CodeInvalidRequest)
 	}
 	t.succeed(ctx, op)
 }
@@ -155,7 +202,7 @@ func (t *trial) strangers(ctx context.Context, op messages.Operation) {
 			t.problem(made, protocol.CodeUnauthorized)
 		}
 		asked, ok := t.exchange(ctx, "its lookup with "+name, func(ctx context.Context) (protocol.Reply, error) {
-			return stranger.lookup(ctx, op.ID)
+			return stranger.lookup(ctx, protocol.KeyOf(op))
 		})
 		if ok {
 			t.problem(asked, protocol.CodeUnauthorized)

@@ -25,6 +25,8 @@ type trial struct {
 	mu     sync.Mutex
 	steps  []string
 	reason string
+	// lacking is the reason why the server offers nothing to check the rule with.
+	lacking string
 }
 
 // payment returns a fresh payment.
@@ -60,14 +62,43 @@ func (t *trial) note(format string, args ...any) {
 	t.steps = append(t.steps, fmt.Sprintf(format, args...))
 }
 
-// do makes one call.
+// do makes one call. An operation that is pending is looked up until it has ended.
 func (t *trial) do(ctx context.Context, op messages.Operation) messages.Outcome {
 	if t.over(ctx) {
 		return messages.Outcome{}
 	}
 	o := t.call(ctx, op, t.target.Gateway.Do)
 	t.note("%s: %s", asked(op), told(o))
-	return o
+	return t.ended(ctx, op, o)
+}
+
+// ended returns the outcome that a pending one leads to. A refund may stay pending for days, so
+// that it is no breach if it does not end in time.
+func (t *trial) ended(ctx context.Context, op messages.Operation, o messages.Outcome) messages.Outcome {
+	if o.Kind != messages.OutcomePending || t.over(ctx) {
+		return o
+	}
+	limit := time.NewTimer(t.options.PendingTimeout)
+	defer limit.Stop()
+	for pause := settlePause; ; pause = min(2*pause, time.Second) {
+		o = t.call(ctx, op, t.target.Gateway.Lookup)
+		if o.Kind != messages.OutcomePending && o.Kind != messages.OutcomeUnknown {
+			t.note("look up %s, which was pending: %s", op.ID, told(o))
+			return o
+		}
+		again := time.NewTimer(pause)
+		select {
+		case <-again.C:
+			continue
+		case <-limit.C:
+			if op.Kind != messages.OperationRefund {
+				t.breached("%s: it is still %s after %s", asked(op), told(o), t.options.PendingTimeout)
+			}
+		case <-ctx.Done():
+		}
+		again.Stop()
+		return o
+	}
 }
 
 func (t *trial) lookup(ctx context.Context, op messages.Operation) messages.Outcome {
@@ -95,6 +126,13 @@ func (t *trial) call(
 	return ask(ctx, op)
 }
 
+// leaveOut notes that the server offers nothing to check the rule with.
+func (t *trial) leaveOut(reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lacking = reason
+}
+
 // settled asks under the same key until there is an answer, as Tender does when two workers are at
 // the same operation.
 func (t *trial) settled(ctx context.Context, op messages.Operation) messages.Outcome {
@@ -106,7 +144,13 @@ func (t *trial) settled(ctx context.Context, op messages.Operation) messages.Out
 
 // until repeats a call for as long as one call may take.
 func (t *trial) until(ctx context.Context, what string, call func(context.Context) (messages.Outcome, bool)) messages.Outcome {
-	limit := time.NewTimer(t.options.CallTimeout)
+	return t.untilFor(ctx, t.options.CallTimeout, what, call)
+}
+
+func (t *trial) untilFor(
+	ctx context.Context, timeout time.Duration, what string, call func(context.Context) (messages.Outcome, bool),
+) messages.Outcome {
+	limit := time.NewTimer(timeout)
 	defer limit.Stop()
 	again := time.NewTicker(settlePause)
 	defer again.Stop()
@@ -118,7 +162,7 @@ func (t *trial) until(ctx context.Context, what string, call func(context.Contex
 		select {
 		case <-again.C:
 		case <-limit.C:
-			t.breached("the operation %s after %s: %s", what, t.options.CallTimeout, told(o))
+			t.breached("the operation %s after %s: %s", what, timeout, told(o))
 			return o
 		case <-ctx.Done():
 			return o
@@ -203,7 +247,7 @@ func (t *trial) same(op messages.Operation, what string, first, second messages.
 
 // essence is the part of an outcome that is about the operation, without the part about the call.
 func essence(o messages.Outcome) messages.Outcome {
-	o.Tries, o.Detail, o.RetryAfter = 0, "", 0
+	o.Tries, o.Detail, o.RetryAfter, o.Rest, o.Authorization = 0, "", 0, "", nil
 	o.CaptureBefore = o.CaptureBefore.UTC().Round(0)
 	return o
 }
@@ -289,10 +333,10 @@ func (t *trial) abandon(ctx context.Context, paymentMethod string, patience time
 	left := t.call(impatient, op, t.target.Gateway.Do)
 	cancel()
 	t.note("%s by a client that waits for %s: %s", asked(op), patience, told(left))
-	t.want(op, left, messages.OutcomeUnknown, messages.OutcomeNotSent, messages.OutcomeSucceeded)
+	t.want(op, left, messages.OutcomeUnknown, messages.OutcomeNotSent, messages.OutcomeSucceeded, messages.OutcomePending)
 	found := t.until(ctx, "is in progress", func(ctx context.Context) (messages.Outcome, bool) {
 		o := t.lookup(ctx, op)
-		return o, o.Kind != messages.OutcomeUnknown
+		return o, o.Kind != messages.OutcomeUnknown && o.Kind != messages.OutcomePending
 	})
 	t.want(op, found, messages.OutcomeSucceeded, messages.OutcomeNotFound)
 	switch {

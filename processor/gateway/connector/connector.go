@@ -218,7 +218,8 @@ func (c *Connector) report(err error) {
 	}
 }
 
-// operationOf reads a request, or returns the problem with it.
+// operationOf reads a request, or returns the problem with it. What lacks a required field never
+// reaches the gateway, which would read zeros.
 func operationOf(endpoint string, body []byte) (messages.Operation, error) {
 	if len(body) > protocol.BodyBytesMax {
 		return messages.Operation{}, fmt.Errorf("the body is longer than %d bytes", protocol.BodyBytesMax)
@@ -227,12 +228,12 @@ func operationOf(endpoint string, body []byte) (messages.Operation, error) {
 	switch {
 	case err != nil:
 		return messages.Operation{}, err
-	case op.ID == "":
-		return messages.Operation{}, errors.New("operation_id is missing")
-	case endpoint != protocol.EndpointLookup && string(op.Kind) != endpoint:
+	case endpoint == protocol.EndpointLookup:
+		return op, protocol.KeyOf(op).Check()
+	case string(op.Kind) != endpoint:
 		return messages.Operation{}, fmt.Errorf("kind is %q on the subject of %s", op.Kind, endpoint)
 	default:
-		return op, nil
+		return op, protocol.CheckOperation(op)
 	}
 }
 

@@ -39,6 +39,9 @@ type Config struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// Dial makes the connections; nil is a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// OnReply hears of every reply as it came, for tests of servers. Nil hears nothing. It is
+	// called concurrently.
+	OnReply func(e protocol.Exchange, header http.Header, r protocol.Reply)
 }
 
 // Gateway speaks the protocol to one server. It may be used concurrently. Close it when it is no
@@ -47,6 +50,7 @@ type Gateway struct {
 	base      *url.URL
 	apiKey    string
 	transport *http.Transport
+	onReply   func(protocol.Exchange, http.Header, protocol.Reply)
 }
 
 var _ gateway.Gateway = (*Gateway)(nil)
@@ -65,7 +69,7 @@ func New(c Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Gateway{base: base, apiKey: c.APIKey, transport: transport}, nil
+	return &Gateway{base: base, apiKey: c.APIKey, transport: transport, onReply: c.OnReply}, nil
 }
 
 // Close lets go of the idle connections. Calls under way go on.
@@ -97,8 +101,9 @@ func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcom
 func (g *Gateway) Lookup(ctx context.Context, op messages.Operation) messages.Outcome {
 	e := protocol.Exchange{OperationID: op.ID, Lookup: true}
 	o := g.exchange(ctx, e, func(ctx context.Context) (*http.Request, error) {
-		address := g.base.JoinPath(protocol.PathOperation, url.PathEscape(op.ID)).String()
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+		address := g.base.JoinPath(protocol.PathOperation, url.PathEscape(op.ID))
+		address.RawQuery = url.Values{protocol.QueryTenant: {op.Tenant}}.Encode()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), http.NoBody)
 		if err != nil {
 			return nil, fmt.Errorf("build request: %w", err)
 		}
@@ -125,7 +130,11 @@ func (g *Gateway) exchange(ctx context.Context, e protocol.Exchange, build func(
 	if err != nil {
 		return failed(err)
 	}
-	return e.Outcome(protocol.Reply{Status: reply.Status, Body: reply.Body, RetryAfter: wire.RetryAfter(reply.Header)})
+	r := protocol.Reply{Status: reply.Status, Body: reply.Body, RetryAfter: wire.RetryAfter(reply.Header)}
+	if g.onReply != nil {
+		g.onReply(e, reply.Header, r)
+	}
+	return e.Outcome(r)
 }
 
 // failed judges an exchange that brought no reply. Only a request that never had a connection is

@@ -15,8 +15,9 @@ import (
 
 // Gateway asks the connector of one gateway. It may be used concurrently, and needs no closing.
 type Gateway struct {
-	nc   *nats.Conn
-	name string
+	nc      *nats.Conn
+	name    string
+	onReply func(protocol.Exchange, protocol.Reply)
 }
 
 var _ gateway.Gateway = (*Gateway)(nil)
@@ -31,6 +32,12 @@ func New(nc *nats.Conn, name string) (*Gateway, error) {
 		return nil, fmt.Errorf("use a connector: %w", err)
 	}
 	return &Gateway{nc: nc, name: name}, nil
+}
+
+// Observed returns the same gateway with a function that hears of every reply as it came, for tests
+// of connectors. The function is called concurrently.
+func (g *Gateway) Observed(onReply func(e protocol.Exchange, r protocol.Reply)) *Gateway {
+	return &Gateway{nc: g.nc, name: g.name, onReply: onReply}
 }
 
 // Do implements gateway.Gateway.
@@ -70,6 +77,9 @@ func (g *Gateway) exchange(ctx context.Context, endpoint string, op messages.Ope
 	}
 	r := protocol.ReadReply(reply.Data)
 	r.RetryAfter = protocol.ParseRetryAfter(reply.Header.Get(protocol.HeaderRetryAfter))
+	if g.onReply != nil {
+		g.onReply(e, r)
+	}
 	return e.Outcome(r)
 }
 

@@ -6,20 +6,23 @@
 //
 // # Requests
 //
-//	POST /v1/operations                  make an operation; the body is a messages.Operation
-//	GET  /v1/operations/{operation_id}   its outcome
-//	GET  /healthz                        200 when the server works
+//	POST /v1/operations                                  make a messages.Operation, the body
+//	GET  /v1/operations/{operation_id}?tenant={tenant}   its outcome
+//	GET  /healthz                                        200 when the server works
 //
 // A server may ask for "Authorization: Bearer <key>" on everything but /healthz.
 //
 // # Idempotency
 //
-// The operation_id is the idempotency key. A server does an operation at most once, keeps its
-// answer for as long as its ledger, and answers every later request with the same operation_id and
-// the same parameters with that answer. All fields are parameters except attempt, which counts the
-// client's attempts, and gateway, which is the client's name for the server. A server looks the
-// operation_id up before it checks anything but the credentials, so that a refusal never hides an
-// earlier success.
+// The tenant and the operation_id are the idempotency key ([Key]). A server does an operation at
+// most once, keeps its answer for as long as its ledger, and answers every later request with the
+// same key and the same parameters with that answer. All fields are parameters except attempt,
+// which counts the client's attempts, and gateway, which is the client's name for the server. A
+// server looks the key up before it checks anything but the credentials, so that a refusal never
+// hides an earlier success.
+//
+// One server may serve several tenants. The same operation_id of another tenant is another
+// operation, and no tenant finds or uses another's authorization. A lookup names the tenant, too.
 //
 // # Answers
 //
@@ -29,10 +32,21 @@
 //	202  pending: accepted, and finished later; look it up
 //	402  declined: refused for good under this operation_id
 //
+// Every success of an authorize, confirm, capture or refund carries amount_minor, that which was
+// moved; the success of a void may leave it out. A client takes a success without an amount for
+// unproven. The answer to a lookup of an authorize or confirm may carry the state of the
+// authorization, amount_captured_minor and amount_released_minor; one that was voided or has passed
+// capture_before has released all that was not captured.
+//
+// The decline codes authorization_voided and authorization_expired prove that the authorization
+// holds nothing any more. A void that is declined with any other code leaves a question: the client
+// looks the authorization up.
+//
 // Anything else carries a [Problem] with a code:
 //
-//	400  invalid_request       the request cannot be understood or names a thing that does not exist. Nothing was done, nothing
-//	                           is recorded under the operation_id: a decline that is never retried
+//	400  invalid_request       the request cannot be understood, lacks a required field, has one
+//	                           twice, or names a thing that does not exist. Nothing was done,
+//	                           nothing is recorded under the key: a decline that is never retried
 //	401  unauthorized          turned away by the credentials, before anything was looked at: not sent
 //	404  operation_not_found   to a lookup only: nothing is known of the operation now
 //	409  in_progress           the same operation is being worked on: unknown, replay it
@@ -45,6 +59,10 @@
 //	424  not_done              the server has proof that it did nothing for this request and will do nothing because of it: its own
 //	                           provider could not be connected to, the request's deadline had passed, no place was free. Not
 //	                           sent. It says nothing of earlier requests for the operation
+//
+// A problem with Retry-After may say in rest what is to be left alone: operation, gateway or
+// credentials. Where it does not, in_progress and not_done mean the operation, rate_limited,
+// internal and unavailable the gateway, and unauthorized the credentials.
 //
 // Every other status, every redirect, and a body that does not fit its status are unknown: the
 // answer did not come from a server of the protocol.
@@ -77,12 +95,16 @@
 // The receiver answers 400 to an event that it does not trust or cannot read, 413 to more than 256
 // KiB, and 503 when it cannot store the event now.
 //
+// An operation.succeeded carries amount_minor as an answer does.
+//
 // # Over NATS
 //
 // A server, called a connector, answers requests on payments.gateway.<gateway>.<endpoint>, where
 // the endpoint is a kind of operation or lookup ([Subject]). Every body is a messages.Operation,
-// that of a lookup too. The reply's body is an [Answer] or a [Problem] as over HTTP; the statuses
-// above are left out, since the body says it. A problem also comes with the headers that NATS
-// services give errors, and Retry-After is a header of the reply. All instances of a connector
-// listen in one queue group ([ServiceName]), so that one of them gets a request.
+// that of a lookup too, which needs the operation_id and the tenant. A connector refuses a body
+// that lacks a required field, as a server over HTTP does. The reply's body is an [Answer] or a
+// [Problem] as over HTTP; the statuses above are left out, since the body says it. A problem
+// also comes with the headers that NATS services give errors, and Retry-After is a header of the
+// reply. All instances of a connector listen in one queue group ([ServiceName]), so that one of
+// them gets a request.
 package protocol

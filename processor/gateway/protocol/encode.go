@@ -24,23 +24,23 @@ func (e Exchange) Encode(o messages.Outcome) Reply {
 	case messages.OutcomeDeclined:
 		switch {
 		case o.Decline == nil:
-			return encodeProblem(CodeInternal, "declined without a decline", o.RetryAfter)
+			return encodeProblem(CodeInternal, "declined without a decline", o)
 		case o.Decline.Code == string(CodeInvalidRequest) && !e.Lookup:
-			return encodeProblem(CodeInvalidRequest, o.Detail, o.RetryAfter)
+			return encodeProblem(CodeInvalidRequest, o.Detail, o)
 		default:
 			return e.encodeAnswer(o)
 		}
 	case messages.OutcomeNotSent:
-		return encodeProblem(CodeNotDone, o.Detail, o.RetryAfter)
+		return encodeProblem(CodeNotDone, o.Detail, o)
 	case messages.OutcomeNotFound:
 		if e.Lookup {
-			return encodeProblem(CodeOperationNotFound, o.Detail, o.RetryAfter)
+			return encodeProblem(CodeOperationNotFound, o.Detail, o)
 		}
-		return encodeProblem(CodeInternal, "not_found to a request that was not a lookup", o.RetryAfter)
+		return encodeProblem(CodeInternal, "not_found to a request that was not a lookup", o)
 	case messages.OutcomeUnknown:
-		return encodeProblem(CodeInternal, o.Detail, o.RetryAfter)
+		return encodeProblem(CodeInternal, o.Detail, o)
 	default:
-		return encodeProblem(CodeInternal, fmt.Sprintf("unknown outcome %q", o.Kind), o.RetryAfter)
+		return encodeProblem(CodeInternal, fmt.Sprintf("unknown outcome %q", o.Kind), o)
 	}
 }
 
@@ -53,25 +53,41 @@ func (e Exchange) encodeAnswer(o messages.Outcome) Reply {
 		OperationID: e.OperationID, Outcome: o.Kind, GatewayReference: o.GatewayReference, AmountMinor: o.AmountMinor,
 		NextAction: o.NextAction, CaptureBefore: o.CaptureBefore,
 	}
+	if e.Lookup {
+		a.Authorization = o.Authorization
+	}
 	if o.Decline != nil {
 		a.DeclineCode, a.NetworkDeclineCode, a.NetworkAdviceCode = o.Decline.Code, o.Decline.NetworkDeclineCode, o.Decline.NetworkAdviceCode
 	}
 	body, err := json.Marshal(a)
 	if err != nil {
 		// The one thing that JSON cannot say is a year beyond 9999.
-		return encodeProblem(CodeInternal, "the answer cannot be written: "+err.Error(), o.RetryAfter)
+		return encodeProblem(CodeInternal, "the answer cannot be written: "+err.Error(), o)
 	}
 	return Reply{Status: status, Body: body, RetryAfter: o.RetryAfter}
 }
 
-func encodeProblem(code Code, message string, retryAfter time.Duration) Reply {
+func encodeProblem(code Code, message string, o messages.Outcome) Reply {
 	status, ok := code.Status()
 	if !ok {
 		status = http.StatusInternalServerError
 	}
 	// A gateway that is itself a client of the protocol has the code in its detail already.
 	message = strings.TrimPrefix(message, string(code)+": ")
-	return Reply{Status: status, Body: EncodeProblem(Problem{Code: code, Message: fit(message)}), RetryAfter: retryAfter}
+	p := Problem{Code: code, Message: fit(message)}
+	if o.RetryAfter > 0 {
+		p.Rest = restOnWire(o.Rest)
+	}
+	return Reply{Status: status, Body: EncodeProblem(p), RetryAfter: o.RetryAfter}
+}
+
+// restOnWire returns a scope as the client of this server sees it. For the client a server that was
+// too busy itself could not take this one operation.
+func restOnWire(scope messages.RestScope) messages.RestScope {
+	if scope == messages.RestLocal {
+		return messages.RestOperation
+	}
+	return scope
 }
 
 // fit makes a detail fit to be sent: short, and without digits that look like a card number.

@@ -36,6 +36,15 @@ const (
 	EventDisputeLost       = EventType(messages.EventDisputeLost)
 )
 
+// EventTypes returns every type there is.
+func EventTypes() []EventType {
+	return []EventType{
+		EventSucceeded, EventDeclined, EventRequiresAction, EventPending, EventReversed,
+		EventDisputeOpened, EventDisputeChallenged, EventDisputeAccepted, EventDisputeExpired, EventDisputeCanceled,
+		EventDisputeWon, EventDisputeLost,
+	}
+}
+
 // Event is a message that a server sends of its own accord: the body of a webhook. It names the
 // tenant, payment and operation as they came with the operation.
 type Event struct {
@@ -49,7 +58,7 @@ type Event struct {
 	OperationID      string `json:"operation_id"`
 	GatewayReference string `json:"gateway_reference,omitempty"`
 	// AmountMinor is the amount that was moved, taken back or disputed, in minor units of the
-	// operation's currency.
+	// operation's currency. Every success carries it; that of a void may leave it out.
 	AmountMinor int64 `json:"amount_minor,omitempty"`
 	// DeclineCode says why it was declined or taken back; the network's own codes come with
 	// declined.

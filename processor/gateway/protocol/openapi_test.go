@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -139,10 +141,12 @@ func TestOpenAPIDescribesTheTypes(t *testing.T) {
 		return d.keys(t, append(append([]string{"components", "schemas"}, schema...), "properties")...)
 	}
 	for name, is := range map[string]struct{ described, coded []string }{
-		"Operation":   {properties("Operation"), fields(messages.Operation{})},
-		"Answer":      {properties("Answer"), fields(protocol.Answer{})},
-		"next_action": {properties("Answer", "properties", "next_action"), fields(messages.NextAction{})},
-		"Problem":     {properties("Problem", "properties", "error"), fields(protocol.Problem{})},
+		"Operation":     {properties("Operation"), fields(messages.Operation{})},
+		"Answer":        {properties("Answer"), fields(protocol.Answer{})},
+		"next_action":   {properties("Answer", "properties", "next_action"), fields(messages.NextAction{})},
+		"Authorization": {properties("AuthorizationState"), fields(messages.AuthorizationState{})},
+		"Event":         {properties("Event"), fields(protocol.Event{})},
+		"Problem":       {properties("Problem", "properties", "error"), fields(protocol.Problem{})},
 	} {
 		if diff := cmp.Diff(is.coded, is.described); diff != "" {
 			t.Errorf("%s: the fields differ (-Go +openapi.yaml):\n%s", name, diff)
@@ -209,6 +213,38 @@ func TestOpenAPIExamplesAreValid(t *testing.T) {
 		if _, err := protocol.DecodeOperation(body); err != nil {
 			t.Errorf("example %s: %v", name, err)
 		}
+	}
+}
+
+func TestOpenAPIDescribesTheWebhooks(t *testing.T) {
+	t.Parallel()
+	d := describe(t)
+	path := []string{"webhooks", "event", "post", "requestBody", "content", "application/json", "examples"}
+	for _, name := range d.keys(t, path...) {
+		body, err := json.Marshal(d.at(t, append(slices.Clone(path), name, "value")...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.check(t, "/components/schemas/Event", body); err != nil {
+			t.Errorf("example %s: %v", name, err)
+		}
+		if _, err := protocol.DecodeEvent(body); err != nil {
+			t.Errorf("example %s: %v", name, err)
+		}
+	}
+	var types []protocol.EventType
+	for _, name := range d.at(t, "components", "schemas", "Event", "properties", "type", "enum").([]any) {
+		types = append(types, protocol.EventType(name.(string)))
+	}
+	if diff := cmp.Diff(protocol.EventTypes(), types); diff != "" {
+		t.Errorf("the types differ (-Go +openapi.yaml):\n%s", diff)
+	}
+	signature, err := regexp.Compile(d.at(t, "components", "parameters", "Signature", "schema", "pattern").(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if header := protocol.Sign([]byte("{}"), time.Unix(1_800_000_000, 0), "old", "new"); !signature.MatchString(header) {
+		t.Errorf("the signature %s is not as described", header)
 	}
 }
 
@@ -315,9 +351,11 @@ func TestOpenAPIDescribesWhatIsSaid(t *testing.T) {
 	}
 }
 
-// refusedForItsValue reports whether a request is well formed but names a payment method that the
-// simulator does not have, or another currency.
+// refusedForItsValue reports whether a request is well formed by its schema but names a payment
+// method that the simulator does not have, or another currency, has a field twice, or is not sent
+// as JSON.
 func refusedForItsValue(e exchange) bool {
 	text := string(e.reply)
-	return e.status == http.StatusBadRequest && (strings.Contains(text, "payment method") || strings.Contains(text, "currency is"))
+	return e.status == http.StatusBadRequest && (strings.Contains(text, "payment method") || strings.Contains(text, "currency is") ||
+		strings.Contains(text, "is given twice") || strings.Contains(text, "Content-Type"))
 }

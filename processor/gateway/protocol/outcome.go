@@ -56,10 +56,10 @@ func (e Exchange) Outcome(r Reply) messages.Outcome {
 	}
 	p, err := DecodeProblem(r.Body)
 	if err != nil {
-		return withRest(unknown("the gateway answered %d, which is not of its protocol", r.Status), r.RetryAfter)
+		return withRest(unknown("the gateway answered %d, which is not of its protocol", r.Status), r.RetryAfter, messages.RestGateway)
 	}
 	if status, ok := p.Code.Status(); !ok || status != r.Status {
-		return withRest(unknown("the gateway answered %d with code %q", r.Status, Shown(string(p.Code))), r.RetryAfter)
+		return withRest(unknown("the gateway answered %d with code %q", r.Status, Shown(string(p.Code))), r.RetryAfter, messages.RestGateway)
 	}
 	return e.Refused(p, r.RetryAfter)
 }
@@ -72,7 +72,10 @@ func decodeAnswer(body []byte) (Answer, error) {
 	return a, nil
 }
 
-// Answered returns the outcome that an answer proves.
+// Answered returns the outcome that an answer proves. A success that tells no amount remains a
+// success with an AmountMinor of 0. That proves how much was moved of a void only, which releases
+// the rest. The state of an authorization counts in the answer to a lookup only, and only if no sum
+// is negative.
 func (e Exchange) Answered(a Answer) messages.Outcome {
 	if a.OperationID != e.OperationID {
 		return unknown("the gateway answered about operation %q", Shown(a.OperationID))
@@ -80,6 +83,9 @@ func (e Exchange) Answered(a Answer) messages.Outcome {
 	o := messages.Outcome{
 		Kind: a.Outcome, GatewayReference: a.GatewayReference, AmountMinor: a.AmountMinor,
 		NextAction: a.NextAction, CaptureBefore: a.CaptureBefore,
+	}
+	if state := a.Authorization; e.Lookup && state != nil && state.CapturedMinor >= 0 && state.ReleasedMinor >= 0 {
+		o.Authorization = state
 	}
 	switch {
 	case a.Outcome == messages.OutcomeDeclined && a.DeclineCode == "":
@@ -104,20 +110,23 @@ func (e Exchange) Refused(p Problem, retryAfter time.Duration) messages.Outcome 
 		d := gateway.ClassifyDecline(string(CodeInvalidRequest), "", "")
 		return messages.Outcome{Kind: messages.OutcomeDeclined, Decline: &d, Detail: detail}
 	case p.Code == CodeNotDone && !e.Lookup:
-		return messages.Outcome{Kind: messages.OutcomeNotSent, Detail: detail, RetryAfter: retryAfter}
+		return withRest(messages.Outcome{Kind: messages.OutcomeNotSent, Detail: detail}, retryAfter, p.restScope())
 	case p.Code == CodeUnauthorized && !e.Lookup:
-		return messages.Outcome{Kind: messages.OutcomeNotSent, Detail: detail, RetryAfter: max(retryAfter, credentialsRest)}
+		return withRest(messages.Outcome{Kind: messages.OutcomeNotSent, Detail: detail}, max(retryAfter, credentialsRest), p.restScope())
 	case p.Code == CodeUnauthorized:
-		return withRest(unknown("%s", detail), max(retryAfter, credentialsRest))
+		return withRest(unknown("%s", detail), max(retryAfter, credentialsRest), p.restScope())
 	case p.Code == CodeOperationNotFound && e.Lookup:
 		return messages.Outcome{Kind: messages.OutcomeNotFound, Detail: detail}
 	default:
-		return withRest(unknown("%s", detail), retryAfter)
+		return withRest(unknown("%s", detail), retryAfter, p.restScope())
 	}
 }
 
-func withRest(o messages.Outcome, rest time.Duration) messages.Outcome {
-	o.RetryAfter = rest
+// withRest adds a rest and what it is about; no rest is about nothing.
+func withRest(o messages.Outcome, rest time.Duration, scope messages.RestScope) messages.Outcome {
+	if rest > 0 {
+		o.RetryAfter, o.Rest = rest, scope
+	}
 	return o
 }
 

@@ -36,7 +36,9 @@ type Answer struct {
 	OperationID      string               `json:"operation_id"`
 	Outcome          messages.OutcomeKind `json:"outcome"`
 	GatewayReference string               `json:"gateway_reference,omitempty"`
-	// AmountMinor is the amount that was moved, in minor units of the operation's currency.
+	// AmountMinor is the amount that was moved, in minor units of the operation's currency. Every
+	// success carries it; that of a void may leave it out. A client takes any other success without
+	// an amount for unproven.
 	AmountMinor int64 `json:"amount_minor,omitempty"`
 	// DeclineCode and the network's own codes come with declined.
 	DeclineCode        string `json:"decline_code,omitempty"`
@@ -46,6 +48,9 @@ type Answer struct {
 	NextAction *messages.NextAction `json:"next_action,omitempty"`
 	// CaptureBefore is the time at which the authorization lapses.
 	CaptureBefore time.Time `json:"capture_before,omitzero"`
+	// Authorization is the state of the authorization now. It may come with the answer to a lookup
+	// of an authorize or a confirm, and with no other.
+	Authorization *messages.AuthorizationState `json:"authorization,omitempty"`
 }
 
 // Code is the reason why a server gives no answer.
@@ -76,6 +81,26 @@ func Codes() []Code {
 type Problem struct {
 	Code    Code   `json:"code"`
 	Message string `json:"message,omitempty"`
+	// Rest says what is to be left alone for as long as Retry-After says: RestOperation,
+	// RestGateway or RestCredentials. "" is the scope that goes with the code.
+	Rest messages.RestScope `json:"rest,omitempty"`
+}
+
+// restScope returns what a rest is about that came with the problem.
+func (p Problem) restScope() messages.RestScope {
+	switch p.Rest {
+	case messages.RestOperation, messages.RestGateway, messages.RestCredentials:
+		return p.Rest
+	default: // none, or one that is not of the protocol
+	}
+	switch p.Code {
+	case CodeRateLimited, CodeUnavailable, CodeInternal:
+		return messages.RestGateway
+	case CodeUnauthorized:
+		return messages.RestCredentials
+	default:
+		return messages.RestOperation
+	}
 }
 
 // envelope is the body of a problem on the wire.
@@ -157,18 +182,6 @@ func ParseDeadline(s string) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("read %s: %w", HeaderDeadline, err)
 	}
 	return t, nil
-}
-
-// DecodeOperation reads the body of a request. A field it does not know is refused: the client
-// means something by it.
-func DecodeOperation(body []byte) (messages.Operation, error) {
-	var op messages.Operation
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decodeOne(decoder, &op); err != nil {
-		return messages.Operation{}, fmt.Errorf("decode operation: %w", err)
-	}
-	return op, nil
 }
 
 // decodeOne reads exactly one JSON value.

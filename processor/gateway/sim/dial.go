@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
+	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
 // DialErrors shows sim_dial_error in front of a client that reaches the simulator over HTTP: the
@@ -43,15 +44,21 @@ func dialError() messages.Outcome {
 	return messages.Outcome{Kind: messages.OutcomeNotSent, Detail: "no connection: refused by the simulated network"}
 }
 
+// dialed is a payment: a tenant and an id.
+type dialed struct {
+	tenant string
+	id     uuid.UUID
+}
+
 // dialFaults counts the calls that cannot connect.
 type dialFaults struct {
 	mu       sync.Mutex
-	payments map[uuid.UUID]fault
-	calls    map[string]int
+	payments map[dialed]fault
+	calls    map[protocol.Key]int
 }
 
 func newDialFaults() *dialFaults {
-	return &dialFaults{payments: make(map[uuid.UUID]fault), calls: make(map[string]int)}
+	return &dialFaults{payments: make(map[dialed]fault), calls: make(map[protocol.Key]int)}
 }
 
 // befall reports whether this call cannot connect.
@@ -60,13 +67,13 @@ func (d *dialFaults) befall(op messages.Operation) bool {
 	defer d.mu.Unlock()
 	if op.Kind == messages.OperationAuthorize {
 		if c, err := cardOf(op.PaymentMethod); err == nil && c.fault.kind == faultDialError {
-			d.payments[op.PaymentID] = c.fault
+			d.payments[dialed{op.Tenant, op.PaymentID}] = c.fault
 		}
 	}
-	f, found := d.payments[op.PaymentID]
+	f, found := d.payments[dialed{op.Tenant, op.PaymentID}]
 	if !found || f.on != op.Kind {
 		return false
 	}
-	d.calls[op.ID]++
-	return f.befalls(op.Kind, d.calls[op.ID]) == faultDialError
+	d.calls[protocol.KeyOf(op)]++
+	return f.befalls(op.Kind, d.calls[protocol.KeyOf(op)]) == faultDialError
 }

@@ -49,6 +49,9 @@
 //	sim_webhook_duplicate     tells twice, every time
 //	sim_webhook_reordered     tells of the success, and after that of the time before, when it was pending, every time
 //	sim_capture_reversed      takes every capture back a moment later
+//	sim_async                 every operation is pending until it was looked up a few times, or
+//	                          a moment later if there is a webhook; only then is it decided and done
+//	sim_lapses_<ms>           the authorization can be captured for that long only
 //
 // Unless the list says "every time", a fault befalls the first request for an operation only; a
 // replay is answered properly. "_<n>" behind the name makes it the first n requests, as in

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -35,14 +36,36 @@ type authorization struct {
 	captureBefore time.Time
 }
 
+// owned is the reference of an authorization and the tenant whose it is. No other tenant finds it.
+type owned struct {
+	tenant, reference string
+}
+
+func ownedBy(tenant, reference string) owned { return owned{tenant, reference} }
+
 func (a *authorization) remaining() int64 { return a.authorized - a.captured - a.released }
+
+// lapsed reports whether the time is over in which it can be captured.
+func (a *authorization) lapsed(now time.Time) bool {
+	return a.stage != stageChallenged && now.After(a.captureBefore)
+}
+
+// state returns the sums as a lookup tells them. An authorization that was voided or has lapsed has
+// released all that was not captured, also if the customer never confirmed it.
+func (a *authorization) state(now time.Time) *messages.AuthorizationState {
+	state := messages.AuthorizationState{CapturedMinor: a.captured, ReleasedMinor: a.released}
+	if a.voided || a.lapsed(now) {
+		state.ReleasedMinor = cmp.Or(a.authorized, a.asked) - a.captured
+	}
+	return &state
+}
 
 // decide returns the record for an operation that was never answered. It changes nothing.
 func (s *Simulator) decide(op messages.Operation) (Record, error) {
 	if op.Kind == messages.OperationAuthorize {
 		return s.decideAuthorize(op)
 	}
-	a, found := s.authorizations[op.GatewayReference]
+	a, found := s.authorizations[ownedBy(op.Tenant, op.GatewayReference)]
 	if !found {
 		return declined(op, "authorization_not_found"), nil
 	}
@@ -106,7 +129,11 @@ func (s *Simulator) authorized(op messages.Operation, reference string, asked in
 		entry.CapturedMinor = amount
 	}
 	answer := succeeded(op, reference, amount)
-	answer.CaptureBefore = s.config.Now().UTC().Add(s.config.AuthorizationLifetime).Truncate(time.Microsecond)
+	lifetime := s.config.AuthorizationLifetime
+	if c.fault.kind == faultLapses {
+		lifetime = c.fault.delay
+	}
+	answer.CaptureBefore = s.config.Now().UTC().Add(lifetime).Truncate(time.Microsecond)
 	return Record{Operation: op, Answer: answer, Entry: entry}
 }
 
@@ -116,10 +143,10 @@ func (s *Simulator) decideCapture(op messages.Operation, a *authorization) Recor
 		return declined(op, "authentication_pending")
 	case a.voided:
 		return declined(op, "authorization_voided")
+	case a.lapsed(s.config.Now()):
+		return declined(op, "authorization_expired")
 	case op.AmountMinor > a.remaining():
 		return declined(op, "amount_exceeds_authorized")
-	case s.config.Now().After(a.captureBefore):
-		return declined(op, "authorization_expired")
 	}
 	amount := moved(op, op.AmountMinor, a.card())
 	entry := s.entry(op, "cap_"+op.ID, a.reference)
@@ -131,7 +158,10 @@ func (s *Simulator) decideCapture(op messages.Operation, a *authorization) Recor
 }
 
 func (s *Simulator) decideVoid(op messages.Operation, a *authorization) Record {
-	if a.voided || (a.stage != stageChallenged && a.remaining() == 0) {
+	switch {
+	case a.voided:
+		return declined(op, "authorization_voided")
+	case a.stage != stageChallenged && a.remaining() == 0:
 		return declined(op, "nothing_to_void")
 	}
 	entry := s.entry(op, "void_"+op.ID, a.reference)
@@ -204,13 +234,13 @@ func declined(op messages.Operation, code string) Record {
 func (s *Simulator) apply(r Record) {
 	if r.Entry != nil && r.Entry.Reversal {
 		s.entries = append(s.entries, *r.Entry)
-		s.authorizations[r.Entry.AuthorizationReference].add(*r.Entry)
+		s.authorizations[ownedBy(r.Entry.Tenant, r.Entry.AuthorizationReference)].add(*r.Entry)
 		return
 	}
-	q := s.requests[r.Operation.ID]
+	q := s.requests[protocol.KeyOf(r.Operation)]
 	if q == nil {
 		q = &request{operation: parameters(r.Operation)}
-		s.requests[r.Operation.ID] = q
+		s.requests[protocol.KeyOf(r.Operation)] = q
 	}
 	wasPending := q.answer != nil && q.answer.Outcome == messages.OutcomePending
 	q.answer = &r.Answer
@@ -220,7 +250,8 @@ func (s *Simulator) apply(r Record) {
 		s.entries = append(s.entries, e)
 		q.effects++
 	}
-	if r.Answer.Outcome == messages.OutcomeDeclined {
+	async := s.cardOf(r.Operation).fault.kind == faultAsync
+	if r.Answer.Outcome == messages.OutcomeDeclined || async && r.Answer.Outcome == messages.OutcomePending {
 		return
 	}
 	if r.Operation.Kind == messages.OperationAuthorize {
@@ -228,15 +259,15 @@ func (s *Simulator) apply(r Record) {
 			reference: r.Answer.GatewayReference, paymentMethod: r.Operation.PaymentMethod, currency: r.Operation.Currency,
 			asked: r.Operation.AmountMinor,
 		}
-		s.authorizations[a.reference] = a
+		s.authorizations[ownedBy(r.Operation.Tenant, a.reference)] = a
 		a.settle(r, e)
 		return
 	}
-	a := s.authorizations[r.Operation.GatewayReference]
+	a := s.authorizations[ownedBy(r.Operation.Tenant, r.Operation.GatewayReference)]
 	switch {
 	case r.Answer.Outcome == messages.OutcomePending:
 		a.refunding += r.Operation.AmountMinor
-	case wasPending:
+	case wasPending && !async:
 		a.refunding -= r.Operation.AmountMinor
 	}
 	a.settle(r, e)
@@ -276,14 +307,14 @@ func (s *Simulator) Restore(r Record) error {
 		return fmt.Errorf("entry %d follows entry %d", r.Entry.Sequence, len(s.entries))
 	}
 	if r.Entry != nil && r.Entry.Reversal {
-		if _, found := s.authorizations[r.Entry.AuthorizationReference]; !found {
+		if _, found := s.authorizations[ownedBy(r.Entry.Tenant, r.Entry.AuthorizationReference)]; !found {
 			return fmt.Errorf("entry %d reverses what does not exist", r.Entry.Sequence)
 		}
 		s.apply(r)
 		return nil
 	}
 	if r.Operation.Kind != messages.OperationAuthorize && r.Answer.Outcome != messages.OutcomeDeclined {
-		if _, found := s.authorizations[r.Operation.GatewayReference]; !found {
+		if _, found := s.authorizations[ownedBy(r.Operation.Tenant, r.Operation.GatewayReference)]; !found {
 			return fmt.Errorf("operation %s is on an authorization that does not exist", r.Operation.ID)
 		}
 	}
@@ -309,7 +340,7 @@ func (s *Simulator) tell(r Record) <-chan struct{} {
 	}
 	switch {
 	case r.Answer.Outcome == messages.OutcomePending:
-		s.later(func() { s.completePending(r.Operation.ID) })
+		s.later(func() { s.completePending(protocol.KeyOf(r.Operation)) })
 	case captured && c.fault.kind == faultCaptureReversed:
 		s.later(func() { s.reverseCapture(r) })
 	case captured && c.disputed:
@@ -338,9 +369,9 @@ func (s *Simulator) later(do func()) {
 	})
 }
 
-// completePending ends a pending refund with success, if a lookup has not.
-func (s *Simulator) completePending(operationID string) {
-	if q := s.requests[operationID]; q.answer.Outcome == messages.OutcomePending {
+// completePending ends a pending operation, if a lookup has not.
+func (s *Simulator) completePending(key protocol.Key) {
+	if q := s.requests[key]; q.answer.Outcome == messages.OutcomePending {
 		s.complete(q)
 	}
 }
@@ -348,7 +379,7 @@ func (s *Simulator) completePending(operationID string) {
 // reverseCapture takes back the part of a capture that was not refunded. That part cannot be
 // captured again.
 func (s *Simulator) reverseCapture(r Record) {
-	a := s.authorizations[r.Entry.AuthorizationReference]
+	a := s.authorizations[ownedBy(r.Entry.Tenant, r.Entry.AuthorizationReference)]
 	amount := min(r.Entry.CapturedMinor, a.captured-a.refunded-a.refunding)
 	if amount <= 0 {
 		return

@@ -53,6 +53,7 @@ type PaymentTotals struct {
 // be more than one.
 type OperationCount struct {
 	OperationID string    `json:"operation_id"`
+	Tenant      string    `json:"tenant"`
 	PaymentID   uuid.UUID `json:"payment_id"`
 	// Requests and Lookups count since the simulator was started.
 	Requests int `json:"requests"`
@@ -63,12 +64,13 @@ type OperationCount struct {
 // Snapshot is the whole ledger at one moment.
 type Snapshot struct {
 	Entries []Entry `json:"entries"`
-	// Payments and Operations are in the order of their ids.
+	// Payments and Operations are in the order of their ids, then of their tenants.
 	Payments   []PaymentTotals  `json:"payments"`
 	Operations []OperationCount `json:"operations"`
 }
 
-// Payment returns the totals of one payment, false if it never had an effect.
+// Payment returns the totals of one payment, false if it never had an effect. Of several
+// tenants' payments under one id it returns the first tenant's.
 func (s Snapshot) Payment(id uuid.UUID) (PaymentTotals, bool) {
 	i, found := slices.BinarySearchFunc(s.Payments, id, func(p PaymentTotals, id uuid.UUID) int {
 		return slices.Compare(p.PaymentID[:], id[:])
@@ -79,7 +81,8 @@ func (s Snapshot) Payment(id uuid.UUID) (PaymentTotals, bool) {
 	return s.Payments[i], true
 }
 
-// Operation returns the counts of one operation, false without a request for it.
+// Operation returns the counts of one operation, false without a request for it. Of several
+// tenants' operations under one id it returns the first tenant's.
 func (s Snapshot) Operation(id string) (OperationCount, bool) {
 	i, found := slices.BinarySearchFunc(s.Operations, id, func(o OperationCount, id string) int {
 		return cmp.Compare(o.OperationID, id)

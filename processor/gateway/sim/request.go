@@ -1,17 +1,11 @@
 package sim
 
 import (
-	"errors"
 	"fmt"
-
-	"github.com/google/uuid"
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
-
-// operationIDBytesMax is the longest operation id that is kept.
-const operationIDBytesMax = 255
 
 // request is everything known about one operation.
 type request struct {
@@ -42,7 +36,7 @@ func (s *Simulator) begin(op messages.Operation) Reply {
 	if s.closed || s.broken != nil {
 		return s.unavailable()
 	}
-	q, known := s.requests[op.ID]
+	q, known := s.requests[protocol.KeyOf(op)]
 	switch {
 	case known && q.operation != parameters(op):
 		q.requests++
@@ -55,7 +49,7 @@ func (s *Simulator) begin(op messages.Operation) Reply {
 			return problem(protocol.CodeInvalidRequest, "%v", err)
 		}
 		q = &request{operation: parameters(op)}
-		s.requests[op.ID] = q
+		s.requests[protocol.KeyOf(op)] = q
 	}
 	q.requests++
 	f := s.cardOf(op).fault
@@ -87,7 +81,7 @@ func (s *Simulator) begin(op messages.Operation) Reply {
 func (s *Simulator) finish(op messages.Operation, due bool) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.requests[op.ID].inProgress = false
+	s.requests[protocol.KeyOf(op)].inProgress = false
 	if !due || s.broken != nil {
 		return s.unavailable()
 	}
@@ -98,14 +92,20 @@ func (s *Simulator) finish(op messages.Operation, due bool) Reply {
 func (s *Simulator) settle(op messages.Operation) Reply {
 	r, err := s.decide(op)
 	if err != nil {
-		delete(s.requests, op.ID)
+		delete(s.requests, protocol.KeyOf(op))
 		return problem(protocol.CodeInvalidRequest, "%v", err)
+	}
+	if s.cardOf(op).fault.kind == faultAsync {
+		// It is decided again when it is completed: other operations come in between.
+		r = Record{Operation: op, Answer: protocol.Answer{
+			OperationID: op.ID, Outcome: messages.OutcomePending, GatewayReference: r.Answer.GatewayReference,
+		}}
 	}
 	if !s.commit(r) {
 		return s.unavailable()
 	}
 	told := s.tell(r)
-	return Reply{Answer: s.requests[op.ID].answer, told: told}
+	return Reply{Answer: s.requests[protocol.KeyOf(op)].answer, told: told}
 }
 
 // commit keeps a record and applies it. It returns false if the observer refused the record, after
@@ -121,9 +121,18 @@ func (s *Simulator) commit(r Record) bool {
 	return true
 }
 
-// complete ends a pending refund with success, and returns false if that could not be kept.
+// complete ends a pending operation, a refund with success, and returns false if that could not be
+// kept.
 func (s *Simulator) complete(q *request) bool {
-	r := s.refunded(q.operation, s.authorizations[q.operation.GatewayReference])
+	var r Record
+	if s.cardOf(q.operation).fault.kind == faultAsync {
+		var err error
+		if r, err = s.decide(q.operation); err != nil {
+			r = declined(q.operation, "processing_error")
+		}
+	} else {
+		r = s.refunded(q.operation, s.authorizations[ownedBy(q.operation.Tenant, q.operation.GatewayReference)])
+	}
 	if !s.commit(r) {
 		return false
 	}
@@ -148,32 +157,53 @@ func after(befalls faultKind, r Reply) Reply {
 }
 
 // Find answers a lookup of an operation, as Exchange does for a request. After enough lookups a
-// pending refund succeeds.
-func (s *Simulator) Find(operationID string) Reply {
+// pending operation ends.
+func (s *Simulator) Find(key protocol.Key) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.broken != nil {
 		return s.unavailable()
 	}
-	q, known := s.requests[operationID]
+	if err := key.Check(); err != nil {
+		return problem(protocol.CodeInvalidRequest, "%v", err)
+	}
+	q, known := s.requests[key]
 	if known {
 		q.lookups++
 	}
 	switch {
 	case known && q.inProgress:
-		return problem(protocol.CodeInProgress, "operation %s is being worked on", operationID)
+		return problem(protocol.CodeInProgress, "operation %s is being worked on", key.OperationID)
 	case !known || q.answer == nil:
-		return problem(protocol.CodeOperationNotFound, "nothing is known of operation %s", operationID)
+		return problem(protocol.CodeOperationNotFound, "nothing is known of operation %s", key.OperationID)
 	case q.answer.Outcome != messages.OutcomePending:
-		return Reply{Answer: q.answer}
+		return s.found(q)
 	case q.pendingLookups < s.config.PendingLookups:
 		q.pendingLookups++
-		return Reply{Answer: q.answer}
+		return s.found(q)
 	}
 	if !s.complete(q) {
 		return s.unavailable()
 	}
-	return Reply{Answer: q.answer}
+	return s.found(q)
+}
+
+// found answers a lookup of an operation that has an answer. That of an authorize or a confirm
+// comes with the state of the authorization.
+func (s *Simulator) found(q *request) Reply {
+	answer := *q.answer
+	reference := answer.GatewayReference
+	switch q.operation.Kind {
+	case messages.OperationAuthorize:
+	case messages.OperationConfirm:
+		reference = q.operation.GatewayReference
+	default:
+		return Reply{Answer: &answer}
+	}
+	if a, exists := s.authorizations[ownedBy(q.operation.Tenant, reference)]; exists {
+		answer.Authorization = a.state(s.config.Now())
+	}
+	return Reply{Answer: &answer}
 }
 
 func (s *Simulator) unavailable() Reply {
@@ -188,7 +218,7 @@ func (s *Simulator) unavailable() Reply {
 func (s *Simulator) cardOf(op messages.Operation) card {
 	method := op.PaymentMethod
 	if op.Kind != messages.OperationAuthorize {
-		a, found := s.authorizations[op.GatewayReference]
+		a, found := s.authorizations[ownedBy(op.Tenant, op.GatewayReference)]
 		if !found {
 			return card{}
 		}
@@ -203,30 +233,15 @@ func (s *Simulator) cardOf(op messages.Operation) card {
 
 // check refuses a request that makes no sense.
 func (s *Simulator) check(op messages.Operation) error {
-	switch {
-	case op.ID == "" || len(op.ID) > operationIDBytesMax:
-		return fmt.Errorf("operation_id must be 1 to %d bytes", operationIDBytesMax)
-	case op.PaymentID == uuid.Nil:
-		return errors.New("payment_id is missing")
-	case op.AmountMinor < 0, op.AmountMinor == 0 && op.Kind != messages.OperationVoid:
-		return fmt.Errorf("amount_minor must be over 0, is %d", op.AmountMinor)
-	}
-	switch op.Kind {
-	case messages.OperationAuthorize:
-		if len(op.Currency) != 3 {
-			return fmt.Errorf("currency must be three letters, is %q", op.Currency)
-		}
-		c, err := cardOf(op.PaymentMethod)
-		if err == nil && c.fault.kind == faultWrongAmount && op.AmountMinor < 2 {
-			err = fmt.Errorf("%s needs an amount of 2 or more", faultWrongAmount)
-		}
+	if err := protocol.CheckOperation(op); err != nil {
 		return err
-	case messages.OperationConfirm, messages.OperationCapture, messages.OperationVoid, messages.OperationRefund:
-		if op.GatewayReference == "" {
-			return errors.New("gateway_reference is missing")
-		}
-		return nil
-	default:
-		return fmt.Errorf("kind must be authorize, confirm, capture, void or refund, is %q", op.Kind)
 	}
+	if op.Kind != messages.OperationAuthorize {
+		return nil
+	}
+	c, err := cardOf(op.PaymentMethod)
+	if err == nil && c.fault.kind == faultWrongAmount && op.AmountMinor < 2 {
+		err = fmt.Errorf("%s needs an amount of 2 or more", faultWrongAmount)
+	}
+	return err
 }

@@ -29,11 +29,11 @@ type Config struct {
 	RetryAfter time.Duration
 	// AuthorizationLifetime is the time in which an authorization can be captured; 0 is 7 days.
 	AuthorizationLifetime time.Duration
-	// PendingLookups is the number of lookups that find a pending refund still pending; 0 is 1, and
-	// -1 none.
+	// PendingLookups is the number of lookups that find a pending operation still pending; 0 is 1,
+	// and -1 none.
 	PendingLookups int
-	// URL is the simulator's own address as a customer's browser reaches it, for next_action; "" is
-	// one that leads nowhere.
+	// URL is the simulator's own address as a customer's browser reaches it, for next_action, which
+	// allows https only; "" is one that leads nowhere.
 	URL string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
@@ -56,8 +56,8 @@ type Simulator struct {
 	mu             sync.Mutex
 	closed         bool
 	broken         error // why a record could not be kept; nothing is done after that
-	requests       map[string]*request
-	authorizations map[string]*authorization
+	requests       map[protocol.Key]*request
+	authorizations map[owned]*authorization
 	entries        []Entry
 }
 
@@ -92,7 +92,7 @@ func NewObserved(c Config, o Observer) (*Simulator, error) {
 	}
 	return &Simulator{
 		config: c, observer: o, dials: newDialFaults(), stop: make(chan struct{}),
-		requests: make(map[string]*request), authorizations: make(map[string]*authorization),
+		requests: make(map[protocol.Key]*request), authorizations: make(map[owned]*authorization),
 	}, nil
 }
 
@@ -134,7 +134,7 @@ func (s *Simulator) Lookup(ctx context.Context, op messages.Operation) messages.
 	if ctx.Err() != nil {
 		return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: fmt.Sprintf("no connection: %v", context.Cause(ctx))}
 	}
-	return s.Find(op.ID).outcome(protocol.Exchange{OperationID: op.ID, Lookup: true})
+	return s.Find(protocol.KeyOf(op)).outcome(protocol.Exchange{OperationID: op.ID, Lookup: true})
 }
 
 // Reply is an answer or a refusal on its way to the client, as a server needs it.
@@ -238,24 +238,31 @@ func (s *Simulator) Snapshot() Snapshot {
 		Payments:   totals(s.entries),
 		Operations: make([]OperationCount, 0, len(s.requests)),
 	}
-	for id, r := range s.requests {
+	for key, r := range s.requests {
 		snapshot.Operations = append(snapshot.Operations, OperationCount{
-			OperationID: id, PaymentID: r.operation.PaymentID, Requests: r.requests, Lookups: r.lookups, Effects: r.effects,
+			OperationID: key.OperationID, Tenant: key.Tenant, PaymentID: r.operation.PaymentID, Requests: r.requests, Lookups: r.lookups, Effects: r.effects,
 		})
 	}
-	slices.SortFunc(snapshot.Operations, func(a, b OperationCount) int { return cmp.Compare(a.OperationID, b.OperationID) })
+	slices.SortFunc(snapshot.Operations, func(a, b OperationCount) int {
+		return cmp.Or(cmp.Compare(a.OperationID, b.OperationID), cmp.Compare(a.Tenant, b.Tenant))
+	})
 	return snapshot
 }
 
-// totals sums a ledger by payment.
+// totals sums a ledger by payment, which is a tenant and an id.
 func totals(entries []Entry) []PaymentTotals {
-	place := make(map[uuid.UUID]int)
+	type payment struct {
+		tenant string
+		id     uuid.UUID
+	}
+	place := make(map[payment]int)
 	sums := []PaymentTotals{}
 	for _, e := range entries {
-		i, seen := place[e.PaymentID]
+		of := payment{e.Tenant, e.PaymentID}
+		i, seen := place[of]
 		if !seen {
 			i = len(sums)
-			place[e.PaymentID] = i
+			place[of] = i
 			sums = append(sums, PaymentTotals{PaymentID: e.PaymentID, Tenant: e.Tenant, Currency: e.Currency})
 		}
 		sums[i].AuthorizedMinor += e.AuthorizedMinor
@@ -268,6 +275,8 @@ func totals(entries []Entry) []PaymentTotals {
 			sums[i].Effects++
 		}
 	}
-	slices.SortFunc(sums, func(a, b PaymentTotals) int { return slices.Compare(a.PaymentID[:], b.PaymentID[:]) })
+	slices.SortFunc(sums, func(a, b PaymentTotals) int {
+		return cmp.Or(slices.Compare(a.PaymentID[:], b.PaymentID[:]), cmp.Compare(a.Tenant, b.Tenant))
+	})
 	return sums
 }

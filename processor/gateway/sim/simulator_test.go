@@ -71,7 +71,7 @@ func TestRefusalsAfterTheEnd(t *testing.T) {
 	gatewaytest.Want(t, s.Do(t.Context(), p.Void()), messages.OutcomeSucceeded)
 	refused(s.Do(t.Context(), p.Confirm(1000)), "authorization_voided")
 	refused(s.Do(t.Context(), p.Capture(1)), "authorization_voided")
-	refused(s.Do(t.Context(), p.Void()), "nothing_to_void")
+	refused(s.Do(t.Context(), p.Void()), "authorization_voided")
 
 	p = gatewaytest.NewPayment()
 	p.Reference = s.Do(t.Context(), p.Authorize("pm_card_visa", 1000)).GatewayReference
@@ -227,5 +227,101 @@ func TestHangEnds(t *testing.T) {
 		s := newSimulator(t, sim.Config{Hang: time.Second})
 		gatewaytest.Want(t, s.Do(t.Context(), gatewaytest.NewPayment().Charge("sim_charge_then_timeout", 1999)), messages.OutcomeSucceeded)
 		gatewaytest.Want(t, s.Do(t.Context(), gatewaytest.NewPayment().Charge("sim_timeout_no_charge", 1999)), messages.OutcomeUnknown)
+	})
+}
+
+// TestOursLookupsTellTheAuthorization holds the sums of an authorization in a lookup to the ledger.
+func TestOursLookupsTellTheAuthorization(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSimulator(t, sim.Config{AuthorizationLifetime: time.Hour})
+		want := func(op messages.Operation, captured, released int64) {
+			t.Helper()
+			state := s.Lookup(t.Context(), op).Authorization
+			if state == nil || *state != (messages.AuthorizationState{CapturedMinor: captured, ReleasedMinor: released}) {
+				t.Errorf("the lookup says %+v, want %d captured and %d released", state, captured, released)
+			}
+		}
+		p := gatewaytest.NewPayment()
+		authorize := p.Authorize("pm_card_visa", 1000)
+		answer := s.Do(t.Context(), authorize)
+		if answer.Authorization != nil {
+			t.Errorf("the answer itself says %+v", answer.Authorization)
+		}
+		p.Reference = answer.GatewayReference
+		want(authorize, 0, 0)
+		capture := p.Capture(400)
+		gatewaytest.Want(t, s.Do(t.Context(), capture), messages.OutcomeSucceeded)
+		want(authorize, 400, 0)
+		if state := s.Lookup(t.Context(), capture).Authorization; state != nil {
+			t.Errorf("the lookup of a capture says %+v", state)
+		}
+		pass(time.Hour + time.Second) // It lapses.
+		want(authorize, 400, 600)
+		gatewaytest.Want(t, s.Do(t.Context(), p.Void()), messages.OutcomeSucceeded)
+		want(authorize, 400, 600)
+
+		p = gatewaytest.NewPayment()
+		authorize = p.Authorize("pm_card_threeDSecure2Required", 1000)
+		p.Reference = s.Do(t.Context(), authorize).GatewayReference
+		want(authorize, 0, 0)
+		confirm := p.Confirm(1000)
+		gatewaytest.Want(t, s.Do(t.Context(), confirm), messages.OutcomeSucceeded)
+		gatewaytest.Want(t, s.Do(t.Context(), p.CaptureFinally(300)), messages.OutcomeSucceeded)
+		want(authorize, 300, 700)
+		want(confirm, 300, 700)
+
+		p = gatewaytest.NewPayment()
+		authorize = p.Authorize("pm_card_threeDSecure2Required", 1000)
+		p.Reference = s.Do(t.Context(), authorize).GatewayReference
+		gatewaytest.Want(t, s.Do(t.Context(), p.Void()), messages.OutcomeSucceeded)
+		want(authorize, 0, 1000) // Nothing can be held any more, though nothing ever was.
+	})
+}
+
+func TestAsyncOperationsAreDoneLater(t *testing.T) {
+	t.Parallel()
+	s := newSimulator(t, sim.Config{})
+	p := gatewaytest.NewPayment()
+	ended := func(op messages.Operation, kind messages.OutcomeKind) messages.Outcome {
+		t.Helper()
+		gatewaytest.Want(t, s.Do(t.Context(), op), messages.OutcomePending)
+		gatewaytest.Want(t, s.Lookup(t.Context(), op), messages.OutcomePending)
+		if effects := simtest.Effects(s, op); effects != 0 {
+			t.Errorf("%d effects of a pending %s", effects, op.Kind)
+		}
+		o := s.Lookup(t.Context(), op)
+		gatewaytest.Want(t, o, kind)
+		gatewaytest.Want(t, s.Do(t.Context(), op), kind)
+		return o
+	}
+	p.Reference = ended(p.Authorize("sim_async", 1000), messages.OutcomeSucceeded).GatewayReference
+	first, second := p.Capture(600), p.Capture(600)
+	gatewaytest.Want(t, s.Do(t.Context(), first), messages.OutcomePending)
+	ended(second, messages.OutcomeSucceeded)
+	gatewaytest.Want(t, s.Lookup(t.Context(), first), messages.OutcomePending)
+	gatewaytest.Want(t, s.Lookup(t.Context(), first), messages.OutcomeDeclined) // The second was faster.
+	ended(p.Refund(200), messages.OutcomeSucceeded)
+	ended(p.Void(), messages.OutcomeSucceeded)
+	total, _ := s.Snapshot().Payment(p.ID())
+	if total.AuthorizedMinor != 1000 || total.CapturedMinor != 600 || total.RefundedMinor != 200 || total.ReleasedMinor != 400 {
+		t.Errorf("the ledger says %+v", total)
+	}
+}
+
+func TestLapsingCard(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSimulator(t, sim.Config{})
+		p := gatewaytest.NewPayment()
+		o := s.Do(t.Context(), p.Authorize("sim_lapses_300", 1000))
+		if want := time.Now().Add(300 * time.Millisecond); !o.CaptureBefore.Equal(want) {
+			t.Errorf("to be captured before %s, want %s", o.CaptureBefore, want)
+		}
+		p.Reference = o.GatewayReference
+		pass(time.Second)
+		if o := s.Do(t.Context(), p.Capture(400)); o.Kind != messages.OutcomeDeclined || o.Decline.Code != "authorization_expired" {
+			t.Errorf("a capture too late is %s, want declined with authorization_expired", o.Kind)
+		}
 	})
 }

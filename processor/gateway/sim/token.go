@@ -54,6 +54,8 @@ const (
 	faultWebhookDuplicate  faultKind = "sim_webhook_duplicate"
 	faultWebhookReordered  faultKind = "sim_webhook_reordered"
 	faultCaptureReversed   faultKind = "sim_capture_reversed"
+	faultAsync             faultKind = "sim_async"
+	faultLapses            faultKind = "sim_lapses"
 )
 
 // fault is a fault of a payment method, and the requests that it befalls.
@@ -63,7 +65,7 @@ type fault struct {
 	on messages.OperationKind
 	// times is the number of first requests for an operation that are befallen.
 	times int
-	// delay belongs to faultSlow.
+	// delay belongs to faultSlow and faultLapses.
 	delay time.Duration
 }
 
@@ -84,7 +86,7 @@ func (f fault) befalls(kind messages.OperationKind, n int) faultKind {
 // always reports whether the fault befalls every request, so that a number makes no sense.
 func (k faultKind) always() bool {
 	switch k {
-	case faultWrongAmount, faultWebhookDuplicate, faultWebhookReordered, faultCaptureReversed:
+	case faultWrongAmount, faultWebhookDuplicate, faultWebhookReordered, faultCaptureReversed, faultAsync:
 		return true
 	default:
 		return false
@@ -149,9 +151,12 @@ func faultOf(paymentMethod string) (fault, error) {
 	default:
 		return fault{}, fmt.Errorf("no operation is called %q", on)
 	}
-	if f.kind = faultKind(name); known(f.kind) && f.kind != faultSlow {
-		if aimed && f.kind == faultCaptureReversed {
+	if f.kind = faultKind(name); known(f.kind) && f.kind != faultSlow && f.kind != faultLapses {
+		switch {
+		case aimed && f.kind == faultCaptureReversed:
 			return fault{}, fmt.Errorf("%s befalls every capture and takes no kind", f.kind)
+		case aimed && f.kind == faultAsync:
+			return fault{}, fmt.Errorf("%s befalls every operation and takes no kind", f.kind)
 		}
 		return f, nil
 	}
@@ -162,10 +167,12 @@ func faultOf(paymentMethod string) (fault, error) {
 		return fault{}, fmt.Errorf("no fault is called %q", name)
 	}
 	switch {
-	case f.kind == faultSlow:
+	case aimed && f.kind == faultLapses:
+		return fault{}, fmt.Errorf("%s is about the authorization and takes no kind", f.kind)
+	case f.kind == faultSlow || f.kind == faultLapses:
 		f.delay = time.Duration(number) * time.Millisecond
 		if number < 1 || number > int(slowMax.Milliseconds()) {
-			return fault{}, fmt.Errorf("a delay is 1 to %d ms", slowMax.Milliseconds())
+			return fault{}, fmt.Errorf("a time is 1 to %d ms", slowMax.Milliseconds())
 		}
 	case f.kind.always():
 		return fault{}, fmt.Errorf("%s befalls every request and takes no number", f.kind)
@@ -181,7 +188,8 @@ func faultOf(paymentMethod string) (fault, error) {
 func known(k faultKind) bool {
 	switch k {
 	case faultChargeThenTimeout, faultTimeoutNoCharge, faultReset, fault500AfterCharge, fault500NoCharge, fault429, faultSlow,
-		faultWrongAmount, faultDialError, faultWebhookFirst, faultWebhookDuplicate, faultWebhookReordered, faultCaptureReversed:
+		faultWrongAmount, faultDialError, faultWebhookFirst, faultWebhookDuplicate, faultWebhookReordered, faultCaptureReversed,
+		faultAsync, faultLapses:
 		return true
 	default:
 		return false

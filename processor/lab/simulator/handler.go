@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"strconv"
@@ -96,6 +97,10 @@ func refusal(code protocol.Code, format string, args ...any) sim.Reply {
 }
 
 func (s *Simulator) serveOperation(w http.ResponseWriter, r *http.Request) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		write(w, refusal(protocol.CodeInvalidRequest, "the Content-Type must be application/json"))
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, protocol.BodyBytesMax))
 	if err != nil {
 		write(w, refusal(protocol.CodeInvalidRequest, "the body cannot be read, or is longer than %d bytes", protocol.BodyBytesMax))
@@ -114,7 +119,7 @@ func (s *Simulator) serveOperation(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Simulator) serveLookup(w http.ResponseWriter, r *http.Request) {
-	write(w, s.Find(r.PathValue("operation_id")))
+	write(w, s.Find(protocol.Key{Tenant: r.URL.Query().Get(protocol.QueryTenant), OperationID: r.PathValue("operation_id")}))
 }
 
 func (s *Simulator) serveLedger(w http.ResponseWriter, _ *http.Request) {

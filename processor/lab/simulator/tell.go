@@ -103,7 +103,7 @@ func (s *Simulator) MoveDispute(disputeID, status string) error {
 		return fmt.Errorf("dispute %s can't become %q", disputeID, status)
 	}
 	d.event.Type = protocol.EventType("dispute." + status)
-	d.event.ID, d.event.OccurredAt = eventID(d.event.OperationID, d.event.Type), s.now().UTC()
+	d.event.ID, d.event.OccurredAt = eventID(protocol.Key{Tenant: d.event.Tenant, OperationID: d.event.OperationID}, d.event.Type), s.now().UTC()
 	s.messenger.tell([]protocol.Event{d.event})
 	return nil
 }
@@ -112,11 +112,11 @@ func (s *Simulator) MoveDispute(disputeID, status string) error {
 // type.
 func (s *Simulator) event(op messages.Operation, kind protocol.EventType) protocol.Event {
 	return protocol.Event{
-		ID: eventID(op.ID, kind), Type: kind, OccurredAt: s.now().UTC(),
+		ID: eventID(protocol.KeyOf(op), kind), Type: kind, OccurredAt: s.now().UTC(),
 		Tenant: op.Tenant, PaymentID: op.PaymentID, OperationID: op.ID,
 	}
 }
 
-func eventID(operationID string, kind protocol.EventType) string {
-	return "evt_" + operationID + "_" + strings.ReplaceAll(string(kind), ".", "_")
+func eventID(key protocol.Key, kind protocol.EventType) string {
+	return "evt_" + key.Tenant + "_" + key.OperationID + "_" + strings.ReplaceAll(string(kind), ".", "_")
 }

@@ -67,7 +67,7 @@ func typingErrorsShow(t *testing.T, open Open) {
 	for _, token := range []string{
 		"", "visa", "pm_card_vissa", "sim_", "sim_charge_than_timeout", "sim_429_", "sim_429_0", "sim_429_1001", "sim_429_x", "sim_429@",
 		"sim_429@capture@refund", "sim_429@cancel", "sim_slow", "sim_slow_0", "sim_slow_-5", "sim_slow_600001", "sim_slow_1.5",
-		"sim_wrong_amount_2", "sim_webhook_last", "sim_webhook_duplicate_2", "sim_capture_reversed_2", "sim_capture_reversed@capture", "pm_card_visa@capture", "@capture",
+		"sim_wrong_amount_2", "sim_async_2", "sim_async@capture", "sim_lapses", "sim_lapses_0", "sim_lapses_5@capture", "sim_webhook_last", "sim_webhook_duplicate_2", "sim_capture_reversed_2", "sim_capture_reversed@capture", "pm_card_visa@capture", "@capture",
 	} {
 		o := g.Do(t.Context(), gatewaytest.NewPayment().Authorize(token, 1999))
 		if o.Kind != messages.OutcomeDeclined || o.Decline.Code != "invalid_request" || o.Decline.Class != messages.DeclineNeverRetry {
