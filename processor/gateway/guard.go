@@ -16,7 +16,7 @@ import (
 // Guard is a Gateway with bounds around it: a limit on concurrent calls and on calls a second, a
 // timeout for each, a few quick tries under the same idempotency key, and a circuit breaker that
 // leaves a failing gateway alone. It checks every answer, and it holds send certainty over all
-// tries of a call. It may be used concurrently.
+// tries of a call. What leaves it can be stored: see [CleanOutcome]. It may be used concurrently.
 //
 // When a gateway has not done an operation and asks for a rest (RetryAfter with OutcomeNotSent or
 // OutcomeUnknown), every call leaves it alone for that time, at most for a minute. The breaker
@@ -102,10 +102,18 @@ func (g *Guard) run(caller context.Context, timeout time.Duration, c call) messa
 	ctx, cancel := context.WithTimeout(caller, timeout)
 	defer cancel()
 	if refusal, ok := g.enter(ctx); !ok {
-		return refusal
+		return clean(refusal)
 	}
 	defer func() { <-g.places }()
-	return g.try(ctx, caller, c)
+	return clean(g.try(ctx, caller, c))
+}
+
+// clean makes the Guard's own words fit to be stored: they hold words of others, such as the cause
+// of a context's end.
+func clean(o messages.Outcome) messages.Outcome {
+	o.Detail = plain(o.Detail)
+	o.Rest = restOf(o)
+	return o
 }
 
 // enter takes a place, waiting for one as long as QueueWait.
@@ -180,11 +188,11 @@ func (g *Guard) once(ctx, caller context.Context, c call) result {
 		if problem := flaw(c, o); problem != "" {
 			return result{outcome: unknown("gateway %s: its answer makes no sense: %s", g.name, problem), called: true}
 		}
-		o.RetryAfter = max(o.RetryAfter, 0)
 		if o.RetryAfter > 0 && !answered(o.Kind) {
 			g.limiter.pause(o.RetryAfter)
 		}
-		return result{outcome: o, called: true, again: !answered(o.Kind)}
+		// An answer that cannot be stored is none, and asking again would bring the same.
+		return result{outcome: CleanOutcome(c.op, o, g.settings.Now()), called: true, again: !answered(o.Kind)}
 	})
 }
 
@@ -200,10 +208,6 @@ func settled(o messages.Outcome, tries int, doubt *messages.Outcome) messages.Ou
 	if o.Kind == messages.OutcomeNotSent && doubt != nil {
 		o.Kind = messages.OutcomeUnknown
 		o.Detail = fmt.Sprintf("%s; then not sent again: %s", doubt.Detail, o.Detail)
-	}
-	if o.Detail != "" {
-		// The detail is kept and published, and holds words of others.
-		o.Detail = string(messages.MaskCardNumbers([]byte(o.Detail)))
 	}
 	return o
 }

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
@@ -266,6 +267,9 @@ func (h *Handler) message(name string, cmd messages.Command) (*nats.Msg, error) 
 	// The endpoint names the gateway; the event does not.
 	named := *notify
 	named.Gateway = name
+	if err := gateway.CleanNotify(&named, h.config.Now()); err != nil {
+		return nil, err
+	}
 	cmd.Body, cmd.ID, cmd.IdempotencyKey = &named, name+":"+notify.EventID, name+":"+notify.EventID
 	subject, header, body, err := messages.EncodeCommand(cmd, messages.Origin{Source: "tender/webhook", Time: h.config.Now()})
 	if err != nil {

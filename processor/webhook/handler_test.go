@@ -118,7 +118,7 @@ func TestASignedEventThatMakesNoSenseIsKeptByTheGateway(t *testing.T) {
 		"no payment":         func(v *protocol.Event) { v.PaymentID = [16]byte{} },
 		"no operation":       func(v *protocol.Event) { v.OperationID = "" },
 		"an amount under 0":  func(v *protocol.Event) { v.AmountMinor = -1 },
-		"a card number":      func(v *protocol.Event) { v.Reason = "card 4111 1111 1111 1111" },
+		"a card number":      func(v *protocol.Event) { v.GatewayReference = "card 4111 1111 1111 1111" },
 		"no decline code":    func(v *protocol.Event) { v.Type = protocol.EventDeclined },
 		"no next action":     func(v *protocol.Event) { v.Type = protocol.EventRequiresAction },
 		"no dispute":         func(v *protocol.Event) { v.Type = protocol.EventDisputeLost },
