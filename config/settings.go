@@ -188,7 +188,7 @@ func gatewaySettings(prefix string, g *Gateway) []setting {
 		{"timeouts.refund", "The same for a refund.", duration(&g.Timeouts.Refund)},
 		{"timeouts.lookup", "The same for a lookup of an earlier operation.", duration(&g.Timeouts.Lookup)},
 		{"concurrency_max", "Calls at once, per process. With several gateways keep it below worker.slots_max, so that a slow one starves no other.", whole(&g.ConcurrencyMax, "count")},
-		{"queue_wait", "How long a call waits for a free place and for its turn under rate before it is parked. Longer holds commands back on the bus instead, and their slots with them.", duration(&g.QueueWait)},
+		{"queue_wait", "How long a call waits for a free place and for its turn under rate before it is parked, at most half of its timeout. It takes in bursts; a call that waits holds a slot, and half of worker.slots_max wait for a place at most.", duration(&g.QueueWait)},
 		{"rate.per_second", "Calls in a second at most, per process: the provider's own limit, divided among the workers; may be less than 1. What waits longer than queue_wait is parked. 0: no limit.", ratio(&g.Rate.PerSecond)},
 		{"rate.burst", "Calls in one moment after a rest. 1 keeps within the provider's limit however it counts.", whole(&g.Rate.Burst, "count")},
 		{"retry.tries_max", "Quick tries of one call, the first included; all under the same idempotency key.", whole(&g.Retry.TriesMax, "count")},

@@ -15,6 +15,30 @@ import (
 // mistake does not stop payments for a day.
 const pauseMax = time.Minute
 
+// rest is a time during which calls are held back. Guards may share one.
+type rest struct {
+	mu  sync.Mutex
+	end time.Time
+}
+
+// extend holds calls back for as long as the gateway asks from now on, at most for pauseMax. It
+// never shortens a rest that is under way.
+func (r *rest) extend(now time.Time, asked time.Duration) {
+	end := now.Add(min(asked, pauseMax))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if end.After(r.end) {
+		r.end = end
+	}
+}
+
+// until returns the end of the latest rest, the zero time if there was none.
+func (r *rest) until() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.end
+}
+
 // limiter keeps calls within the provider's limits: a number of calls a second, and none while it
 // asks to be left alone.
 type limiter struct {
@@ -22,13 +46,12 @@ type limiter struct {
 	// tokens is nil where there is no limit.
 	tokens *rate.Limiter
 	now    func() time.Time
-
-	mu          sync.Mutex
-	pausedUntil time.Time
+	// own is the rest of this gateway; credentials that of all gateways with the same credentials.
+	own, credentials *rest
 }
 
 func newLimiter(name string, s Settings) *limiter {
-	l := &limiter{name: name, now: s.Now}
+	l := &limiter{name: name, now: s.Now, own: new(rest), credentials: new(rest)}
 	if s.Rate.PerSecond > 0 {
 		l.tokens = rate.NewLimiter(rate.Limit(s.Rate.PerSecond), s.Rate.Burst)
 	}
@@ -50,7 +73,7 @@ func (l *limiter) admit(ctx context.Context, longest time.Duration) (messages.Ou
 	case delay > longest:
 		turn.CancelAt(now)
 		refusal := notSent("gateway %s: its rate of %v calls a second is used up", l.name, float64(l.tokens.Limit()))
-		refusal.RetryAfter = delay
+		refusal.RetryAfter, refusal.Rest = delay, messages.RestLocal
 		return refusal, false
 	case !retry.Sleep(ctx, delay):
 		turn.CancelAt(l.now())
@@ -63,29 +86,38 @@ func (l *limiter) admit(ctx context.Context, longest time.Duration) (messages.Ou
 
 // refusal is the outcome of a try while the gateway asks to be left alone; false if it does not.
 func (l *limiter) refusal(now time.Time) (messages.Outcome, bool) {
-	rest := l.until().Sub(now)
-	if rest <= 0 {
-		return messages.Outcome{}, false
+	if left := l.own.until().Sub(now); left > 0 {
+		refusal := notSent("gateway %s: it asks to be left alone", l.name)
+		refusal.RetryAfter, refusal.Rest = left, messages.RestGateway
+		return refusal, true
 	}
-	refusal := notSent("gateway %s: it asks to be left alone", l.name)
-	refusal.RetryAfter = rest
-	return refusal, true
+	if left := l.credentials.until().Sub(now); left > 0 {
+		refusal := notSent("gateway %s: it takes no calls with these credentials for now", l.name)
+		refusal.RetryAfter, refusal.Rest = left, messages.RestCredentials
+		return refusal, true
+	}
+	return messages.Outcome{}, false
 }
 
-// pause keeps every call away for as long as the gateway asks. It never shortens a pause that is
-// under way.
-func (l *limiter) pause(asked time.Duration) {
-	until := l.now().Add(min(asked, pauseMax))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if until.After(l.pausedUntil) {
-		l.pausedUntil = until
+// pause begins the rest that an unanswered try asks for, and reports whether calls are held back. A
+// rest of one operation, or of this process, holds no other call back.
+func (l *limiter) pause(o messages.Outcome) bool {
+	switch o.Rest {
+	case messages.RestGateway:
+		l.own.extend(l.now(), o.RetryAfter)
+	case messages.RestCredentials:
+		l.credentials.extend(l.now(), o.RetryAfter)
+	case messages.RestOperation, messages.RestLocal:
+		return false
 	}
+	return o.Rest != ""
 }
 
 // until returns the end of the latest pause, the zero time if there was none.
 func (l *limiter) until() time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.pausedUntil
+	own, credentials := l.own.until(), l.credentials.until()
+	if credentials.After(own) {
+		return credentials
+	}
+	return own
 }

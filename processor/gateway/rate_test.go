@@ -16,7 +16,7 @@ import (
 // limited is one try a call at two calls a second, one at a time.
 func limited() gateway.Settings {
 	s := oneTry()
-	s.Rate = gateway.Rate{PerSecond: 2}
+	s.Rate, s.QueueWait = gateway.Rate{PerSecond: 2}, 100*time.Millisecond
 	return s
 }
 
@@ -160,6 +160,7 @@ func TestRetryAfterPausesTheWholeGateway(t *testing.T) {
 }
 
 func pausesTheWholeGateway(t *testing.T, answer messages.Outcome, want time.Duration) {
+	answer.Rest = messages.RestGateway
 	s := says(answer, approved())
 	g := guard(t, s, oneTry())
 	if o := g.Do(t.Context(), authorization()); o.Kind != answer.Kind || o.Tries != 1 || o.RetryAfter != answer.RetryAfter {
@@ -197,9 +198,9 @@ func TestALaterAnswerDoesNotShortenAPause(t *testing.T) {
 		s := &scripted{script: []func(context.Context) messages.Outcome{
 			func(context.Context) messages.Outcome {
 				<-release
-				return busy(messages.OutcomeUnknown, time.Second)
+				return busy(messages.OutcomeNotSent, time.Second)
 			},
-			func(context.Context) messages.Outcome { return busy(messages.OutcomeUnknown, 20*time.Second) },
+			func(context.Context) messages.Outcome { return busy(messages.OutcomeNotSent, 20*time.Second) },
 		}}
 		g := guard(t, s, oneTry())
 		var slow sync.WaitGroup

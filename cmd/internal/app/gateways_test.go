@@ -105,3 +105,18 @@ routing: {default: bank}
 		}
 	}
 }
+
+func TestGatewaysWithOneKeyShareTheirCredentials(t *testing.T) {
+	t.Parallel()
+	one := config.Gateway{Kind: config.GatewayStripe, APIKey: "sk_test_1"}
+	same, other, none := one, one, one
+	same.Stripe.Account = "acct_2"
+	other.APIKey, none.APIKey = "sk_test_2", ""
+	if credentials(one) != credentials(same) || credentials(one) == credentials(other) || credentials(none) != "" {
+		t.Errorf("the credentials are %q, %q of another account, %q of another key and %q without one",
+			credentials(one), credentials(same), credentials(other), credentials(none))
+	}
+	if strings.Contains(credentials(one), "sk_test_1") {
+		t.Error("the credentials are told in clear")
+	}
+}
