@@ -181,6 +181,7 @@ func gatewaySettings(prefix string, g *Gateway) []setting {
 		{"stripe.account", "Connected account to act for, acct_…; empty: one's own.", text(&g.Stripe.Account, "text")},
 		{"stripe.return_to", "Where Stripe sends the customer back to after an action.", text(&g.Stripe.ReturnURL, "URL")},
 		{"stripe.multicapture", "Whether the account may capture in several parts.", yesNo(&g.Stripe.Multicapture)},
+		{"tokens", "Name of the vault whose payment methods (tokens) it understands; empty: its own. Give gateways that share tokens the same name: failover stays among them.", text(&g.Tokens, "text")},
 		{"webhook_secret", "Secret that its webhooks are signed with; empty: it has none. Two, separated by a comma, while one replaces the other.", secret(&g.WebhookSecret)},
 		{"timeouts.authorize", "Longest wait for the answer to one authorization, connecting included.", duration(&g.Timeouts.Authorize)},
 		{"timeouts.capture", "The same for a capture.", duration(&g.Timeouts.Capture)},

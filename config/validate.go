@@ -289,6 +289,9 @@ func (c Config) validateGateway(f *findings, key string, g Gateway) {
 	if g.Connector != "" && !connectorName.MatchString(g.Connector) {
 		f.add(key+".connector", "must be named with a-z, 0-9, - and _, beginning with a letter or digit, 64 characters at most, not %s", quoted(g.Connector))
 	}
+	if g.Tokens != "" && !gatewayName.MatchString(g.Tokens) {
+		f.add(key+".tokens", "must be named with a-z, 0-9 and _, beginning with a letter, 40 characters at most, not %s", quoted(g.Tokens))
+	}
 	f.positive(key+".timeouts.authorize", g.Timeouts.Authorize)
 	f.positive(key+".timeouts.capture", g.Timeouts.Capture)
 	f.positive(key+".timeouts.void", g.Timeouts.Void)

@@ -250,3 +250,17 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 }
+
+// TestOursAPaymentMethodThatStripeDoesNotKnow asks for another one, and does not end the payment.
+func TestOursAPaymentMethodThatStripeDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]string{"resource_missing": "resource_missing", "": "payment_method_invalid"} {
+		g := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			say(w, 400, failure("invalid_request_error", "code", code, "param", "payment_method"))
+		})
+		o := g.Do(t.Context(), gatewaytest.NewPayment().Authorize("pm_1", 1000))
+		if verdictOf(o) != "declined "+want || o.Decline.Class != messages.DeclineFixData || o.Decline.RecommendedAction != messages.ActionRetryWithDifferentMethod {
+			t.Errorf("code %q: %+v, want %s to be fixed with another payment method", code, o, want)
+		}
+	}
+}

@@ -278,6 +278,12 @@ const codeOverRefund = "amount_exceeds_captured"
 // refusalCode returns the most precise refusal in Tender's vocabulary.
 func refusalCode(kind messages.OperationKind, e *stripe.Error) string {
 	switch {
+	case kind == messages.OperationAuthorize && e.Param == "payment_method":
+		// The customer may name another one.
+		if e.Code == stripe.ErrorCodeResourceMissing {
+			return string(stripe.ErrorCodeResourceMissing)
+		}
+		return "payment_method_invalid"
 	case kind == messages.OperationAuthorize:
 		return "invalid_request"
 	case missing(e):
