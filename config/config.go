@@ -215,6 +215,7 @@ type Timeouts struct {
 // Rate bounds the calls to a gateway by time, per process.
 type Rate struct {
 	PerSecond float64 // 0: no limit
+	PerKind   float64 // of calls of one kind; 0: no limit
 	Burst     int
 }
 

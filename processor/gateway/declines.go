@@ -82,7 +82,7 @@ func declineOf(code string) (messages.DeclineClass, messages.RecommendedAction, 
 		return messages.DeclineLookUpFirst, messages.ActionDoNotRetry, true
 
 	case "invalid_request", "authorization_not_found", "authorization_expired", "authorization_voided", "authentication_pending",
-		"already_confirmed", "amount_exceeds_authorized", "amount_exceeds_captured", "nothing_to_void", "refund_failed":
+		"already_confirmed", "already_captured", "amount_exceeds_authorized", "amount_exceeds_captured", "nothing_to_void", "refund_failed":
 		return messages.DeclineNeverRetry, messages.ActionDoNotRetry, true
 	default:
 		return "", "", false

@@ -43,8 +43,10 @@ func (r *rest) until() time.Time {
 // asks to be left alone.
 type limiter struct {
 	name string
-	// tokens is nil where there is no limit.
+	// tokens is nil where there is no limit; kinds holds one for each kind of call that is limited
+	// by itself.
 	tokens *rate.Limiter
+	kinds  map[messages.OperationKind]*rate.Limiter
 	now    func() time.Time
 	// own is the rest of this gateway; credentials that of all gateways with the same credentials.
 	own, credentials *rest
@@ -55,28 +57,68 @@ func newLimiter(name string, s Settings) *limiter {
 	if s.Rate.PerSecond > 0 {
 		l.tokens = rate.NewLimiter(rate.Limit(s.Rate.PerSecond), s.Rate.Burst)
 	}
+	if s.Rate.PerKind > 0 {
+		l.kinds = make(map[messages.OperationKind]*rate.Limiter)
+		for _, kind := range []messages.OperationKind{
+			messages.OperationAuthorize, messages.OperationConfirm, messages.OperationCapture, messages.OperationVoid,
+			messages.OperationRefund, kindLookup,
+		} {
+			l.kinds[kind] = rate.NewLimiter(rate.Limit(s.Rate.PerKind), s.Rate.Burst)
+		}
+	}
 	return l
 }
 
-// admit gets leave for one try, waiting at most for longest. Without leave the try is not made,
-// and RetryAfter in the outcome is the rest.
-func (l *limiter) admit(ctx context.Context, longest time.Duration) (messages.Outcome, bool) {
-	now := l.now()
-	if refusal, paused := l.refusal(now); paused || l.tokens == nil {
-		return refusal, !paused
+// kindLookup stands for all lookups among the kinds of calls.
+const kindLookup messages.OperationKind = "lookup"
+
+// turn is the place of one try in the order that the limits of a gateway make.
+type turn struct{ all []*rate.Reservation }
+
+// turn takes the next place for a call of a kind.
+func (l *limiter) turn(now time.Time, kind messages.OperationKind) turn {
+	var t turn
+	for _, tokens := range []*rate.Limiter{l.tokens, l.kinds[kind]} {
+		if tokens != nil {
+			t.all = append(t.all, tokens.ReserveN(now, 1))
+		}
 	}
-	turn := l.tokens.ReserveN(now, 1)
-	delay := turn.DelayFrom(now)
+	return t
+}
+
+func (t turn) delay(now time.Time) (longest time.Duration) {
+	for _, r := range t.all {
+		longest = max(longest, r.DelayFrom(now))
+	}
+	return longest
+}
+
+// giveUp lets another try have the place.
+func (t turn) giveUp(now time.Time) {
+	for _, r := range t.all {
+		r.CancelAt(now)
+	}
+}
+
+// admit gets leave for one try of a call of this kind, waiting at most for longest. Without leave
+// the try is not made, and RetryAfter in the outcome is the rest.
+func (l *limiter) admit(ctx context.Context, kind messages.OperationKind, longest time.Duration) (messages.Outcome, bool) {
+	now := l.now()
+	if refusal, paused := l.refusal(now); paused {
+		return refusal, false
+	}
+	turn := l.turn(now, kind)
+	delay := turn.delay(now)
 	switch {
 	case delay == 0:
 		return messages.Outcome{}, true
 	case delay > longest:
-		turn.CancelAt(now)
-		refusal := notSent("gateway %s: its rate of %v calls a second is used up", l.name, float64(l.tokens.Limit()))
+		turn.giveUp(now)
+		refusal := notSent("gateway %s: its rate of calls is used up for %s", l.name, kind)
 		refusal.RetryAfter, refusal.Rest = delay, messages.RestLocal
 		return refusal, false
 	case !retry.Sleep(ctx, delay):
-		turn.CancelAt(l.now())
+		turn.giveUp(l.now())
 		return notSent("gateway %s: gave up waiting for its turn: %v", l.name, context.Cause(ctx)), false
 	}
 	// While this call waited, the gateway may have asked another one for a rest.

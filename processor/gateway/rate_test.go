@@ -88,6 +88,42 @@ func TestACallWaitsForItsTurn(t *testing.T) {
 	})
 }
 
+// TestOursEachKindHasARateOfItsOwn holds that captures do not use up the rate of authorizations, and
+// that all of them keep the rate of the gateway.
+func TestOursEachKindHasARateOfItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		settings := limited()
+		settings.Rate = gateway.Rate{PerSecond: 1000, PerKind: 2}
+		g := guard(t, says(approved()), settings)
+		capture := authorization()
+		capture.Kind = messages.OperationCapture
+		for name, ask := range map[string]func() messages.Outcome{
+			"authorize": func() messages.Outcome { return g.Do(t.Context(), authorization()) },
+			"capture":   func() messages.Outcome { return g.Do(t.Context(), capture) },
+			"lookup":    func() messages.Outcome { return g.Lookup(t.Context(), authorization()) },
+		} {
+			if o := ask(); o.Kind != messages.OutcomeSucceeded {
+				t.Errorf("the first %s is %+v", name, o)
+			}
+			if o := ask(); o.Rest != messages.RestLocal || o.RetryAfter != 500*time.Millisecond {
+				t.Errorf("the second %s is %+v, want it half a second later", name, o)
+			}
+			pass(time.Millisecond)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		settings := limited()
+		settings.Rate.PerKind = 1000
+		g := guard(t, says(approved()), settings)
+		g.Do(t.Context(), authorization())
+		pass(100 * time.Millisecond)
+		if o := g.Lookup(t.Context(), authorization()); o.Rest != messages.RestLocal {
+			t.Errorf("a lookup beyond the rate of the gateway is %+v", o)
+		}
+	})
+}
+
 func TestABurstMayFollowARest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -65,6 +65,9 @@ type Rate struct {
 	// PerSecond is the average number of calls in a second, such as 25, or 0.5 for one every other
 	// second.
 	PerSecond float64
+	// PerKind limits the calls of each kind by themselves (authorize, confirm, capture, void, refund,
+	// lookups), beside PerSecond: for providers with a limit for each endpoint. 0 is no limit.
+	PerKind float64
 	// Burst is the number of calls that may be made in one moment after a rest; 0 is 1, which
 	// keeps within the provider's limit in any way of counting.
 	Burst int
@@ -177,8 +180,10 @@ func (s Settings) validate() error {
 	if ratio := s.Breaker.FailureRatio; !(ratio > 0 && ratio <= 1) {
 		errs = append(errs, fmt.Errorf("breaker's failure ratio must be over 0 and at most 1, is %v", ratio))
 	}
-	if calls := s.Rate.PerSecond; !(calls == 0 || calls >= RateMin) || math.IsInf(calls, 0) {
-		errs = append(errs, fmt.Errorf("rate must be at least %v calls a second, or 0 for no limit, is %v", RateMin, calls))
+	for _, calls := range []float64{s.Rate.PerSecond, s.Rate.PerKind} {
+		if !(calls == 0 || calls >= RateMin) || math.IsInf(calls, 0) {
+			errs = append(errs, fmt.Errorf("rate must be at least %v calls a second, or 0 for no limit, is %v", RateMin, calls))
+		}
 	}
 	return errors.Join(errs...)
 }

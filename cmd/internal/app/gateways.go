@@ -119,7 +119,7 @@ func guardSettings(cfg config.Gateway, log *zap.Logger, feed *status.Feed) gatew
 		Timeouts:       gateway.Timeouts{Authorize: t.Authorize, Capture: t.Capture, Void: t.Void, Refund: t.Refund, Lookup: t.Lookup},
 		ConcurrencyMax: cfg.ConcurrencyMax,
 		QueueWait:      cfg.QueueWait,
-		Rate:           gateway.Rate{PerSecond: cfg.Rate.PerSecond, Burst: cfg.Rate.Burst},
+		Rate:           gateway.Rate{PerSecond: cfg.Rate.PerSecond, PerKind: cfg.Rate.PerKind, Burst: cfg.Rate.Burst},
 		Retry:          gateway.Retry{TriesMax: r.TriesMax, Initial: r.Initial, Max: r.Max},
 		Breaker: gateway.Breaker{
 			FailureRatio: b.FailureRatio, RequestsMin: b.RequestsMin, Window: b.Window, OpenFor: b.OpenFor, ProbesMax: b.ProbesMax,

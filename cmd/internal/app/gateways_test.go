@@ -23,9 +23,9 @@ import (
 
 func TestTheConfiguredRateReachesTheGuard(t *testing.T) {
 	t.Parallel()
-	configured := config.Gateway{Rate: config.Rate{PerSecond: 2.5, Burst: 4}, QueueWait: 3 * time.Second}
+	configured := config.Gateway{Rate: config.Rate{PerSecond: 2.5, PerKind: 1.5, Burst: 4}, QueueWait: 3 * time.Second}
 	settings := guardSettings(configured, zap.NewNop(), status.NewFeed(time.Now))
-	if want := (gateway.Rate{PerSecond: 2.5, Burst: 4}); settings.Rate != want || settings.QueueWait != 3*time.Second {
+	if want := (gateway.Rate{PerSecond: 2.5, PerKind: 1.5, Burst: 4}); settings.Rate != want || settings.QueueWait != 3*time.Second {
 		t.Errorf("the rate is %+v with a wait of %s, want %+v and 3s", settings.Rate, settings.QueueWait, want)
 	}
 }

@@ -203,7 +203,7 @@ func (t *trial) same(op messages.Operation, what string, first, second messages.
 
 // essence is the part of an outcome that is about the operation, without the part about the call.
 func essence(o messages.Outcome) messages.Outcome {
-	o.Tries, o.Detail, o.RetryAfter = 0, "", 0
+	o.Tries, o.Detail, o.RetryAfter, o.Rest, o.Authorization = 0, "", 0, "", nil
 	o.CaptureBefore = o.CaptureBefore.UTC().Round(0)
 	return o
 }
