@@ -226,8 +226,8 @@ func TestFileThatMakesNoSense(t *testing.T) {
 	}
 }
 
-// TestOursStripeHasRateDefaults holds that a gateway of the kind stripe keeps within Stripe's limits
-// unless a layer says otherwise.
+// TestOursStripeHasRateDefaults holds that a gateway of the kind stripe keeps within Stripe's
+// limits unless a layer says otherwise.
 func TestOursStripeHasRateDefaults(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "tender.yaml")

@@ -141,7 +141,8 @@ func Of(o Original, cause Cause) Letter {
 }
 
 // OfWebhook makes the dead letter of an event that a gateway sent. Card numbers in its body are
-// masked. It stands under the command "webhook" of no tenant, and cannot be sent again as a command.
+// masked. It stands under the command "webhook" of no tenant, and cannot be sent again as a
+// command.
 func OfWebhook(gateway string, body []byte, cause Cause) Letter {
 	cause.Reason = ReasonWebhookUnusable
 	l := Of(Original{Subject: webhookSubject + gateway, Body: body, Deliveries: 1}, cause)

@@ -48,8 +48,8 @@ func KnownDecline(code string) bool {
 // declineOf is the table. Its vocabulary is Stripe's (stripe-go, error.go, DeclineCode), that of
 // gateways about payment methods they do not know and, last, that of package protocol.
 //
-// invalid_request is never retried, and nothing may fail over on it: a second gateway would be asked
-// for what the first could not make sense of.
+// invalid_request is never retried, and nothing may fail over on it: a second gateway would be
+// asked for what the first could not make sense of.
 func declineOf(code string) (messages.DeclineClass, messages.RecommendedAction, bool) {
 	switch code {
 	case "lost_card", "stolen_card", "pickup_card", "fraudulent", "invalid_account", "do_not_try_again", "merchant_blacklist":
@@ -65,7 +65,8 @@ func declineOf(code string) (messages.DeclineClass, messages.RecommendedAction, 
 		return messages.DeclineFixData, messages.ActionRetryWithDifferentMethod, true
 	case "resource_missing", "payment_method_invalid", "invalid_payment_method", "payment_method_not_found", "token_not_found",
 		"invalid_token", "token_invalid", "token_expired", "payment_method_not_available", "payment_method_unactivated":
-		// The gateway knows no such payment method, or no longer. The payment can go on with another.
+		// The gateway knows no such payment method, or no longer. The payment can go on with
+		// another.
 		return messages.DeclineFixData, messages.ActionRetryWithDifferentMethod, true
 
 	case "authentication_required":

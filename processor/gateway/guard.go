@@ -19,13 +19,13 @@ import (
 // leaves a failing gateway alone. It checks every answer, and it holds send certainty over all
 // tries of a call. What leaves it can be stored: see [CleanOutcome]. It may be used concurrently.
 //
-// When a gateway does not answer an operation and asks for a rest, Outcome.Rest says what rests: one
-// operation (the Guard goes on with the others, and leaves the wait to the caller), all calls of
-// this gateway, or all calls with its credentials, also those of other Guards in one [Set]. A rest
-// of the last two kinds lasts a minute at most. Without a scope, a rest after OutcomeNotSent is the
-// gateway's, and after OutcomeUnknown the operation's. The breaker does not count such an answer as
-// a failure. Refusals of the Guard's own name their rest as well: an open breaker rests the gateway,
-// the want of a place or of rate is local.
+// When a gateway does not answer an operation and asks for a rest, Outcome.Rest says what rests:
+// one operation (the Guard goes on with the others, and leaves the wait to the caller), all calls
+// of this gateway, or all calls with its credentials, also those of other Guards in one [Set]. A
+// rest of the last two kinds lasts a minute at most. Without a scope, a rest after OutcomeNotSent
+// is the gateway's, and after OutcomeUnknown the operation's. The breaker does not count such an
+// answer as a failure. Refusals of the Guard's own name their rest as well: an open breaker rests
+// the gateway, the want of a place or of rate is local.
 //
 // Want of a place or of rate queues first, so that a burst turns nothing away: a call waits for
 // QueueWait, at most for half of its time, so that the other half is left to the gateway.
@@ -125,7 +125,8 @@ func (g *Guard) run(caller context.Context, timeout time.Duration, c call) messa
 		return clean(notSent("gateway %s: gave up before calling: %v", g.name, context.Cause(ctx)))
 	}
 	deadline, _ := ctx.Deadline()
-	q := queue{until: g.settings.Now().Add(min(g.settings.QueueWait, time.Until(deadline)/2))}
+	now := g.settings.Now()
+	q := queue{until: now.Add(min(g.settings.QueueWait, deadline.Sub(now)/2))}
 	if refusal, resting := g.resting(); resting {
 		return clean(refusal)
 	}

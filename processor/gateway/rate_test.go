@@ -88,8 +88,8 @@ func TestACallWaitsForItsTurn(t *testing.T) {
 	})
 }
 
-// TestOursEachKindHasARateOfItsOwn holds that captures do not use up the rate of authorizations, and
-// that all of them keep the rate of the gateway.
+// TestOursEachKindHasARateOfItsOwn holds that captures do not use up the rate of authorizations,
+// and that all of them keep the rate of the gateway.
 func TestOursEachKindHasARateOfItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

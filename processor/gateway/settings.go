@@ -15,10 +15,10 @@ type Settings struct {
 	Timeouts Timeouts
 	// ConcurrencyMax is the limit on calls under way at once.
 	ConcurrencyMax int
-	// QueueWait is the longest time that a call waits for a free place and for its turns under Rate,
-	// and never more than half of its timeout; then it is reported as not sent. The default of 5 s
-	// is half of the default timeouts: with 256 places it takes in a burst of a thousand calls of
-	// up to a second each.
+	// QueueWait is the longest time that a call waits for a free place and for its turns under
+	// Rate, and never more than half of its timeout; then it is reported as not sent. The default
+	// of 5 s is half of the default timeouts: with 256 places it takes in a burst of a thousand
+	// calls of up to a second each.
 	QueueWait time.Duration
 	// QueueMax is the limit on calls that wait for a place at once: calls to a gateway that hangs
 	// do not hold all of a worker.
@@ -26,9 +26,9 @@ type Settings struct {
 	Rate     Rate
 	Retry    Retry
 	Breaker  Breaker
-	// Credentials identifies the credentials of the calls; no outcome and no log holds it. Guards of
-	// one Set with the same value rest together when the gateway turns the credentials away; ""
-	// shares them with no other Guard.
+	// Credentials identifies the credentials of the calls; no outcome and no log holds it. Guards
+	// of one Set with the same value rest together when the gateway turns the credentials away;
+	// "" shares them with no other Guard.
 	Credentials string
 
 	// OnStateChange hears of every change of the breaker, in order. It is called while the breaker
@@ -65,8 +65,9 @@ type Rate struct {
 	// PerSecond is the average number of calls in a second, such as 25, or 0.5 for one every other
 	// second.
 	PerSecond float64
-	// PerKind limits the calls of each kind by themselves (authorize, confirm, capture, void, refund,
-	// lookups), beside PerSecond: for providers with a limit for each endpoint. 0 is no limit.
+	// PerKind limits the calls of each kind by themselves (authorize, confirm, capture, void,
+	// refund, lookups), beside PerSecond: for providers with a limit for each endpoint. 0 is no
+	// limit.
 	PerKind float64
 	// Burst is the number of calls that may be made in one moment after a rest; 0 is 1, which
 	// keeps within the provider's limit in any way of counting.

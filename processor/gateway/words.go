@@ -14,7 +14,8 @@ import (
 
 // The bounds of a gateway's words.
 const (
-	// wordLengthMax is the limit on a reference, a code, a client secret or a detail, in characters.
+	// wordLengthMax is the limit on a reference, a code, a client secret or a detail, in
+	// characters.
 	wordLengthMax = 255
 	// urlLengthMax is the limit on a URL, in bytes.
 	urlLengthMax = 2000

@@ -23,9 +23,9 @@ const (
 	nameLengthMax = 64
 )
 
-// Parse reads a rule set that may name these gateways, with failover among gateways that share their
-// tokens only. It takes all of it or nothing: with any
-// mistake it returns a *RefusedError that lists them all.
+// Parse reads a rule set that may name these gateways, with failover among gateways that share
+// their tokens only. It takes all of it or nothing: with any mistake it returns a *RefusedError
+// that lists them all.
 func Parse(document []byte, gateways Gateways) (*Rules, error) {
 	if len(document) > SizeMax {
 		return nil, &RefusedError{Mistakes: []Mistake{{Problem: fmt.Sprintf("the document is larger than %d bytes", SizeMax)}}}

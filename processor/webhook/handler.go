@@ -33,9 +33,9 @@ type Decoder interface {
 	// payment and a *messages.Notify that has an event id and no gateway. It returns none for an
 	// event that does not concern Tender.
 	//
-	// An error that is ErrUnavailable makes the gateway send the event again; one that is ErrForeign
-	// says that the event belongs to others; any other, that the event is for a person to look at.
-	// None may hold the body.
+	// An error that is ErrUnavailable makes the gateway send the event again; one that is
+	// ErrForeign says that the event belongs to others; any other, that the event is for a person
+	// to look at. None may hold the body.
 	Decode(ctx context.Context, body []byte) ([]messages.Command, error)
 }
 

@@ -3,9 +3,9 @@
 //
 // It owns the translation between operations and Stripe's API: amounts, idempotency keys,
 // metadata, states, declines. It must not retry (stripe-go's own retries and its telemetry are
-// off), must not keep anything between calls, and lets no key into an outcome, and a client secret
-// only into a next action. It takes card payment methods ("pm_…"); a customer id that is Stripe's own ("cus_…") is
-// passed on.
+// off), must not keep anything between calls, and lets no key into an outcome, and a client
+// secret only into a next action. It takes card payment methods ("pm_…"); a customer id that is
+// Stripe's own ("cus_…") is passed on.
 //
 //	g, err := stripegw.New(stripegw.Config{
 //		APIKey:    key, // sk_live_… or a restricted key for PaymentIntents, Charges and Refunds
@@ -18,10 +18,10 @@
 //
 // An authorize creates and confirms a PaymentIntent, whose id is the reference of everything that
 // follows. Confirmation is manual: after the customer has authenticated nothing moves until a
-// confirm, which first looks whether the customer is done. Without a return URL the next action is
-// three_d_secure with the client secret, for handleNextAction of Stripe.js. Captures name their amount; one that is
-// not final needs multicapture, which the account must have (see [Config]). A void cancels the
-// PaymentIntent. Refunds have ids of their own.
+// confirm, which first looks whether the customer is done. Without a return URL the next action
+// is three_d_secure with the client secret, for handleNextAction of Stripe.js. Captures name
+// their amount; one that is not final needs multicapture, which the account must have (see
+// [Config]). A void cancels the PaymentIntent. Refunds have ids of their own.
 //
 // Every PaymentIntent and refund carries metadata that webhooks and lookups map back by:
 // tender_payment_id, tender_operation_id and tender_tenant. A capture leaves its mark on the

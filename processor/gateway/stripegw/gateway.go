@@ -51,6 +51,8 @@ type Config struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// Dial makes the connections; nil is a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Now is the clock that tells the age of a payment's id; nil is time.Now.
+	Now func() time.Time
 }
 
 // Gateway makes payments at Stripe. It may be used concurrently. Close it when it is no longer
@@ -76,6 +78,9 @@ func New(c Config) (*Gateway, error) {
 	base, err := wire.ParseAddress(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("configure Stripe: %w", err)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.ReturnURL != "" {
 		if back, err := url.Parse(c.ReturnURL); err != nil || back.Scheme == "" {

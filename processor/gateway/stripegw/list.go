@@ -36,7 +36,7 @@ func (r *request) named() (time.Time, bool) {
 // send the operation again brings the first answer.
 func (r *request) keyLives() bool {
 	named, known := r.named()
-	age := time.Since(named)
+	age := r.config.Now().Sub(named)
 	return known && age > -clocksApart && age < keyLife
 }
 
@@ -59,7 +59,7 @@ func (r *request) spans(now time.Time) []span {
 // lags, and is not offered everywhere.
 func (r *request) list(ctx context.Context) (string, error) {
 	seen := 0
-	for _, s := range r.spans(time.Now()) {
+	for _, s := range r.spans(r.config.Now()) {
 		id, err := r.listSpan(ctx, s, &seen)
 		if id != "" || err != nil {
 			return id, err

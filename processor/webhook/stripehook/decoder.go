@@ -33,8 +33,9 @@ type Config struct {
 	// APIKey reads the PaymentIntents of disputes. Without it the payment of a dispute cannot be
 	// found.
 	APIKey string
-	// Account is the connected account whose events are taken; "" takes the key's own only. Events of
-	// other accounts are webhook.ErrForeign: each connected account needs a gateway of its own.
+	// Account is the connected account whose events are taken; "" takes the key's own only.
+	// Events of other accounts are webhook.ErrForeign: each connected account needs a gateway of
+	// its own.
 	Account string
 	// URL is the base address of the API; "" is Stripe's own.
 	URL string
