@@ -1,6 +1,7 @@
 // Package deadletter keeps the commands that cannot be handled: their content, where they came from
 // and why they were given up, so that a person can look at them, put things right, and send them
-// again.
+// again. It keeps signed events of gateways from which no command could be made as well; those are
+// for a person only.
 //
 // A dead letter is a message in the stream PAYMENTS_DLQ with the body of its original, card numbers
 // masked, and with what is known of it in headers. Nothing here decides that a command is given up;

@@ -124,9 +124,7 @@ func (g *Guard) run(caller context.Context, timeout time.Duration, c call) messa
 	if ctx.Err() != nil {
 		return clean(notSent("gateway %s: gave up before calling: %v", g.name, context.Cause(ctx)))
 	}
-	deadline, _ := ctx.Deadline()
-	now := g.settings.Now()
-	q := queue{until: now.Add(min(g.settings.QueueWait, deadline.Sub(now)/2))}
+	q := queue{until: g.settings.Now().Add(min(g.settings.QueueWait, timeout/2))}
 	if refusal, resting := g.resting(); resting {
 		return clean(refusal)
 	}

@@ -264,3 +264,26 @@ func TestOursNoLookupAsksTheSearch(t *testing.T) {
 	}
 	gatewaytest.Want(t, g.Lookup(t.Context(), gatewaytest.NewPayment().Authorize("pm_1", 5)), messages.OutcomeNotFound)
 }
+
+// TestOursTenantsOfOneAccountAreApart holds that tenants who name their payments alike share no
+// answer at Stripe.
+func TestOursTenantsOfOneAccountAreApart(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	g := a.open(t)
+	one, _ := named(t, 0)
+	other := one
+	other.Tenant = "globex"
+	first, second := g.Do(t.Context(), one), g.Do(t.Context(), other)
+	gatewaytest.Want(t, first, messages.OutcomeSucceeded)
+	gatewaytest.Want(t, second, messages.OutcomeSucceeded)
+	if a.effect("authorize") != 2 || first.GatewayReference == second.GatewayReference {
+		t.Errorf("%d authorizations, as %s and %s", a.effect("authorize"), first.GatewayReference, second.GatewayReference)
+	}
+	if o := g.Lookup(t.Context(), other); o.GatewayReference != second.GatewayReference {
+		t.Errorf("the lookup found %+v", o)
+	}
+	capture := other
+	capture.Kind, capture.GatewayReference, capture.ID = messages.OperationCapture, first.GatewayReference, other.PaymentID.String()+"-2"
+	gatewaytest.Want(t, g.Lookup(t.Context(), capture), messages.OutcomeUnknown)
+}

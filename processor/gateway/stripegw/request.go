@@ -155,6 +155,8 @@ func (r *request) foreign(pi *stripe.PaymentIntent) (messages.Outcome, bool) {
 		return unknown("Stripe answered about operation %q", pi.Metadata[MetadataOperation]), true
 	case r.op.Kind != messages.OperationAuthorize && pi.ID != r.op.GatewayReference:
 		return unknown("Stripe answered about PaymentIntent %q", pi.ID), true
+	case pi.Metadata[MetadataTenant] != "" && pi.Metadata[MetadataTenant] != r.op.Tenant:
+		return unknown("Stripe answered about a payment of another tenant"), true
 	case pi.Metadata[MetadataPayment] != r.op.PaymentID.String():
 		return unknown("Stripe answered about payment %q", pi.Metadata[MetadataPayment]), true
 	case !strings.EqualFold(string(pi.Currency), r.op.Currency):
