@@ -124,7 +124,7 @@ func TestOursThreeDSecureWithoutAPageHasTheClientSecret(t *testing.T) {
 func TestOursALookupTellsTheAuthorizationsState(t *testing.T) {
 	t.Parallel()
 	approved := object{"object": "charge", "id": "ch_1", "status": "succeeded"}
-	p := followUp()
+	confirm := followUp().Confirm(1000)
 	for name, c := range map[string]struct {
 		changes object
 		want    messages.AuthorizationState
@@ -140,7 +140,7 @@ func TestOursALookupTellsTheAuthorizationsState(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			authorize := gatewaytest.NewPayment().Authorize("pm_1", 1000)
-			for _, op := range []messages.Operation{authorize, p.Confirm(1000)} {
+			for _, op := range []messages.Operation{authorize, confirm} {
 				o := serve(t, found(t, intentOf(op, c.changes))).Lookup(t.Context(), op)
 				if o.Kind != messages.OutcomeSucceeded || o.AmountMinor != 1000 || o.Authorization == nil || *o.Authorization != c.want {
 					t.Errorf("%s: %+v with %+v, want %+v", op.Kind, o, o.Authorization, c.want)
