@@ -78,7 +78,7 @@ func (g *Guard) State() State { return g.breaker.state() }
 func (g *Guard) Do(ctx context.Context, op messages.Operation) messages.Outcome {
 	timeout, known := g.settings.Timeouts.of(op.Kind)
 	if !known {
-		return messages.Outcome{Kind: messages.OutcomeNotSent, Detail: fmt.Sprintf("gateway %s: no operation of kind %q", g.name, op.Kind)}
+		return clean(notSent("gateway %s: no operation of kind %q", g.name, op.Kind))
 	}
 	return g.run(ctx, timeout, call{op: op, ask: g.gateway.Do})
 }
@@ -89,7 +89,7 @@ func (g *Guard) Lookup(ctx context.Context, op messages.Operation) messages.Outc
 	o := g.run(ctx, g.settings.Timeouts.Lookup, call{op: op, ask: g.gateway.Lookup, lookup: true})
 	if o.Kind == messages.OutcomeNotSent {
 		o.Kind = messages.OutcomeUnknown
-		o.Detail = "could not ask: " + o.Detail
+		o.Detail = plain("could not ask: " + o.Detail)
 	}
 	return o
 }

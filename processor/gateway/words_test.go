@@ -210,3 +210,22 @@ func TestOursEveryOutcomeThatLeavesTheGuardIsStorable(t *testing.T) {
 		}
 	})
 }
+
+// TestOursTheGuardsOwnWordsKeepTheBound holds that the Guard does not lengthen a detail beyond the
+// bound with words of its own.
+func TestOursTheGuardsOwnWordsKeepTheBound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		long := messages.Outcome{Kind: messages.OutcomeNotSent, Detail: strings.Repeat("é", 255)}
+		doubt := long
+		doubt.Kind = messages.OutcomeUnknown
+		for name, o := range map[string]messages.Outcome{
+			"a lookup":      guard(t, says(long), gateway.Settings{}).Lookup(t.Context(), authorization()),
+			"several tries": guard(t, says(doubt, long), gateway.Settings{}).Do(t.Context(), authorization()),
+		} {
+			if problem := unstorable(o); problem != "" {
+				t.Errorf("%s: %s", name, problem)
+			}
+		}
+	})
+}
