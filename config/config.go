@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Config is everything an operator may set. Make one with [Load] or [Default]; the zero value is
 // not valid. A Config is a value to be read: it may be copied and shared freely as long as its
@@ -171,6 +174,7 @@ type Gateway struct {
 	Connector      string // used by the kind nats; "" is the gateway's own name
 	APIKey         Secret
 	Stripe         Stripe // used by the kind stripe
+	Tokens         string // the vault of the payment methods that it understands; "" is its own
 	WebhookSecret  Secret // several, separated by commas
 	Timeouts       Timeouts
 	ConcurrencyMax int
@@ -211,6 +215,7 @@ type Timeouts struct {
 // Rate bounds the calls to a gateway by time, per process.
 type Rate struct {
 	PerSecond float64 // 0: no limit
+	PerKind   float64 // of calls of one kind; 0: no limit
 	Burst     int
 }
 
@@ -229,6 +234,9 @@ type Breaker struct {
 	OpenFor      time.Duration
 	ProbesMax    int
 }
+
+// Vault is the name of the vault whose payment methods the gateway of this name understands.
+func (g Gateway) Vault(name string) string { return cmp.Or(g.Tokens, name) }
 
 // longestCall is the longest that one call may take at the gateway, its quick tries included.
 func (g Gateway) longestCall() time.Duration {

@@ -83,7 +83,7 @@ func newGateway() Gateway {
 			Lookup:    5 * time.Second,
 		},
 		ConcurrencyMax: 256,
-		QueueWait:      100 * time.Millisecond,
+		QueueWait:      5 * time.Second,
 		Rate:           Rate{Burst: 1},
 		Retry:          GatewayRetry{TriesMax: 3, Initial: 50 * time.Millisecond, Max: time.Second},
 		Breaker: Breaker{

@@ -120,11 +120,27 @@ func (d *draft) unknown(key string, from Origin) {
 	d.found.addFrom(from, key, "unknown key%s", suggestion(key, maps.Keys(d.settings)))
 }
 
+// defaultRate gives a gateway of the kind stripe the limits of Stripe's API for one account, as far
+// as no layer sets others (https://docs.stripe.com/rate-limits).
+func (d *draft) defaultRate(name string, g *Gateway) {
+	if g.Kind != GatewayStripe {
+		return
+	}
+	const perSecond, perEndpoint = 100, 25
+	if _, given := d.config.origins["gateways."+name+".rate.per_second"]; !given {
+		g.Rate.PerSecond = perSecond
+	}
+	if _, given := d.config.origins["gateways."+name+".rate.kind_per_second"]; !given {
+		g.Rate.PerKind = perEndpoint
+	}
+}
+
 // finish puts the gateways back into the configuration.
 func (d *draft) finish() Config {
 	c := d.config
 	c.Gateways = make(map[string]Gateway, len(d.gateways))
 	for name, g := range d.gateways {
+		d.defaultRate(name, g)
 		c.Gateways[name] = *g
 	}
 	return c

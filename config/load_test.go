@@ -225,3 +225,33 @@ func TestFileThatMakesNoSense(t *testing.T) {
 		}
 	}
 }
+
+// TestOursStripeHasRateDefaults holds that a gateway of the kind stripe keeps within Stripe's
+// limits unless a layer says otherwise.
+func TestOursStripeHasRateDefaults(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "tender.yaml")
+	document := `
+gateways:
+  plain: {kind: stripe, api_key: sk_test_1}
+  chosen: {kind: stripe, api_key: sk_test_1, rate: {per_second: 0, kind_per_second: 5}}
+  bank: {kind: http, url: "https://bank.example"}
+routing: {default: plain}
+`
+	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(file, []string{"TENDER_GATEWAYS_BANK_RATE_PER_SECOND=7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]config.Rate{
+		"plain":  {PerSecond: 100, PerKind: 25, Burst: 1},
+		"chosen": {PerSecond: 0, PerKind: 5, Burst: 1},
+		"bank":   {PerSecond: 7, Burst: 1},
+	} {
+		if got := c.Gateways[name].Rate; got != want {
+			t.Errorf("%s has the rate %+v, want %+v", name, got, want)
+		}
+	}
+}

@@ -289,6 +289,9 @@ func (c Config) validateGateway(f *findings, key string, g Gateway) {
 	if g.Connector != "" && !connectorName.MatchString(g.Connector) {
 		f.add(key+".connector", "must be named with a-z, 0-9, - and _, beginning with a letter or digit, 64 characters at most, not %s", quoted(g.Connector))
 	}
+	if g.Tokens != "" && !gatewayName.MatchString(g.Tokens) {
+		f.add(key+".tokens", "must be named with a-z, 0-9 and _, beginning with a letter, 40 characters at most, not %s", quoted(g.Tokens))
+	}
 	f.positive(key+".timeouts.authorize", g.Timeouts.Authorize)
 	f.positive(key+".timeouts.capture", g.Timeouts.Capture)
 	f.positive(key+".timeouts.void", g.Timeouts.Void)
@@ -301,9 +304,8 @@ func (c Config) validateGateway(f *findings, key string, g Gateway) {
 	}
 
 	f.positive(key+".queue_wait", g.QueueWait)
-	if calls := g.Rate.PerSecond; !(calls == 0 || calls >= rateMin) {
-		f.add(key+".rate.per_second", "must be at least %v, or 0 for no limit, not %s", rateMin, fmt.Sprint(calls))
-	}
+	f.rate(key+".rate.per_second", g.Rate.PerSecond)
+	f.rate(key+".rate.kind_per_second", g.Rate.PerKind)
 	f.within(key+".rate.burst", g.Rate.Burst, 1, 1_000_000)
 
 	f.within(key+".retry.tries_max", g.Retry.TriesMax, 1, 10)
@@ -314,6 +316,12 @@ func (c Config) validateGateway(f *findings, key string, g Gateway) {
 			formatDuration(longest), key, formatDuration(c.Worker.HandleTimeout))
 	}
 	g.Breaker.validate(f, key+".breaker")
+}
+
+func (f *findings) rate(key string, calls float64) {
+	if !(calls == 0 || calls >= rateMin) {
+		f.add(key, "must be at least %v, or 0 for no limit, not %s", rateMin, fmt.Sprint(calls))
+	}
 }
 
 func (b Breaker) validate(f *findings, key string) {

@@ -207,7 +207,7 @@ Exit code 0 if set would accept the rules, 1 if not, 2 if the file cannot be rea
 }
 
 func (c *routingCheck) run(place string, document []byte, cfg config.Config) error {
-	rules, err := routing.Parse(document, app.GatewayNames(cfg))
+	rules, err := routing.Parse(document, app.Gateways(cfg))
 	if c.JSON {
 		return printVerdict(c.Env, rules, err)
 	}
@@ -288,7 +288,7 @@ func rulesInForce(ctx context.Context, kv jetstream.KeyValueManager, cfg config.
 		return rulesShown{}, err
 	}
 	shown := rulesShown{Source: routing.SourceBucket, Revision: stored.Revision, StoredAt: stored.StoredAt, document: stored.Document}
-	rules, err := routing.Parse(stored.Document, app.GatewayNames(cfg))
+	rules, err := routing.Parse(stored.Document, app.Gateways(cfg))
 	var refused *routing.RefusedError
 	if errors.As(err, &refused) {
 		shown.refused = app.RefusedRules(term.ExitNo, shown.place(), err)

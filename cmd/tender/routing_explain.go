@@ -134,7 +134,7 @@ func (c *routingExplain) rulesToExplain(ctx context.Context, cfg config.Config) 
 		if err != nil {
 			return rulesShown{}, err
 		}
-		rules, err := routing.Parse(document, app.GatewayNames(cfg))
+		rules, err := routing.Parse(document, app.Gateways(cfg))
 		if err != nil {
 			return rulesShown{}, app.RefusedRules(term.ExitNo, file, err)
 		}

@@ -75,7 +75,7 @@ type stored struct {
 func (c *routingSet) run(ctx context.Context, b *app.Bus, cfg config.Config, set newRules) error {
 	ctx, cancel := context.WithTimeout(ctx, app.RequestTimeout)
 	defer cancel()
-	rules, err := routing.Parse(set.document, app.GatewayNames(cfg))
+	rules, err := routing.Parse(set.document, app.Gateways(cfg))
 	if err != nil {
 		if c.JSON {
 			return printVerdict(c.Env, nil, err)

@@ -54,6 +54,7 @@ func tuneDemo(cfg *config.Config) {
 	const timeout = 3 * time.Second
 	cfg.NATS.Name = "tenderlab demo"
 	simulated := cfg.Gateways[demoFirst]
+	simulated.Tokens = demoFirst // The simulators know the same test cards.
 	simulated.Timeouts = config.Timeouts{Authorize: timeout, Capture: timeout, Void: timeout, Refund: timeout, Lookup: timeout}
 	// One success closes it, since the few payments of a demo may go to different instances.
 	simulated.Breaker = config.Breaker{FailureRatio: 0.5, RequestsMin: 10, Window: 2 * time.Second, OpenFor: time.Second, ProbesMax: 1}
@@ -70,7 +71,7 @@ func tuneDemo(cfg *config.Config) {
 
 // setRules replaces the configured routing rules.
 func setRules(ctx context.Context, cfg config.Config, document string) error {
-	rules, err := routing.Parse([]byte(document), app.GatewayNames(cfg))
+	rules, err := routing.Parse([]byte(document), app.Gateways(cfg))
 	if err != nil {
 		return fmt.Errorf("read the routing rules: %w", err)
 	}

@@ -1,6 +1,7 @@
 // Package deadletter keeps the commands that cannot be handled: their content, where they came from
 // and why they were given up, so that a person can look at them, put things right, and send them
-// again.
+// again. It keeps signed events of gateways from which no command could be made as well; those are
+// for a person only.
 //
 // A dead letter is a message in the stream PAYMENTS_DLQ with the body of its original, card numbers
 // masked, and with what is known of it in headers. Nothing here decides that a command is given up;
@@ -30,6 +31,9 @@ const (
 	// ReasonTerminated is that of a command which was given up without a dead letter: by a person,
 	// or the server when the message was deleted under a worker's hands.
 	ReasonTerminated = "terminated"
+	// ReasonWebhookUnusable is that of a gateway's event which was signed and could not become a
+	// command.
+	ReasonWebhookUnusable = "webhook_unusable"
 )
 
 // terminationPrefix begins the reason with which an original is terminated once its dead letter is
@@ -137,6 +141,19 @@ func Of(o Original, cause Cause) Letter {
 	return l
 }
 
+// OfWebhook makes the dead letter of an event that a gateway sent. Card numbers in its body are
+// masked. It stands under the command "webhook" of no tenant, and cannot be sent again as a
+// command.
+func OfWebhook(gateway string, body []byte, cause Cause) Letter {
+	cause.Reason = ReasonWebhookUnusable
+	l := Of(Original{Subject: webhookSubject + gateway, Body: body, Deliveries: 1}, cause)
+	l.Subject = messages.DeadLetterSubject("payments.cmd._.webhook")
+	return l
+}
+
+// webhookSubject stands before the name of the gateway in the place of an original's subject.
+const webhookSubject = "webhooks."
+
 // isTrace reports whether a header carries a trace, in which digits mean nothing: no command is
 // refused for them.
 func isTrace(name string) bool {
@@ -147,10 +164,10 @@ func mask(s string) string { return string(messages.MaskCardNumbers([]byte(s))) 
 
 // Publish stores a dead letter. Storing the same one twice leaves one, within the stream's window
 // for duplicates.
-func Publish(ctx context.Context, js jetstream.JetStream, l Letter) error {
+func Publish(ctx context.Context, js jetstream.Publisher, l Letter) error {
 	msg := &nats.Msg{Subject: l.Subject, Header: l.header(), Data: l.Body}
 	if _, err := js.PublishMsg(ctx, msg, jetstream.WithMsgID(l.messageID()), jetstream.WithExpectStream(messages.StreamDeadLetters)); err != nil {
-		return fmt.Errorf("publish dead letter of %s %d: %w", l.Stream, l.StreamSequence, err)
+		return fmt.Errorf("publish dead letter of %s, %s %d: %w", l.OriginalSubject, l.Stream, l.StreamSequence, err)
 	}
 	return nil
 }

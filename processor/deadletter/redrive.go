@@ -23,6 +23,8 @@ func (l Letter) Redrivable() error {
 	switch {
 	case l.OriginalSubject == "":
 		return fmt.Errorf("dead letter %d: %w: it was gone from its stream", l.Sequence, ErrNotRedrivable)
+	case l.Reason == ReasonWebhookUnusable:
+		return fmt.Errorf("dead letter %d: %w: it is an event of a gateway, not a command", l.Sequence, ErrNotRedrivable)
 	case l.Masked || l.Reason == string(messages.CodeCardNumberPresent) || l.BodySize > len(l.Body):
 		return fmt.Errorf("dead letter %d: %w: part of it was masked or cut", l.Sequence, ErrNotRedrivable)
 	default:

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+
+	"github.com/seed-384b1f8a/tender/messages"
 )
 
 // The reports of a try to the breaker. An answer of any kind, a decline included, is no error: the
@@ -101,17 +103,22 @@ func (b *breaker) through(caller context.Context, try func() result) result {
 	})
 	switch {
 	case errors.Is(err, gobreaker.ErrOpenState):
-		refusal := notSent("gateway %s: its circuit breaker is open", b.name)
-		rest := time.Unix(0, b.reopens.Load()).Sub(b.now())
-		refusal.RetryAfter = min(max(rest, time.Millisecond), b.openFor)
-		return result{outcome: refusal}
+		return result{outcome: b.refusal()}
 	case errors.Is(err, gobreaker.ErrTooManyRequests):
 		refusal := notSent("gateway %s: its circuit breaker lets probes through only", b.name)
-		refusal.RetryAfter = min(time.Second, b.openFor)
+		refusal.RetryAfter, refusal.Rest = min(time.Second, b.openFor), messages.RestGateway
 		return result{outcome: refusal}
 	default:
 		return v
 	}
+}
+
+// refusal is the outcome of a call while the breaker is open.
+func (b *breaker) refusal() messages.Outcome {
+	refusal := notSent("gateway %s: its circuit breaker is open", b.name)
+	left := time.Unix(0, b.reopens.Load()).Sub(b.now())
+	refusal.RetryAfter, refusal.Rest = min(max(left, time.Millisecond), b.openFor), messages.RestGateway
+	return refusal
 }
 
 func (b *breaker) state() State { return stateOf(b.circuit.State()) }

@@ -109,7 +109,7 @@ func TestHalfOpenLetsProbesThroughOnly(t *testing.T) {
 func TestAnswersDoNotOpenTheBreaker(t *testing.T) {
 	t.Parallel()
 	action := messages.Outcome{
-		Kind: messages.OutcomeRequiresAction, GatewayReference: "ref", NextAction: &messages.NextAction{Type: "redirect"},
+		Kind: messages.OutcomeRequiresAction, GatewayReference: "ref", NextAction: &messages.NextAction{Type: "three_d_secure"},
 	}
 	for name, o := range map[string]messages.Outcome{
 		"declined":        declined("generic_decline"),

@@ -45,8 +45,11 @@ func KnownDecline(code string) bool {
 	return known
 }
 
-// declineOf is the table. Its vocabulary is Stripe's (stripe-go, error.go, DeclineCode) and, last,
-// that of package protocol.
+// declineOf is the table. Its vocabulary is Stripe's (stripe-go, error.go, DeclineCode), that of
+// gateways about payment methods they do not know and, last, that of package protocol.
+//
+// invalid_request is never retried, and nothing may fail over on it: a second gateway would be
+// asked for what the first could not make sense of.
 func declineOf(code string) (messages.DeclineClass, messages.RecommendedAction, bool) {
 	switch code {
 	case "lost_card", "stolen_card", "pickup_card", "fraudulent", "invalid_account", "do_not_try_again", "merchant_blacklist":
@@ -59,6 +62,11 @@ func declineOf(code string) (messages.DeclineClass, messages.RecommendedAction, 
 		return messages.DeclineFixData, messages.ActionRetryAfterInstrumentUpdate, true
 	case "card_not_supported", "currency_not_supported", "not_permitted", "offline_pin_required", "online_or_offline_pin_required",
 		"pin_try_exceeded", "restricted_card", "service_not_allowed", "testmode_decline", "transaction_not_allowed":
+		return messages.DeclineFixData, messages.ActionRetryWithDifferentMethod, true
+	case "resource_missing", "payment_method_invalid", "invalid_payment_method", "payment_method_not_found", "token_not_found",
+		"invalid_token", "token_invalid", "token_expired", "payment_method_not_available", "payment_method_unactivated":
+		// The gateway knows no such payment method, or no longer. The payment can go on with
+		// another.
 		return messages.DeclineFixData, messages.ActionRetryWithDifferentMethod, true
 
 	case "authentication_required":
@@ -75,7 +83,7 @@ func declineOf(code string) (messages.DeclineClass, messages.RecommendedAction, 
 		return messages.DeclineLookUpFirst, messages.ActionDoNotRetry, true
 
 	case "invalid_request", "authorization_not_found", "authorization_expired", "authorization_voided", "authentication_pending",
-		"already_confirmed", "amount_exceeds_authorized", "amount_exceeds_captured", "nothing_to_void", "refund_failed":
+		"already_confirmed", "already_captured", "amount_exceeds_authorized", "amount_exceeds_captured", "nothing_to_void", "refund_failed":
 		return messages.DeclineNeverRetry, messages.ActionDoNotRetry, true
 	default:
 		return "", "", false

@@ -162,3 +162,21 @@ func TestNetworksOverrideTheCode(t *testing.T) {
 		}
 	}
 }
+
+// TestOursABadPaymentMethodAsksForAnother holds that a payment method which a gateway does not know
+// is the customer's to replace, and that a request which makes no sense is not.
+func TestOursABadPaymentMethodAsksForAnother(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{
+		"resource_missing", "payment_method_invalid", "token_not_found", "invalid_payment_method", "payment_method_not_found",
+		"invalid_token", "token_invalid", "token_expired", "payment_method_not_available", "payment_method_unactivated",
+	} {
+		want := messages.Decline{Code: code, Class: messages.DeclineFixData, RecommendedAction: messages.ActionRetryWithDifferentMethod}
+		if got := gateway.ClassifyDecline(code, "", ""); got != want || !gateway.KnownDecline(code) {
+			t.Errorf("%s is %+v, want %+v", code, got, want)
+		}
+	}
+	if d := gateway.ClassifyDecline("invalid_request", "", ""); d.Class != messages.DeclineNeverRetry {
+		t.Errorf("invalid_request is %+v, want never_retry", d)
+	}
+}

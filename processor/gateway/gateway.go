@@ -35,14 +35,24 @@ type Set struct {
 	byName map[string]*Guard
 }
 
-// NewSet returns a set of the gateways. It fails when two have the same name.
+// NewSet returns a set of the gateways. From then on those with the same Settings.Credentials rest
+// together; none may be called before. It fails when two have the same name.
 func NewSet(guards ...*Guard) (*Set, error) {
 	s := &Set{byName: make(map[string]*Guard, len(guards))}
+	shared := make(map[string]*rest)
 	for _, g := range guards {
 		if _, taken := s.byName[g.Name()]; taken {
 			return nil, fmt.Errorf("collect gateways: two are named %s", g.Name())
 		}
 		s.byName[g.Name()] = g
+		key := g.settings.Credentials
+		if key == "" {
+			continue
+		}
+		if shared[key] == nil {
+			shared[key] = g.limiter.credentials
+		}
+		g.limiter.credentials = shared[key]
 	}
 	return s, nil
 }

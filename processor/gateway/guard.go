@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -16,11 +17,18 @@ import (
 // Guard is a Gateway with bounds around it: a limit on concurrent calls and on calls a second, a
 // timeout for each, a few quick tries under the same idempotency key, and a circuit breaker that
 // leaves a failing gateway alone. It checks every answer, and it holds send certainty over all
-// tries of a call. It may be used concurrently.
+// tries of a call. What leaves it can be stored: see [CleanOutcome]. It may be used concurrently.
 //
-// When a gateway has not done an operation and asks for a rest (RetryAfter with OutcomeNotSent or
-// OutcomeUnknown), every call leaves it alone for that time, at most for a minute. The breaker
-// does not count such an answer as a failure.
+// When a gateway does not answer an operation and asks for a rest, Outcome.Rest says what rests:
+// one operation (the Guard goes on with the others, and leaves the wait to the caller), all calls
+// of this gateway, or all calls with its credentials, also those of other Guards in one [Set]. A
+// rest of the last two kinds lasts a minute at most. Without a scope, a rest after OutcomeNotSent
+// is the gateway's, and after OutcomeUnknown the operation's. The breaker does not count such an
+// answer as a failure. Refusals of the Guard's own name their rest as well: an open breaker rests
+// the gateway, the want of a place or of rate is local.
+//
+// Want of a place or of rate queues first, so that a burst turns nothing away: a call waits for
+// QueueWait, at most for half of its time, so that the other half is left to the gateway.
 //
 // A quick try follows a try that did not reach the gateway, and one that came back as a fault: a
 // cut connection, a 5xx, a 429 whose Retry-After is short enough. It never follows a timeout (its
@@ -32,6 +40,10 @@ type Guard struct {
 	places   chan struct{}
 	limiter  *limiter
 	breaker  *breaker
+	// waiting counts the calls that wait for a place.
+	waiting atomic.Int64
+	// away says that calls were held back, or that a rest began, since the gateway last answered.
+	away atomic.Bool
 }
 
 // NewGuard puts the bounds around g. It fails when the name is empty, there is no gateway, or a
@@ -66,7 +78,7 @@ func (g *Guard) State() State { return g.breaker.state() }
 func (g *Guard) Do(ctx context.Context, op messages.Operation) messages.Outcome {
 	timeout, known := g.settings.Timeouts.of(op.Kind)
 	if !known {
-		return messages.Outcome{Kind: messages.OutcomeNotSent, Detail: fmt.Sprintf("gateway %s: no operation of kind %q", g.name, op.Kind)}
+		return clean(notSent("gateway %s: no operation of kind %q", g.name, op.Kind))
 	}
 	return g.run(ctx, timeout, call{op: op, ask: g.gateway.Do})
 }
@@ -77,7 +89,7 @@ func (g *Guard) Lookup(ctx context.Context, op messages.Operation) messages.Outc
 	o := g.run(ctx, g.settings.Timeouts.Lookup, call{op: op, ask: g.gateway.Lookup, lookup: true})
 	if o.Kind == messages.OutcomeNotSent {
 		o.Kind = messages.OutcomeUnknown
-		o.Detail = "could not ask: " + o.Detail
+		o.Detail = plain("could not ask: " + o.Detail)
 	}
 	return o
 }
@@ -87,6 +99,14 @@ type call struct {
 	op     messages.Operation
 	ask    func(context.Context, messages.Operation) messages.Outcome
 	lookup bool
+}
+
+// kind is the kind of the call, as limits of rate tell calls apart.
+func (c call) kind() messages.OperationKind {
+	if c.lookup {
+		return kindLookup
+	}
+	return c.op.Kind
 }
 
 // result is the result of one try.
@@ -101,45 +121,84 @@ type result struct {
 func (g *Guard) run(caller context.Context, timeout time.Duration, c call) messages.Outcome {
 	ctx, cancel := context.WithTimeout(caller, timeout)
 	defer cancel()
-	if refusal, ok := g.enter(ctx); !ok {
-		return refusal
+	if ctx.Err() != nil {
+		return clean(notSent("gateway %s: gave up before calling: %v", g.name, context.Cause(ctx)))
+	}
+	q := queue{until: g.settings.Now().Add(min(g.settings.QueueWait, timeout/2))}
+	if refusal, resting := g.resting(); resting {
+		return clean(refusal)
+	}
+	if refusal, ok := g.enter(ctx, q); !ok {
+		return clean(refusal)
 	}
 	defer func() { <-g.places }()
-	return g.try(ctx, caller, c)
+	return clean(g.try(ctx, caller, q, c))
 }
 
-// enter takes a place, waiting for one as long as QueueWait.
-func (g *Guard) enter(ctx context.Context) (messages.Outcome, bool) {
-	if ctx.Err() != nil {
-		return notSent("gateway %s: gave up before calling: %v", g.name, context.Cause(ctx)), false
+// queue bounds the waits of one call for a place and for its turns.
+type queue struct{ until time.Time }
+
+// left is the time that the call may still wait.
+func (q queue) left(now time.Time) time.Duration { return max(q.until.Sub(now), 0) }
+
+// resting is the outcome of a call while nothing may be called: no call waits for a place only to
+// be refused.
+func (g *Guard) resting() (messages.Outcome, bool) {
+	refusal, resting := g.limiter.refusal(g.settings.Now())
+	if !resting && g.breaker.state() == StateOpen {
+		refusal, resting = g.breaker.refusal(), true
 	}
+	if resting {
+		g.away.Store(true)
+	}
+	return refusal, resting
+}
+
+// clean makes the Guard's own words fit to be stored: they hold words of others, such as the cause
+// of a context's end.
+func clean(o messages.Outcome) messages.Outcome {
+	o.Detail = plain(o.Detail)
+	o.Rest = restOf(o)
+	return o
+}
+
+// enter takes a place, waiting for one in the queue.
+func (g *Guard) enter(ctx context.Context, q queue) (messages.Outcome, bool) {
 	select {
 	case g.places <- struct{}{}:
 		return messages.Outcome{}, true
 	default:
 	}
-	wait := time.NewTimer(g.settings.QueueWait)
+	full := notSent("gateway %s: all %d places are taken", g.name, cap(g.places))
+	full.RetryAfter, full.Rest = fullRest, messages.RestLocal
+	if g.waiting.Add(1) > int64(g.settings.QueueMax) {
+		g.waiting.Add(-1)
+		return full, false
+	}
+	defer g.waiting.Add(-1)
+	wait := time.NewTimer(q.left(g.settings.Now()))
 	defer wait.Stop()
 	select {
 	case g.places <- struct{}{}:
 		return messages.Outcome{}, true
 	case <-wait.C:
-		full := notSent("gateway %s: all %d places are taken", g.name, cap(g.places))
-		full.RetryAfter = g.settings.QueueWait
 		return full, false
 	case <-ctx.Done():
 		return notSent("gateway %s: gave up waiting for a place: %v", g.name, context.Cause(ctx)), false
 	}
 }
 
+// fullRest is the time after which a call that found no place may come again.
+const fullRest = time.Second
+
 // try makes the quick tries of one call.
-func (g *Guard) try(ctx, caller context.Context, c call) messages.Outcome {
+func (g *Guard) try(ctx, caller context.Context, q queue, c call) messages.Outcome {
 	began := g.settings.Now()
 	pauses := g.settings.Retry.pauses()
 	tries := 0
 	var doubt *messages.Outcome // the last try that may have arrived
 	for {
-		v := g.once(ctx, caller, c)
+		v := g.once(ctx, caller, q, c)
 		if v.called {
 			tries++
 		}
@@ -160,32 +219,66 @@ func (g *Guard) try(ctx, caller context.Context, c call) messages.Outcome {
 
 // once makes one try, if rate and breaker let it through. An open breaker refuses without using up
 // the rate.
-func (g *Guard) once(ctx, caller context.Context, c call) result {
-	if g.breaker.state() != StateOpen {
-		if refusal, ok := g.limiter.admit(ctx, g.settings.QueueWait); !ok {
-			return result{outcome: refusal}
-		}
+func (g *Guard) once(ctx, caller context.Context, q queue, c call) result {
+	if refusal, resting := g.resting(); resting {
+		return result{outcome: refusal}
 	}
-	return g.breaker.through(caller, func() (v result) {
-		defer func() {
-			if value := recover(); value != nil {
-				if g.settings.OnPanic != nil {
-					g.settings.OnPanic(g.name, value, debug.Stack())
-				}
-				// The value may hold anything, so that only its type is told.
-				v = result{outcome: unknown("gateway %s: panicked with a %T", g.name, value), called: true}
+	if refusal, ok := g.limiter.admit(ctx, c.kind(), q.left(g.settings.Now())); !ok {
+		return result{outcome: refusal}
+	}
+	v := g.breaker.through(caller, func() result { return g.ask(ctx, c) })
+	g.note(v)
+	return v
+}
+
+// ask makes the call itself, and judges the answer.
+func (g *Guard) ask(ctx context.Context, c call) (v result) {
+	defer func() {
+		if value := recover(); value != nil {
+			if g.settings.OnPanic != nil {
+				g.settings.OnPanic(g.name, value, debug.Stack())
 			}
-		}()
-		o := c.ask(ctx, c.op)
-		if problem := flaw(c, o); problem != "" {
-			return result{outcome: unknown("gateway %s: its answer makes no sense: %s", g.name, problem), called: true}
+			// The value may hold anything, so that only its type is told.
+			v = result{outcome: unknown("gateway %s: panicked with a %T", g.name, value), called: true}
 		}
-		o.RetryAfter = max(o.RetryAfter, 0)
-		if o.RetryAfter > 0 && !answered(o.Kind) {
-			g.limiter.pause(o.RetryAfter)
+	}()
+	o := c.ask(ctx, c.op)
+	if problem := flaw(c, o); problem != "" {
+		return result{outcome: unknown("gateway %s: its answer makes no sense: %s", g.name, problem), called: true}
+	}
+	again := !answered(o.Kind)
+	// An answer that cannot be stored is none, and asking again would bring the same.
+	o = CleanOutcome(c.op, o, g.settings.Now())
+	if again && g.limiter.pause(o) {
+		g.away.Store(true)
+	}
+	return result{outcome: o, called: true, again: again}
+}
+
+// note remembers that calls are held back from the gateway, and tells when it answers again.
+func (g *Guard) note(v result) {
+	switch {
+	case !v.called: // The breaker refused it.
+		g.away.Store(true)
+	case !answered(v.outcome.Kind):
+		if g.breaker.state() == StateOpen {
+			g.away.Store(true)
 		}
-		return result{outcome: o, called: true, again: !answered(o.Kind)}
-	})
+	case g.away.Load():
+		g.recovered()
+	}
+}
+
+// recovered tells that the gateway answers again, once no rest is left and the breaker is closed. A
+// late answer to a call from before the rest is no recovery.
+func (g *Guard) recovered() {
+	_, resting := g.limiter.refusal(g.settings.Now())
+	if resting || g.breaker.state() != StateClosed {
+		return
+	}
+	if g.away.CompareAndSwap(true, false) && g.settings.OnAvailable != nil {
+		g.settings.OnAvailable(g.name)
+	}
 }
 
 // answered reports whether the outcome is an answer of the gateway.
@@ -200,10 +293,6 @@ func settled(o messages.Outcome, tries int, doubt *messages.Outcome) messages.Ou
 	if o.Kind == messages.OutcomeNotSent && doubt != nil {
 		o.Kind = messages.OutcomeUnknown
 		o.Detail = fmt.Sprintf("%s; then not sent again: %s", doubt.Detail, o.Detail)
-	}
-	if o.Detail != "" {
-		// The detail is kept and published, and holds words of others.
-		o.Detail = string(messages.MaskCardNumbers([]byte(o.Detail)))
 	}
 	return o
 }
@@ -251,66 +340,4 @@ func (g *Guard) Status() Status {
 		s.RateLimitedUntil = until.UTC()
 	}
 	return s
-}
-
-// flaw names the contradiction in the answer to a call, "" if there is none. A flawed answer is no
-// answer: an implementation that contradicts itself has proven nothing.
-func flaw(c call, o messages.Outcome) string {
-	if o.AmountMinor < 0 {
-		return "a negative amount"
-	}
-	if o.Decline != nil && o.Kind != messages.OutcomeDeclined {
-		return fmt.Sprintf("%s with a decline", o.Kind)
-	}
-	if o.NextAction != nil && o.Kind != messages.OutcomeRequiresAction {
-		return fmt.Sprintf("%s with a next action", o.Kind)
-	}
-	switch o.Kind {
-	case messages.OutcomeSucceeded:
-		if c.op.Kind == messages.OperationAuthorize && o.GatewayReference == "" {
-			return "an authorization without a reference"
-		}
-		return ""
-	case messages.OutcomeDeclined:
-		return declineFlaw(o.Decline)
-	case messages.OutcomeRequiresAction:
-		return actionFlaw(c.op.Kind, o)
-	case messages.OutcomePending, messages.OutcomeNotSent, messages.OutcomeUnknown:
-		return ""
-	case messages.OutcomeNotFound:
-		if !c.lookup {
-			return "not_found to a request that was not a lookup"
-		}
-		return ""
-	default:
-		return fmt.Sprintf("unknown outcome %q", o.Kind)
-	}
-}
-
-func declineFlaw(d *messages.Decline) string {
-	switch {
-	case d == nil:
-		return "declined without a decline"
-	case d.Code == "":
-		return "a decline without a code"
-	}
-	switch d.Class {
-	case messages.DeclineNeverRetry, messages.DeclineFixData, messages.DeclineStepUp, messages.DeclineSoft, messages.DeclineLookUpFirst:
-		return ""
-	default:
-		return fmt.Sprintf("unknown decline class %q", d.Class)
-	}
-}
-
-func actionFlaw(kind messages.OperationKind, o messages.Outcome) string {
-	switch {
-	case kind != messages.OperationAuthorize && kind != messages.OperationConfirm:
-		return fmt.Sprintf("requires_action to a %s", kind)
-	case o.NextAction == nil || o.NextAction.Type == "":
-		return "requires_action without the action"
-	case o.GatewayReference == "":
-		return "requires_action without a reference to confirm"
-	default:
-		return ""
-	}
 }

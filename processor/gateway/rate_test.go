@@ -16,7 +16,7 @@ import (
 // limited is one try a call at two calls a second, one at a time.
 func limited() gateway.Settings {
 	s := oneTry()
-	s.Rate = gateway.Rate{PerSecond: 2}
+	s.Rate, s.QueueWait = gateway.Rate{PerSecond: 2}, 100*time.Millisecond
 	return s
 }
 
@@ -84,6 +84,42 @@ func TestACallWaitsForItsTurn(t *testing.T) {
 		}
 		if waited := time.Since(began); waited != time.Second {
 			t.Errorf("the last call had its turn after %s, want a second", waited)
+		}
+	})
+}
+
+// TestOursEachKindHasARateOfItsOwn holds that captures do not use up the rate of authorizations,
+// and that all of them keep the rate of the gateway.
+func TestOursEachKindHasARateOfItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		settings := limited()
+		settings.Rate = gateway.Rate{PerSecond: 1000, PerKind: 2}
+		g := guard(t, says(approved()), settings)
+		capture := authorization()
+		capture.Kind = messages.OperationCapture
+		for name, ask := range map[string]func() messages.Outcome{
+			"authorize": func() messages.Outcome { return g.Do(t.Context(), authorization()) },
+			"capture":   func() messages.Outcome { return g.Do(t.Context(), capture) },
+			"lookup":    func() messages.Outcome { return g.Lookup(t.Context(), authorization()) },
+		} {
+			if o := ask(); o.Kind != messages.OutcomeSucceeded {
+				t.Errorf("the first %s is %+v", name, o)
+			}
+			if o := ask(); o.Rest != messages.RestLocal || o.RetryAfter != 500*time.Millisecond {
+				t.Errorf("the second %s is %+v, want it half a second later", name, o)
+			}
+			pass(time.Millisecond)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		settings := limited()
+		settings.Rate.PerKind = 1000
+		g := guard(t, says(approved()), settings)
+		g.Do(t.Context(), authorization())
+		pass(100 * time.Millisecond)
+		if o := g.Lookup(t.Context(), authorization()); o.Rest != messages.RestLocal {
+			t.Errorf("a lookup beyond the rate of the gateway is %+v", o)
 		}
 	})
 }
@@ -160,6 +196,7 @@ func TestRetryAfterPausesTheWholeGateway(t *testing.T) {
 }
 
 func pausesTheWholeGateway(t *testing.T, answer messages.Outcome, want time.Duration) {
+	answer.Rest = messages.RestGateway
 	s := says(answer, approved())
 	g := guard(t, s, oneTry())
 	if o := g.Do(t.Context(), authorization()); o.Kind != answer.Kind || o.Tries != 1 || o.RetryAfter != answer.RetryAfter {
@@ -197,9 +234,9 @@ func TestALaterAnswerDoesNotShortenAPause(t *testing.T) {
 		s := &scripted{script: []func(context.Context) messages.Outcome{
 			func(context.Context) messages.Outcome {
 				<-release
-				return busy(messages.OutcomeUnknown, time.Second)
+				return busy(messages.OutcomeNotSent, time.Second)
 			},
-			func(context.Context) messages.Outcome { return busy(messages.OutcomeUnknown, 20*time.Second) },
+			func(context.Context) messages.Outcome { return busy(messages.OutcomeNotSent, 20*time.Second) },
 		}}
 		g := guard(t, s, oneTry())
 		var slow sync.WaitGroup

@@ -15,16 +15,29 @@ type Settings struct {
 	Timeouts Timeouts
 	// ConcurrencyMax is the limit on calls under way at once.
 	ConcurrencyMax int
-	// QueueWait is the longest time that a call waits for a free place, and a try for its turn;
-	// then it is reported as not sent.
+	// QueueWait is the longest time that a call waits for a free place and for its turns under
+	// Rate, and never more than half of its timeout; then it is reported as not sent. The default
+	// of 5 s is half of the default timeouts: with 256 places it takes in a burst of a thousand
+	// calls of up to a second each.
 	QueueWait time.Duration
-	Rate      Rate
-	Retry     Retry
-	Breaker   Breaker
+	// QueueMax is the limit on calls that wait for a place at once: calls to a gateway that hangs
+	// do not hold all of a worker.
+	QueueMax int
+	Rate     Rate
+	Retry    Retry
+	Breaker  Breaker
+	// Credentials identifies the credentials of the calls; no outcome and no log holds it. Guards
+	// of one Set with the same value rest together when the gateway turns the credentials away;
+	// "" shares them with no other Guard.
+	Credentials string
 
 	// OnStateChange hears of every change of the breaker, in order. It is called while the breaker
 	// is locked: it must return quickly and must not call the Guard. Nil hears nothing.
 	OnStateChange func(gateway string, from, to State)
+	// OnAvailable hears that a gateway answers again after calls had been held back from it: its
+	// breaker was open, or it had asked for a rest. It is called once for each recovery, in the
+	// goroutine of the call that was answered and outside of all locks. Nil hears nothing.
+	OnAvailable func(gateway string)
 	// OnPanic hears of a panic in the gateway's code, which the Guard reports as an unknown
 	// outcome. Nil hears nothing.
 	OnPanic func(gateway string, value any, stack []byte)
@@ -52,6 +65,10 @@ type Rate struct {
 	// PerSecond is the average number of calls in a second, such as 25, or 0.5 for one every other
 	// second.
 	PerSecond float64
+	// PerKind limits the calls of each kind by themselves (authorize, confirm, capture, void,
+	// refund, lookups), beside PerSecond: for providers with a limit for each endpoint. 0 is no
+	// limit.
+	PerKind float64
 	// Burst is the number of calls that may be made in one moment after a rest; 0 is 1, which
 	// keeps within the provider's limit in any way of counting.
 	Burst int
@@ -94,7 +111,8 @@ func DefaultSettings() Settings {
 			Lookup: 5 * time.Second,
 		},
 		ConcurrencyMax: 256,
-		QueueWait:      100 * time.Millisecond,
+		QueueWait:      5 * time.Second,
+		QueueMax:       1024,
 		Retry:          Retry{TriesMax: 3, Initial: 50 * time.Millisecond, Max: time.Second, Total: 2 * time.Second},
 		Breaker: Breaker{
 			FailureRatio: 0.5, RequestsMin: 20, Window: 10 * time.Second, OpenFor: 5 * time.Second, ProbesMax: 5,
@@ -113,6 +131,7 @@ func (s Settings) withDefaults() Settings {
 	s.Timeouts.Lookup = cmp.Or(s.Timeouts.Lookup, d.Timeouts.Lookup)
 	s.ConcurrencyMax = cmp.Or(s.ConcurrencyMax, d.ConcurrencyMax)
 	s.QueueWait = cmp.Or(s.QueueWait, d.QueueWait)
+	s.QueueMax = cmp.Or(s.QueueMax, d.QueueMax)
 	s.Rate.Burst = cmp.Or(s.Rate.Burst, 1)
 	s.Retry.TriesMax = cmp.Or(s.Retry.TriesMax, d.Retry.TriesMax)
 	s.Retry.Initial = cmp.Or(s.Retry.Initial, d.Retry.Initial)
@@ -154,6 +173,7 @@ func (s Settings) validate() error {
 	positive("breaker's window", s.Breaker.Window)
 	positive("breaker's open time", s.Breaker.OpenFor)
 	counted("number of calls at once", s.ConcurrencyMax)
+	counted("number of calls in the queue", s.QueueMax)
 	counted("burst of calls", s.Rate.Burst)
 	counted("number of tries", s.Retry.TriesMax)
 	counted("breaker's least number of tries", s.Breaker.RequestsMin)
@@ -161,8 +181,10 @@ func (s Settings) validate() error {
 	if ratio := s.Breaker.FailureRatio; !(ratio > 0 && ratio <= 1) {
 		errs = append(errs, fmt.Errorf("breaker's failure ratio must be over 0 and at most 1, is %v", ratio))
 	}
-	if calls := s.Rate.PerSecond; !(calls == 0 || calls >= RateMin) || math.IsInf(calls, 0) {
-		errs = append(errs, fmt.Errorf("rate must be at least %v calls a second, or 0 for no limit, is %v", RateMin, calls))
+	for _, calls := range []float64{s.Rate.PerSecond, s.Rate.PerKind} {
+		if !(calls == 0 || calls >= RateMin) || math.IsInf(calls, 0) {
+			errs = append(errs, fmt.Errorf("rate must be at least %v calls a second, or 0 for no limit, is %v", RateMin, calls))
+		}
 	}
 	return errors.Join(errs...)
 }

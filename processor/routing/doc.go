@@ -35,7 +35,9 @@
 // name it under failover.
 //
 // Without failover.to a payment may turn to the other gateways of the list that are not drained,
-// the heaviest first; an empty list turns to none. This package names gateways and their order.
+// the heaviest first; an empty list turns to none. Failover stays among gateways that share their
+// tokens (gateways.<name>.tokens): to any other, the payment method means nothing. A rule that
+// names a failover beyond that is refused. This package names gateways and their order.
 // Whether a payment may turn to another one is decided by package payment, from proof alone: no
 // rule can make it unsafe.
 //

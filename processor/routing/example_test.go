@@ -20,7 +20,7 @@ rules:
     to:
       - {gateway: primary, weight: 99}
       - {gateway: candidate, weight: 1}
-`), []string{"candidate", "primary"})
+`), routing.SharedVault("candidate", "primary"))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -34,7 +34,7 @@ rules:
 	}
 	fmt.Println(e.Route.Gateway, "then", e.Route.Fallbacks)
 
-	_, err = routing.Parse([]byte("version: 1\nrules:\n  - name: all\n    to: [{gateway: primray}]\n"), []string{"candidate", "primary"})
+	_, err = routing.Parse([]byte("version: 1\nrules:\n  - name: all\n    to: [{gateway: primray}]\n"), routing.SharedVault("candidate", "primary"))
 	fmt.Println(err)
 	// Output:
 	// large-euro: false "amount is 1999, below 100000"

@@ -47,8 +47,8 @@ type InForce struct {
 type LiveConfig struct {
 	// Configured are the rules for as long as the bucket holds none. Required.
 	Configured *Rules
-	// Gateways are the names that a set in the bucket may use.
-	Gateways []string
+	// Gateways are those that a set in the bucket may use.
+	Gateways Gateways
 	Log      *zap.Logger
 	// CheckInterval is the time between two looks at the bucket besides watching it, so that a
 	// watch that has fallen silent is noticed, and between two looks for a missing bucket; default

@@ -23,9 +23,10 @@ const (
 	nameLengthMax = 64
 )
 
-// Parse reads a rule set that may name these gateways. It takes all of it or nothing: with any
-// mistake it returns a *RefusedError that lists them all.
-func Parse(document []byte, gateways []string) (*Rules, error) {
+// Parse reads a rule set that may name these gateways, with failover among gateways that share
+// their tokens only. It takes all of it or nothing: with any mistake it returns a *RefusedError
+// that lists them all.
+func Parse(document []byte, gateways Gateways) (*Rules, error) {
 	if len(document) > SizeMax {
 		return nil, &RefusedError{Mistakes: []Mistake{{Problem: fmt.Sprintf("the document is larger than %d bytes", SizeMax)}}}
 	}
@@ -40,9 +41,9 @@ func Parse(document []byte, gateways []string) (*Rules, error) {
 		return nil, err
 	}
 	for i := range set.rules {
-		set.rules[i].prepare()
+		set.rules[i].prepare(gateways)
 	}
-	set.warn()
+	set.warn(gateways)
 	return set, nil
 }
 
@@ -68,7 +69,7 @@ func readDocument(data []byte) (*yaml.Node, error) {
 // parser reads a document node by node, and notes every mistake.
 type parser struct {
 	mistakes
-	gateways []string
+	gateways Gateways
 	// lines are those of the rules, by name.
 	lines map[string]int
 }
@@ -97,7 +98,7 @@ func (p *parser) document(root *yaml.Node) []Rule {
 }
 
 func (p *parser) rule(node *yaml.Node) Rule {
-	r := Rule{Line: node.Line}
+	r, clean := Rule{Line: node.Line}, len(p.found)
 	seen := p.fields(node, "a rule", map[string]func(*yaml.Node){
 		"name":     func(n *yaml.Node) { r.Name = p.name(n) },
 		"match":    func(n *yaml.Node) { r.Match = p.match(n) },
@@ -105,6 +106,9 @@ func (p *parser) rule(node *yaml.Node) Rule {
 		"failover": func(n *yaml.Node) { r.Failover = p.failover(n) },
 	})
 	p.require(node, "a rule", seen, "name", "to")
+	if len(p.found) == clean {
+		p.checkFailover(&r)
+	}
 	return r
 }
 
@@ -164,10 +168,11 @@ func (p *parser) weight(n *yaml.Node) int64 {
 // gateway reads the name of one that is configured and not among the others yet.
 func (p *parser) gateway(n *yaml.Node, others []Target) string {
 	name, ok := p.text(n, "gateway")
+	_, known := p.gateways[name]
 	switch {
 	case !ok:
-	case !slices.Contains(p.gateways, name):
-		p.at(n, "no gateway is named %q, only %s", shortened(name), strings.Join(p.gateways, ", "))
+	case !known:
+		p.at(n, "no gateway is named %q, only %s", shortened(name), strings.Join(p.gateways.Names(), ", "))
 	case slices.ContainsFunc(others, func(t Target) bool { return t.Gateway == name }):
 		p.at(n, "gateway %s is named twice", name)
 	}
@@ -211,7 +216,12 @@ func (p *parser) reachable(rules []Rule) {
 }
 
 // warn notes rules that are allowed and probably not meant.
-func (s *Rules) warn() {
+func (s *Rules) warn(gateways Gateways) {
+	for i := range s.rules {
+		if warning := gateways.mixed(&s.rules[i]); warning != "" {
+			s.warnings = append(s.warnings, warning)
+		}
+	}
 	if last := s.rules[len(s.rules)-1]; len(last.Match.Conditions()) > 0 {
 		s.warnings = append(s.warnings,
 			"the last rule has conditions: payments that no rule matches fail with no_gateway. End with a rule without a match to take the rest")

@@ -14,7 +14,7 @@ import (
 )
 
 // known are the gateways of the tests.
-func known() []string { return []string{"backup", "candidate", "primary"} }
+func known() routing.Gateways { return routing.SharedVault("backup", "candidate", "primary") }
 
 // parse reads a set that must be taken.
 func parse(t testing.TB, document string) *routing.Rules {

@@ -65,8 +65,8 @@ type Target struct {
 // Failover names the gateways to turn to when it is proven that a payment did not reach the one
 // before.
 type Failover struct {
-	// To is tried in order; nil is the other gateways of the rule that are not drained, the
-	// heaviest first.
+	// To is tried in order; nil is the other gateways of the rule that are not drained and share
+	// their tokens with the one before, the heaviest first.
 	To []string `json:"to"`
 	// OnDecline turns to them after a soft decline as well.
 	OnDecline bool `json:"on_decline,omitempty"`
@@ -88,7 +88,7 @@ type Rules struct {
 // To returns the set with the one rule, named default, that sends every payment to this gateway.
 func To(gateway string) *Rules {
 	r := Rule{Name: RuleDefault, To: []Target{{Gateway: gateway, Weight: 1}}}
-	r.prepare()
+	r.prepare(Gateways{gateway: gateway})
 	return &Rules{rules: []Rule{r}}
 }
 
@@ -109,12 +109,12 @@ func (s *Rules) Warnings() []string {
 }
 
 // prepare works out each choice beforehand, so that routing a payment allocates nothing for it.
-func (r *Rule) prepare() {
+func (r *Rule) prepare(gateways Gateways) {
 	r.total, r.routes = 0, make([]payment.Route, len(r.To))
 	for i, t := range r.To {
 		r.total += t.Weight
 		r.routes[i] = payment.Route{
-			Gateway: t.Gateway, Rule: r.Name, Fallbacks: r.fallbacks(t.Gateway), FailoverOnDecline: r.Failover.OnDecline,
+			Gateway: t.Gateway, Rule: r.Name, Fallbacks: r.fallbacks(t.Gateway, gateways), FailoverOnDecline: r.Failover.OnDecline,
 		}
 	}
 }
@@ -156,14 +156,15 @@ func point(id uuid.UUID, rule string, total int64) int64 {
 	return int64(at)                                                     //nolint:gosec // below total
 }
 
-// fallbacks lists the gateways to turn to from the chosen one.
-func (r *Rule) fallbacks(chosen string) []string {
+// fallbacks lists the gateways to turn to from the chosen one. None of them is of another vault.
+func (r *Rule) fallbacks(chosen string, gateways Gateways) []string {
+	useless := func(name string) bool { return name == chosen || !gateways.share(name, chosen) }
 	if r.Failover.To != nil {
-		return slices.DeleteFunc(slices.Clone(r.Failover.To), func(name string) bool { return name == chosen })
+		return slices.DeleteFunc(slices.Clone(r.Failover.To), useless)
 	}
 	var others []Target
 	for _, t := range r.To {
-		if t.Weight > 0 && t.Gateway != chosen {
+		if t.Weight > 0 && !useless(t.Gateway) {
 			others = append(others, t)
 		}
 	}

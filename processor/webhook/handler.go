@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/deadletter"
+	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
@@ -30,8 +33,9 @@ type Decoder interface {
 	// payment and a *messages.Notify that has an event id and no gateway. It returns none for an
 	// event that does not concern Tender.
 	//
-	// An error that is ErrUnavailable makes the gateway send the event again; any other says that
-	// the event makes no sense. Neither may hold the body.
+	// An error that is ErrUnavailable makes the gateway send the event again; one that is
+	// ErrForeign says that the event belongs to others; any other, that the event is for a person
+	// to look at. None may hold the body.
 	Decode(ctx context.Context, body []byte) ([]messages.Command, error)
 }
 
@@ -61,12 +65,14 @@ const (
 	ResultDuplicate Result = "duplicate"
 	// ResultIgnored: it does not concern Tender.
 	ResultIgnored Result = "ignored"
+	// ResultKept: it could not become a command, and is a dead letter for a person to look at.
+	ResultKept Result = "kept"
+	// ResultForeign: it is about an account that is not configured.
+	ResultForeign Result = "foreign"
 	// ResultUnavailable: it could not be stored or read now; the gateway is to send it again.
 	ResultUnavailable Result = "unavailable"
 	// ResultRefused: the signature is missing, wrong or too old.
 	ResultRefused Result = "refused"
-	// ResultUnreadable: it was signed and makes no sense.
-	ResultUnreadable Result = "unreadable"
 	// ResultTooLarge: the body is too long.
 	ResultTooLarge Result = "too_large"
 	// ResultAborted: the body did not come to its end.
@@ -152,7 +158,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // status returns the status that answers a result.
 func (r Result) status() int {
 	switch r {
-	case ResultPublished, ResultDuplicate, ResultIgnored:
+	case ResultPublished, ResultDuplicate, ResultIgnored, ResultKept, ResultForeign:
 		return http.StatusOK
 	case ResultUnavailable, ResultBusy:
 		return http.StatusServiceUnavailable
@@ -162,7 +168,7 @@ func (r Result) status() int {
 		return http.StatusMethodNotAllowed
 	case ResultUnknownGateway:
 		return http.StatusNotFound
-	case ResultRefused, ResultUnreadable, ResultAborted:
+	case ResultRefused, ResultAborted:
 		return http.StatusBadRequest
 	default:
 		panic("no status for result " + string(r))
@@ -197,19 +203,25 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name string, dec
 	case errors.Is(err, ErrUnavailable):
 		log.Warn("cannot read a webhook now; the gateway is to send it again", shown(err))
 		return ResultUnavailable
+	case errors.Is(err, ErrForeign):
+		log.Warn("a webhook is about an account that is not configured: check where the gateway sends its events", shown(err))
+		return ResultForeign
 	case err != nil:
-		log.Error("a webhook was signed and makes no sense", shown(err))
-		return ResultUnreadable
+		return h.keep(ctx, log, name, body, err)
 	case len(commands) == 0:
 		log.Debug("a webhook is about nothing of Tender's")
 		return ResultIgnored
 	}
-	return h.publish(ctx, log, name, commands)
+	return h.publish(ctx, log, event{gateway: name, body: body, commands: commands})
 }
 
 // shown is an error that may quote a body: short, printable and without card numbers.
 func shown(err error) zap.Field {
-	return zap.ByteString("error", messages.MaskCardNumbers([]byte(protocol.Shown(err.Error()))))
+	return zap.String("error", shownText(err))
+}
+
+func shownText(err error) string {
+	return string(messages.MaskCardNumbers([]byte(protocol.Shown(err.Error()))))
 }
 
 // read reads the body, or returns the result for one that cannot be read.
@@ -228,15 +240,45 @@ func read(w http.ResponseWriter, r *http.Request) ([]byte, Result) {
 	return body, ""
 }
 
+// event is a signed event with the commands that it stands for.
+type event struct {
+	gateway  string
+	body     []byte
+	commands []messages.Command
+}
+
+// keep makes a dead letter of a signed event that cannot become a command: the gateway forgets it
+// with the answer, and to be told again would not help. The letter of an event that comes again is
+// the same, within the stream's window for duplicates.
+func (h *Handler) keep(ctx context.Context, log *zap.Logger, name string, body []byte, why error) Result {
+	cause := deadletter.Cause{Detail: shownText(why), At: h.config.Now()}
+	if err := deadletter.Publish(ctx, h.bus, deadletter.OfWebhook(name, withoutSecrets(body), cause)); err != nil {
+		log.Warn("a webhook that cannot become a command could not be kept: the gateway is to send it again", shown(why), zap.NamedError("cause", err))
+		return ResultUnavailable
+	}
+	if errors.Is(why, ErrUnplaced) {
+		log.Warn("a webhook is of no kind that Tender knows; it is kept as a dead letter", shown(why))
+	} else {
+		log.Error("a signed webhook cannot become a command; it is kept as a dead letter", shown(why))
+	}
+	return ResultKept
+}
+
+// clientSecret is a value with which a browser acts on a payment.
+var clientSecret = regexp.MustCompile(`("client_secret"\s*:\s*")[^"]*`)
+
+func withoutSecrets(body []byte) []byte {
+	return clientSecret.ReplaceAll(body, []byte("${1}(secret)"))
+}
+
 // publish puts the commands of one event on the bus, all of them or as many as go: JetStream knows
 // the published ones when the event comes again.
-func (h *Handler) publish(ctx context.Context, log *zap.Logger, name string, commands []messages.Command) Result {
-	msgs := make([]*nats.Msg, 0, len(commands))
-	for _, cmd := range commands {
-		msg, err := h.message(name, cmd)
+func (h *Handler) publish(ctx context.Context, log *zap.Logger, e event) Result {
+	msgs := make([]*nats.Msg, 0, len(e.commands))
+	for _, cmd := range e.commands {
+		msg, err := h.message(e.gateway, cmd)
 		if err != nil {
-			log.Error("a signed webhook cannot become a command", zap.Stringer("payment_id", cmd.PaymentID), shown(err))
-			return ResultUnreadable
+			return h.keep(ctx, log.With(zap.Stringer("payment_id", cmd.PaymentID)), e.gateway, e.body, err)
 		}
 		msgs = append(msgs, msg)
 	}
@@ -256,8 +298,8 @@ func (h *Handler) publish(ctx context.Context, log *zap.Logger, name string, com
 	return result
 }
 
-// message is a command ready for the bus. It is decoded again as the workers will do it: the
-// gateway shall hear of a command that they would refuse.
+// message is a command ready for the bus. It is decoded again as the workers will do it: a command
+// that they would refuse is none.
 func (h *Handler) message(name string, cmd messages.Command) (*nats.Msg, error) {
 	notify, ok := cmd.Body.(*messages.Notify)
 	if !ok {
@@ -266,6 +308,9 @@ func (h *Handler) message(name string, cmd messages.Command) (*nats.Msg, error) 
 	// The endpoint names the gateway; the event does not.
 	named := *notify
 	named.Gateway = name
+	if err := gateway.CleanNotify(&named, h.config.Now()); err != nil {
+		return nil, err
+	}
 	cmd.Body, cmd.ID, cmd.IdempotencyKey = &named, name+":"+notify.EventID, name+":"+notify.EventID
 	subject, header, body, err := messages.EncodeCommand(cmd, messages.Origin{Source: "tender/webhook", Time: h.config.Now()})
 	if err != nil {
@@ -280,6 +325,13 @@ func (h *Handler) message(name string, cmd messages.Command) (*nats.Msg, error) 
 	}
 	return msg, nil
 }
+
+// ErrForeign means that an event is about an account that is not the configured one, such as a
+// connected account at Stripe.
+var ErrForeign = errors.New("the event is about another account")
+
+// ErrUnplaced means that an event is of no kind that Tender knows: its type is unknown or missing.
+var ErrUnplaced = errors.New("the event is of no known kind")
 
 // ErrUnavailable means that an event cannot be read now but perhaps later: an object that it
 // refers to could not be looked up.

@@ -62,7 +62,7 @@ func (p *Protocol) Decode(_ context.Context, body []byte) ([]messages.Command, e
 		AmountMinor: e.AmountMinor, Reason: e.Reason,
 	}
 	if known := describe(n, e); !known {
-		return nil, nil
+		return nil, fmt.Errorf("%w: its type is %q", ErrUnplaced, protocol.Shown(string(e.Type)))
 	}
 	switch {
 	case e.PaymentID == uuid.Nil:

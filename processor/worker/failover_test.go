@@ -80,7 +80,7 @@ func closedPort(t *testing.T) gateway.Gateway {
 func toPrimaryFirst(t *testing.T, failover string) *routing.Rules {
 	t.Helper()
 	rules, err := routing.Parse([]byte("version: 1\nrules: [{name: cards, to: [{gateway: primary}], failover: {"+failover+"}}]"),
-		[]string{"primary", "second"})
+		routing.SharedVault("primary", "second"))
 	if err != nil {
 		t.Fatal(err)
 	}

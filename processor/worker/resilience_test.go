@@ -197,7 +197,7 @@ func TestAGatewayThatAsksForRestIsLeftAlone(t *testing.T) {
 	var calls atomic.Int64
 	busyOnce := gatewayFunc(func(ctx context.Context, op messages.Operation) messages.Outcome {
 		if calls.Add(1) == 1 {
-			return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: "too many requests", RetryAfter: time.Minute}
+			return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: "too many requests", RetryAfter: time.Minute, Rest: messages.RestGateway}
 		}
 		return s.sim.Do(ctx, op)
 	})

@@ -21,7 +21,7 @@ import (
 func TestNoRuleTakesThePayment(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	rules, err := routing.Parse([]byte("version: 1\nrules: [{name: usd, match: {currency: USD}, to: [{gateway: primary}]}]"), []string{"primary"})
+	rules, err := routing.Parse([]byte("version: 1\nrules: [{name: usd, match: {currency: USD}, to: [{gateway: primary}]}]"), routing.SharedVault("primary"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ rules:
     to: [{gateway: second}]
   - name: rest
     to: [{gateway: primary}]
-`), []string{"primary", "second"})
+`), routing.SharedVault("primary", "second"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestRulesAreReplacedWhilePaymentsFlow(t *testing.T) {
 // live follows the bucket until the test ends, and has looked at it.
 func (s *system) live(gateways *gateway.Set) *routing.Live {
 	s.t.Helper()
-	live, err := routing.NewLive(routing.LiveConfig{Configured: routing.To("primary"), Gateways: gateways.Names(), Log: s.log})
+	live, err := routing.NewLive(routing.LiveConfig{Configured: routing.To("primary"), Gateways: routing.SharedVault(gateways.Names()...), Log: s.log})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package app
 import (
 	"cmp"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"os"
@@ -50,7 +52,9 @@ func openGateways(
 		if wrap != nil {
 			g = wrap(name, g)
 		}
-		guard, err := gateway.NewGuard(name, g, guardSettings(settings, log, all.feed))
+		bounds := guardSettings(settings, log, all.feed)
+		bounds.QueueMax = max(cfg.Worker.SlotsMax/2, 1)
+		guard, err := gateway.NewGuard(name, g, bounds)
 		if err != nil {
 			all.close()
 			return nil, fmt.Errorf("gateway %s: %w", name, err)
@@ -115,10 +119,14 @@ func guardSettings(cfg config.Gateway, log *zap.Logger, feed *status.Feed) gatew
 		Timeouts:       gateway.Timeouts{Authorize: t.Authorize, Capture: t.Capture, Void: t.Void, Refund: t.Refund, Lookup: t.Lookup},
 		ConcurrencyMax: cfg.ConcurrencyMax,
 		QueueWait:      cfg.QueueWait,
-		Rate:           gateway.Rate{PerSecond: cfg.Rate.PerSecond, Burst: cfg.Rate.Burst},
+		Rate:           gateway.Rate{PerSecond: cfg.Rate.PerSecond, PerKind: cfg.Rate.PerKind, Burst: cfg.Rate.Burst},
 		Retry:          gateway.Retry{TriesMax: r.TriesMax, Initial: r.Initial, Max: r.Max},
 		Breaker: gateway.Breaker{
 			FailureRatio: b.FailureRatio, RequestsMin: b.RequestsMin, Window: b.Window, OpenFor: b.OpenFor, ProbesMax: b.ProbesMax,
+		},
+		Credentials: credentials(cfg),
+		OnAvailable: func(name string) {
+			log.Info("a gateway answers again", zap.String("gateway", name))
 		},
 		OnStateChange: func(name string, from, to gateway.State) {
 			feed.Changed(name, to)
@@ -130,6 +138,16 @@ func guardSettings(cfg config.Gateway, log *zap.Logger, feed *status.Feed) gatew
 				zap.Any("panic", value), zap.ByteString("stack", stack))
 		},
 	}
+}
+
+// credentials identifies the credentials of a gateway's calls by a hash; "" where it has none.
+// Gateways of the same kind and address with the same key share them.
+func credentials(cfg config.Gateway) string {
+	if cfg.APIKey == "" {
+		return ""
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s", cfg.Kind, cfg.URL.Reveal(), cfg.APIKey.Reveal()))
+	return hex.EncodeToString(sum[:])
 }
 
 // reporter returns the reporter that publishes the state of this process's gateways.

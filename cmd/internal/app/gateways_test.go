@@ -23,9 +23,9 @@ import (
 
 func TestTheConfiguredRateReachesTheGuard(t *testing.T) {
 	t.Parallel()
-	configured := config.Gateway{Rate: config.Rate{PerSecond: 2.5, Burst: 4}, QueueWait: 3 * time.Second}
+	configured := config.Gateway{Rate: config.Rate{PerSecond: 2.5, PerKind: 1.5, Burst: 4}, QueueWait: 3 * time.Second}
 	settings := guardSettings(configured, zap.NewNop(), status.NewFeed(time.Now))
-	if want := (gateway.Rate{PerSecond: 2.5, Burst: 4}); settings.Rate != want || settings.QueueWait != 3*time.Second {
+	if want := (gateway.Rate{PerSecond: 2.5, PerKind: 1.5, Burst: 4}); settings.Rate != want || settings.QueueWait != 3*time.Second {
 		t.Errorf("the rate is %+v with a wait of %s, want %+v and 3s", settings.Rate, settings.QueueWait, want)
 	}
 }
@@ -103,5 +103,20 @@ routing: {default: bank}
 		if o.Kind != want {
 			t.Errorf("%s: %s (%s), want %s", name, o.Kind, o.Detail, want)
 		}
+	}
+}
+
+func TestGatewaysWithOneKeyShareTheirCredentials(t *testing.T) {
+	t.Parallel()
+	one := config.Gateway{Kind: config.GatewayStripe, APIKey: "sk_test_1"}
+	same, other, none := one, one, one
+	same.Stripe.Account = "acct_2"
+	other.APIKey, none.APIKey = "sk_test_2", ""
+	if credentials(one) != credentials(same) || credentials(one) == credentials(other) || credentials(none) != "" {
+		t.Errorf("the credentials are %q, %q of another account, %q of another key and %q without one",
+			credentials(one), credentials(same), credentials(other), credentials(none))
+	}
+	if strings.Contains(credentials(one), "sk_test_1") {
+		t.Error("the credentials are told in clear")
 	}
 }

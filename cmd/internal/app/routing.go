@@ -3,9 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -25,7 +23,7 @@ func openRouting(cfg config.Config, log *zap.Logger) (*routing.Live, error) {
 	for _, warning := range rules.Warnings() {
 		log.Warn("check the routing rules: they probably do not do what their author meant", zap.String("file", cfg.Routing.RulesFile), zap.String("warning", warning))
 	}
-	return routing.NewLive(routing.LiveConfig{Configured: rules, Gateways: GatewayNames(cfg), Log: log})
+	return routing.NewLive(routing.LiveConfig{Configured: rules, Gateways: Gateways(cfg), Log: log})
 }
 
 // ConfiguredRules returns the routing rules that the configuration names. Mistakes in a file of
@@ -38,15 +36,21 @@ func ConfiguredRules(cfg config.Config) (*routing.Rules, error) {
 	if err != nil {
 		return nil, term.UsageError("routing.rules_file: %w", err)
 	}
-	rules, err := routing.Parse(document, GatewayNames(cfg))
+	rules, err := routing.Parse(document, Gateways(cfg))
 	if err != nil {
 		return nil, RefusedRules(term.ExitUsage, cfg.Routing.RulesFile, err)
 	}
 	return rules, nil
 }
 
-// GatewayNames lists the configured gateways in order.
-func GatewayNames(cfg config.Config) []string { return slices.Sorted(maps.Keys(cfg.Gateways)) }
+// Gateways are the configured gateways with the vaults of their tokens, as routing rules need them.
+func Gateways(cfg config.Config) routing.Gateways {
+	all := make(routing.Gateways, len(cfg.Gateways))
+	for name, g := range cfg.Gateways {
+		all[name] = g.Vault(name)
+	}
+	return all
+}
 
 // RefusedRules puts the name of the document before every mistake in it, as compilers do.
 func RefusedRules(code term.ExitCode, document string, err error) error {

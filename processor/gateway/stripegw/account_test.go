@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/seed-384b1f8a/tender/processor/gateway/stripegw"
 )
@@ -39,8 +40,6 @@ type account struct {
 	calls []string
 	// effects counts the movements of money, by kind.
 	effects map[string]int
-	// unsearchable hides PaymentIntents from the search, as its lag does.
-	unsearchable bool
 }
 
 type object map[string]any
@@ -83,13 +82,6 @@ func (a *account) forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	clear(a.kept)
-}
-
-// hide keeps everything from the search.
-func (a *account) hide() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.unsearchable = true
 }
 
 // seen returns the calls since it was last asked.
@@ -172,8 +164,8 @@ func (a *account) checked(r *http.Request, body string) object {
 func (a *account) answer(r *http.Request, form url.Values, base object) answer {
 	path := strings.Split(strings.TrimPrefix(r.URL.Path, "/v1/"), "/")
 	switch {
-	case r.URL.Path == "/v1/payment_intents/search":
-		return a.search(r.URL.Query().Get("query"))
+	case r.URL.Path == "/v1/payment_intents" && r.Method == http.MethodGet:
+		return a.listIntents(r.URL.Query())
 	case r.URL.Path == "/v1/payment_intents":
 		return a.create(form, base)
 	case r.URL.Path == "/v1/refunds" && r.Method == http.MethodPost:
@@ -210,7 +202,7 @@ func (a *account) create(form url.Values, base object) answer {
 	}
 	pi := maps.Clone(base)
 	maps.Copy(pi, object{
-		"id": fmt.Sprintf("pi_%d", len(a.intents)+1), "amount": amount, "amount_received": 0, "amount_capturable": 0,
+		"id": fmt.Sprintf("pi_%d", len(a.intents)+1), "created": time.Now().Unix(), "amount": amount, "amount_received": 0, "amount_capturable": 0,
 		"currency": form.Get("currency"), "capture_method": form.Get("capture_method"), "last_payment_error": nil, "next_action": nil,
 		"metadata": metadata(form), "status": "requires_confirmation", "client_secret": "pi_1_secret_x", "cancellation_reason": nil,
 		"latest_charge": object{"id": "ch_1", "object": "charge", "payment_method_details": object{
@@ -333,18 +325,32 @@ func (a *account) listRefunds(query url.Values) answer {
 	return answer{200, object{"object": "list", "data": page, "has_more": more, "url": "/v1/refunds"}}
 }
 
-func (a *account) search(query string) answer {
-	found := []object{}
-	for _, pi := range a.intents {
-		wanted := fmt.Sprintf("metadata['tender_operation_id']:'%s'", pi["metadata"].(object)["tender_operation_id"])
-		if query == wanted && !a.unsearchable {
-			// The search may know an old state.
-			stale := maps.Clone(pi)
-			stale["status"] = "requires_confirmation"
-			found = append(found, stale)
+// listIntents pages like Stripe, newest first, but three at a time.
+func (a *account) listIntents(query url.Values) answer {
+	bound := func(name string) int64 {
+		seconds, err := strconv.ParseInt(query.Get("created["+name+"]"), 10, 64)
+		if err != nil {
+			a.t.Errorf("a list with %s of %q", name, query.Get("created["+name+"]"))
+		}
+		return seconds
+	}
+	from, to := bound("gte"), bound("lte")
+	page, more, after := []object{}, false, query.Get("starting_after")
+	for i := len(a.intents); i > 0; i-- {
+		pi := a.intents[fmt.Sprintf("pi_%d", i)]
+		switch created := pi["created"].(int64); {
+		case created < from || created > to:
+		case after != "":
+			if pi["id"] == after {
+				after = ""
+			}
+		case len(page) == 3:
+			more = true
+		default:
+			page = append(page, maps.Clone(pi))
 		}
 	}
-	return answer{200, object{"object": "search_result", "data": found, "has_more": false, "url": "/v1/payment_intents/search"}}
+	return answer{200, object{"object": "list", "data": page, "has_more": more, "url": "/v1/payment_intents"}}
 }
 
 func unexpectedState(pi object) answer {

@@ -68,7 +68,7 @@ func TestErrors(t *testing.T) {
 		"fields of another type":     {200, `{"object":"payment_intent","id":["pi_9"],"amount":"1999"}`, unknown, 0},
 		"a fraction of a minor unit": {200, `{"object":"payment_intent","id":"pi_9","amount":19.99}`, unknown, 0},
 		"another object":             {200, `{"object":"charge","id":"ch_1"}`, unknown, 0},
-		"too long":                   {200, `{"object":"payment_intent","id":"` + strings.Repeat("x", 1<<20) + `"}`, unknown, 0},
+		"too long":                   {200, `{"object":"payment_intent","id":"` + strings.Repeat("x", 4<<20) + `"}`, unknown, 0},
 		"no content":                 {204, "", unknown, 0},
 		"created":                    {201, `{"object":"payment_intent","id":"pi_9"}`, unknown, 0},
 	} {
@@ -133,7 +133,7 @@ func TestAuthorizationStates(t *testing.T) {
 		"another operation": {manual, object{"metadata": object{
 			"tender_operation_id": manual.PaymentID.String() + "-2", "tender_payment_id": manual.PaymentID.String(),
 		}}, "unknown"},
-		"another payment":  {manual, object{"metadata": object{"tender_operation_id": manual.ID, "tender_payment_id": "other"}}, "unknown"},
+		"another payment":  {manual, object{"metadata": object{"tender_operation_id": manual.ID, "tender_payment_id": "other", "tender_tenant": "acme"}}, "unknown"},
 		"no metadata":      {manual, object{"metadata": object{}}, "unknown"},
 		"another currency": {manual, object{"currency": "eur"}, "unknown"},
 		"no id":            {manual, object{"id": ""}, "unknown"},
@@ -146,9 +146,14 @@ func TestAuthorizationStates(t *testing.T) {
 				t.Errorf("Do is %s (%s), want %s", got, do.Detail, c.want)
 			}
 			lookup := serve(t, found(t, pi)).Lookup(t.Context(), c.op)
-			if name == "no id" {
+			switch name {
+			case "no id":
 				do.Detail, lookup.Detail = "", ""
+			case "another operation", "no metadata": // The list does not hold the operation's.
+				gatewaytest.Want(t, lookup, messages.OutcomeNotFound)
+				return
 			}
+			lookup.Authorization = nil // Of no answer to Do.
 			if diff := cmp.Diff(do, lookup); diff != "" {
 				t.Errorf("Lookup differs (-do +lookup):\n%s", diff)
 			}
@@ -211,7 +216,7 @@ func TestRefusals(t *testing.T) {
 		"capture that was done":         {final, state, marked(final, 400), "succeeded"},
 		"capture that is half done":     {final, state, marked(final, 100), "unknown"},
 		"capture of another payment":    {capture, state, object{"metadata": object{"tender_payment_id": "other"}}, "unknown"},
-		"void of what is captured":      {void, state, object{"status": "succeeded"}, "declined nothing_to_void"},
+		"void of what is captured":      {void, state, object{"status": "succeeded"}, "declined already_captured"},
 		"void of what is voided":        {void, state, object{"status": "canceled"}, "declined authorization_voided"},
 		"void of what has expired":      {void, state, object{"status": "canceled", "cancellation_reason": "automatic"}, "declined authorization_expired"},
 		"void while processing":         {void, state, object{"status": "processing"}, "declined invalid_request"},
@@ -248,5 +253,19 @@ func TestRefusals(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOursAPaymentMethodThatStripeDoesNotKnow asks for another one, and does not end the payment.
+func TestOursAPaymentMethodThatStripeDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]string{"resource_missing": "resource_missing", "": "payment_method_invalid"} {
+		g := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			say(w, 400, failure("invalid_request_error", "code", code, "param", "payment_method"))
+		})
+		o := g.Do(t.Context(), gatewaytest.NewPayment().Authorize("pm_1", 1000))
+		if verdictOf(o) != "declined "+want || o.Decline.Class != messages.DeclineFixData || o.Decline.RecommendedAction != messages.ActionRetryWithDifferentMethod {
+			t.Errorf("code %q: %+v, want %s to be fixed with another payment method", code, o, want)
+		}
 	}
 }

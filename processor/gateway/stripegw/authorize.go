@@ -2,8 +2,6 @@ package stripegw
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -92,7 +90,7 @@ func (r *request) foundConfirm(pi *stripe.PaymentIntent) messages.Outcome {
 	if pi.Status == stripe.PaymentIntentStatusRequiresConfirmation {
 		return notFound("the PaymentIntent still waits to be confirmed")
 	}
-	return r.authorization(pi)
+	return r.authorizationFound(pi)
 }
 
 // authorization returns the outcome of an authorization, by the state of its PaymentIntent.
@@ -101,7 +99,7 @@ func (r *request) authorization(pi *stripe.PaymentIntent) messages.Outcome {
 	case stripe.PaymentIntentStatusSucceeded, stripe.PaymentIntentStatusRequiresCapture:
 		return r.authorized(pi)
 	case stripe.PaymentIntentStatusRequiresAction, stripe.PaymentIntentStatusRequiresConfirmation:
-		return messages.Outcome{Kind: messages.OutcomeRequiresAction, GatewayReference: pi.ID, NextAction: nextAction(pi.NextAction)}
+		return messages.Outcome{Kind: messages.OutcomeRequiresAction, GatewayReference: pi.ID, NextAction: nextAction(pi)}
 	case stripe.PaymentIntentStatusProcessing:
 		return messages.Outcome{Kind: messages.OutcomePending, GatewayReference: pi.ID}
 	case stripe.PaymentIntentStatusRequiresPaymentMethod:
@@ -140,13 +138,38 @@ func captureBefore(pi *stripe.PaymentIntent) time.Time {
 	return time.Unix(charge.PaymentMethodDetails.Card.CaptureBefore, 0).UTC()
 }
 
-// nextAction returns the customer's action. Without an address of Stripe's, its own code in the
-// shop takes care of it.
-func nextAction(a *stripe.PaymentIntentNextAction) *messages.NextAction {
-	if a != nil && a.RedirectToURL != nil && a.RedirectToURL.URL != "" {
+// nextAction returns the customer's action. Without a page of Stripe's, Stripe.js goes on in the
+// shop with the client secret: handleNextAction, and then a confirm.
+func nextAction(pi *stripe.PaymentIntent) *messages.NextAction {
+	if a := pi.NextAction; a != nil && a.RedirectToURL != nil && a.RedirectToURL.URL != "" {
 		return &messages.NextAction{Type: "redirect", URL: a.RedirectToURL.URL}
 	}
-	return &messages.NextAction{Type: "three_d_secure"}
+	return &messages.NextAction{Type: "three_d_secure", ClientSecret: pi.ClientSecret}
+}
+
+// authorizationFound returns the outcome of an authorization in a lookup, with its present state.
+// One that was authorized and then canceled has succeeded, and has been released since.
+func (r *request) authorizationFound(pi *stripe.PaymentIntent) messages.Outcome {
+	o := r.authorization(pi)
+	if pi.Status == stripe.PaymentIntentStatusCanceled && wasAuthorized(pi) && pi.CaptureMethod == r.captureMethod() {
+		o = r.succeeded(pi.ID, pi.Amount)
+	}
+	if o.Kind != messages.OutcomeSucceeded {
+		return o
+	}
+	captured, exact := FromStripe(pi.AmountReceived, r.op.Currency)
+	released, exactToo := FromStripe(max(pi.Amount-pi.AmountReceived-pi.AmountCapturable, 0), r.op.Currency)
+	if !exact || !exactToo {
+		return unknown("the PaymentIntent's amounts of %d and %d %s are none", pi.AmountReceived, pi.AmountCapturable, r.op.Currency)
+	}
+	o.Authorization = &messages.AuthorizationState{CapturedMinor: captured, ReleasedMinor: released}
+	return o
+}
+
+// wasAuthorized reports whether the issuer once approved a PaymentIntent: it has a charge that went
+// through, captured or not.
+func wasAuthorized(pi *stripe.PaymentIntent) bool {
+	return pi.LatestCharge != nil && pi.LatestCharge.Status == stripe.ChargeStatusSucceeded
 }
 
 // ended returns the decline for a canceled PaymentIntent.
@@ -166,29 +189,3 @@ func lapsed(pi *stripe.PaymentIntent) bool {
 		return false
 	}
 }
-
-// search returns the id of the PaymentIntent that the operation made, "" if the search does not
-// know of one yet. The search may be behind: the state is to be read afresh.
-func (r *request) search(ctx context.Context) (string, error) {
-	params := &stripe.PaymentIntentSearchParams{}
-	params.Query = fmt.Sprintf("metadata['%s']:'%s'", MetadataOperation, r.op.ID)
-	params.Limit, params.Single = stripe.Int64(2), true
-	list := r.client.V1PaymentIntents.Search(ctx, params)
-	if err := list.Err(); err != nil {
-		return "", fmt.Errorf("search PaymentIntent: %w", err)
-	}
-	switch found := list.Data(); len(found) {
-	case 0:
-		return "", nil
-	case 1:
-		if found[0].ID == "" {
-			return "", errNameless
-		}
-		return found[0].ID, nil
-	default:
-		return "", errTwice
-	}
-}
-
-// errNameless says that the search found something without an id.
-var errNameless = errors.New("the search found a PaymentIntent without an id")

@@ -51,32 +51,45 @@ func (r *request) marked(pi *stripe.PaymentIntent) bool {
 	return found
 }
 
-// captured returns success. Stripe gives the sum of all captures only, so that the amount of this
-// one is known as long as it is the only one.
+// captured returns success with the amount of this capture. Stripe gives the sum of all captures
+// only: the sum is this one's as long as it is the only one, and otherwise each mark holds the
+// amount of its capture, if together they are the sum.
 func (r *request) captured(pi *stripe.PaymentIntent) messages.Outcome {
-	for key := range pi.Metadata {
-		if strings.HasPrefix(key, MetadataCapture) && key != MetadataCapture+r.number {
-			return r.succeeded(pi.ID, 0)
-		}
+	sum, captures, problem := marks(pi)
+	switch {
+	case problem != "":
+		return unknown("%s", problem)
+	case captures == 1:
+		return r.succeeded(pi.ID, pi.AmountReceived)
+	case sum != pi.AmountReceived:
+		return unknown("the PaymentIntent is marked with captures of %d, but has received %d", sum, pi.AmountReceived)
 	}
-	return r.succeeded(pi.ID, pi.AmountReceived)
+	return r.succeeded(pi.ID, r.amount)
 }
 
-// foundCapture returns the outcome of a capture, by its mark. This operation will never capture a
-// PaymentIntent that is closed without the mark, even if a request is still on its way.
-func (r *request) foundCapture(pi *stripe.PaymentIntent) messages.Outcome {
-	var sum int64
+// marks returns the sum and the number of the captures that a PaymentIntent is marked with, or what
+// is wrong with a mark.
+func marks(pi *stripe.PaymentIntent) (sum int64, captures int, problem string) {
 	for key, value := range pi.Metadata {
 		if !strings.HasPrefix(key, MetadataCapture) {
 			continue
 		}
 		amount, err := strconv.ParseInt(value, 10, 64)
 		if err != nil || amount <= 0 || amount > amountMax {
-			return unknown("the PaymentIntent's metadata %s is %q", key, value)
+			return 0, 0, fmt.Sprintf("the PaymentIntent's metadata %s is %q", key, value)
 		}
-		sum += amount
+		sum, captures = sum+amount, captures+1
 	}
+	return sum, captures, ""
+}
+
+// foundCapture returns the outcome of a capture, by its mark. This operation will never capture a
+// PaymentIntent that is closed without the mark, even if a request is still on its way.
+func (r *request) foundCapture(pi *stripe.PaymentIntent) messages.Outcome {
+	sum, _, problem := marks(pi)
 	switch {
+	case problem != "":
+		return unknown("%s", problem)
 	case r.marked(pi) && pi.Status == stripe.PaymentIntentStatusProcessing:
 		return messages.Outcome{Kind: messages.OutcomePending, GatewayReference: pi.ID}
 	case r.marked(pi) && sum > pi.AmountReceived:
@@ -121,10 +134,14 @@ func (r *request) void(ctx context.Context) messages.Outcome {
 		return o
 	}
 	if pi.Status == stripe.PaymentIntentStatusCanceled || restReleased(pi) {
-		// Stripe does not give the released amount.
-		return r.succeeded(pi.ID, 0)
+		return voided(pi)
 	}
 	return unknown("the PaymentIntent is %q after it was canceled", pi.Status)
+}
+
+// voided returns the success of a void, which releases the rest: Stripe does not give its amount.
+func voided(pi *stripe.PaymentIntent) messages.Outcome {
+	return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: pi.ID}
 }
 
 // restReleased reports whether a part was captured and the rest is no longer held.
@@ -140,7 +157,7 @@ func (r *request) foundVoid(pi *stripe.PaymentIntent) messages.Outcome {
 	case pi.Status == stripe.PaymentIntentStatusCanceled && lapsed(pi):
 		return ended(pi)
 	case pi.Status == stripe.PaymentIntentStatusCanceled, restReleased(pi):
-		return r.succeeded(pi.ID, 0)
+		return voided(pi)
 	case pi.Status == stripe.PaymentIntentStatusSucceeded:
 		return voidByState(pi)
 	default:
@@ -148,13 +165,14 @@ func (r *request) foundVoid(pi *stripe.PaymentIntent) messages.Outcome {
 	}
 }
 
-// voidByState returns the reason why a PaymentIntent in its state cannot be canceled.
+// voidByState returns the reason why a PaymentIntent in its state cannot be canceled. One that was
+// captured has kept the money, which is no lapse.
 func voidByState(pi *stripe.PaymentIntent) messages.Outcome {
 	switch pi.Status {
 	case stripe.PaymentIntentStatusCanceled:
 		return ended(pi)
 	case stripe.PaymentIntentStatusSucceeded:
-		return declined("nothing_to_void", "the PaymentIntent has been captured")
+		return declined("already_captured", "the PaymentIntent has been captured")
 	default:
 		return declined("invalid_request", "the PaymentIntent is "+string(pi.Status))
 	}

@@ -29,7 +29,7 @@ func TestCaptureAnswers(t *testing.T) {
 	}{
 		"final":                         {final, object{"status": "succeeded", "amount_received": 400, "metadata": mark(final, "3", "400")}, "succeeded", 400},
 		"less than was asked for":       {final, object{"status": "succeeded", "amount_received": 399, "metadata": mark(final, "3", "400")}, "succeeded", 399},
-		"one of several":                {final, object{"status": "succeeded", "amount_received": 800, "metadata": mark(final, "2", "400", "3", "400")}, "succeeded", 0},
+		"one of several":                {final, object{"status": "succeeded", "amount_received": 800, "metadata": mark(final, "2", "400", "3", "400")}, "succeeded", 400},
 		"not the last":                  {partial, object{"amount_received": 400, "metadata": mark(partial, "2", "400")}, "succeeded", 400},
 		"the last, but not final":       {partial, object{"status": "succeeded", "amount_received": 400, "metadata": mark(partial, "2", "400")}, "succeeded", 400},
 		"final, but left open":          {final, object{"amount_received": 400, "metadata": mark(final, "3", "400")}, "unknown", 0},
@@ -93,7 +93,7 @@ func TestVoids(t *testing.T) {
 		"canceled":                       {object{"status": "canceled", "amount_capturable": 0}, "succeeded", "succeeded"},
 		"canceled by Stripe":             {object{"status": "canceled", "cancellation_reason": "automatic"}, "succeeded", "declined authorization_expired"},
 		"the rest released":              {object{"status": "succeeded", "amount": 1000, "amount_received": 400, "amount_capturable": 0}, "succeeded", "succeeded"},
-		"all captured":                   {object{"status": "succeeded", "amount": 1000, "amount_received": 1000, "amount_capturable": 0}, "unknown", "declined nothing_to_void"},
+		"all captured":                   {object{"status": "succeeded", "amount": 1000, "amount_received": 1000, "amount_capturable": 0}, "unknown", "declined already_captured"},
 		"still held":                     {object{"amount": 1000, "amount_capturable": 1000}, "unknown", "not_found"},
 		"still waiting for the customer": {object{"status": "requires_action"}, "unknown", "not_found"},
 		"another PaymentIntent":          {object{"id": "pi_8", "status": "canceled"}, "unknown", "unknown"},

@@ -3,9 +3,9 @@
 //
 // It owns the translation between operations and Stripe's API: amounts, idempotency keys,
 // metadata, states, declines. It must not retry (stripe-go's own retries and its telemetry are
-// off), must not keep anything between calls, and lets no key and no client secret into an
-// outcome. It takes card payment methods ("pm_…"); a customer id that is Stripe's own ("cus_…") is
-// passed on.
+// off), must not keep anything between calls, and lets no key into an outcome, and a client
+// secret only into a next action. It takes card payment methods ("pm_…"); a customer id that is
+// Stripe's own ("cus_…") is passed on.
 //
 //	g, err := stripegw.New(stripegw.Config{
 //		APIKey:    key, // sk_live_… or a restricted key for PaymentIntents, Charges and Refunds
@@ -18,9 +18,10 @@
 //
 // An authorize creates and confirms a PaymentIntent, whose id is the reference of everything that
 // follows. Confirmation is manual: after the customer has authenticated nothing moves until a
-// confirm, which first looks whether the customer is done. Captures name their amount; one that is
-// not final needs multicapture, which the account must have (see [Config]). A void cancels the
-// PaymentIntent. Refunds have ids of their own.
+// confirm, which first looks whether the customer is done. Without a return URL the next action
+// is three_d_secure with the client secret, for handleNextAction of Stripe.js. Captures name
+// their amount; one that is not final needs multicapture, which the account must have (see
+// [Config]). A void cancels the PaymentIntent. Refunds have ids of their own.
 //
 // Every PaymentIntent and refund carries metadata that webhooks and lookups map back by:
 // tender_payment_id, tender_operation_id and tender_tenant. A capture leaves its mark on the
@@ -29,11 +30,12 @@
 //
 // # Never twice
 //
-// Every mutating call carries the operation's id as Stripe's idempotency key. Stripe keeps a key
-// for at least 24 hours and may then do the request again
+// Every mutating call carries the operation's tenant and id as Stripe's idempotency key. Stripe
+// keeps a key for at least 24 hours and may then do the request again
 // (https://docs.stripe.com/api/idempotent_requests). So an attempt after the first looks the
-// earlier ones up before it sends anything. A caller that repeats Do within one attempt must stop
-// within 24 hours, and go on with Lookup.
+// earlier ones up before it sends anything. The exception is an authorize of a payment whose id
+// (UUID version 7) is younger than 20 hours: Stripe knows the key, and answers as it did first. A
+// caller that repeats Do within one attempt must stop within 24 hours, and go on with Lookup.
 //
 // # Proof in an answer
 //
@@ -48,15 +50,25 @@
 //	409, 429       unknown, with Retry-After: both a key in use and a lock are met behind the idempotency layer
 //	5xx            unknown, also if Stripe-Should-Retry advises otherwise
 //
+// The rest that goes with it is the operation's for a 409, a lock and the reason resource-specific
+// in Stripe-Rate-Limited-Reason; that of the credentials for a 401 and the reasons global-rate and
+// global-concurrency; and the gateway's for all other limits and for a 5xx. A limit without a
+// Retry-After rests for a second.
+//
 // Everything else, a redirect, a body that is not Stripe's, one over a megabyte, is unknown; so is
 // every fault after the request had a connection.
 //
 // # Lookups
 //
-// An authorize is found by Stripe's search, which lags by up to a minute, more during outages, and
-// is not offered in India; the PaymentIntent that it finds is then read afresh. Captures, voids
-// and refunds are read from the PaymentIntent and its refunds. Not found is therefore "not now",
-// as the interface says.
+// An authorize is found by listing the PaymentIntents of the time and matching their metadata,
+// beginning with the moments after the payment's id was made (the clock that made it may be five
+// minutes off); the PaymentIntent that it finds is then read afresh. Where the id holds no time,
+// those of the last three days are listed. A lookup that would go through more than ten thousand
+// is unknown. Captures, voids and refunds are read from the PaymentIntent and its refunds. The
+// lookup of an authorize or a confirm tells what was captured and released since.
+//
+// A success carries the amount, and one without an amount is unknown; but for a void, which
+// releases the rest. A void of captured money is declined with already_captured.
 //
 // # Amounts
 //

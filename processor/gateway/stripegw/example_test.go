@@ -21,8 +21,7 @@ func Example() {
 		_, _ = io.WriteString(w, `{
 			"id": "pi_1", "object": "payment_intent", "status": "requires_capture", "capture_method": "manual",
 			"amount": 1999, "amount_capturable": 1999, "currency": "eur",
-			"metadata": {"tender_payment_id": "`+payment.String()+`", "tender_operation_id": "`+payment.String()+`-1"},
-			"latest_charge": {"id": "ch_1", "payment_method_details": {"card": {"capture_before": 1924995723}}}}`)
+			"metadata": {"tender_payment_id": "`+payment.String()+`", "tender_operation_id": "`+payment.String()+`-1"}}`)
 	}))
 	defer api.Close()
 
@@ -45,6 +44,6 @@ func Example() {
 		ID: payment.String() + "-1", Kind: messages.OperationAuthorize, Tenant: "acme", PaymentID: payment, Gateway: "stripe",
 		Attempt: 1, AmountMinor: 1999, Currency: "EUR", PaymentMethod: "pm_card_visa",
 	})
-	fmt.Println(o.Kind, o.GatewayReference, messages.FormatMinor(o.AmountMinor, "EUR"), "capture before", o.CaptureBefore)
-	// Output: succeeded pi_1 19.99 EUR capture before 2031-01-01 01:02:03 +0000 UTC
+	fmt.Println(o.Kind, o.GatewayReference, messages.FormatMinor(o.AmountMinor, "EUR"))
+	// Output: succeeded pi_1 19.99 EUR
 }

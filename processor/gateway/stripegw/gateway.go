@@ -28,8 +28,8 @@ type Config struct {
 	// Account is the connected account on whose behalf all is done, "acct_…"; "" is the key's own.
 	Account string
 	// ReturnURL is the address to which customers are sent after they have authenticated. Without
-	// one they get no address for the action, and payments that require one can be finished only
-	// with Stripe's own code in the shop.
+	// one the next action holds the client secret in place of a page, with which Stripe.js goes on
+	// in the shop.
 	ReturnURL string
 	// Multicapture asks for authorizations that can be captured in parts, where the card allows it.
 	// Stripe turns requests for it down when the account does not have the feature; without it a
@@ -51,6 +51,8 @@ type Config struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// Dial makes the connections; nil is a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Now is the clock that tells the age of a payment's id; nil is time.Now.
+	Now func() time.Time
 }
 
 // Gateway makes payments at Stripe. It may be used concurrently. Close it when it is no longer
@@ -76,6 +78,9 @@ func New(c Config) (*Gateway, error) {
 	base, err := wire.ParseAddress(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("configure Stripe: %w", err)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.ReturnURL != "" {
 		if back, err := url.Parse(c.ReturnURL); err != nil || back.Scheme == "" {
@@ -103,7 +108,8 @@ func New(c Config) (*Gateway, error) {
 // Close lets go of the idle connections. Calls under way go on.
 func (g *Gateway) Close() { g.transport.CloseIdleConnections() }
 
-// Do implements gateway.Gateway. From the second attempt on it first looks the earlier ones up.
+// Do implements gateway.Gateway. From the second attempt on it first looks the earlier ones up,
+// unless Stripe still knows the key of an authorize.
 func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcome {
 	r, why := g.request(op)
 	if why != nil {
@@ -123,7 +129,7 @@ func (g *Gateway) Lookup(ctx context.Context, op messages.Operation) messages.Ou
 		o = r.judge(err)
 		if o.Kind != messages.OutcomeUnknown {
 			// The question failed, which says nothing of the operation.
-			o = messages.Outcome{Kind: messages.OutcomeUnknown, Detail: o.Detail, RetryAfter: o.RetryAfter}
+			o = messages.Outcome{Kind: messages.OutcomeUnknown, Detail: o.Detail, RetryAfter: o.RetryAfter, Rest: o.Rest}
 		}
 	}
 	return r.clean(o)

@@ -171,21 +171,6 @@ func TestSecondAttemptIsMadeWhenTheFirstNeverArrived(t *testing.T) {
 	}
 }
 
-func TestSearchLagIsNotProof(t *testing.T) {
-	t.Parallel()
-	a := newAccount(t)
-	g := a.open(t)
-	op := gatewaytest.NewPayment().Authorize("pm_card_visa", 1000)
-	gatewaytest.Want(t, g.Do(t.Context(), op), messages.OutcomeSucceeded)
-	a.hide()
-	gatewaytest.Want(t, g.Lookup(t.Context(), op), messages.OutcomeNotFound)
-	op.Attempt = 2
-	gatewaytest.Want(t, g.Do(t.Context(), op), messages.OutcomeSucceeded)
-	if n := a.effect("authorize"); n != 1 {
-		t.Errorf("authorized %d times, although the key was known", n)
-	}
-}
-
 func TestConfirmWaitsForTheCustomer(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t)

@@ -16,8 +16,8 @@ import (
 )
 
 // bodyBytesMax is the longest answer that is read. A PaymentIntent with its charge has some ten
-// thousand bytes, a page of a hundred refunds not much over a hundred thousand.
-const bodyBytesMax = 1 << 20
+// thousand bytes; a page of a hundred with all the metadata that they can hold, four million.
+const bodyBytesMax = 4 << 20
 
 // line carries the requests of stripe-go. It makes exactly one exchange of each, and lets only
 // answers of Stripe's API through: 200 with the object that was asked for, or 400 and above with a
@@ -103,9 +103,7 @@ func proper(request *http.Request, r wire.Reply) bool {
 // could pass for an empty list.
 func objectAt(request *http.Request) string {
 	switch path := request.URL.Path; {
-	case strings.HasSuffix(path, "/payment_intents/search"):
-		return "search_result"
-	case strings.HasSuffix(path, "/refunds") && request.Method == http.MethodGet:
+	case request.Method == http.MethodGet && (strings.HasSuffix(path, "/refunds") || strings.HasSuffix(path, "/payment_intents")):
 		return "list"
 	case strings.HasSuffix(path, "/refunds"):
 		return "refund"

@@ -2,18 +2,14 @@ package stripegw
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/stripe/stripe-go/v85"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/gateway/internal/wire"
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
 )
 
@@ -93,11 +89,11 @@ func (r *request) find(ctx context.Context) (messages.Outcome, error) {
 	id := r.op.GatewayReference
 	if r.op.Kind == messages.OperationAuthorize {
 		var err error
-		if id, err = r.search(ctx); err != nil {
+		if id, err = r.list(ctx); err != nil {
 			return messages.Outcome{}, err
 		}
 		if id == "" {
-			return notFound("Stripe's search finds no PaymentIntent of this operation"), nil
+			return notFound("Stripe lists no PaymentIntent of this operation"), nil
 		}
 	}
 	pi, err := r.intent(ctx, id)
@@ -112,7 +108,7 @@ func (r *request) find(ctx context.Context) (messages.Outcome, error) {
 	}
 	switch r.op.Kind {
 	case messages.OperationAuthorize:
-		return r.authorization(pi), nil
+		return r.authorizationFound(pi), nil
 	case messages.OperationConfirm:
 		return r.foundConfirm(pi), nil
 	case messages.OperationCapture:
@@ -124,9 +120,10 @@ func (r *request) find(ctx context.Context) (messages.Outcome, error) {
 	}
 }
 
-// params are those of every mutating call: the operation's id is its key.
+// params are those of every mutating call. Its key is the operation's tenant and id: tenants may
+// share an account, and name their payments alike.
 func (r *request) params() stripe.Params {
-	return stripe.Params{IdempotencyKey: stripe.String(r.op.ID)}
+	return stripe.Params{IdempotencyKey: stripe.String(r.op.Tenant + "/" + r.op.ID)}
 }
 
 // metadata must not hold values that change between attempts: Stripe refuses a key with other
@@ -158,6 +155,8 @@ func (r *request) foreign(pi *stripe.PaymentIntent) (messages.Outcome, bool) {
 		return unknown("Stripe answered about operation %q", pi.Metadata[MetadataOperation]), true
 	case r.op.Kind != messages.OperationAuthorize && pi.ID != r.op.GatewayReference:
 		return unknown("Stripe answered about PaymentIntent %q", pi.ID), true
+	case pi.Metadata[MetadataTenant] != "" && pi.Metadata[MetadataTenant] != r.op.Tenant:
+		return unknown("Stripe answered about a payment of another tenant"), true
 	case pi.Metadata[MetadataPayment] != r.op.PaymentID.String():
 		return unknown("Stripe answered about payment %q", pi.Metadata[MetadataPayment]), true
 	case !strings.EqualFold(string(pi.Currency), r.op.Currency):
@@ -167,209 +166,33 @@ func (r *request) foreign(pi *stripe.PaymentIntent) (messages.Outcome, bool) {
 	}
 }
 
-// succeeded returns the success of moving an amount in Stripe's unit; 0 if it is not known.
+// succeeded returns the success of moving an amount in Stripe's unit. A success without an amount
+// proves nothing.
 func (r *request) succeeded(reference string, amount int64) messages.Outcome {
 	minor, exact := FromStripe(amount, r.op.Currency)
-	if !exact {
+	if !exact || minor <= 0 {
 		return unknown("Stripe answered with an amount of %d %s, which is none", amount, r.op.Currency)
 	}
 	return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: reference, AmountMinor: minor}
 }
 
 // attempt makes the operation, unless an earlier attempt has: Stripe may have forgotten the key by
-// now. A confirm always looks first.
+// now. A confirm always looks first. An authorize is sent again under its key without a look, as
+// long as Stripe cannot have forgotten it: it is the one operation that is found only among all
+// others.
 func (r *request) attempt(ctx context.Context) messages.Outcome {
-	if r.op.Attempt > 1 && r.op.Kind != messages.OperationConfirm {
+	looks := r.op.Kind != messages.OperationConfirm && (r.op.Kind != messages.OperationAuthorize || !r.keyLives())
+	if r.op.Attempt > 1 && looks {
 		earlier, err := r.find(ctx)
 		if err != nil {
 			return r.notAsked("look up the earlier attempt", err)
 		}
 		if earlier.Kind != messages.OutcomeNotFound {
+			earlier.Authorization = nil // It is for lookups: this is the answer to the first attempt.
 			return earlier
 		}
 	}
 	return r.do(ctx)
-}
-
-// credentialsRest is the time for which Stripe is left alone after it turned the key away: trying
-// again at once would bring the same.
-const credentialsRest = 10 * time.Second
-
-// judge returns the outcome that an error of a mutating call proves.
-func (r *request) judge(err error) messages.Outcome {
-	var answer *stripe.Error
-	var failure *wire.ExchangeError
-	var odd *strangeError
-	switch {
-	case errors.As(err, &answer):
-		return r.judgeAnswer(answer)
-	case errors.As(err, &failure) && !failure.Sent:
-		return messages.Outcome{Kind: messages.OutcomeNotSent, Detail: failure.Error()}
-	case errors.As(err, &failure):
-		return unknown("%v", failure)
-	case errors.As(err, &odd):
-		o := unknown("%v", odd)
-		o.RetryAfter = odd.retryAfter
-		return o
-	case errors.Is(err, errTwice):
-		return unknown("%v", errTwice)
-	default:
-		// The error quotes the answer, which may hold a client secret.
-		return unknown("Stripe's answer cannot be read")
-	}
-}
-
-// judgeAnswer returns the outcome that an error of Stripe's proves.
-func (r *request) judgeAnswer(e *stripe.Error) messages.Outcome {
-	rest := wire.RetryAfter(headerOf(e))
-	switch {
-	case e.HTTPStatusCode == http.StatusUnauthorized:
-		// Stripe checks the key before anything else. The message would repeat a part of it.
-		return messages.Outcome{
-			Kind: messages.OutcomeNotSent, Detail: "Stripe turned the API key away", RetryAfter: max(rest, credentialsRest),
-		}
-	case r.moved(e.PaymentIntent):
-		return unknown("%s, although the PaymentIntent is %s", describe(e), e.PaymentIntent.Status)
-	case e.HTTPStatusCode == http.StatusPaymentRequired && e.Type == stripe.ErrorTypeCard:
-		return declinedCard(e)
-	case e.Type == stripe.ErrorTypeInvalidRequest && refused(e.HTTPStatusCode):
-		return r.refused(e)
-	default:
-		o := unknown("%s", describe(e))
-		o.RetryAfter = rest
-		return o
-	}
-}
-
-// moved reports whether a PaymentIntent that came with an error shows the authorization that it
-// was to make: the error is then not the last word.
-func (r *request) moved(pi *stripe.PaymentIntent) bool {
-	if pi == nil || r.op.Kind != messages.OperationAuthorize && r.op.Kind != messages.OperationConfirm {
-		return false
-	}
-	switch pi.Status {
-	case stripe.PaymentIntentStatusSucceeded, stripe.PaymentIntentStatusRequiresCapture, stripe.PaymentIntentStatusProcessing:
-		return true
-	default:
-		return false
-	}
-}
-
-// refused reports whether a status says that a request was understood and not done.
-func refused(status int) bool {
-	return status == http.StatusBadRequest || status == http.StatusPaymentRequired || status == http.StatusNotFound
-}
-
-// refused returns the decline of a request that was not done. Stripe's own code is in the detail.
-func (r *request) refused(e *stripe.Error) messages.Outcome {
-	if e.Code == stripe.ErrorCodePaymentIntentAuthenticationFailure {
-		return declinedCard(e)
-	}
-	o := declined(refusalCode(r.op.Kind, e), describe(e))
-	if e.PaymentIntent != nil {
-		o.GatewayReference = e.PaymentIntent.ID
-	}
-	return o
-}
-
-// codeOverRefund is the refusal of a refund that is larger than the rest.
-const codeOverRefund = "amount_exceeds_captured"
-
-// refusalCode returns the most precise refusal in Tender's vocabulary.
-func refusalCode(kind messages.OperationKind, e *stripe.Error) string {
-	switch {
-	case kind == messages.OperationAuthorize:
-		return "invalid_request"
-	case missing(e):
-		return "authorization_not_found"
-	case kind == messages.OperationCapture:
-		switch e.Code {
-		case stripe.ErrorCodeChargeExpiredForCapture, stripe.ErrorCodeCaptureChargeAuthorizationExpired:
-			return "authorization_expired"
-		case stripe.ErrorCodeAmountTooLarge, stripe.ErrorCodeChargeAlreadyCaptured:
-			return "amount_exceeds_authorized"
-		default:
-			return "invalid_request"
-		}
-	case kind == messages.OperationRefund:
-		switch {
-		case e.Code == stripe.ErrorCodeChargeAlreadyRefunded, e.Code == stripe.ErrorCodeAmountTooLarge, e.Code == "" && e.Param == "amount":
-			return codeOverRefund
-		case e.Code == stripe.ErrorCodeChargeDisputed, e.Code == stripe.ErrorCodeChargeNotRefundable,
-			e.Code == stripe.ErrorCodeBalanceInsufficient, e.Code == stripe.ErrorCodeInsufficientFunds:
-			return "refund_failed"
-		default:
-			return "invalid_request"
-		}
-	default:
-		return "invalid_request"
-	}
-}
-
-// refusedByState judges an error. For one about the PaymentIntent's state, byState judges the
-// state.
-func (r *request) refusedByState(ctx context.Context, err error, byState func(*stripe.PaymentIntent) messages.Outcome) messages.Outcome {
-	o := r.judge(err)
-	var e *stripe.Error
-	if o.Kind != messages.OutcomeDeclined || !errors.As(err, &e) {
-		return o
-	}
-	if e.Code != stripe.ErrorCodePaymentIntentUnexpectedState && e.Code != stripe.ErrorCodeChargeAlreadyCaptured {
-		return o
-	}
-	pi := e.PaymentIntent
-	if pi == nil || len(pi.Metadata) == 0 {
-		if pi, err = r.intent(ctx, r.op.GatewayReference); err != nil {
-			return unknown("%s; and could not read the state: %s", o.Detail, r.judge(err).Detail)
-		}
-	}
-	if other, strange := r.foreign(pi); strange {
-		return other
-	}
-	return byState(pi)
-}
-
-// notAsked returns the outcome of a call that only looked something up, without success: it has
-// moved nothing and will not.
-func (r *request) notAsked(step string, err error) messages.Outcome {
-	o := r.judge(err)
-	return messages.Outcome{
-		Kind: messages.OutcomeNotSent, Detail: fmt.Sprintf("could not %s: %s", step, o.Detail), RetryAfter: o.RetryAfter,
-	}
-}
-
-// missing reports whether Stripe says that there is no such PaymentIntent.
-func missing(err error) bool {
-	var e *stripe.Error
-	return errors.As(err, &e) && e.Code == stripe.ErrorCodeResourceMissing &&
-		(e.Param == "" || e.Param == "intent" || e.Param == "payment_intent")
-}
-
-// describe renders Stripe's answer for a person.
-func describe(e *stripe.Error) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Stripe answered %d %s", e.HTTPStatusCode, e.Type)
-	for _, word := range []string{string(e.Code), string(e.DeclineCode), e.Param, e.RequestID} {
-		if word != "" {
-			b.WriteString(" " + word)
-		}
-	}
-	for _, name := range []string{"Stripe-Should-Retry", "Stripe-Rate-Limited-Reason"} {
-		if value := headerOf(e).Get(name); value != "" {
-			fmt.Fprintf(&b, " %s:%s", name, value)
-		}
-	}
-	if e.Msg != "" {
-		b.WriteString(": " + e.Msg)
-	}
-	return b.String()
-}
-
-func headerOf(e *stripe.Error) http.Header {
-	if e.LastResponse == nil {
-		return nil
-	}
-	return e.LastResponse.Header
 }
 
 // secrets are the forms of Stripe's keys, and of the secrets by which a browser acts on a

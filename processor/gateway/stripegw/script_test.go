@@ -2,6 +2,7 @@ package stripegw_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -44,7 +45,7 @@ func intentOf(op messages.Operation, changes object) object {
 	pi := object{
 		"object": "payment_intent", "id": "pi_9", "status": "requires_capture", "capture_method": "manual",
 		"amount": op.AmountMinor, "amount_received": 0, "amount_capturable": op.AmountMinor, "currency": strings.ToLower(op.Currency),
-		"metadata":      object{"tender_operation_id": op.ID, "tender_payment_id": op.PaymentID.String()},
+		"metadata":      object{"tender_operation_id": op.ID, "tender_payment_id": op.PaymentID.String(), "tender_tenant": op.Tenant},
 		"client_secret": "pi_9_secret_hunter2",
 	}
 	if op.GatewayReference != "" {
@@ -54,9 +55,9 @@ func intentOf(op messages.Operation, changes object) object {
 	return pi
 }
 
-// stored is how a search for it finds a PaymentIntent.
-func stored(pi object) object {
-	return object{"object": "search_result", "data": []object{pi}, "has_more": false}
+// listed is a page with PaymentIntents.
+func listed(intents ...object) object {
+	return object{"object": "list", "data": intents, "has_more": false, "url": "/v1/payment_intents"}
 }
 
 // found answers lookups of one PaymentIntent, and nothing else.
@@ -65,8 +66,8 @@ func found(t testing.TB, pi object) http.HandlerFunc {
 		switch {
 		case r.Method != http.MethodGet:
 			t.Errorf("%s %s changes something", r.Method, r.URL.Path)
-		case strings.HasSuffix(r.URL.Path, "/search"):
-			say(w, 200, stored(pi))
+		case r.URL.Path == "/v1/payment_intents":
+			say(w, 200, listed(pi))
 		default:
 			say(w, 200, pi)
 		}
@@ -139,7 +140,7 @@ func TestRequests(t *testing.T) {
 				}
 				got = append(got, sent{r.Method, r.URL.Path, form})
 				for header, want := range map[string]string{
-					"Authorization": "Bearer " + testKey, "Idempotency-Key": c.op.ID, "Stripe-Version": stripe.APIVersion,
+					"Authorization": "Bearer " + testKey, "Idempotency-Key": "acme/" + c.op.ID, "Stripe-Version": stripe.APIVersion,
 					"Stripe-Account": "acct_1", "X-Stripe-Client-Telemetry": "", "X-Stripe-Client-User-Agent": "",
 				} {
 					if value := r.Header.Get(header); value != want {
@@ -164,18 +165,16 @@ func TestRequests(t *testing.T) {
 func TestLookupsAskOnly(t *testing.T) {
 	t.Parallel()
 	p := followUp()
-	authorize := gatewaytest.NewPayment().Authorize("pm_1", 1999)
+	authorize, named := named(t, 0)
 	for name, c := range map[string]struct {
 		op   messages.Operation
 		want sent
 	}{
-		"authorize": {authorize, sent{
-			"GET", "/v1/payment_intents/search", "limit=2&query=metadata['tender_operation_id']:'" + authorize.ID + "'",
-		}},
-		"confirm": {p.Confirm(1000), sent{"GET", "/v1/payment_intents/pi_9", "expand[0]=latest_charge"}},
-		"capture": {p.Capture(100), sent{"GET", "/v1/payment_intents/pi_9", "expand[0]=latest_charge"}},
-		"void":    {p.Void(), sent{"GET", "/v1/payment_intents/pi_9", "expand[0]=latest_charge"}},
-		"refund":  {p.Refund(100), sent{"GET", "/v1/refunds", "limit=100&payment_intent=pi_9"}},
+		"authorize": {authorize, sent{"GET", "/v1/payment_intents", fmt.Sprintf("created[gte]=%d&created[lte]=%d&limit=100", named-10, named+60)}},
+		"confirm":   {p.Confirm(1000), sent{"GET", "/v1/payment_intents/pi_9", "expand[0]=latest_charge"}},
+		"capture":   {p.Capture(100), sent{"GET", "/v1/payment_intents/pi_9", "expand[0]=latest_charge"}},
+		"void":      {p.Void(), sent{"GET", "/v1/payment_intents/pi_9", "expand[0]=latest_charge"}},
+		"refund":    {p.Refund(100), sent{"GET", "/v1/refunds", "limit=100&payment_intent=pi_9"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -191,7 +190,7 @@ func TestLookupsAskOnly(t *testing.T) {
 			})
 			want := messages.OutcomeNotFound
 			if name == "authorize" {
-				want = messages.OutcomeUnknown // The search itself is not there.
+				want = messages.OutcomeUnknown // The list itself is not there.
 			}
 			gatewaytest.Want(t, g.Lookup(t.Context(), c.op), want)
 		})

@@ -295,6 +295,7 @@ const retrySettings = `retry:
 
 const gatewaySettings = `  %s:
     kind: http
+    tokens: simulated
     url: %q
     webhook_secret: %q
     timeouts: {authorize: %s, capture: %s, void: %s, refund: %s, lookup: %s}

@@ -34,6 +34,8 @@ type Config struct {
 	// found.
 	APIKey string
 	// Account is the connected account whose events are taken; "" takes the key's own only.
+	// Events of other accounts are webhook.ErrForeign: each connected account needs a gateway of
+	// its own.
 	Account string
 	// URL is the base address of the API; "" is Stripe's own.
 	URL string
@@ -108,9 +110,9 @@ func (d *Decoder) Decode(ctx context.Context, body []byte) ([]messages.Command, 
 	}
 	switch {
 	case e.Object != "event" || e.ID == "":
-		return nil, errors.New("the body is not an event")
+		return nil, fmt.Errorf("%w: the body is not an event of Stripe's", webhook.ErrUnplaced)
 	case e.Account != d.config.Account:
-		return nil, nil
+		return nil, fmt.Errorf("%w: event %s is about %s, not %s", webhook.ErrForeign, e.Type, accountName(e.Account), accountName(d.config.Account))
 	}
 	switch e.Type {
 	case stripe.EventTypePaymentIntentSucceeded, stripe.EventTypePaymentIntentAmountCapturableUpdated,
@@ -125,6 +127,14 @@ func (d *Decoder) Decode(ctx context.Context, body []byte) ([]messages.Command, 
 	default:
 		return nil, nil
 	}
+}
+
+// accountName names an account to a person; "" is the one that the endpoint belongs to.
+func accountName(account string) string {
+	if account == "" {
+		return "the endpoint's own account"
+	}
+	return "the connected account " + account
 }
 
 // read reads the object that the event is about.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	stripewebhook "github.com/stripe/stripe-go/v85/webhook"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/webhook"
@@ -30,13 +32,18 @@ const (
 	ours      = `"tender_payment_id":"` + paymentID + `","tender_operation_id":"` + paymentID + `-1","tender_tenant":"acme"`
 )
 
-// bus keeps the published messages.
+// bus keeps the published commands, and counts the dead letters.
 type bus struct {
 	jetstream.Publisher
-	msgs []*nats.Msg
+	msgs    []*nats.Msg
+	letters int
 }
 
 func (b *bus) PublishMsg(_ context.Context, msg *nats.Msg, _ ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	if strings.HasPrefix(msg.Subject, "payments.dlq.") {
+		b.letters++
+		return &jetstream.PubAck{}, nil
+	}
 	b.msgs = append(b.msgs, msg)
 	return &jetstream.PubAck{}, nil
 }
@@ -45,12 +52,16 @@ func (b *bus) PublishMsg(_ context.Context, msg *nats.Msg, _ ...jetstream.Publis
 // notifications that came of it.
 func post(t *testing.T, c stripehook.Config, body, signature string) (int, []messages.Notify) {
 	t.Helper()
+	return postTo(t, &bus{}, c, body, signature)
+}
+
+func postTo(t *testing.T, b *bus, c stripehook.Config, body, signature string) (int, []messages.Notify) {
+	t.Helper()
 	decoder, err := stripehook.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer decoder.Close()
-	b := &bus{}
 	handler, err := webhook.NewHandler(b, map[string]webhook.Decoder{"cards": decoder}, webhook.Config{}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
@@ -266,7 +277,8 @@ func TestDisputes(t *testing.T) {
 		}
 	}
 	body := dispute("lost")
-	if code, _ := post(t, stripehook.Config{Secrets: []string{secret}}, body, signed(body, time.Now(), secret)); code != http.StatusBadRequest {
+	b := &bus{}
+	if code, _ := postTo(t, b, stripehook.Config{Secrets: []string{secret}}, body, signed(body, time.Now(), secret)); code != http.StatusOK || b.letters != 1 {
 		t.Errorf("without a key it is answered %d", code)
 	}
 }
@@ -315,9 +327,10 @@ func TestWhatMakesNoSense(t *testing.T) {
 		"half a króna":       event("refund.updated", `{"id":"re_1","status":"succeeded","amount":150,"currency":"isk",`+metadata+`}`),
 		"a tenant with dots": event("payment_intent.processing", intent("processing", strings.Replace(metadata, "acme", "a.b", 1))),
 	} {
-		code, got := post(t, stripehook.Config{Secrets: []string{secret}}, body, signed(body, time.Now(), secret))
-		if code != http.StatusBadRequest || got != nil {
-			t.Errorf("%s: %d with %v", name, code, got)
+		b := &bus{}
+		code, got := postTo(t, b, stripehook.Config{Secrets: []string{secret}}, body, signed(body, time.Now(), secret))
+		if code != http.StatusOK || got != nil || b.letters != 1 {
+			t.Errorf("%s: %d with %v and %d dead letters", name, code, got, b.letters)
 		}
 	}
 }
@@ -354,4 +367,48 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestOursEventsOfConnectedAccountsAreNotSilent holds that an event of an account that is not the
+// configured one is warned about and counted.
+func TestOursEventsOfConnectedAccountsAreNotSilent(t *testing.T) {
+	t.Parallel()
+	body := `{"id":"evt_1","object":"event","account":"acct_9","type":"payment_intent.succeeded","data":{"object":{}}}`
+	decoder, err := stripehook.New(stripehook.Config{Secrets: []string{secret}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := decoder.Decode(t.Context(), []byte(body)); !errors.Is(err, webhook.ErrForeign) || !strings.Contains(err.Error(), "acct_9") {
+		t.Errorf("%v, want that it is about another account, with its name", err)
+	}
+	core, logs := observer.New(zap.WarnLevel)
+	var results []webhook.Result
+	handler, err := webhook.NewHandler(&bus{}, map[string]webhook.Decoder{"stripe": decoder}, webhook.Config{
+		Observe: func(_ string, r webhook.Result) { results = append(results, r) },
+	}, zap.New(core))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhooks/stripe", strings.NewReader(body))
+	request.Header.Set("Stripe-Signature", signed(body, time.Now(), secret))
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, request)
+	if recorder.Code != http.StatusOK || !slices.Equal(results, []webhook.Result{webhook.ResultForeign}) || logs.Len() != 1 {
+		t.Errorf("answered %d as %v with %d warnings", recorder.Code, results, logs.Len())
+	}
+}
+
+// TestOursWhatIsNoEventOfStripesIsUnplaced holds that a signed body which is no event is for a
+// person.
+func TestOursWhatIsNoEventOfStripesIsUnplaced(t *testing.T) {
+	t.Parallel()
+	decoder, err := stripehook.New(stripehook.Config{Secrets: []string{secret}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []string{`{}`, `null`, `{"object":"event"}`, `{"id":"evt_1"}`} {
+		if _, err := decoder.Decode(t.Context(), []byte(body)); !errors.Is(err, webhook.ErrUnplaced) {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
 }

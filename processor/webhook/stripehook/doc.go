@@ -14,10 +14,11 @@
 // # Whose event it is
 //
 // PaymentIntents and refunds carry the metadata that package stripegw sends along:
-// tender_payment_id, tender_operation_id, tender_tenant, and tender_capture_<number> for captures.
-// An object without it is not Tender's and is passed over. A dispute has no metadata of its own;
-// its PaymentIntent is read from Stripe, for which a restricted key for reading PaymentIntents is
-// enough.
+// tender_payment_id, tender_operation_id, tender_tenant, and tender_capture_<number> for
+// captures. An object without it is not Tender's and is passed over. An event of another account
+// than the configured one, such as a connected account's, is warned about. A dispute has no
+// metadata of its own; its PaymentIntent is read from Stripe, for which a restricted key for
+// reading PaymentIntents is enough.
 //
 // # Limits of an event
 //
