@@ -51,6 +51,27 @@ var listSQL string
 //go:embed queries/fire_timers.sql
 var fireTimersSQL string
 
+//go:embed queries/timers_fired.sql
+var timersFiredSQL string
+
+//go:embed queries/published_resumes.sql
+var publishedResumesSQL string
+
+//go:embed queries/bound_resumes.sql
+var boundResumesSQL string
+
+//go:embed queries/resume_bounds.sql
+var resumeBoundsSQL string
+
+//go:embed queries/handled_resumes.sql
+var handledResumesSQL string
+
+//go:embed queries/reschedule_lock.sql
+var rescheduleLockSQL string
+
+//go:embed queries/unpark.sql
+var unparkSQL string
+
 //go:embed queries/next_timer.sql
 var nextTimerSQL string
 

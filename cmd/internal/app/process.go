@@ -171,7 +171,7 @@ func (p *Process) Run(ctx context.Context) error {
 		start(&second, after, config.RoleRelay, p.relay.Run)
 	}
 	if p.plays(config.RoleScheduler) {
-		scheduler := scheduler.New(p.store, schedulerConfig(p.cfg), p.log.Named("scheduler"), p.now)
+		scheduler := scheduler.New(p.store, bus.NewBacklog(p.js), schedulerConfig(p.cfg), p.log.Named("scheduler"), p.now)
 		start(&second, after, config.RoleScheduler, scheduler.Run)
 		if every := p.cfg.Checkpoint.Interval; every > 0 {
 			taker := checkpoint.NewTaker(p.pool, every, p.log.Named("checkpoint"), time.Now)
