@@ -105,6 +105,9 @@ var listTimersSQL string
 //go:embed queries/review_events.sql
 var reviewEventsSQL string
 
+//go:embed queries/clock.sql
+var clockSQL string
+
 //go:embed queries/wal_position.sql
 var walPositionSQL string
 
