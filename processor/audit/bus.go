@@ -54,8 +54,8 @@ type BusReport struct {
 // counted; if it comes with another body, that is a violation.
 //
 // Events that a stream has lost cannot be put back in their place: they come behind newer ones,
-// and these again behind them. So a payment's events are also in order if their last occurrences
-// are.
+// and these again behind them. So a payment's events are also in order if a reader who takes an event
+// up only behind the one before it gets all of them; what else comes is a repeat.
 //
 // It may run while payments are processed. Its memory is 30 to 60 bytes for each payment, and as
 // much for each event that waits in the outbox or came out of order. The pool must allow Workers+1
@@ -350,27 +350,37 @@ func (a *busAudit) judgeLate(ctx context.Context, js jetstream.JetStream) error 
 	return nil
 }
 
-// cameAgainInOrder reports whether the last occurrences of a payment's events are in the order of
-// their versions.
+// cameAgainInOrder reports whether a payment's events came in the order of their versions, repeats
+// aside.
 func cameAgainInOrder(ctx context.Context, js jetstream.JetStream, tenant string, paymentID uuid.UUID) (bool, error) {
 	filter, err := messages.PaymentEventFilter(tenant, paymentID)
 	if err != nil {
 		return false, err
 	}
-	last := map[int64]uint64{} // sequence by version
+	var came []int64
 	err = bus.Scan(ctx, js, bus.ScanFrom{Stream: messages.StreamEvents, Subject: filter}, func(msg *jetstream.RawStreamMsg) bool {
 		if e, err := messages.DecodeEventBody(msg.Data); err == nil {
-			last[e.Version] = msg.Sequence
+			came = append(came, e.Version)
 		}
 		return true
 	})
 	if err != nil {
 		return false, err
 	}
-	versions := make([]int64, 0, len(last))
-	for version := range last {
-		versions = append(versions, version)
+	return inOrder(came), nil
+}
+
+// inOrder reports whether versions, as they came, have all of theirs in rising order among them. So it
+// is after a loss, when the events from the lost one on came again; and a single event that comes again
+// later, from a relay that was stalled, changes nothing.
+func inOrder(came []int64) bool {
+	wanted := slices.Clone(came)
+	slices.Sort(wanted)
+	wanted = slices.Compact(wanted)
+	for _, version := range came {
+		if len(wanted) > 0 && version == wanted[0] {
+			wanted = wanted[1:]
+		}
 	}
-	slices.Sort(versions)
-	return slices.IsSortedFunc(versions, func(a, b int64) int { return cmp.Compare(last[a], last[b]) }), nil
+	return len(wanted) == 0
 }
