@@ -184,6 +184,9 @@ func (p *Process) Run(ctx context.Context) error {
 	if p.plays(config.RoleWorker) {
 		first.Go(func() { p.gateways.router.Watch(ctx, p.js) })
 		p.awaitRouting(ctx)
+		watcher := deadletter.NewWatcher(p.js, deadletter.WatcherConfig{}, p.log.Named("watcher"))
+		watcher.LookFirst(ctx)
+		start(&first, ctx, config.RoleWorker, watcher.Run)
 		start(&first, ctx, config.RoleWorker, handler.Run)
 		start(&first, ctx, config.RoleWorker, deadletter.NewCollector(p.js, p.log.Named("collector")).Run)
 		start(&second, after, config.RoleWorker, reporter.Run)
