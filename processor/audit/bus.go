@@ -28,6 +28,8 @@ type BusOptions struct {
 	// Progress is called now and then, by one goroutine at a time, with the messages read and in
 	// all. May be nil.
 	Progress func(done, total int64)
+	// Payments are those to compare; none means all.
+	Payments []uuid.UUID
 }
 
 // BusReport is the result of Bus.
@@ -111,7 +113,11 @@ func (a *busAudit) run(ctx context.Context, js jetstream.JetStream) error {
 			}
 		})
 	}
-	err = a.compare(ctx, js)
+	if len(a.options.Payments) > 0 {
+		err = a.compareSome(ctx, js)
+	} else {
+		err = a.compare(ctx, js)
+	}
 	close(a.batches)
 	working.Wait()
 	return firstCause(ctx, err)
@@ -155,6 +161,7 @@ func (a *busAudit) compare(ctx context.Context, js jetstream.JetStream) error {
 		if err != nil {
 			return fmt.Errorf("look at stream %s: %w", messages.StreamEvents, err)
 		}
+		a.report.Since = agedBefore(info) // What has aged during the reading, too.
 		if err := a.readTo(ctx, reading, info.State); err != nil {
 			return err
 		}
@@ -183,19 +190,15 @@ func (a *busAudit) findMissing(ctx context.Context, now *books.Moment, waiting m
 // servers.
 const clockSkewMax = time.Minute
 
-// agedBefore is the time from which every event must still be on the bus; zero if nothing has aged
-// there. An event is published after it occurred, so an event that occurred after the oldest
-// message was stored came later.
+// agedBefore is the time from which every event must still be on the bus; zero if nothing ages there.
+// Only age excuses: an event is published after it occurred, so one that occurred later than MaxAge ago
+// cannot have aged, whatever else the stream has lost. Where MaxAge was raised, what had aged under the
+// lower one is missed until it would have aged under the new one.
 func agedBefore(info *jetstream.StreamInfo) time.Time {
-	state := info.State
-	switch {
-	case info.Config.MaxAge == 0 || state.FirstSeq <= 1:
+	if info.Config.MaxAge == 0 {
 		return time.Time{}
-	case state.Msgs == 0:
-		return info.TimeStamp
-	default:
-		return state.FirstTime.Add(clockSkewMax)
 	}
+	return info.TimeStamp.Add(clockSkewMax - info.Config.MaxAge)
 }
 
 // readTo reads on until all that the stream held at that state has been read.

@@ -94,6 +94,12 @@ var republishEventsSQL string
 //go:embed queries/republish_lock.sql
 var republishLockSQL string
 
+//go:embed queries/audit_events_of.sql
+var auditEventsOfSQL string
+
+//go:embed queries/audit_commands.sql
+var auditCommandsSQL string
+
 //go:embed queries/audit_match.sql
 var auditMatchSQL string
 
