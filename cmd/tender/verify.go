@@ -44,8 +44,9 @@ func newVerify(e *term.Env) *cobra.Command {
 		Short: "Check the invariants of the database; exit code 1 if one fails",
 		Long: `Verify reads every payment and its history. It checks that versions are contiguous, that
 the history gives the state, that money moved only within its limits, that no work is
-stuck, and more; the report names each check. It may run while payments are processed,
-since it reads one snapshot. It changes nothing.
+stuck, and more; the report names each check. It may run while payments are processed:
+it reads in short transactions, each of which sees everything that belongs together. It
+changes nothing.
 
 With --resume it keeps its progress in a file. After a signal or the loss of PostgreSQL,
 a run with the same file continues from there; its report then says that it covers

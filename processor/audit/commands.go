@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -22,6 +23,9 @@ import (
 //
 // A resume is not looked at, and a notification only if it cannot be read: they may change nothing and
 // leave no trace. A command whose dead letter a person has removed is a finding until it ages out.
+//
+// It also finds the payments whose call to a gateway is under way while neither a timer nor a command is
+// to come: the command that made it became a dead letter, for example.
 //
 // It may run while payments are processed. Its memory is some twenty bytes for each dead letter. An
 // error means that the comparison could not be completed, not that it found a violation.
@@ -51,6 +55,10 @@ type heldCommand struct {
 }
 
 func (a *commandAudit) run(ctx context.Context, js jetstream.JetStream) error {
+	awaiting, err := books.ListAwaiting(ctx, a.db, a.only...)
+	if err != nil {
+		return err
+	}
 	// What the consumer is done with by now has left its trace before that.
 	handled, err := bus.NewBacklog(js).Handled(ctx)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -84,7 +92,42 @@ func (a *commandAudit) run(ctx context.Context, js jetstream.JetStream) error {
 	if err := errors.Join(failed, err); err != nil {
 		return err
 	}
-	return a.match(ctx)
+	if err := a.match(ctx); err != nil || len(awaiting) == 0 {
+		return err
+	}
+	return a.lookForForgotten(ctx, js, awaiting, handled)
+}
+
+// lookForForgotten reports the payments whose call was under way before the consumer was asked how far it
+// is, is under way still, and for which no command waits.
+func (a *commandAudit) lookForForgotten(ctx context.Context, js jetstream.JetStream, before []books.Awaiting, handled uint64) error {
+	versions := make(map[uuid.UUID]int64, len(before))
+	for _, w := range before {
+		versions[w.PaymentID] = w.Version
+	}
+	from := bus.ScanFrom{Stream: messages.StreamCommands, Sequence: handled + 1}
+	err := bus.Scan(ctx, js, from, func(msg *jetstream.RawStreamMsg) bool {
+		if cmd, err := messages.DecodeCommand(msg.Subject, producersHeaders(msg.Header), msg.Data); err == nil {
+			delete(versions, cmd.PaymentID)
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	after, err := books.ListAwaiting(ctx, a.db, a.only...)
+	if err != nil {
+		return err
+	}
+	a.checked(books.NothingStuck, int64(len(before)))
+	for _, w := range after {
+		if version, forgotten := versions[w.PaymentID]; forgotten && version == w.Version {
+			a.found(books.NothingStuck, w.PaymentID,
+				"a call to the gateway was made at %s, and neither a timer nor a command is to come; the sweep of a scheduler takes it up",
+				w.Since.UTC().Format(time.RFC3339))
+		}
+	}
+	return nil
 }
 
 // take looks at one command; those that a claim must answer wait for match.

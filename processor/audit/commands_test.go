@@ -15,6 +15,7 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 	"github.com/seed-384b1f8a/tender/processor/lab/storetest"
+	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
 // held is a store and a bus, without workers.
@@ -152,5 +153,29 @@ func TestOursACommandThatWasSkippedIsFound(t *testing.T) {
 	}
 	if report := h.compare(); len(report.Findings) != 1 || report.Findings[0].PaymentID != skipped.PaymentID {
 		t.Errorf("found %+v, want the skipped command", report.Findings)
+	}
+}
+
+// An operation that was sent by a command which became a dead letter: nothing will bring it on but the
+// sweep.
+func TestOursASentOperationWithNothingToComeIsFound(t *testing.T) {
+	t.Parallel()
+	h := setupHeld(t)
+	cmd := h.publish(storetest.NewID(), "sent", sampleCreate())
+	h.Commit(storetest.First(cmd))
+	if report := h.compare(); !report.Clean() {
+		t.Errorf("its command waits: %+v", report.Findings)
+	}
+	delivered := h.deliver(1)
+	for _, report := range []audit.Report{h.compare(), h.compare(cmd.PaymentID)} {
+		if report.Violated[books.NothingStuck] != 1 || !strings.Contains(report.Findings[0].Detail, "neither a timer nor a command is to come") {
+			t.Errorf("found %+v after the delivery of %s", report.Findings, delivered[0].Subject())
+		}
+	}
+	if _, err := h.Store.SweepStale(t.Context(), storetest.Start().Add(time.Hour), time.Minute, 10); err != nil {
+		t.Fatal(err)
+	}
+	if report := h.compare(); !report.Clean() {
+		t.Errorf("the sweep has set a timer: %+v", report.Findings)
 	}
 }

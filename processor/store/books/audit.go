@@ -95,6 +95,35 @@ func Unanswered(ctx context.Context, db store.DB, commands []messages.Command) (
 	return indexes, nil
 }
 
+// Awaiting is a payment with a call to a gateway under way and no timer.
+type Awaiting struct {
+	PaymentID uuid.UUID
+	Version   int64
+	// Since is when the oldest of the calls was made.
+	Since time.Time
+}
+
+// ListAwaiting returns the payments that only a command can bring on, all of them or those that are
+// named. In a healthy deployment they are those that workers are at.
+func ListAwaiting(ctx context.Context, db store.DB, only ...uuid.UUID) ([]Awaiting, error) {
+	var named []pgtype.UUID // nil: all
+	for _, paymentID := range only {
+		named = append(named, id(paymentID))
+	}
+	rows, err := db.Query(ctx, auditAwaitingSQL, pgx.QueryExecModeCacheDescribe, named)
+	if err != nil {
+		return nil, fmt.Errorf("list awaiting payments: %w", err)
+	}
+	awaiting, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a Awaiting, err error) {
+		err = row.Scan((*[16]byte)(&a.PaymentID), &a.Version, &a.Since)
+		return a, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list awaiting payments: %w", err)
+	}
+	return awaiting, nil
+}
+
 // Moment is the database as of one moment, which keeps PostgreSQL from vacuuming for as long as it
 // is looked at.
 type Moment struct{ tx pgx.Tx }

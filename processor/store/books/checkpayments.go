@@ -50,7 +50,7 @@ const checkChunk = 500
 
 // cutPayments cuts the range of all ids into chunks with about as many payments each. The ends
 // meet, so that events and timers of payments that don't exist fall into some chunk, too.
-func cutPayments(ctx context.Context, tx pgx.Tx, after string, yield func(piece) error) error {
+func cutPayments(ctx context.Context, db store.DB, after string, yield func(piece) error) error {
 	for {
 		from, err := idAfter(after)
 		if err != nil {
@@ -58,7 +58,7 @@ func cutPayments(ctx context.Context, tx pgx.Tx, after string, yield func(piece)
 		}
 		next := piece{after: after, to: uuid.Max.String()}
 		var bound pgtype.UUID
-		err = tx.QueryRow(ctx, checkBoundSQL, id(from), checkChunk-1).Scan(&bound)
+		err = db.QueryRow(ctx, checkBoundSQL, id(from), checkChunk-1).Scan(&bound)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			next.last = true
@@ -332,6 +332,7 @@ func (c *checker) checkPayment(paymentID uuid.UUID, e *examined, t *tally) {
 	t.check(OperationsUnique, paymentID, repeatedOperation(stored))
 	t.check(TimersMatchState, paymentID, wrongTimer(stored, e.due, c.options.Now))
 	t.check(NothingStuck, paymentID, c.stuckCall(e, derived.AwaitingSince))
+	t.check(NothingStuck, paymentID, forgotten(stored, c.options.Now))
 }
 
 // stored is the payment as its state has it, nil if that can't be read, and how it differs from the
@@ -408,6 +409,21 @@ func wrongTimer(p *payment.Payment, found *store.Timer, now time.Time) string {
 	default:
 		return ""
 	}
+}
+
+// forgotten names an operation that only time can bring on, of a payment for which no time is set. A call
+// under way is not among them: its command comes again, or the sweep finds it.
+func forgotten(p *payment.Payment, now time.Time) string {
+	if !p.Timer(now).At.IsZero() {
+		return ""
+	}
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if op.Pending || op.Status == payment.OperationUnknown || op.Status == payment.OperationNotSent {
+			return fmt.Sprintf("operation %s (%s) is open, and neither a timer nor a command is to come", op.ID, op.Kind)
+		}
+	}
+	return ""
 }
 
 // stuckCall looks for a call that was made at since (zero: none), whose worker is gone and which no
