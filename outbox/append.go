@@ -82,15 +82,15 @@ func Queue(b *pgx.Batch, msgs []Message) error {
 	return nil
 }
 
-// Place is where a message lies in the outbox for as long as it waits there. No two messages ever have
-// the same place.
+// Place is where a message lies in the outbox for as long as it waits there. No two messages ever
+// have the same place.
 type Place struct {
 	Partition int16
 	ID        int64
 }
 
-// AppendPlaces is [Append] for a caller that wants to know later whether its messages still wait: it
-// returns the place of each message, in the order of msgs.
+// AppendPlaces is [Append] for a caller that wants to know later whether its messages still wait:
+// it returns the place of each message, in the order of msgs.
 func AppendPlaces(ctx context.Context, tx DBTX, msgs ...Message) ([]Place, error) {
 	if len(msgs) == 0 {
 		return nil, nil

@@ -12,8 +12,9 @@
 //   - A message keeps its id (Nats-Msg-Id) however often it is published, so that a stream with a
 //     Duplicates window keeps one copy. A message may only appear twice when it is published again
 //     later than that window: when all relays were cut off from PostgreSQL, or down, for that long
-//     between its acknowledgement and its deletion; or when a relay was stopped between its last look
-//     at its ownership and the socket, which nothing can exclude. Consumers know the copy by its id.
+//     between its acknowledgement and its deletion; or when a relay was stopped between its
+//     last look at its ownership and the socket, which nothing can exclude. Consumers know
+//     the copy by its id.
 //   - The messages of one ordering key that go to one stream are stored by it in the order they
 //     were appended. Across keys, and across streams, there is no order.
 //   - Nothing is dropped: a message that cannot be published is parked, and seen in Inspect and

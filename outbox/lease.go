@@ -9,13 +9,14 @@ import (
 // errLeaseEnded says that a relay has not heard for too long that it still owns its partitions.
 var errLeaseEnded = errors.New("the ownership of the partitions was not confirmed in time")
 
-// lease is the time for which an owner may publish since PostgreSQL last confirmed its locks. The locks
-// themselves end with the session, which a process that stalls, or a machine that is suspended, does
-// not notice: when it goes on, another relay may own its partitions, and the stream may have forgotten
-// the ids of what that one published. So an owner looks at its lease before each publication. What is
-// published within the lease after the session ended is a repetition whose id the stream still knows,
-// as long as lease and PublishTimeout together are shorter than the stream's Duplicates window. What
-// stalls between the look and the socket cannot be kept back; consumers know it by its id.
+// lease is the time for which an owner may publish since PostgreSQL last confirmed its locks. The
+// locks themselves end with the session, which a process that stalls, or a machine that is
+// suspended, does not notice: when it goes on, another relay may own its partitions, and the
+// stream may have forgotten the ids of what that one published. So an owner looks at its lease
+// before each publication. What is published within the lease after the session ended is a
+// repetition whose id the stream still knows, as long as lease and PublishTimeout together are
+// shorter than the stream's Duplicates window. What stalls between the look and the socket cannot
+// be kept back; consumers know it by its id.
 type lease struct {
 	span time.Duration
 	now  func() time.Time

@@ -13,8 +13,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
 )
 
-// A process that was stopped as a whole has lost neither its connection nor its context when it goes on:
-// only the time that has passed tells.
+// A process that was stopped as a whole has lost neither its connection nor its context when it
+// goes on: only the time that has passed tells.
 func TestOursNothingIsPublishedAfterTheLease(t *testing.T) {
 	t.Parallel()
 	js, err := jetstream.New(servers.NATS(t).Connect(t))

@@ -278,8 +278,8 @@ func (p *pass) acknowledged(ctx context.Context, s *stream, pending jetstream.Pu
 	}
 }
 
-// mayPublish is whileConnected for a relay that still owns its partitions: a lost lock ends ctx, and a
-// stall the lease.
+// mayPublish is whileConnected for a relay that still owns its partitions: a lost lock ends ctx,
+// and a stall the lease.
 func (p *pass) mayPublish(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err

@@ -40,9 +40,10 @@ type RelayConfig struct {
 	// milliseconds.
 	PollInterval time.Duration
 	// LockRetryInterval is how often the partitions owned by others are tried, and the connection
-	// that holds the own ones is checked; default 1 s. It bounds how soon a standby takes over. With
-	// five seconds more it is the time for which a relay publishes without a new confirmation: this
-	// and PublishTimeout together have to be shorter than the stream's Duplicates window.
+	// that holds the own ones is checked; default 1 s. It bounds how soon a standby takes over.
+	// With five seconds more it is the time for which a relay publishes without a new
+	// confirmation: this and PublishTimeout together have to be shorter than the stream's
+	// Duplicates window.
 	LockRetryInterval time.Duration
 	// PublishTimeout bounds the wait for one acknowledgement of JetStream; default 5 s.
 	PublishTimeout time.Duration

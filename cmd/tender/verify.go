@@ -143,7 +143,8 @@ func (c *verify) run(ctx context.Context, pool *pgxpool.Pool) error {
 	o.Progress = shown.Update
 	report, err := books.CheckInvariants(ctx, pool, o)
 	if err == nil {
-		// From here on there is nothing to continue: what is compared with others is the database of now.
+		// From here on there is nothing to continue: what is compared with others is the database
+		// of now.
 		err = errors.Join(file.remove(), c.compareOthers(ctx, pool, o, &report))
 	}
 	shown.Clear()
@@ -235,8 +236,8 @@ func (c *verify) compareCheckpoints(ctx context.Context, pool *pgxpool.Pool, rep
 	report.Add(books.CheckpointsPublished, compared.Compared, compared.Findings...)
 }
 
-// compareOthers compares the database with the bus and with gateways, of all payments or of those that
-// are named, and adds the findings to the report.
+// compareOthers compares the database with the bus and with gateways, of all payments or of those
+// that are named, and adds the findings to the report.
 func (c *verify) compareOthers(
 	ctx context.Context, pool *pgxpool.Pool, o books.CheckOptions, report *books.Report, payments ...uuid.UUID,
 ) error {

@@ -15,8 +15,8 @@ type Backlog struct{ js jetstream.JetStream }
 // NewBacklog returns the backlog of the workers' consumer. It asks for nothing yet.
 func NewBacklog(js jetstream.JetStream) *Backlog { return &Backlog{js} }
 
-// Last returns the last sequence of the stream of commands: every command that the stream acknowledged
-// before the call lies at or below it.
+// Last returns the last sequence of the stream of commands: every command that the stream
+// acknowledged before the call lies at or below it.
 func (b *Backlog) Last(ctx context.Context) (uint64, error) {
 	stream, err := b.js.Stream(ctx, messages.StreamCommands)
 	if err != nil {
@@ -34,9 +34,9 @@ func (b *Backlog) Handled(ctx context.Context) (uint64, error) {
 	}
 	info := consumer.CachedInfo()
 	if info.NumAckPending == 0 {
-		// Everything delivered is settled, also where the server leaves the floor behind, as it does
-		// after a command that was delivered too often. NumPending is not looked at: a consumer's
-		// leader may not have seen the latest commands yet.
+		// Everything delivered is settled, also where the server leaves the floor behind, as it
+		// does after a command that was delivered too often. NumPending is not looked at: a
+		// consumer's leader may not have seen the latest commands yet.
 		return max(info.AckFloor.Stream, info.Delivered.Stream), nil
 	}
 	return info.AckFloor.Stream, nil

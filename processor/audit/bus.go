@@ -56,8 +56,8 @@ type BusReport struct {
 // counted; if it comes with another body, that is a violation.
 //
 // Events that a stream has lost cannot be put back in their place: they come behind newer ones,
-// and these again behind them. So a payment's events are also in order if a reader who takes an event
-// up only behind the one before it gets all of them; what else comes is a repeat.
+// and these again behind them. So a payment's events are also in order if a reader who takes an
+// event up only behind the one before it gets all of them; what else comes is a repeat.
 //
 // It may run while payments are processed. Its memory is 30 to 60 bytes for each payment, and as
 // much for each event that waits in the outbox or came out of order. The pool must allow Workers+1
@@ -190,10 +190,10 @@ func (a *busAudit) findMissing(ctx context.Context, now *books.Moment, waiting m
 // servers.
 const clockSkewMax = time.Minute
 
-// agedBefore is the time from which every event must still be on the bus; zero if nothing ages there.
-// Only age excuses: an event is published after it occurred, so one that occurred later than MaxAge ago
-// cannot have aged, whatever else the stream has lost. Where MaxAge was raised, what had aged under the
-// lower one is missed until it would have aged under the new one.
+// agedBefore is the time from which every event must still be on the bus; zero if nothing ages
+// there. Only age excuses: an event is published after it occurred, so one that occurred later
+// than MaxAge ago cannot have aged, no matter what else the stream has lost. Where MaxAge was
+// raised, what had aged under the lower one is missed until it would have aged under the new one.
 func agedBefore(info *jetstream.StreamInfo) time.Time {
 	if info.Config.MaxAge == 0 {
 		return time.Time{}
@@ -373,9 +373,9 @@ func cameAgainInOrder(ctx context.Context, js jetstream.JetStream, tenant string
 	return inOrder(came), nil
 }
 
-// inOrder reports whether versions, as they came, have all of theirs in rising order among them. So it
-// is after a loss, when the events from the lost one on came again; and a single event that comes again
-// later, from a relay that was stalled, changes nothing.
+// inOrder reports whether versions, as they came, have all of theirs in rising order among them.
+// So it is after a loss, when the events from the lost one on came again; and a single event that
+// comes again later, from a relay that was stalled, changes nothing.
 func inOrder(came []int64) bool {
 	wanted := slices.Clone(came)
 	slices.Sort(wanted)

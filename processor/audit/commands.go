@@ -17,15 +17,16 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
-// Commands compares the stream of commands with the claims and the dead letters: every command that the
-// stream still holds, and that the workers' consumer does not wait for any more, was answered or became
-// a dead letter. It looks at all payments, or at those that are named.
+// Commands compares the stream of commands with the claims and the dead letters: every command
+// that the stream still holds, and that the workers' consumer does not wait for any more, was
+// answered or became a dead letter. It looks at all payments, or at those that are named.
 //
-// A resume is not looked at, and a notification only if it cannot be read: they may change nothing and
-// leave no trace. A command whose dead letter a person has removed is a finding until it ages out.
+// A resume is not looked at, and a notification only if it cannot be read: they may change nothing
+// and leave no trace. A command whose dead letter a person has removed is a finding until it ages
+// out.
 //
-// It also finds the payments whose call to a gateway is under way while neither a timer nor a command is
-// to come: the command that made it became a dead letter, for example.
+// It also finds the payments whose call to a gateway is under way while neither a timer nor a
+// command is to come: the command that made it became a dead letter, for example.
 //
 // It may run while payments are processed. Its memory is some twenty bytes for each dead letter. An
 // error means that the comparison could not be completed, not that it found a violation.
@@ -98,8 +99,8 @@ func (a *commandAudit) run(ctx context.Context, js jetstream.JetStream) error {
 	return a.lookForForgotten(ctx, js, awaiting, handled)
 }
 
-// lookForForgotten reports the payments whose call was under way before the consumer was asked how far it
-// is, is under way still, and for which no command waits.
+// lookForForgotten reports the payments whose call was under way before the consumer was asked how
+// far it is, is under way still, and for which no command waits.
 func (a *commandAudit) lookForForgotten(ctx context.Context, js jetstream.JetStream, before []books.Awaiting, handled uint64) error {
 	versions := make(map[uuid.UUID]int64, len(before))
 	for _, w := range before {

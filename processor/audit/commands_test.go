@@ -156,8 +156,8 @@ func TestOursACommandThatWasSkippedIsFound(t *testing.T) {
 	}
 }
 
-// An operation that was sent by a command which became a dead letter: nothing will bring it on but the
-// sweep.
+// An operation that was sent by a command which became a dead letter: nothing will bring it on but
+// the sweep.
 func TestOursASentOperationWithNothingToComeIsFound(t *testing.T) {
 	t.Parallel()
 	h := setupHeld(t)

@@ -35,8 +35,8 @@ type GatewayReport struct {
 	Operations int64 `json:"operations"`
 	Effects    int64 `json:"effects"`
 	Requests   int64 `json:"requests"`
-	// Awaited counts the operations with a reversal that is in a ledger and not recorded, and that is too
-	// young to be a violation.
+	// Awaited counts the operations with a reversal that is in a ledger and not recorded, and that
+	// is too young to be a violation.
 	Awaited int64 `json:"awaited"`
 }
 

@@ -21,8 +21,8 @@ const (
 	// BusOrder: the events of a payment came onto the bus in the order of their versions;
 	// repetitions do not count.
 	BusOrder books.Invariant = "bus_order"
-	// CommandsAnswered: every command that the stream still holds, and that the workers' consumer does
-	// not wait for any more, was answered or became a dead letter.
+	// CommandsAnswered: every command that the stream still holds, and that the workers' consumer
+	// does not wait for any more, was answered or became a dead letter.
 	CommandsAnswered books.Invariant = "commands_answered"
 	// GatewayOnce: an operation took effect once at most, over all gateways, and a payment is
 	// authorized at one of them.

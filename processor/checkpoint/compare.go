@@ -26,10 +26,9 @@ type Comparison struct {
 
 // Compare holds the checkpoints in the database against those on the stream PAYMENTS_AUDIT.
 // Checkpoints may be taken meanwhile. One that waits in the outbox need not be on the bus yet;
-// those before the first on the stream are not compared, since a stream that was lost begins anew. A
-// stream that is gone is a finding if checkpoints were published there.
-// It needs some fifty bytes of memory for each checkpoint. An error means that the comparison could
-// not be completed.
+// those before the first on the stream are not compared, since a stream that was lost begins anew.
+// A stream that is gone is a finding if checkpoints were published there. It needs some fifty
+// bytes of memory for each checkpoint. An error means that the comparison could not be completed.
 func Compare(ctx context.Context, js jetstream.JetStream, db store.DB) (Comparison, error) {
 	c := comparison{recorded: map[int64]*recorded{}}
 	// The database first: a checkpoint that is recorded by now and no longer in the outbox is on

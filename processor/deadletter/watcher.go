@@ -16,8 +16,9 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
-// The reasons of letters about commands that no worker was given. Such a letter stands for a stretch of
-// the stream of commands, which begins at its StreamSequence; its detail says where the stretch ends.
+// The reasons of letters about commands that no worker was given. Such a letter stands for a
+// stretch of the stream of commands, which begins at its StreamSequence; its detail says where the
+// stretch ends.
 const (
 	// ReasonAgedOut is that of commands which left the stream before they were delivered.
 	ReasonAgedOut = "aged_out"
@@ -38,15 +39,16 @@ type WatcherConfig struct {
 
 // Losses counts the commands that a Watcher found lost. They only rise.
 type Losses struct {
-	// AgedOut counts those that left the stream undelivered, Skipped those that a consumer passed over
-	// and that may have been handled by the one before it.
+	// AgedOut counts those that left the stream undelivered, Skipped those that a consumer passed
+	// over and that may have been handled by the one before it.
 	AgedOut, Skipped int64
 }
 
-// Watcher looks for commands that the workers' consumer will never deliver, and that the server says
-// nothing about: those that left the stream undelivered, by age or by a person's hand, and those that
-// came before a consumer which was made anew with another delivery policy than all. Each stretch makes
-// one line in the log, at level error, and one dead letter. Any number of watchers may run.
+// Watcher looks for commands that the workers' consumer will never deliver, and that the server
+// says nothing about: those that left the stream undelivered, by age or by a person's hand, and
+// those that came before a consumer which was made anew with another delivery policy than all.
+// Each stretch makes one line in the log, at level error, and one dead letter. Any number of
+// watchers may run.
 //
 // A command that was delivered, and left the stream before it was settled, is not among them: the
 // server terminates it, and the [Collector] makes its letter. What is lost and overtaken within one
@@ -91,8 +93,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 // firstLookMax bounds how long LookFirst keeps workers from beginning.
 const firstLookMax = 5 * time.Second
 
-// LookFirst is Look for a process that starts its workers right after it. A failure is logged: it does
-// not keep the workers from their work.
+// LookFirst is Look for a process that starts its workers right after it. A failure is logged: it
+// does not keep the workers from their work.
 func (w *Watcher) LookFirst(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, firstLookMax)
 	defer cancel()
@@ -108,8 +110,8 @@ func (w *Watcher) Look(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at consumer %s of stream %s: %w", bus.ConsumerWorkers, messages.StreamCommands, err)
 	}
-	// The consumer first: what it has not been given by now, and the stream does not hold after that,
-	// it was never given.
+	// The consumer first: what it has not been given by now, and the stream does not hold after
+	// that, it was never given.
 	info := consumer.CachedInfo()
 	stream, err := w.js.Stream(ctx, messages.StreamCommands)
 	if err != nil {
@@ -190,8 +192,8 @@ func (w *Watcher) lastBefore(ctx context.Context, info *jetstream.ConsumerInfo, 
 	return last, nil
 }
 
-// tell logs a stretch and stores its letter, unless another watcher did, or this process before it was
-// restarted; then it returns false.
+// tell logs a stretch and stores its letter, unless another watcher did, or this process before it
+// was restarted; then it returns false.
 func (w *Watcher) tell(ctx context.Context, first Original, reason, detail string) (bool, error) {
 	l := Of(first, Cause{Reason: reason, Detail: detail, At: w.cfg.Now()})
 	known := false

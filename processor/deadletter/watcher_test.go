@@ -60,8 +60,8 @@ func wantLetter(t *testing.T, js jetstream.JetStream, logs *observer.ObservedLog
 	}
 }
 
-// Three commands that were acknowledged to their producers pass the stream's max_age while the workers
-// are away.
+// Three commands that were acknowledged to their producers pass the stream's max_age while the
+// workers are away.
 func TestOursCommandsThatAgeOutAreReported(t *testing.T) {
 	t.Parallel()
 	_, js := startBus(t)

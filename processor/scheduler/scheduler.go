@@ -2,8 +2,8 @@
 //
 // A [Scheduler] fires the rows of timers as resume commands, through the outbox, and finds
 // operations that no worker is at any more. It decides nothing: a worker handles the command. A
-// timer that fires twice does no harm, but a timer whose command still waits does not fire again: while
-// the workers are away, the stream of commands holds one resume for each timer that is due.
+// timer that fires twice does no harm, but a timer whose command still waits does not fire again:
+// while the workers are away, the stream of commands holds one resume for each timer that is due.
 package scheduler
 
 import (
@@ -25,11 +25,11 @@ type Config struct {
 	PollInterval time.Duration
 	// BatchMax is the number of timers fired in one transaction; default 500.
 	BatchMax int
-	// Lease is the time for which a fired timer may go unanswered; default 30 s. After it the timer is
-	// fired again as soon as its command is proven not to wait any more.
+	// Lease is the time for which a fired timer may go unanswered; default 30 s. After it the
+	// timer is fired again as soon as its command is proven not to wait any more.
 	Lease time.Duration
-	// UnparkSpread is the time over which the payments parked for a gateway come back once it answers
-	// again; default 3 s.
+	// UnparkSpread is the time over which the payments parked for a gateway come back once it
+	// answers again; default 3 s.
 	UnparkSpread time.Duration
 	// SweepInterval is the time between two looks for abandoned operations; default 30 s. SweepAge
 	// is the time for which nothing must have happened to one; default 5 min, and never less than
@@ -87,8 +87,8 @@ func New(s *store.Store, backlog Backlog, cfg Config, log *zap.Logger, now func(
 }
 
 // Unpark brings the payments forward that are parked for a gateway, which answers again. It never
-// waits, and may be called at any time, also before Run and more often than needed: Run does the work,
-// once for all calls since it last did.
+// waits, and may be called at any time, also before Run and more often than needed: Run does the
+// work, once for all calls since it last did.
 func (s *Scheduler) Unpark(gateway string) {
 	s.mu.Lock()
 	s.answering[gateway] = struct{}{}

@@ -72,8 +72,9 @@ func (s *system) resumes() uint64 {
 	return n
 }
 
-// Workers are away while the leases of due timers end again and again: the stream holds one resume for
-// each timer. When the workers are back and their commands lead to nothing, the timers fire again.
+// Workers are away while the leases of due timers end again and again: the stream holds one resume
+// for each timer. When the workers are back and their commands lead to nothing, the timers fire
+// again.
 func TestOursATimerStormDoesNotMultiply(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

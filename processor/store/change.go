@@ -51,8 +51,9 @@ type Change struct {
 	// Claim is the command's use of its key; nil if the change answers no command, or one that was
 	// answered before.
 	Claim *Claim
-	// Timer is the payment's timer after Events, and PreviousTimer the one before them, both as of the
-	// moment of the decision: a timer that stays as it was costs nothing. The zero Timer is none.
+	// Timer is the payment's timer after Events, and PreviousTimer the one before them, both as of
+	// the moment of the decision: a timer that stays as it was costs nothing. The zero Timer is
+	// none.
 	Timer, PreviousTimer payment.Timer
 	// PreviousHash is LastHash of the payment before Events, which makes a change the same however
 	// often it is committed. None is looked up.

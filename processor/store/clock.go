@@ -17,28 +17,28 @@ const (
 	// clockStandMax is the largest difference for which a Clock stands still until the database has
 	// caught up. It is more than the error of two measurements, and than the drift between them.
 	clockStandMax = 2 * clockTimeout
-	// clockJumpMin is the difference between the time that passed on the process's wall clock and on its
-	// monotonic clock from which a measurement is not used any more: the machine was suspended, or its
-	// clock was set.
-	clockJumpMin = time.Second
+	// clockJump is the difference between the time that passed on the process's wall clock and
+	// on its monotonic clock from which a measurement is not used any more: the machine was
+	// suspended, or its clock was set.
+	clockJump = time.Second
 )
 
-// Clock is the time of the database, for decisions that guard money: however wrong the clocks of two
-// processes are, they compare times of one clock. It may be used concurrently.
+// Clock is the time of the database, for decisions that guard money: however wrong the clocks of
+// two processes are, they compare times of one clock. It may be used concurrently.
 //
-// A Clock keeps the offset of the database's clock_timestamp to the monotonic clock of the process, and
-// measures it again when it is older than five seconds. The true time of the database lies in the round
-// trip of the measurement, so it is known up to half of that. Now returns the latest time it can be:
-// what is guarded by an age, such as a key that a gateway forgets, is then never taken for younger than
-// it is.
+// A Clock keeps the offset of the database's clock_timestamp to the monotonic clock of the
+// process, and measures it again when it is older than five seconds. The true time of the database
+// lies in the round trip of the measurement, so it is known up to half of that. Now returns the
+// latest time it can be: what is guarded by an age, such as a key that a gateway forgets, is then
+// never taken for younger than it is.
 //
-// Now never goes back within a process. Where a measurement says that the database is behind by up to
-// ten seconds, which is the error of the measurements, the drift of two clocks or a failover, Now
-// stands still until the database has caught up. Where the database is further behind, it has failed
-// over to a server with a wrong clock, and Now runs on as if that had not happened. A jump forward is
-// taken at once. So after a failover an age may be underestimated by as much as the new server's clock
-// is behind the old one's, by processes that started since: a limit on an age needs a margin above the
-// difference between the clocks of the database's servers.
+// Now never goes back within a process. Where a measurement says that the database is behind by up
+// to ten seconds, which is the error of the measurements, the drift of two clocks or a failover,
+// Now stands still until the database has caught up. Where the database is further behind, it has
+// failed over to a server with a wrong clock, and Now runs on as if that had not happened. A jump
+// forward is taken at once. So after a failover an age may be underestimated by as much as the new
+// server's clock is behind the old one's, by processes that started since: a limit on an age needs
+// a margin above the difference between the clocks of the database's servers.
 type Clock struct {
 	pool    *pgxpool.Pool
 	process func() time.Time
@@ -66,12 +66,12 @@ func NewClock(pool *pgxpool.Pool, process func() time.Time) *Clock {
 	return &Clock{pool: pool, process: process}
 }
 
-// Now returns the time of the database, in UTC. It asks the database if the latest measurement is older
-// than five seconds; callers at the same time share the answer. The error is that of the database, about
-// which [Retryable] tells, or that of ctx.
+// Now returns the time of the database, in UTC. It asks the database if the latest measurement is
+// older than five seconds; callers at the same time share the answer. The error is that of the
+// database, about which [Retryable] tells, or that of ctx.
 func (c *Clock) Now(ctx context.Context) (time.Time, error) {
 	for {
-		now, under := c.known()
+		now, under := c.known() //nolint:contextcheck // A measurement is shared: it does not end with one caller.
 		if under == nil {
 			return now, nil
 		}
@@ -96,7 +96,7 @@ func (c *Clock) known() (time.Time, *measurement) {
 	now := c.process()
 	passed := now.Sub(c.at)
 	jump := now.Round(0).Sub(c.at.Round(0)) - passed // Round takes the monotonic reading away.
-	if c.at.IsZero() || passed < 0 || passed > clockAgeMax || jump.Abs() > clockJumpMin {
+	if c.at.IsZero() || passed < 0 || passed > clockAgeMax || jump.Abs() > clockJump {
 		c.under = &measurement{done: make(chan struct{})}
 		go c.measure(c.under)
 		return time.Time{}, c.under

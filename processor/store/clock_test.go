@@ -13,8 +13,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
-// skewed is a database whose clock_timestamp a test can put forward and back, and which counts how often
-// it was asked; and the clock of a process.
+// skewed is a database whose clock_timestamp a test can put forward and back, and which counts how
+// often it was asked; and the clock of a process.
 type skewed struct {
 	*bundle
 	clock *store.Clock

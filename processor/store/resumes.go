@@ -13,17 +13,17 @@ import (
 	"github.com/seed-384b1f8a/tender/outbox/pgarray"
 )
 
-// A timer fires again only when its resume is proven not to wait any more. The proof has three steps,
-// and a scheduler takes them in this order:
+// A timer fires again only when its resume is proven not to wait any more. The proof has three
+// steps, and a scheduler takes them in this order:
 //
 //  1. PublishedResumes: the resume has left the outbox, so JetStream has stored it.
-//  2. The scheduler then reads the last sequence of the stream of commands, and BoundResumes notes it:
-//     the resume lies at or below that sequence.
+//  2. The scheduler then reads the last sequence of the stream of commands, and BoundResumes
+//     notes it: the resume lies at or below that sequence.
 //  3. HandledResumes: the workers' consumer has settled every command up to some sequence. What was
 //     noted at or below it was handled; if its timer is still there, it was handled to no effect.
 //
-// Each step reads only what a row or the stream says at that moment, so any number of schedulers may
-// take the steps at the same time, and each may stop after any of them.
+// Each step reads only what a row or the stream says at that moment, so any number of schedulers
+// may take the steps at the same time, and each may stop after any of them.
 
 // Resume is the command of a timer that was fired.
 type Resume struct {
@@ -32,9 +32,9 @@ type Resume struct {
 	kind      string
 }
 
-// PublishedResumes returns the resumes of timers that were fired longer than their lease ago and that
-// have left the outbox, at most limit of them: each of them is in the stream of commands, or was. now
-// counts for no more than the time of the database.
+// PublishedResumes returns the resumes of timers that were fired longer than their lease ago and
+// that have left the outbox, at most limit of them: each of them is in the stream of commands, or
+// was. now counts for no more than the time of the database.
 func (s *Store) PublishedResumes(ctx context.Context, now time.Time, limit int) ([]Resume, error) {
 	var found []Resume
 	err := s.withSettings(ctx, func(tx pgx.Tx) error {
@@ -54,8 +54,8 @@ func (s *Store) PublishedResumes(ctx context.Context, now time.Time, limit int) 
 	return found, nil
 }
 
-// BoundResumes notes that resumes lie at or below a sequence of the stream of commands. The sequence is
-// the stream's last one, read after PublishedResumes returned the resumes.
+// BoundResumes notes that resumes lie at or below a sequence of the stream of commands. The
+// sequence is the stream's last one, read after PublishedResumes returned the resumes.
 func (s *Store) BoundResumes(ctx context.Context, resumes []Resume, last uint64) error {
 	err := s.withSettings(ctx, func(tx pgx.Tx) error {
 		arguments := append([]any{int64(last)}, resumeColumns(resumes)...) //nolint:gosec // G115: a sequence counts from 1
@@ -68,8 +68,8 @@ func (s *Store) BoundResumes(ctx context.Context, resumes []Resume, last uint64)
 	return nil
 }
 
-// ResumeBounds are the lowest and the highest sequence that BoundResumes noted and that stand; 0 and 0
-// if none does.
+// ResumeBounds are the lowest and the highest sequence that BoundResumes noted and that stand; 0
+// and 0 if none does.
 type ResumeBounds struct{ Lowest, Highest uint64 }
 
 // ResumeBounds returns which sequences stand.
@@ -90,13 +90,13 @@ type Handled struct {
 	Upto uint64
 	// Last is the last sequence of the stream, read after Known.
 	Last uint64
-	// Known is what ResumeBounds returned before. A resume that was noted above Last was in a stream
-	// that was lost.
+	// Known is what ResumeBounds returned before. A resume that was noted above Last was in a
+	// stream that was lost.
 	Known ResumeBounds
 }
 
-// HandledResumes lets the timers fire again whose resumes do not wait any more, at most limit of them,
-// and returns how many.
+// HandledResumes lets the timers fire again whose resumes do not wait any more, at most limit of
+// them, and returns how many.
 func (s *Store) HandledResumes(ctx context.Context, h Handled, limit int) (int, error) {
 	var n int64
 	err := s.withSettings(ctx, func(tx pgx.Tx) error {

@@ -23,11 +23,11 @@ import (
 // limit of them, earliest first, and returns how many, and when the next timer is to fire (zero if
 // there is none).
 //
-// Firing does not remove a timer: what the command leads to does, by moving the payment on. A fired
-// timer does not fire again, however long its command waits, until HandledResumes says that the
-// command does not wait any more, and not before lease has passed. Then it fires under another message
-// id. Several schedulers may fire at once; each timer is fired by one of them. Nothing fires before
-// its time by the clock of the database, however far ahead now is.
+// Firing does not remove a timer: what the command leads to does, by moving the payment on. A
+// fired timer does not fire again, however long its command waits, until HandledResumes says that
+// the command does not wait any more, and not before lease has passed. Then it fires under another
+// message id. Several schedulers may fire at once; each timer is fired by one of them. Nothing
+// fires before its time by the clock of the database, however far ahead now is.
 func (s *Store) FireTimers(ctx context.Context, now time.Time, limit int, lease time.Duration) (int, time.Time, error) {
 	var fired int
 	var next pgtype.Timestamptz
@@ -171,7 +171,8 @@ func (s *Store) SweepStale(ctx context.Context, now time.Time, olderThan time.Du
 }
 
 // ReplaceTimers removes the due timers of payments and sets others, each of which needs PaymentID,
-// Tenant and DueAt, and takes Gateway. It is for repairs: Commit sets the timers of the payments that it writes.
+// Tenant and DueAt, and takes Gateway. It is for repairs: Commit sets the timers of the payments
+// that it writes.
 func ReplaceTimers(ctx context.Context, tx pgx.Tx, of []uuid.UUID, by []Timer) error {
 	if _, err := tx.Exec(ctx, deleteTimersSQL, pgarray.UUIDs(of, func(u uuid.UUID) uuid.UUID { return u })); err != nil {
 		return fmt.Errorf("delete timers: %w", err)
@@ -191,10 +192,11 @@ func writeTimers(ctx context.Context, tx pgx.Tx, by []Timer) error {
 	return nil
 }
 
-// Reschedule moves the due timer of a payment without an event, sets it where there is none, or, for
-// the zero Timer, removes it. It is for a payment of which nothing is to be recorded: its gateway has
-// just said again that it is not done. It fails with ErrVersionConflict, having changed nothing, if the
-// tenant's payment is not at that version. It may be repeated and called concurrently.
+// Reschedule moves the due timer of a payment without an event, sets it where there is none, or,
+// for the zero Timer, removes it. It is for a payment of which nothing is to be recorded: its
+// gateway has just said again that it is not done. It fails with ErrVersionConflict, having
+// changed nothing, if the tenant's payment is not at that version. It may be repeated and called
+// concurrently.
 func (s *Store) Reschedule(ctx context.Context, tenant string, paymentID uuid.UUID, version int64, timer payment.Timer) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, settingsSQL); err != nil {
@@ -224,11 +226,12 @@ func (s *Store) Reschedule(ctx context.Context, tenant string, paymentID uuid.UU
 	return nil
 }
 
-// Unpark brings the timers of payments that are parked for a gateway forward, at most limit of them,
-// and returns how many: each fires between now and now plus spread, at a point that depends on the
-// payment's id, and its resume tries at once what is parked. A timer that was fired already, or that
-// fires earlier, keeps its time. It may be repeated, until it returns 0, and called concurrently: a
-// timer is brought forward once. now counts for no more than the time of the database.
+// Unpark brings the timers of payments that are parked for a gateway forward, at most limit of
+// them, and returns how many: each fires between now and now plus spread, at a point that depends
+// on the payment's id, and its resume tries at once what is parked. A timer that was fired
+// already, or that fires earlier, keeps its time. It may be repeated, until it returns 0, and
+// called concurrently: a timer is brought forward once. now counts for no more than the time of
+// the database.
 func (s *Store) Unpark(ctx context.Context, gateway string, now time.Time, spread time.Duration, limit int) (int, error) {
 	var moved int64
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {

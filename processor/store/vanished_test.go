@@ -46,7 +46,7 @@ func TestOursCommitOntoAVanishedRowIsAConflict(t *testing.T) {
 	b.WantClean()
 }
 
-// The other half of the rule: version 0 only inserts, whatever stands in the row.
+// The other half of the rule: version 0 only inserts, however far the row has come.
 func TestOursCommitOfANewPaymentNeverOverwrites(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -64,8 +64,8 @@ func MatchEvents(ctx context.Context, db store.DB, refs []EventRef) ([]EventMism
 	return mismatches, nil
 }
 
-// Unanswered returns the indexes of the commands that no claim answers. Each has a key. It takes one
-// statement for all of them; a few thousand at a time are a good measure.
+// Unanswered returns the indexes of the commands that no claim answers. Each has a key. It takes
+// one statement for all of them; a few thousand at a time are a good measure.
 func Unanswered(ctx context.Context, db store.DB, commands []messages.Command) ([]int, error) {
 	var indexes []int
 	err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
@@ -204,8 +204,8 @@ func (m *Moment) EventsOf(ctx context.Context, paymentID uuid.UUID) ([]EventOf, 
 }
 
 // Payments calls yield with every payment, or with those that are named, those with refusals only
-// included, in no particular order and one at a time, however many there are. It returns the first error of yield. A state
-// that can't be read is an error.
+// included, in no particular order and one at a time, however many there are. It returns the first
+// error of yield. A state that can't be read is an error.
 func (m *Moment) Payments(ctx context.Context, yield func(*payment.Payment) error, only ...uuid.UUID) error {
 	var named []pgtype.UUID // nil: all
 	for _, paymentID := range only {

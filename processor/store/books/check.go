@@ -24,8 +24,8 @@ type CheckOptions struct {
 	// stuck; 0 means 15 min. It has to be longer than the pipeline takes to notice and to repair:
 	// the age given to SweepStale, and a lease.
 	StaleAfter time.Duration
-	// Workers is how many connections read at once, beside one that cuts the work into pieces; 0 means
-	// one for each CPU, two at least and no more than the pool allows.
+	// Workers is how many connections read at once, beside one that cuts the work into pieces; 0
+	// means one for each CPU, two at least and no more than the pool allows.
 	Workers int
 	// FindingsMax bounds Report.Findings; 0 means 100. All violations are counted under any limit.
 	FindingsMax int
@@ -72,19 +72,21 @@ func defaultWorkers(pool *pgxpool.Pool) int {
 // run while payments are being processed. Its memory does not grow with the number of payments. The
 // pool must allow Workers+1 connections.
 //
-// It reads in pieces, each in a short transaction that sees one moment, so that no statement grows with
-// a table and no snapshot keeps PostgreSQL from vacuuming; it runs under the timeouts of statements and
-// idle transactions that a server is set to. That is enough, because no invariant joins rows of two
-// pieces: a commit writes a payment's row, events, timer, claims and messages in one transaction, and
-// everything that is compared with each other is read in one piece. A payment with its events and its
-// timers is one. A claim is read with the payment and the event that it names; a row of the outbox with
-// its event; a checkpoint with the events that it covers, which never change. Two claims of one
-// operation are both there in every later moment, since claims are never deleted, so they are found
-// also where each is read in another. What is written behind the place that a check has come to is left
-// to the next one, as what is written after a snapshot would be.
+// It reads in pieces, each in a short transaction that sees one moment, so that no statement grows
+// with a table and no snapshot keeps PostgreSQL from vacuuming; it runs under the timeouts of
+// statements and idle transactions that a server is set to. That is enough, because no invariant
+// joins rows of two pieces: a commit writes a payment's row, events, timer, claims and messages in
+// one transaction, and everything that is compared with each other is read in one piece. A payment
+// with its events and its timers is one. A claim is read with the payment and the event that it
+// names; a row of the outbox with its event; a checkpoint with the events that it covers, which
+// never change. Two claims of one operation are both there in every later moment, since claims are
+// never deleted, so they are found also where each is read in another. What is written behind the
+// place that a check has come to is left to the next one, as what is written after a snapshot
+// would be.
 //
-// A check that was cut short goes on with CheckOptions.Resume: Report.Snapshots then holds more than
-// one time, and what has changed in between in the part that was done before is not looked at again.
+// A check that was cut short goes on with CheckOptions.Resume: Report.Snapshots then holds more
+// than one time, and what has changed in between in the part that was done before is not looked at
+// again.
 //
 // An error means that the check could not be completed, not that something is wrong with the data.
 // ErrOtherCheck says that Resume belongs to another database or to a check with other options.
@@ -150,13 +152,13 @@ type pass struct {
 	// total is an estimate.
 	total int64
 	// cut yields the pieces in order, beginning after the end of a piece that an earlier check has
-	// done ("" is the beginning), and marks the last. No statement or transaction of it is open while it
-	// yields.
+	// done ("" is the beginning), and marks the last. No statement or transaction of it is open
+	// while it yields.
 	cut func(ctx context.Context, db store.DB, after string, yield func(piece) error) error
 	// apart says that check makes transactions of its own and is given none.
 	apart bool
-	// check checks one piece and counts it in tally.done. It runs in a transaction of its own, which
-	// sees one moment.
+	// check checks one piece and counts it in tally.done. It runs in a transaction of its own,
+	// which sees one moment.
 	check func(ctx context.Context, tx pgx.Tx, p piece, t *tally) error
 }
 
@@ -284,10 +286,10 @@ func (p *PaymentCheck) Nothing() bool {
 	return !p.Exists && len(p.Events) == 0 && p.Timers+p.Claims+p.OutboxRows == 0
 }
 
-// CheckPayment checks one payment as CheckInvariants does all of them, and says what it found event
-// by event. It works the payment's rows, also if only some are there. Of the options it takes Now
-// and StaleAfter. Its keys are found by reading all keys of the database, page by page, since they are
-// ordered otherwise.
+// CheckPayment checks one payment as CheckInvariants does all of them, and says what it found
+// event by event. It works the payment's rows, also if only some are there. Of the options it
+// takes Now and StaleAfter. Its keys are found by reading all keys of the database, page by page,
+// since they are ordered otherwise.
 func CheckPayment(ctx context.Context, pool *pgxpool.Pool, paymentID uuid.UUID, o CheckOptions) (PaymentCheck, error) {
 	result := PaymentCheck{PaymentID: paymentID, Events: []EventCheck{}, Findings: []Finding{}}
 	o = o.withDefaults(pool)

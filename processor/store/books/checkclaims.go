@@ -69,8 +69,8 @@ func (c *checker) checkClaims(ctx context.Context, tx pgx.Tx, p piece, t *tally)
 	return checkClaims(ctx, tx, p, pgtype.UUID{}, t)
 }
 
-// checkClaims checks a piece of the claims: all of them or, unless it is null, those of one payment. It
-// may be called again with the same tally.
+// checkClaims checks a piece of the claims: all of them or, unless it is null, those of one
+// payment. It may be called again with the same tally.
 func checkClaims(ctx context.Context, tx pgx.Tx, p piece, of pgtype.UUID, t *tally) error {
 	after, err := parseClaimPosition(p.after)
 	if err != nil {
@@ -101,8 +101,9 @@ func checkClaims(ctx context.Context, tx pgx.Tx, p piece, of pgtype.UUID, t *tal
 // operationsMax is about how many operations are held in memory at a time.
 const operationsMax = 500_000
 
-// cutOperations cuts the operations into shares by their payments. Claims lie in the order of their keys,
-// so that each share takes a reading of all of them: it is the price of a bounded memory.
+// cutOperations cuts the operations into shares by their payments. Claims lie in the order of
+// their keys, so that each share takes a reading of all of them: it is the price of a bounded
+// memory.
 func cutOperations(claims int64) func(context.Context, store.DB, string, func(piece) error) error {
 	return func(_ context.Context, _ store.DB, after string, yield func(piece) error) error {
 		done, of := int64(0), claims/operationsMax+1
@@ -142,9 +143,9 @@ func (c *checker) checkOperations(ctx context.Context, _ pgx.Tx, p piece, t *tal
 	}, t)
 }
 
-// checkOperations looks for operations that more than one command claims to have started, among the
-// claims of the payments that are wanted. It reads page by page; each is of another moment, which is
-// enough: claims are never deleted.
+// checkOperations looks for operations that more than one command claims to have started, among
+// the claims of the payments that are wanted. It reads page by page; each is of another moment,
+// which is enough: claims are never deleted.
 func checkOperations(ctx context.Context, db store.DB, wanted func(uuid.UUID) bool, t *tally) error {
 	type started struct {
 		paymentID uuid.UUID
@@ -226,7 +227,8 @@ func (c *checker) checkOutbox(ctx context.Context, tx pgx.Tx, p piece, t *tally)
 	return c.checkMessages(ctx, tx, "", p, t)
 }
 
-// checkMessages checks a piece of the rows of the outbox, all of them or those under one ordering key.
+// checkMessages checks a piece of the rows of the outbox, all of them or those under one ordering
+// key.
 func (c *checker) checkMessages(ctx context.Context, tx pgx.Tx, of string, p piece, t *tally) error {
 	after, err := parseOutboxPlace(p.after, outboxPlace{partition: -1})
 	if err != nil {

@@ -377,13 +377,13 @@ func repeatedOperation(p *payment.Payment) string {
 	return ""
 }
 
-// rescheduleMax bounds how far [store.Store.Reschedule] puts a timer off: the longest pause between two
-// questions about an operation that its gateway is still working on.
+// rescheduleMax bounds how far [store.Store.Reschedule] puts a timer off: the longest pause
+// between two questions about an operation that its gateway is still working on.
 const rescheduleMax = 12 * time.Hour
 
-// wrongTimer compares the due timer of a payment with its state. The timer of a pending operation moves
-// without an event, as its schedule goes on: any time is right that is not later than the state asks
-// for now plus the longest pause. An earlier one fires, or is stuck.
+// wrongTimer compares the due timer of a payment with its state. The timer of a pending operation
+// moves without an event, as its schedule goes on: any time is right that is not later than the
+// state asks for now plus the longest pause. An earlier one fires, or is stuck.
 func wrongTimer(p *payment.Payment, found *store.Timer, now time.Time) string {
 	wanted := p.Timer(now)
 	due := wanted.At.Truncate(time.Microsecond)
@@ -411,8 +411,8 @@ func wrongTimer(p *payment.Payment, found *store.Timer, now time.Time) string {
 	}
 }
 
-// forgotten names an operation that only time can bring on, of a payment for which no time is set. A call
-// under way is not among them: its command comes again, or the sweep finds it.
+// forgotten names an operation that only time can bring on, of a payment for which no time is set.
+// A call under way is not among them: its command comes again, or the sweep finds it.
 func forgotten(p *payment.Payment, now time.Time) string {
 	if !p.Timer(now).At.IsZero() {
 		return ""

@@ -10,8 +10,8 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/store/books"
 )
 
-// The timer of an operation that its gateway is still working on moves without an event. It is right
-// within the longest pause of its schedule; any other timer is right at one time only.
+// The timer of an operation that its gateway is still working on moves without an event. It is
+// right within the longest pause of its schedule; any other timer is right at one time only.
 func TestOursARescheduledTimerOfAPendingOperationIsRight(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -146,7 +146,5 @@ CREATE INDEX timers_fired ON timers (fire_at) WHERE resume_id IS NOT NULL AND re
 CREATE INDEX timers_published ON timers (resume_before) WHERE resume_before IS NOT NULL;
 -- For a gateway that answers again.
 CREATE INDEX timers_parked ON timers (gateway, payment_id) WHERE gateway <> '' AND NOT try_now AND resume_id IS NULL;
--- For the list, which shows fired timers too.
-CREATE INDEX timers_listed ON timers (fire_at, payment_id, kind);
 -- For the sweep, which looks for its own rows among very many that wait for an expiry.
 CREATE INDEX timers_stale ON timers (payment_id) WHERE kind = 'stale';
