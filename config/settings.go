@@ -131,7 +131,7 @@ func schedulerSettings(s *Scheduler) []setting {
 	return []setting{
 		{"scheduler.poll_interval", "How often to look for due timers: a timer may be late by this much.", duration(&s.PollInterval)},
 		{"scheduler.batch_max", "Timers fired in one transaction at most.", whole(&s.BatchMax, "count")},
-		{"scheduler.lease", "How long a fired timer may go unanswered before it is fired again. Longer than poll_interval.", duration(&s.Lease)},
+		{"scheduler.lease", "How long a fired timer may go unanswered. Then it fires again, once its command waits no more. Longer than poll_interval.", duration(&s.Lease)},
 	}
 }
 

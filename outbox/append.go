@@ -82,6 +82,49 @@ func Queue(b *pgx.Batch, msgs []Message) error {
 	return nil
 }
 
+// Place is where a message lies in the outbox for as long as it waits there. No two messages ever
+// have the same place.
+type Place struct {
+	Partition int16
+	ID        int64
+}
+
+// AppendPlaces is [Append] for a caller that wants to know later whether its messages still wait:
+// it returns the place of each message, in the order of msgs.
+func AppendPlaces(ctx context.Context, tx DBTX, msgs ...Message) ([]Place, error) {
+	if len(msgs) == 0 {
+		return nil, nil
+	}
+	rows, err := encode(msgs)
+	if err != nil {
+		return nil, err
+	}
+	found, err := tx.Query(ctx, queueStretchesSQL, columns(rows)...)
+	if err != nil {
+		return nil, fmt.Errorf("append %d messages to outbox: %w", len(msgs), err)
+	}
+	ids := make(map[string][]int64, len(msgs)) // by message id, which a caller may use twice
+	var id int64
+	var messageID string
+	_, err = pgx.ForEachRow(found, []any{&id, &messageID, nil}, func() error {
+		ids[messageID] = append(ids[messageID], id)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("append %d messages to outbox: %w", len(msgs), err)
+	}
+	places := make([]Place, len(rows))
+	for i := range rows {
+		its := ids[rows[i].ID]
+		if len(its) == 0 {
+			return nil, fmt.Errorf("append %d messages to outbox: PostgreSQL names no row for message %s", len(msgs), rows[i].ID)
+		}
+		places[i] = Place{Partition: rows[i].partition, ID: its[0]}
+		ids[rows[i].ID] = its[1:]
+	}
+	return places, nil
+}
+
 func appendArgs(msgs []Message) ([]any, error) {
 	rows, err := encode(msgs)
 	if err != nil {

@@ -11,8 +11,10 @@
 //   - What is committed is published at least once, what is rolled back never.
 //   - A message keeps its id (Nats-Msg-Id) however often it is published, so that a stream with a
 //     Duplicates window keeps one copy. A message may only appear twice when it is published again
-//     later than that window: when a relay was cut off from PostgreSQL, or suspended, or all were
-//     down, for that long between its acknowledgement and its deletion.
+//     later than that window: when all relays were cut off from PostgreSQL, or down, for that long
+//     between its acknowledgement and its deletion; or when a relay was stopped between its
+//     last look at its ownership and the socket, which nothing can exclude. Consumers know
+//     the copy by its id.
 //   - The messages of one ordering key that go to one stream are stored by it in the order they
 //     were appended. Across keys, and across streams, there is no order.
 //   - Nothing is dropped: a message that cannot be published is parked, and seen in Inspect and
@@ -62,7 +64,9 @@
 // owner dies PostgreSQL ends its session, after at most half a minute if the whole machine
 // vanished, and a standby takes over within its LockRetryInterval. An owner that loses its session
 // stops publishing and competes again; a batch it had in flight may then be published by two
-// relays, which the message ids make harmless.
+// relays, which the message ids make harmless. An owner that was stalled or suspended may not know
+// yet that it lost its session: before each publication it looks at the time since PostgreSQL last
+// confirmed its locks, and publishes nothing after LockRetryInterval and five seconds.
 //
 // A relay publishes in atomic batches (jetstreamext), one for each stream: give the stream
 // AllowAtomicPublish and a Duplicates window. A batch that is refused, because a message of it is

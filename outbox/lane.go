@@ -38,6 +38,7 @@ const (
 // called from another.
 type lane struct {
 	relay             *Relay
+	lease             *lease // of the owner
 	postgres, jstream outage
 	wake              chan struct{} // capacity 1
 	shelf             shelf
@@ -56,9 +57,10 @@ type lane struct {
 	asleepFor int         // for that many of the partitions
 }
 
-func newLane(r *Relay, number int) *lane {
+func newLane(r *Relay, owned *lease, number int) *lane {
 	return &lane{
 		relay:    r,
+		lease:    owned,
 		postgres: outage{log: r.log, what: fmt.Sprintf("outbox lane %d: reading", number)},
 		jstream:  outage{log: r.log, what: fmt.Sprintf("outbox lane %d: publishing", number)},
 		wake:     make(chan struct{}, 1),
@@ -117,7 +119,7 @@ func (l *lane) run(serving, work context.Context) error {
 			}
 			continue
 		}
-		done, err := l.relay.publish(work, rows)
+		done, err := l.relay.publish(work, l.lease, rows)
 		l.note(rows, done)
 		if !done.empty() || err == nil {
 			retry.Reset() // if any rows have to wait, it is not all of them

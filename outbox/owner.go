@@ -27,6 +27,7 @@ type owner struct {
 	relay   *Relay
 	conn    *pgx.Conn
 	lanes   []*lane
+	lease   *lease
 	missing []int32 // partitions still to win
 }
 
@@ -38,9 +39,9 @@ func (r *Relay) ownAndRelay(ctx context.Context, owning func()) error {
 	if err != nil {
 		return err
 	}
-	o := &owner{relay: r, conn: conn}
+	o := &owner{relay: r, conn: conn, lease: &lease{span: r.cfg.LockRetryInterval + ownerTimeout, now: r.now}}
 	for i := range r.cfg.Lanes {
-		o.lanes = append(o.lanes, newLane(r, i))
+		o.lanes = append(o.lanes, newLane(r, o.lease, i))
 	}
 	for p := range int32(Partitions) {
 		o.missing = append(o.missing, p)
@@ -139,6 +140,7 @@ func (o *owner) hold(ctx context.Context, owning func()) error {
 func (o *owner) acquire(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ownerTimeout)
 	defer cancel()
+	asked := o.relay.now() // The locks were held at some time after this: an answer may lie unread during a stall.
 	rows, err := o.conn.Query(ctx, lockSQL, o.missing)
 	if err != nil {
 		return fmt.Errorf("lock outbox partitions: %w", err)
@@ -160,6 +162,7 @@ func (o *owner) acquire(ctx context.Context) error {
 		return fmt.Errorf("lock outbox partitions: %w", err)
 	}
 	o.missing = missing
+	o.lease.confirm(asked)
 	for i, partitions := range won {
 		if len(partitions) > 0 {
 			o.lanes[i].own(partitions)

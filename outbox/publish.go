@@ -24,6 +24,7 @@ const atomicMin = 200
 // pass publishes the rows of one read. One goroutine uses it.
 type pass struct {
 	relay   *Relay
+	lease   *lease
 	done    outcome
 	blocked map[string]bool // ordering keys with a refused row
 }
@@ -32,11 +33,11 @@ type pass struct {
 // neither list of the outcome are to be tried again; then the error says why, or a row of their key
 // was refused. Rows of one ordering key and one stream are published in order: a row after one that
 // was not published is not published either.
-func (r *Relay) publish(ctx context.Context, rows []row) (outcome, error) {
+func (r *Relay) publish(ctx context.Context, owned *lease, rows []row) (outcome, error) {
 	if len(rows) == 0 {
 		return outcome{}, nil
 	}
-	p := &pass{relay: r, done: outcome{published: make([]row, 0, len(rows))}}
+	p := &pass{relay: r, lease: owned, done: outcome{published: make([]row, 0, len(rows))}}
 	var errs []error
 	for _, group := range p.group(rows) {
 		if err := p.publishGroup(ctx, group); err != nil {
@@ -97,7 +98,7 @@ func (p *pass) publishBatch(ctx context.Context, s *stream, rows []row) error {
 	if len(rows) < min(atomicMin, s.batchSize()) || !s.useBatch() || tooLargeForBatch(rows, p.relay.js.Conn().MaxPayload()) {
 		return p.publishSingly(ctx, s, rows)
 	}
-	limited, stop, err := p.relay.whileConnected(ctx)
+	limited, stop, err := p.mayPublish(ctx)
 	if err != nil {
 		return err
 	}
@@ -239,7 +240,7 @@ func nextWindow(rows []row, skip func(key string) bool) (window, rest []row) {
 // publishWindow publishes all rows at once and returns the error of each, or why none was
 // published.
 func (p *pass) publishWindow(ctx context.Context, s *stream, rows []row) ([]error, error) {
-	ctx, stop, err := p.relay.whileConnected(ctx)
+	ctx, stop, err := p.mayPublish(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -275,6 +276,18 @@ func (p *pass) acknowledged(ctx context.Context, s *stream, pending jetstream.Pu
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// mayPublish is whileConnected for a relay that still owns its partitions: a lost lock ends ctx,
+// and a stall the lease.
+func (p *pass) mayPublish(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	if err := p.lease.check(); err != nil {
+		return nil, nil, err
+	}
+	return p.relay.whileConnected(ctx)
 }
 
 // whileConnected returns a context for one publication, which ends after PublishTimeout, or as soon

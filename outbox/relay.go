@@ -41,6 +41,9 @@ type RelayConfig struct {
 	PollInterval time.Duration
 	// LockRetryInterval is how often the partitions owned by others are tried, and the connection
 	// that holds the own ones is checked; default 1 s. It bounds how soon a standby takes over.
+	// With five seconds more it is the time for which a relay publishes without a new
+	// confirmation: this and PublishTimeout together have to be shorter than the stream's
+	// Duplicates window.
 	LockRetryInterval time.Duration
 	// PublishTimeout bounds the wait for one acknowledgement of JetStream; default 5 s.
 	PublishTimeout time.Duration
@@ -67,6 +70,7 @@ type Relay struct {
 	async jetstream.JetStream
 	cfg   RelayConfig
 	log   *zap.Logger
+	now   func() time.Time
 
 	started  atomic.Bool
 	owned    atomic.Int64
@@ -113,7 +117,7 @@ func NewRelay(pool *pgxpool.Pool, js jetstream.JetStream, cfg RelayConfig, log *
 	if err != nil {
 		return nil, fmt.Errorf("outbox relay: %w", err)
 	}
-	return &Relay{pool: pool, js: js, async: async, cfg: cfg, log: log, streams: make(map[string]*stream)}, nil
+	return &Relay{pool: pool, js: js, async: async, cfg: cfg, log: log, now: time.Now, streams: make(map[string]*stream)}, nil
 }
 
 // Stats returns the present counters.

@@ -112,7 +112,7 @@ func TestALaneLeavesToTheTableWhatItDidNotPublish(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLane(&Relay{log: zap.NewNop()}, 0)
+			l := newLane(&Relay{log: zap.NewNop()}, nil, 0)
 			l.shelf.offer(&Stretch{Key: "a", Upto: 1}, shelved("a", 1))
 			l.shelf.offer(&Stretch{Key: "b", Upto: 1}, shelved("b", 2))
 			rows, _ := l.shelf.take(nil, 10)

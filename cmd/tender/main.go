@@ -34,7 +34,7 @@ dev), and tests and measures it.`,
 	term.Group(root, "Run", newServe(e))
 	term.Group(root, "Payments", newPay(e), newGet(e), newList(e), newHistory(e))
 	term.Group(root, "Operations", newDeadLetters(e), newRouting(e), newOutbox(e), newVerify(e), newRebuild(e),
-		newReview(e), newTimers(e), newGateway(e), newCheckpoint(e))
+		newReview(e), newTimers(e), newRetry(e), newGateway(e), newCheckpoint(e))
 	term.Group(root, "Setup", newMigrate(e), newProvision(e), newConfig(e))
 	root.AddCommand(term.NewVersion(e), term.NewExitCodes())
 	root.AddCommand(elsewhere()...)

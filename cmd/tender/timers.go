@@ -103,6 +103,8 @@ type timerView struct {
 	DueAt     time.Time `json:"due_at"`
 	FireAt    time.Time `json:"fire_at"`
 	Fired     int32     `json:"fired"`
+	Gateway   string    `json:"gateway,omitempty"`
+	Now       bool      `json:"now,omitempty"`
 }
 
 func (c *timersList) run(ctx context.Context, s *store.Store) error {
@@ -131,9 +133,9 @@ func (c *timersList) show(timers []store.Timer) error {
 		}
 		return nil
 	}
-	table := term.NewTable(c.Stdout, "FIRES", "PAYMENT", "TENANT", "KIND", "DUE", "FIRED")
+	table := term.NewTable(c.Stdout, "FIRES", "PAYMENT", "TENANT", "KIND", "DUE", "FIRED", "WAITS FOR")
 	for _, t := range timers {
-		table.Row(term.Moment(t.FireAt), t.PaymentID.String(), t.Tenant, t.Kind, term.Moment(t.DueAt), fmt.Sprint(t.Fired))
+		table.Row(term.Moment(t.FireAt), t.PaymentID.String(), t.Tenant, t.Kind, term.Moment(t.DueAt), fmt.Sprint(t.Fired), t.Gateway)
 	}
 	return table.Flush()
 }

@@ -19,10 +19,19 @@ type paymentVerdict struct {
 
 func (c *verify) runPayments(ctx context.Context, pool *pgxpool.Pool, payments []uuid.UUID) error {
 	clean := true
+	others, err := c.compareNamed(ctx, pool, payments)
+	if err != nil {
+		return err
+	}
 	for _, id := range payments {
 		p, err := books.CheckPayment(ctx, pool, id, c.options)
 		if err != nil {
 			return err
+		}
+		for _, f := range others.Findings {
+			if f.PaymentID == id || f.PaymentID == uuid.Nil {
+				p.Findings = append(p.Findings, f)
+			}
 		}
 		clean = clean && p.Clean() && !p.Nothing()
 		if c.JSON {
@@ -34,10 +43,20 @@ func (c *verify) runPayments(ctx context.Context, pool *pgxpool.Pool, payments [
 			return err
 		}
 	}
-	if !clean {
+	if !clean || !others.Clean() {
 		return term.SayNo()
 	}
 	return nil
+}
+
+// compareNamed compares the payments with the bus and the ledgers, as far as the flags ask for it.
+func (c *verify) compareNamed(ctx context.Context, pool *pgxpool.Pool, payments []uuid.UUID) (books.Report, error) {
+	report := books.Report{At: c.options.Now, Checked: map[books.Invariant]int64{}, Violated: map[books.Invariant]int64{}}
+	if report.At.IsZero() {
+		report.At = c.Now()
+	}
+	err := c.compareOthers(ctx, pool, c.options, &report, payments...)
+	return report, err
 }
 
 func (c *verify) showPaymentCheck(p books.PaymentCheck) error {

@@ -16,7 +16,8 @@ import (
 // Wait returns the event that ends the command, in the sense of EndsCommand; it may have been
 // published before Wait was called. Command is Ack.Command as Publish returned it. It returns when
 // there is such an event or the context ends; give the context a deadline, since an outcome may
-// stay unknown for a day. Events of types that this version doesn't know are skipped.
+// stay unknown for a day. Events of types that this version doesn't know are skipped. An event
+// that is published again, however late, is the same event: its payment and version say so.
 //
 // Wait needs the right to subscribe to the tenant's events. To see earlier events, or those during
 // an interruption, it also needs the right to create a consumer on StreamEvents, which a production

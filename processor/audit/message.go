@@ -81,7 +81,7 @@ func (r *reading) next() (message, error) {
 		return message{}, fmt.Errorf("read stream %s after message %d: %w", messages.StreamEvents, r.sequence, err)
 	}
 	r.sequence = meta.Sequence.Stream
-	return newMessage(r.sequence, msg), nil
+	return newMessage(r.sequence, msg.Subject(), msg.Headers(), msg.Data()), nil
 }
 
 // message is one message of the stream of events.
@@ -97,8 +97,8 @@ type message struct {
 	problem string
 }
 
-func newMessage(sequence uint64, msg jetstream.Msg) message {
-	m := message{sequence: sequence, subject: msg.Subject(), header: msg.Headers(), body: msg.Data()}
+func newMessage(sequence uint64, subject string, header nats.Header, body []byte) message {
+	m := message{sequence: sequence, subject: subject, header: header, body: body}
 	paymentID, version, ok := strings.Cut(m.header.Get(messages.HeaderMessageID), ":")
 	var errID, errVersion error
 	m.paymentID, errID = uuid.Parse(paymentID)

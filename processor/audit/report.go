@@ -21,6 +21,9 @@ const (
 	// BusOrder: the events of a payment came onto the bus in the order of their versions;
 	// repetitions do not count.
 	BusOrder books.Invariant = "bus_order"
+	// CommandsAnswered: every command that the stream still holds, and that the workers' consumer
+	// does not wait for any more, was answered or became a dead letter.
+	CommandsAnswered books.Invariant = "commands_answered"
 	// GatewayOnce: an operation took effect once at most, over all gateways, and a payment is
 	// authorized at one of them.
 	GatewayOnce books.Invariant = "gateway_once"
@@ -65,6 +68,18 @@ func (r *Report) AddTo(to *books.Report, findingsMax int) {
 	}
 	room := max(0, findingsMax-len(to.Findings))
 	to.Findings = append(to.Findings, r.Findings[:min(room, len(r.Findings))]...)
+}
+
+// Merge adds another report, whose findings are listed up to findingsMax in all.
+func (r *Report) Merge(other *Report, findingsMax int) {
+	for invariant, n := range other.Checked {
+		r.Checked[invariant] += n
+	}
+	for invariant, n := range other.Violated {
+		r.Violated[invariant] += n
+	}
+	room := max(0, findingsMax-len(r.Findings))
+	r.Findings = append(r.Findings, other.Findings[:min(room, len(other.Findings))]...)
 }
 
 // tally collects a report from several goroutines.

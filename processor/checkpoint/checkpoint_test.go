@@ -136,6 +136,23 @@ func TestStreamThatWasLostIsNotHeldAgainstTheDatabase(t *testing.T) {
 	})
 }
 
+// A stream that was deleted is a finding, not a reason to leave the comparison out.
+func TestOursADeletedAuditStreamIsFound(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.relay()
+	b.taker()
+	b.pay()
+	b.covered()
+	if err := b.js.DeleteStream(t.Context(), messages.StreamAudit); err != nil {
+		t.Fatal(err)
+	}
+	servers.Eventually(t, "the deleted stream is found", func() bool {
+		c, err := checkpoint.Compare(t.Context(), b.js, b.pool)
+		return err == nil && len(c.Findings) == 1 && strings.Contains(c.Findings[0].Detail, "stream PAYMENTS_AUDIT is gone")
+	})
+}
+
 func audit() jetstream.StreamConfig {
 	streams := bus.Streams(bus.StreamOptions{})
 	return streams[len(streams)-1]

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,8 +27,8 @@ type Comparison struct {
 // Compare holds the checkpoints in the database against those on the stream PAYMENTS_AUDIT.
 // Checkpoints may be taken meanwhile. One that waits in the outbox need not be on the bus yet;
 // those before the first on the stream are not compared, since a stream that was lost begins anew.
-// It needs some fifty bytes of memory for each checkpoint. An error means that the comparison could
-// not be completed.
+// A stream that is gone is a finding if checkpoints were published there. It needs some fifty
+// bytes of memory for each checkpoint. An error means that the comparison could not be completed.
 func Compare(ctx context.Context, js jetstream.JetStream, db store.DB) (Comparison, error) {
 	c := comparison{recorded: map[int64]*recorded{}}
 	// The database first: a checkpoint that is recorded by now and no longer in the outbox is on
@@ -36,6 +37,10 @@ func Compare(ctx context.Context, js jetstream.JetStream, db store.DB) (Comparis
 		return Comparison{}, fmt.Errorf("compare checkpoints: %w", err)
 	}
 	published, err := readBus(ctx, js)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		c.findGone()
+		return c.Comparison, nil
+	}
 	if err != nil {
 		return Comparison{}, fmt.Errorf("compare checkpoints: read stream %s: %w", messages.StreamAudit, err)
 	}
@@ -125,6 +130,19 @@ func (c *comparison) lookForMissing(all []published) {
 		if r := c.recorded[number]; number > all[i].number && r.due && !r.seen {
 			c.find("checkpoint %d is in the database, and neither on the bus nor on its way there", number)
 		}
+	}
+}
+
+// findGone reports that the stream is gone, unless nothing was ever published there.
+func (c *comparison) findGone() {
+	n := 0
+	for _, r := range c.recorded {
+		if r.due {
+			n++
+		}
+	}
+	if n > 0 {
+		c.find("stream %s is gone: %d checkpoints were published there", messages.StreamAudit, n)
 	}
 }
 

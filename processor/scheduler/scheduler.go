@@ -2,12 +2,14 @@
 //
 // A [Scheduler] fires the rows of timers as resume commands, through the outbox, and finds
 // operations that no worker is at any more. It decides nothing: a worker handles the command. A
-// timer that fires twice does no harm.
+// timer that fires twice does no harm, but a timer whose command still waits does not fire again:
+// while the workers are away, the stream of commands holds one resume for each timer that is due.
 package scheduler
 
 import (
 	"cmp"
 	"context"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,9 +25,12 @@ type Config struct {
 	PollInterval time.Duration
 	// BatchMax is the number of timers fired in one transaction; default 500.
 	BatchMax int
-	// Lease is the time that a fired timer may go unanswered before it is fired again; default 30
-	// s.
+	// Lease is the time for which a fired timer may go unanswered; default 30 s. After it the
+	// timer is fired again as soon as its command is proven not to wait any more.
 	Lease time.Duration
+	// UnparkSpread is the time over which the payments parked for a gateway come back once it
+	// answers again; default 3 s.
+	UnparkSpread time.Duration
 	// SweepInterval is the time between two looks for abandoned operations; default 30 s. SweepAge
 	// is the time for which nothing must have happened to one; default 5 min, and never less than
 	// Policy.SentStale of the workers.
@@ -36,40 +41,92 @@ func (c Config) withDefaults() Config {
 	c.PollInterval = cmp.Or(c.PollInterval, 250*time.Millisecond)
 	c.BatchMax = cmp.Or(c.BatchMax, 500)
 	c.Lease = cmp.Or(c.Lease, 30*time.Second)
+	c.UnparkSpread = cmp.Or(c.UnparkSpread, 3*time.Second)
 	c.SweepInterval = cmp.Or(c.SweepInterval, 30*time.Second)
 	c.SweepAge = cmp.Or(c.SweepAge, 5*time.Minute)
 	return c
 }
 
+// Backlog says how far the workers are with the stream of commands; see bus.Backlog.
+type Backlog interface {
+	// Last returns the last sequence of the stream.
+	Last(ctx context.Context) (uint64, error)
+	// Handled returns a sequence at or below which every command was settled.
+	Handled(ctx context.Context) (uint64, error)
+}
+
 // Scheduler turns due timers into resume commands on the bus, through the outbox. Any number may
 // run: each timer is fired by one of them.
 type Scheduler struct {
-	store *store.Store
-	cfg   Config
-	log   *zap.Logger
-	now   func() time.Time
+	store   *store.Store
+	backlog Backlog
+	cfg     Config
+	log     *zap.Logger
+	now     func() time.Time
 	// swept is the time of the last sweep.
-	swept  time.Time
-	outage retry.Outage
+	swept           time.Time
+	firing, proving retry.Outage
+	// wake ends a rest.
+	wake chan struct{}
+
+	mu sync.Mutex
+	// answering are the gateways whose parked payments are to be brought forward; guarded by mu.
+	answering map[string]struct{}
 }
 
 // New returns a scheduler that has not begun.
-func New(s *store.Store, cfg Config, log *zap.Logger, now func() time.Time) *Scheduler {
+func New(s *store.Store, backlog Backlog, cfg Config, log *zap.Logger, now func() time.Time) *Scheduler {
 	return &Scheduler{
-		store: s, cfg: cfg.withDefaults(), log: log, now: now,
-		outage: retry.Outage{Log: log, Failing: "cannot fire timers; retrying", Over: "firing timers again"},
+		store: s, backlog: backlog, cfg: cfg.withDefaults(), log: log, now: now,
+		firing: retry.Outage{Log: log, Failing: "cannot fire timers; retrying", Over: "firing timers again"},
+		proving: retry.Outage{
+			Log: log, Failing: "cannot tell which resume commands still wait; retrying", Over: "resume commands are told again",
+		},
+		wake: make(chan struct{}, 1), answering: map[string]struct{}{},
+	}
+}
+
+// Unpark brings the payments forward that are parked for a gateway, which answers again. It never
+// waits, and may be called at any time, also before Run and more often than needed: Run does the
+// work, once for all calls since it last did.
+func (s *Scheduler) Unpark(gateway string) {
+	s.mu.Lock()
+	s.answering[gateway] = struct{}{}
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default: // a wake-up is on its way
 	}
 }
 
 // Run fires timers until ctx is done; it always returns nil. PostgreSQL may be away at any time:
-// what is due stays due.
+// what is due stays due. So may NATS: until it is back, no timer fires a second time.
 func (s *Scheduler) Run(ctx context.Context) error {
+	// Beside the firing, which must not wait for NATS.
+	var proving sync.WaitGroup
+	defer proving.Wait()
+	proving.Go(func() {
+		for ctx.Err() == nil {
+			s.proving.Note(ctx, s.prove(ctx, s.now()))
+			retry.Sleep(ctx, s.cfg.Lease/4)
+		}
+	})
 	for ctx.Err() == nil {
 		rest, err := s.tick(ctx)
-		s.outage.Note(ctx, err)
-		retry.Sleep(ctx, rest)
+		s.firing.Note(ctx, err)
+		s.rest(ctx, rest)
 	}
 	return nil
+}
+
+func (s *Scheduler) rest(ctx context.Context, d time.Duration) {
+	over := time.NewTimer(d)
+	defer over.Stop()
+	select {
+	case <-over.C:
+	case <-s.wake:
+	case <-ctx.Done():
+	}
 }
 
 // tick fires one batch, and says how long to rest before the next.
@@ -85,6 +142,9 @@ func (s *Scheduler) tick(ctx context.Context) (rest time.Duration, err error) {
 		}
 		s.swept = now
 	}
+	if err := s.unpark(ctx, now); err != nil {
+		return s.cfg.PollInterval, err
+	}
 	fired, next, err := s.store.FireTimers(ctx, now, s.cfg.BatchMax, s.cfg.Lease)
 	switch {
 	case err != nil || next.IsZero():
@@ -95,5 +155,83 @@ func (s *Scheduler) tick(ctx context.Context) (rest time.Duration, err error) {
 		// Other processes may commit timers meanwhile that are due earlier, hence never longer than
 		// the interval.
 		return min(max(next.Sub(now), 0), s.cfg.PollInterval), nil
+	}
+}
+
+// prove finds the fired timers whose resumes do not wait any more, so that they may fire again. The
+// steps are those of the store; their order is the proof.
+func (s *Scheduler) prove(ctx context.Context, now time.Time) error {
+	for {
+		published, err := s.store.PublishedResumes(ctx, now, s.cfg.BatchMax)
+		if err != nil {
+			return err
+		}
+		if len(published) == 0 {
+			break
+		}
+		last, err := s.backlog.Last(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.store.BoundResumes(ctx, published, last); err != nil {
+			return err
+		}
+		if len(published) < s.cfg.BatchMax {
+			break
+		}
+	}
+	known, err := s.store.ResumeBounds(ctx)
+	if err != nil || known.Highest == 0 {
+		return err
+	}
+	handled := store.Handled{Known: known}
+	if handled.Upto, err = s.backlog.Handled(ctx); err != nil {
+		return err
+	}
+	if handled.Last, err = s.backlog.Last(ctx); err != nil {
+		return err
+	}
+	if known.Lowest > handled.Upto && known.Highest <= handled.Last {
+		return nil
+	}
+	for {
+		n, err := s.store.HandledResumes(ctx, handled, s.cfg.BatchMax)
+		if err != nil || n < s.cfg.BatchMax {
+			return err
+		}
+	}
+}
+
+// unpark brings forward what Unpark asked for since the last time.
+func (s *Scheduler) unpark(ctx context.Context, now time.Time) error {
+	s.mu.Lock()
+	answering := s.answering
+	s.answering = map[string]struct{}{}
+	s.mu.Unlock()
+	for gateway := range answering {
+		moved := 0
+		for {
+			n, err := s.store.Unpark(ctx, gateway, now, s.cfg.UnparkSpread, s.cfg.BatchMax)
+			if err != nil {
+				s.again(answering)
+				return err
+			}
+			if moved += n; n < s.cfg.BatchMax {
+				break
+			}
+		}
+		if moved > 0 {
+			s.log.Info("a gateway answers again: trying its parked payments", zap.String("gateway", gateway), zap.Int("payments", moved))
+		}
+	}
+	return nil
+}
+
+// again notes gateways whose payments could not all be brought forward.
+func (s *Scheduler) again(gateways map[string]struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for gateway := range gateways {
+		s.answering[gateway] = struct{}{}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -52,9 +51,10 @@ type Change struct {
 	// Claim is the command's use of its key; nil if the change answers no command, or one that was
 	// answered before.
 	Claim *Claim
-	// PreviousDueAt is what DueAt of the payment was before Events: a timer that stays as it was
-	// costs nothing.
-	PreviousDueAt time.Time
+	// Timer is the payment's timer after Events, and PreviousTimer the one before them, both as of
+	// the moment of the decision: a timer that stays as it was costs nothing. The zero Timer is
+	// none.
+	Timer, PreviousTimer payment.Timer
 	// PreviousHash is LastHash of the payment before Events, which makes a change the same however
 	// often it is committed. None is looked up.
 	PreviousHash messages.Hash
@@ -91,8 +91,8 @@ type entry struct {
 	messages []outbox.Message
 	// orderingKey is that of all messages.
 	orderingKey string
-	dueAt       time.Time // zero: none
-	timer       timerChange
+	timer       payment.Timer
+	timerChange timerChange
 	keyNames    []string
 	bytes       int
 	done        chan error // receives exactly one answer once the entry was taken
@@ -127,7 +127,7 @@ func newEntry(c *Change) (*entry, error) {
 	state := c.Payment.AppendJSON(make([]byte, 0, stateSize))
 	e.row = NewPaymentRow(c.Payment, c.ExpectedVersion, state)
 	e.bytes += len(state)
-	e.setTimer(c.Payment.DueAt(), c.PreviousDueAt)
+	e.setTimer(c.Timer, c.PreviousTimer)
 	if c.Claim != nil {
 		e.setClaim(c.Claim)
 	}
@@ -137,14 +137,14 @@ func newEntry(c *Change) (*entry, error) {
 // stateSize is about what the state of a payment takes.
 const stateSize = 1200
 
-func (e *entry) setTimer(dueAt, previous time.Time) {
-	switch e.dueAt = dueAt; {
-	case dueAt.Equal(previous):
-		e.timer = timerStays
-	case dueAt.IsZero():
-		e.timer = timerDeleted
+func (e *entry) setTimer(timer, previous payment.Timer) {
+	switch e.timer = timer; {
+	case timer.At.Equal(previous.At) && timer.Gateway == previous.Gateway:
+		e.timerChange = timerStays
+	case timer.At.IsZero():
+		e.timerChange = timerDeleted
 	default:
-		e.timer = timerSet
+		e.timerChange = timerSet
 	}
 }
 

@@ -27,6 +27,8 @@
 //  5. Each caller gets its answer. If the connection broke around the commit, the outcome is not
 //     known: [ErrOutcomeUnknown].
 //
+// [Clock] is the time of the database, for decisions that guard money.
+//
 // Nothing waits for a batch to fill: an idle store writes a change by itself, and the busier the
 // database is, the more changes gather for the next batch. Loads are gathered in the same way.
 package store

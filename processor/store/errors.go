@@ -15,8 +15,9 @@ import (
 )
 
 var (
-	// ErrVersionConflict says that the payment has moved on since it was loaded, so that nothing
-	// was written: load it and decide again.
+	// ErrVersionConflict says that the payment has moved on since it was loaded, or that the
+	// database has lost it since then in a failover, so that nothing was written: load it and
+	// decide again. A lost payment is loaded as one at version 0.
 	ErrVersionConflict = errors.New("the payment has changed since it was loaded")
 	// ErrClaimTaken says that the idempotency key was claimed meanwhile, so that nothing was
 	// written: load again. The error is a *ClaimTakenError.

@@ -51,6 +51,27 @@ var listSQL string
 //go:embed queries/fire_timers.sql
 var fireTimersSQL string
 
+//go:embed queries/timers_fired.sql
+var timersFiredSQL string
+
+//go:embed queries/published_resumes.sql
+var publishedResumesSQL string
+
+//go:embed queries/bound_resumes.sql
+var boundResumesSQL string
+
+//go:embed queries/resume_bounds.sql
+var resumeBoundsSQL string
+
+//go:embed queries/handled_resumes.sql
+var handledResumesSQL string
+
+//go:embed queries/reschedule_lock.sql
+var rescheduleLockSQL string
+
+//go:embed queries/unpark.sql
+var unparkSQL string
+
 //go:embed queries/next_timer.sql
 var nextTimerSQL string
 
@@ -83,6 +104,9 @@ var listTimersSQL string
 
 //go:embed queries/review_events.sql
 var reviewEventsSQL string
+
+//go:embed queries/clock.sql
+var clockSQL string
 
 //go:embed queries/wal_position.sql
 var walPositionSQL string

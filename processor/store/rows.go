@@ -156,7 +156,7 @@ func newHistory(entries []*entry) history {
 		for i := range e.events {
 			events = append(events, &e.events[i])
 		}
-		switch e.timer {
+		switch e.timerChange {
 		case timerStays:
 		case timerSet:
 			set = append(set, e)
@@ -256,7 +256,8 @@ func timerColumns(set []*entry) []any {
 	return []any{
 		pgarray.UUIDs(set, func(e *entry) uuid.UUID { return e.row.ID }),
 		pgarray.Texts(set, func(e *entry) string { return e.row.Tenant }),
-		pgarray.Times(set, func(e *entry) time.Time { return e.dueAt }),
+		pgarray.Times(set, func(e *entry) time.Time { return e.timer.At.Truncate(time.Microsecond) }),
+		pgarray.Texts(set, func(e *entry) string { return e.timer.Gateway }),
 	}
 }
 

@@ -153,12 +153,18 @@ func TestPipelineNeverReadsWholeTables(t *testing.T) {
 	conn := b.Connect()
 	all := storetest.Queries(t)
 	for name, arguments := range map[string]string{
-		"load":          `'{` + newID().String() + `}', '{acme}', '{create}', '{k}', '{""}'`,
-		"delete_timers": `'{` + newID().String() + `}'`,
-		"fire_timers":   `now(), 100, interval '30 s'`,
-		"next_timer":    ``,
-		"clear_stale":   `now()`,
-		"sweep_stale":   `now(), now(), 100`,
+		"load":              `'{` + newID().String() + `}', '{acme}', '{create}', '{k}', '{""}'`,
+		"delete_timers":     `'{` + newID().String() + `}'`,
+		"fire_timers":       `now(), 100`,
+		"next_timer":        ``,
+		"clear_stale":       `now()`,
+		"sweep_stale":       `now(), now(), 100`,
+		"timers_fired":      `now(), interval '30 s', '{` + newID().String() + `}', '{due}', '{1}', '{1}'`,
+		"published_resumes": `now(), 100`,
+		"bound_resumes":     `1, '{` + newID().String() + `}', '{due}', '{1}', '{1}'`,
+		"resume_bounds":     ``,
+		"handled_resumes":   `1, 1, 1, 100`,
+		"unpark":            `'sim', now(), interval '3 s', 100`,
 	} {
 		if _, err := conn.Exec(t.Context(), `PREPARE `+name+` AS `+all[name]); err != nil {
 			t.Fatalf("%s: %v", name, err)

@@ -16,16 +16,18 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/outbox/pgarray"
+	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
 // FireTimers puts a resume command for each payment that is due at now into the outbox, at most
 // limit of them, earliest first, and returns how many, and when the next timer is to fire (zero if
 // there is none).
 //
-// Firing does not remove a timer: what the command leads to does, by moving the payment on. If it
-// leads to nothing, because it was lost or its worker died, the timer fires again after lease,
-// under another message id. Several schedulers may fire at once; each timer is fired by one of
-// them. Nothing fires before its time by the clock of the database, however far ahead now is.
+// Firing does not remove a timer: what the command leads to does, by moving the payment on. A
+// fired timer does not fire again, however long its command waits, until HandledResumes says that
+// the command does not wait any more, and not before lease has passed. Then it fires under another
+// message id. Several schedulers may fire at once; each timer is fired by one of them. Nothing
+// fires before its time by the clock of the database, however far ahead now is.
 func (s *Store) FireTimers(ctx context.Context, now time.Time, limit int, lease time.Duration) (int, time.Time, error) {
 	var fired int
 	var next pgtype.Timestamptz
@@ -33,7 +35,7 @@ func (s *Store) FireTimers(ctx context.Context, now time.Time, limit int, lease 
 		if _, err := tx.Exec(ctx, settingsSQL); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, fireTimersSQL, instant(now), limit, lease)
+		rows, err := tx.Query(ctx, fireTimersSQL, instant(now), limit)
 		if err != nil {
 			return err
 		}
@@ -41,13 +43,10 @@ func (s *Store) FireTimers(ctx context.Context, now time.Time, limit int, lease 
 		if err != nil {
 			return err
 		}
-		commands, err := resumeCommands(due, now)
-		if err != nil {
-			return err
-		}
-		fired = len(commands)
-		if err := outbox.Append(ctx, tx, commands...); err != nil {
-			return err
+		if fired = len(due); fired > 0 {
+			if err := fire(ctx, tx, due, now, lease); err != nil {
+				return err
+			}
 		}
 		return tx.QueryRow(ctx, nextTimerSQL).Scan(&next)
 	})
@@ -57,6 +56,27 @@ func (s *Store) FireTimers(ctx context.Context, now time.Time, limit int, lease 
 	return fired, next.Time, nil
 }
 
+// fire puts the resumes of timers, which the transaction has locked, into the outbox.
+func fire(ctx context.Context, tx pgx.Tx, due []Timer, now time.Time, lease time.Duration) error {
+	for i := range due {
+		due[i].Fired++
+	}
+	commands, err := resumeCommands(due, now)
+	if err != nil {
+		return err
+	}
+	places, err := outbox.AppendPlaces(ctx, tx, commands...)
+	if err != nil {
+		return err
+	}
+	resumes := make([]Resume, len(due))
+	for i := range due {
+		resumes[i] = Resume{place: places[i], paymentID: due[i].PaymentID, kind: due[i].Kind}
+	}
+	_, err = tx.Exec(ctx, timersFiredSQL, append([]any{instant(now), lease}, resumeColumns(resumes)...)...)
+	return err
+}
+
 // Timer is a row of timers: the time at which a payment needs attention though no command for it
 // comes.
 type Timer struct {
@@ -64,10 +84,14 @@ type Timer struct {
 	Tenant    string
 	// Kind is TimerDue or TimerStale.
 	Kind string
-	// DueAt is the time that was asked for. FireAt is when a scheduler next takes the timer: later
-	// than DueAt if it was fired Fired times to no effect.
+	// DueAt is the time that was asked for. FireAt is when a scheduler next takes the timer, at the
+	// earliest: later than DueAt if it was fired Fired times to no effect, earlier if Now is set.
 	DueAt, FireAt time.Time
 	Fired         int32
+	// Gateway is the gateway that the payment waits for because it could not be reached; "" if the
+	// payment waits for a time only. Now says that Unpark has brought the timer forward.
+	Gateway string
+	Now     bool
 }
 
 // The kinds of timers.
@@ -83,7 +107,7 @@ func TimerKinds() []string { return []string{TimerDue, TimerStale} }
 
 func scanTimer(row pgx.CollectableRow) (Timer, error) {
 	var t Timer
-	err := row.Scan((*[16]byte)(&t.PaymentID), &t.Kind, &t.Tenant, &t.DueAt, &t.FireAt, &t.Fired)
+	err := row.Scan((*[16]byte)(&t.PaymentID), &t.Kind, &t.Tenant, &t.DueAt, &t.FireAt, &t.Fired, &t.Gateway, &t.Now)
 	t.DueAt, t.FireAt = t.DueAt.UTC(), t.FireAt.UTC()
 	return t, err
 }
@@ -105,7 +129,7 @@ func resumeCommands(timers []Timer, now time.Time) ([]outbox.Message, error) {
 func (t *Timer) resume(now time.Time) (outbox.Message, error) {
 	command := messages.Command{
 		ID:     t.Kind + "-" + t.DueAt.Format("20060102T150405.000000") + "-" + strconv.Itoa(int(t.Fired)),
-		Tenant: t.Tenant, PaymentID: t.PaymentID, Body: &messages.Resume{DueAt: t.DueAt},
+		Tenant: t.Tenant, PaymentID: t.PaymentID, Body: &messages.Resume{DueAt: t.DueAt, Now: t.Now},
 	}
 	command.ID = messages.CommandMessageID(command)
 	subject, header, body, err := messages.EncodeCommand(command, messages.Origin{Time: now})
@@ -147,19 +171,81 @@ func (s *Store) SweepStale(ctx context.Context, now time.Time, olderThan time.Du
 }
 
 // ReplaceTimers removes the due timers of payments and sets others, each of which needs PaymentID,
-// Tenant and DueAt. It is for repairs: Commit sets the timers of the payments that it writes.
+// Tenant and DueAt, and takes Gateway. It is for repairs: Commit sets the timers of the payments
+// that it writes.
 func ReplaceTimers(ctx context.Context, tx pgx.Tx, of []uuid.UUID, by []Timer) error {
 	if _, err := tx.Exec(ctx, deleteTimersSQL, pgarray.UUIDs(of, func(u uuid.UUID) uuid.UUID { return u })); err != nil {
 		return fmt.Errorf("delete timers: %w", err)
 	}
+	return writeTimers(ctx, tx, by)
+}
+
+func writeTimers(ctx context.Context, tx pgx.Tx, by []Timer) error {
 	_, err := tx.Exec(ctx, writeTimersSQL,
 		pgarray.UUIDs(by, func(t Timer) uuid.UUID { return t.PaymentID }),
 		pgarray.Texts(by, func(t Timer) string { return t.Tenant }),
-		pgarray.Times(by, func(t Timer) time.Time { return t.DueAt.Truncate(time.Microsecond) }))
+		pgarray.Times(by, func(t Timer) time.Time { return t.DueAt.Truncate(time.Microsecond) }),
+		pgarray.Texts(by, func(t Timer) string { return t.Gateway }))
 	if err != nil {
 		return fmt.Errorf("write timers: %w", err)
 	}
 	return nil
+}
+
+// Reschedule moves the due timer of a payment without an event, sets it where there is none, or,
+// for the zero Timer, removes it. It is for a payment of which nothing is to be recorded: its
+// gateway has just said again that it is not done. It fails with ErrVersionConflict, having
+// changed nothing, if the tenant's payment is not at that version. It may be repeated and called
+// concurrently.
+func (s *Store) Reschedule(ctx context.Context, tenant string, paymentID uuid.UUID, version int64, timer payment.Timer) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, settingsSQL); err != nil {
+			return err
+		}
+		// Held against commits until the timer is set.
+		tag, err := tx.Exec(ctx, rescheduleLockSQL, tenant, id(paymentID), version)
+		switch {
+		case err != nil:
+			return err
+		case tag.RowsAffected() == 0:
+			return ErrVersionConflict
+		}
+		var set []Timer
+		if !timer.At.IsZero() {
+			set = []Timer{{PaymentID: paymentID, Tenant: tenant, DueAt: timer.At, Gateway: timer.Gateway}}
+		}
+		if set == nil {
+			_, err = tx.Exec(ctx, deleteTimersSQL, []pgtype.UUID{id(paymentID)})
+			return err
+		}
+		return writeTimers(ctx, tx, set)
+	})
+	if err != nil {
+		return fmt.Errorf("reschedule payment %s at version %d: %w", paymentID, version, err)
+	}
+	return nil
+}
+
+// Unpark brings the timers of payments that are parked for a gateway forward, at most limit of
+// them, and returns how many: each fires between now and now plus spread, at a point that depends
+// on the payment's id, and its resume tries at once what is parked. A timer that was fired
+// already, or that fires earlier, keeps its time. It may be repeated, until it returns 0, and
+// called concurrently: a timer is brought forward once. now counts for no more than the time of
+// the database.
+func (s *Store) Unpark(ctx context.Context, gateway string, now time.Time, spread time.Duration, limit int) (int, error) {
+	var moved int64
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, settingsSQL); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, unparkSQL, gateway, instant(now), spread, limit)
+		moved = tag.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("unpark payments of gateway %s: %w", gateway, err)
+	}
+	return int(moved), nil
 }
 
 // TimerFilter says which timers to list: those that fit all the fields that are set.

@@ -120,9 +120,77 @@ func TestTimerFiresOnceForEachLease(t *testing.T) {
 	if n := b.fire(due.Add(lease - time.Microsecond)); n != 0 {
 		t.Errorf("fired %d within the lease", n)
 	}
-	if n := b.fire(due.Add(lease)); n != 1 {
-		t.Errorf("fired %d after the lease, want 1", n)
+	if n := b.fire(due.Add(lease)); n != 0 {
+		t.Errorf("fired %d after the lease while the resume waits in the outbox", n)
 	}
+	if published := b.published(due.Add(lease)); len(published) != 0 {
+		t.Errorf("%d resumes have left the outbox", len(published))
+	}
+	b.Exec(`DELETE FROM outbox`) // The relay has published everything.
+	if published := b.published(due.Add(lease - time.Microsecond)); len(published) != 0 {
+		t.Errorf("%d resumes are asked about within the lease", len(published))
+	}
+	published := b.published(due.Add(lease))
+	if err := b.Store.BoundResumes(t.Context(), published, 7); err != nil || len(published) != 1 {
+		t.Fatalf("%d resumes have left the outbox, %v; want 1", len(published), err)
+	}
+	known := store.ResumeBounds{Lowest: 7, Highest: 7}
+	if bounds, err := b.Store.ResumeBounds(t.Context()); err != nil || bounds != known {
+		t.Errorf("the sequences are %+v, %v", bounds, err)
+	}
+	if n := b.handled(store.Handled{Upto: 6, Last: 9, Known: known}); n != 0 {
+		t.Errorf("%d timers may fire again while the resume waits in the stream", n)
+	}
+	if n := b.handled(store.Handled{Upto: 7, Last: 9, Known: known}); n != 1 {
+		t.Errorf("%d timers may fire again when the resume was handled, want 1", n)
+	}
+	b.fireTimes(due.Add(lease), 1)
+	// A stream that was lost counts anew: the resume is gone.
+	b.Exec(`DELETE FROM outbox`)
+	if err := b.Store.BoundResumes(t.Context(), b.published(due.Add(2*lease)), 9); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.handled(store.Handled{Upto: 0, Last: 3, Known: store.ResumeBounds{Lowest: 9, Highest: 9}}); n != 1 {
+		t.Errorf("%d timers may fire again after the stream was lost, want 1", n)
+	}
+	b.fireTimes(due.Add(2*lease), 1)
+}
+
+// published returns the resumes that have left the outbox and whose lease has ended.
+func (b *bundle) published(now time.Time) []store.Resume {
+	b.Helper()
+	published, err := b.Store.PublishedResumes(b.Context(), now, 100)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return published
+}
+
+func (b *bundle) handled(h store.Handled) int {
+	b.Helper()
+	n, err := b.Store.HandledResumes(b.Context(), h, 100)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+func (b *bundle) fireTimes(now time.Time, want int) {
+	b.Helper()
+	if n := b.fire(now); n != want {
+		b.Errorf("fired %d at %s, want %d", n, now, want)
+	}
+}
+
+func TestEachFiringHasAnIDOfItsOwn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	paymentID := newID()
+	b.Handle(create(paymentID, "c", ""), unknown(), start())
+	due := start().Add(5 * time.Second)
+	b.fireTimes(due, 1)
+	b.Exec(`UPDATE timers SET resume_id = NULL, resume_partition = NULL`)
+	b.fireTimes(due.Add(lease), 1)
 	resumes := b.resumes()
 	if len(resumes) != 2 || resumes[0].ID == resumes[1].ID {
 		t.Fatalf("%d commands, want two under different ids", len(resumes))

@@ -184,8 +184,9 @@ func claimsOf(entries []*entry) []*claimRow {
 	return claims
 }
 
-// answerConflicts answers the entries that found another version than they expected. That stays so:
-// versions only grow.
+// answerConflicts answers the entries that found another version than they expected, or no row
+// where there was one. That stays so: versions only grow, and nothing but its first change makes a
+// payment.
 func (w *batchWrite) answerConflicts(won winners) {
 	w.entries = slices.DeleteFunc(w.entries, func(e *entry) bool {
 		_, written := won.written[e.row.ID]

@@ -245,9 +245,10 @@ func (h *handling) commit(ctx context.Context, before *payment.Payment, d paymen
 	if len(d.Events) == 0 {
 		return nil
 	}
+	now := h.now()
 	err := h.store.Commit(ctx, store.Change{
 		Payment: d.Payment, ExpectedVersion: before.Version, Events: d.Events, Claim: claim,
-		PreviousDueAt: before.DueAt(), PreviousHash: before.LastHash,
+		Timer: d.Payment.Timer(now), PreviousTimer: before.Timer(now), PreviousHash: before.LastHash,
 	})
 	if err != nil {
 		return err // names the payment and the version

@@ -204,12 +204,12 @@ func (p *process) relay() *process {
 
 func (p *process) scheduler() *process {
 	p.s.t.Helper()
-	pool := p.pool()
+	pool, js := p.pool(), p.jetStream()
 	st := store.New(pool, p.s.batching, p.s.log)
-	scheduler := scheduler.New(st, scheduler.Config{
+	scheduler := scheduler.New(st, bus.NewBacklog(js), scheduler.Config{
 		PollInterval: 50 * time.Millisecond, Lease: p.s.lease, SweepInterval: 100 * time.Millisecond, SweepAge: p.s.cfg.Policy.SentStale,
 	}, p.s.log, p.clock)
-	p.run(scheduler.Run, st.Close, pool.Close)
+	p.run(scheduler.Run, js.Conn().Close, st.Close, pool.Close)
 	return p
 }
 

@@ -70,7 +70,7 @@ func setup(t *testing.T, options ...func(*system)) *system {
 	s.openBus()
 	s.openSimulator()
 	s.stopRelay = s.run("relay", s.relay().Run)
-	s.run("scheduler", scheduler.New(s.store, scheduler.Config{
+	s.run("scheduler", scheduler.New(s.store, bus.NewBacklog(s.js), scheduler.Config{
 		PollInterval: 20 * time.Millisecond, Lease: 2 * time.Second,
 		SweepInterval: 100 * time.Millisecond, SweepAge: s.cfg.Policy.SentStale,
 	}, s.log, s.now).Run)

@@ -171,7 +171,7 @@ func (p *Process) Run(ctx context.Context) error {
 		start(&second, after, config.RoleRelay, p.relay.Run)
 	}
 	if p.plays(config.RoleScheduler) {
-		scheduler := scheduler.New(p.store, schedulerConfig(p.cfg), p.log.Named("scheduler"), p.now)
+		scheduler := scheduler.New(p.store, bus.NewBacklog(p.js), schedulerConfig(p.cfg), p.log.Named("scheduler"), p.now)
 		start(&second, after, config.RoleScheduler, scheduler.Run)
 		if every := p.cfg.Checkpoint.Interval; every > 0 {
 			taker := checkpoint.NewTaker(p.pool, every, p.log.Named("checkpoint"), time.Now)
@@ -184,6 +184,9 @@ func (p *Process) Run(ctx context.Context) error {
 	if p.plays(config.RoleWorker) {
 		first.Go(func() { p.gateways.router.Watch(ctx, p.js) })
 		p.awaitRouting(ctx)
+		watcher := deadletter.NewWatcher(p.js, deadletter.WatcherConfig{}, p.log.Named("watcher"))
+		watcher.LookFirst(ctx)
+		start(&first, ctx, config.RoleWorker, watcher.Run)
 		start(&first, ctx, config.RoleWorker, handler.Run)
 		start(&first, ctx, config.RoleWorker, deadletter.NewCollector(p.js, p.log.Named("collector")).Run)
 		start(&second, after, config.RoleWorker, reporter.Run)

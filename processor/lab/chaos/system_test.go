@@ -106,7 +106,7 @@ func (s *system) startTender() {
 		JetStream: s.js, Store: s.store, Gateways: gateways, Router: both{}, Log: zap.NewNop(), Now: time.Now,
 	}, worker.Config{SlotsMax: 128, Patience: time.Second, Policy: quickPolicy(), AckWait: s.streams.AckWait})
 	s.must(err)
-	scheduler := scheduler.New(s.store, scheduler.Config{
+	scheduler := scheduler.New(s.store, bus.NewBacklog(s.js), scheduler.Config{
 		PollInterval: 20 * time.Millisecond, Lease: 2 * time.Second, SweepInterval: 100 * time.Millisecond, SweepAge: 3 * time.Second,
 	}, zap.NewNop(), time.Now)
 	relay, err := outbox.NewRelay(s.pool, s.js, outbox.RelayConfig{PollInterval: 20 * time.Millisecond, DrainTimeout: time.Second}, zap.NewNop())

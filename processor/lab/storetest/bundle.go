@@ -246,9 +246,10 @@ func ClaimOf(cmd messages.Command, d payment.Decision) *store.Claim {
 
 // Change returns the change that follows from a decision about p.
 func Change(p *payment.Payment, d payment.Decision, claim *store.Claim) store.Change {
+	now := d.Payment.UpdatedAt
 	return store.Change{
 		Payment: d.Payment, ExpectedVersion: p.Version, Events: d.Events, Claim: claim,
-		PreviousDueAt: p.DueAt(), PreviousHash: p.LastHash,
+		Timer: d.Payment.Timer(now), PreviousTimer: p.Timer(now), PreviousHash: p.LastHash,
 	}
 }
 

@@ -64,6 +64,66 @@ func MatchEvents(ctx context.Context, db store.DB, refs []EventRef) ([]EventMism
 	return mismatches, nil
 }
 
+// Unanswered returns the indexes of the commands that no claim answers. Each has a key. It takes
+// one statement for all of them; a few thousand at a time are a good measure.
+func Unanswered(ctx context.Context, db store.DB, commands []messages.Command) ([]int, error) {
+	var indexes []int
+	err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, store.Settings()); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, auditCommandsSQL,
+			column(commands, func(c messages.Command) string { return c.Tenant }),
+			column(commands, func(c messages.Command) string { return string(c.Name()) }),
+			column(commands, func(c messages.Command) string { return c.IdempotencyKey }),
+			column(commands, func(c messages.Command) pgtype.UUID { return id(c.PaymentID) }),
+			column(commands, func(c messages.Command) []byte { return c.PayloadHash[:] }),
+			column(commands, func(c messages.Command) []byte { return store.ConflictHash(c.PayloadHash, c.PaymentID) }))
+		if err != nil {
+			return err
+		}
+		indexes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (int, error) {
+			var position int
+			err := row.Scan(&position)
+			return position - 1, err // PostgreSQL counts from 1
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for the claims of %d commands: %w", len(commands), err)
+	}
+	return indexes, nil
+}
+
+// Awaiting is a payment with a call to a gateway under way and no timer.
+type Awaiting struct {
+	PaymentID uuid.UUID
+	Version   int64
+	// Since is when the oldest of the calls was made.
+	Since time.Time
+}
+
+// ListAwaiting returns the payments that only a command can bring on, all of them or those that are
+// named. In a healthy deployment they are those that workers are at.
+func ListAwaiting(ctx context.Context, db store.DB, only ...uuid.UUID) ([]Awaiting, error) {
+	var named []pgtype.UUID // nil: all
+	for _, paymentID := range only {
+		named = append(named, id(paymentID))
+	}
+	rows, err := db.Query(ctx, auditAwaitingSQL, pgx.QueryExecModeCacheDescribe, named)
+	if err != nil {
+		return nil, fmt.Errorf("list awaiting payments: %w", err)
+	}
+	awaiting, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a Awaiting, err error) {
+		err = row.Scan((*[16]byte)(&a.PaymentID), &a.Version, &a.Since)
+		return a, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list awaiting payments: %w", err)
+	}
+	return awaiting, nil
+}
+
 // Moment is the database as of one moment, which keeps PostgreSQL from vacuuming for as long as it
 // is looked at.
 type Moment struct{ tx pgx.Tx }
@@ -119,11 +179,39 @@ func eachEvent(rows pgx.Rows, err error, yield func(uuid.UUID, int64)) error {
 	return nil
 }
 
-// Payments calls yield with every payment, those with refusals only included, in no particular
-// order and one at a time, however many there are. It returns the first error of yield. A state
-// that can't be read is an error.
-func (m *Moment) Payments(ctx context.Context, yield func(*payment.Payment) error) error {
-	rows, err := m.tx.Query(ctx, auditStatesSQL)
+// EventOf is what is recorded of one event.
+type EventOf struct {
+	Version    int64
+	Type       messages.EventType
+	OccurredAt time.Time
+	Tenant     string
+}
+
+// EventsOf returns the events of one payment, in order.
+func (m *Moment) EventsOf(ctx context.Context, paymentID uuid.UUID) ([]EventOf, error) {
+	rows, err := m.tx.Query(ctx, auditEventsOfSQL, id(paymentID))
+	if err != nil {
+		return nil, fmt.Errorf("read events of payment %s: %w", paymentID, err)
+	}
+	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e EventOf, err error) {
+		err = row.Scan(&e.Version, (*string)(&e.Type), &e.OccurredAt, &e.Tenant)
+		return e, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read events of payment %s: %w", paymentID, err)
+	}
+	return events, nil
+}
+
+// Payments calls yield with every payment, or with those that are named, those with refusals only
+// included, in no particular order and one at a time, however many there are. It returns the first
+// error of yield. A state that can't be read is an error.
+func (m *Moment) Payments(ctx context.Context, yield func(*payment.Payment) error, only ...uuid.UUID) error {
+	var named []pgtype.UUID // nil: all
+	for _, paymentID := range only {
+		named = append(named, id(paymentID))
+	}
+	rows, err := m.tx.Query(ctx, auditStatesSQL, pgx.QueryExecModeCacheDescribe, named)
 	if err != nil {
 		return fmt.Errorf("read payments: %w", err)
 	}

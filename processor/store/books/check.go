@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
 // CheckOptions tunes CheckInvariants. Zero values mean the defaults.
@@ -22,8 +24,8 @@ type CheckOptions struct {
 	// stuck; 0 means 15 min. It has to be longer than the pipeline takes to notice and to repair:
 	// the age given to SweepStale, and a lease.
 	StaleAfter time.Duration
-	// Workers is how many connections read at once, beside one that keeps the snapshot; 0 means one
-	// for each CPU, two at least and no more than the pool allows.
+	// Workers is how many connections read at once, beside one that cuts the work into pieces; 0
+	// means one for each CPU, two at least and no more than the pool allows.
 	Workers int
 	// FindingsMax bounds Report.Findings; 0 means 100. All violations are counted under any limit.
 	FindingsMax int
@@ -67,32 +69,38 @@ func defaultWorkers(pool *pgxpool.Pool) int {
 }
 
 // CheckInvariants reads everything that is stored and reports what must hold and does not. It may
-// run while payments are being processed: all of it is read as of one moment. Its memory does not
-// grow with the number of payments; its snapshot keeps PostgreSQL from vacuuming for as long as it
-// runs. The pool must allow Workers+1 connections.
+// run while payments are being processed. Its memory does not grow with the number of payments. The
+// pool must allow Workers+1 connections.
 //
-// A check that was cut short goes on with CheckOptions.Resume, as of another moment:
-// Report.Snapshots then holds more than one, and what has changed in between in the part that was
-// done before is not looked at again.
+// It reads in pieces, each in a short transaction that sees one moment, so that no statement grows
+// with a table and no snapshot keeps PostgreSQL from vacuuming; it runs under the timeouts of
+// statements and idle transactions that a server is set to. That is enough, because no invariant
+// joins rows of two pieces: a commit writes a payment's row, events, timer, claims and messages in
+// one transaction, and everything that is compared with each other is read in one piece. A payment
+// with its events and its timers is one. A claim is read with the payment and the event that it
+// names; a row of the outbox with its event; a checkpoint with the events that it covers, which
+// never change. Two claims of one operation are both there in every later moment, since claims are
+// never deleted, so they are found also where each is read in another. What is written behind the
+// place that a check has come to is left to the next one, as what is written after a snapshot
+// would be.
+//
+// A check that was cut short goes on with CheckOptions.Resume: Report.Snapshots then holds more
+// than one time, and what has changed in between in the part that was done before is not looked at
+// again.
 //
 // An error means that the check could not be completed, not that something is wrong with the data.
 // ErrOtherCheck says that Resume belongs to another database or to a check with other options.
 func CheckInvariants(ctx context.Context, pool *pgxpool.Pool, o CheckOptions) (Report, error) {
 	o = o.withDefaults(pool)
-	var report Report
-	err := pgx.BeginTxFunc(ctx, pool, snapshotOptions(), func(tx pgx.Tx) error {
-		c := &checker{pool: pool, options: o, ledger: newLedger(o)}
-		passes, err := c.takeSnapshot(ctx, tx)
-		if err == nil {
-			err = c.run(ctx, tx, passes)
-		}
-		report = c.ledger.state.Report
-		return err
-	})
-	if err != nil {
-		return report, fmt.Errorf("check invariants: %w", err)
+	c := &checker{pool: pool, options: o, ledger: newLedger(o)}
+	passes, err := c.passes(ctx)
+	if err == nil {
+		err = c.run(ctx, passes)
 	}
-	return report, nil
+	if err != nil {
+		return c.ledger.state.Report, fmt.Errorf("check invariants: %w", err)
+	}
+	return c.ledger.state.Report, nil
 }
 
 func snapshotOptions() pgx.TxOptions {
@@ -100,25 +108,23 @@ func snapshotOptions() pgx.TxOptions {
 }
 
 type checker struct {
-	pool     *pgxpool.Pool
-	options  CheckOptions
-	ledger   *ledger
-	snapshot string
+	pool    *pgxpool.Pool
+	options CheckOptions
+	ledger  *ledger
 	// trace is told of each event of the history and what was found at it. May be nil.
 	trace func(*eventRow, []Finding)
 	// keepOrphans adds histories without a payment to the payments of their chunk.
 	keepOrphans bool
 }
 
-// takeSnapshot fixes the moment for this transaction, to be lent to others, and says what there is
-// to do.
-func (c *checker) takeSnapshot(ctx context.Context, tx pgx.Tx) ([]*pass, error) {
+// passes says what there is to do, and about how much.
+func (c *checker) passes(ctx context.Context) ([]*pass, error) {
 	var now time.Time
 	var payments, claims, outboxRows, checkpoints int64
 	var database string
-	err := tx.QueryRow(ctx, checkSnapshotSQL).Scan(&c.snapshot, &now, &payments, &claims, &outboxRows, &checkpoints, &database)
+	err := c.pool.QueryRow(ctx, checkSnapshotSQL).Scan(&now, &payments, &claims, &outboxRows, &checkpoints, &database)
 	if err != nil {
-		return nil, fmt.Errorf("take snapshot: %w", err)
+		return nil, fmt.Errorf("look at the tables: %w", err)
 	}
 	if c.options.Now.IsZero() {
 		c.options.Now = now
@@ -129,19 +135,10 @@ func (c *checker) takeSnapshot(ctx context.Context, tx pgx.Tx) ([]*pass, error) 
 	return []*pass{
 		{name: "payments", unit: "payments", total: payments, cut: cutPayments, check: c.checkPayments},
 		{name: "claims", unit: "keys", total: claims, cut: cutClaims, check: c.checkClaims},
-		{name: "operations", unit: "keys", total: claims, cut: whole, check: c.checkOperations},
-		{name: "outbox", unit: "rows", total: outboxRows, cut: whole, check: c.checkOutbox},
+		{name: "operations", unit: "keys", total: claims, cut: cutOperations(claims), check: c.checkOperations, apart: true},
+		{name: "outbox", unit: "rows", total: outboxRows, cut: cutOutbox, check: c.checkOutbox},
 		{name: "checkpoints", unit: "checkpoints", total: checkpoints, cut: cutCheckpoints, check: checkCheckpoints},
 	}, nil
-}
-
-// share takes the moment of the check over for another transaction.
-func (c *checker) share(ctx context.Context, tx pgx.Tx) error {
-	// The id comes from pg_export_snapshot; the statement takes no arguments.
-	if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+c.snapshot+"'"); err != nil {
-		return fmt.Errorf("share snapshot: %w", err)
-	}
-	return nil
 }
 
 // staleBefore is the moment before which what is unfinished counts as stuck.
@@ -152,13 +149,16 @@ func (c *checker) staleBefore() time.Time { return c.options.Now.Add(-c.options.
 type pass struct {
 	// name stands in saved progress, so it stays; unit is what is counted.
 	name, unit string
-	total      int64
+	// total is an estimate.
+	total int64
 	// cut yields the pieces in order, beginning after the end of a piece that an earlier check has
-	// done ("" is the beginning), and marks the last. It runs in the transaction that keeps the
-	// snapshot.
-	cut func(ctx context.Context, tx pgx.Tx, after string, yield func(piece) error) error
-	// check checks one piece and counts it in tally.done. It runs in the transaction of a worker,
-	// as of the snapshot.
+	// done ("" is the beginning), and marks the last. No statement or transaction of it is open
+	// while it yields.
+	cut func(ctx context.Context, db store.DB, after string, yield func(piece) error) error
+	// apart says that check makes transactions of its own and is given none.
+	apart bool
+	// check checks one piece and counts it in tally.done. It runs in a transaction of its own,
+	// which sees one moment.
 	check func(ctx context.Context, tx pgx.Tx, p piece, t *tally) error
 }
 
@@ -169,11 +169,6 @@ type piece struct {
 	last      bool
 }
 
-// whole is for a pass that is one piece.
-func whole(_ context.Context, _ pgx.Tx, _ string, yield func(piece) error) error {
-	return yield(piece{last: true})
-}
-
 // job is a piece on its way; jobs are numbered in the order in which they are to be recorded.
 type job struct {
 	pass   *pass
@@ -182,7 +177,7 @@ type job struct {
 }
 
 // run hands out the pieces of all passes, one pass after the other, without waiting in between.
-func (c *checker) run(ctx context.Context, tx pgx.Tx, passes []*pass) error {
+func (c *checker) run(ctx context.Context, passes []*pass) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	jobs := make(chan job)
@@ -194,7 +189,7 @@ func (c *checker) run(ctx context.Context, tx pgx.Tx, passes []*pass) error {
 			}
 		})
 	}
-	if err := c.cut(ctx, tx, passes, jobs); err != nil {
+	if err := c.cut(ctx, passes, jobs); err != nil {
 		cancel(err)
 	}
 	close(jobs)
@@ -202,14 +197,14 @@ func (c *checker) run(ctx context.Context, tx pgx.Tx, passes []*pass) error {
 	return context.Cause(ctx)
 }
 
-func (c *checker) cut(ctx context.Context, tx pgx.Tx, passes []*pass, jobs chan<- job) error {
+func (c *checker) cut(ctx context.Context, passes []*pass, jobs chan<- job) error {
 	number := 0
 	for _, p := range passes {
 		after, done := c.ledger.enter(p)
 		if done {
 			continue
 		}
-		err := p.cut(ctx, tx, after, func(next piece) error {
+		err := p.cut(ctx, c.pool, after, func(next piece) error {
 			select {
 			case jobs <- job{p, next, number}:
 				number++
@@ -225,31 +220,32 @@ func (c *checker) cut(ctx context.Context, tx pgx.Tx, passes []*pass, jobs chan<
 	return nil
 }
 
-// work checks pieces on a connection of its own, as of the common snapshot.
+// work checks pieces, each in a transaction of its own.
 func (c *checker) work(ctx context.Context, jobs <-chan job) error {
-	return pgx.BeginTxFunc(ctx, c.pool, snapshotOptions(), func(tx pgx.Tx) error {
-		if err := c.share(ctx, tx); err != nil {
-			return err
-		}
-		for {
-			select {
-			case j, more := <-jobs:
-				if !more {
-					return nil
-				}
-				if err := c.do(ctx, tx, j); err != nil {
-					return err
-				}
-			case <-ctx.Done():
-				return context.Cause(ctx)
+	for {
+		select {
+		case j, more := <-jobs:
+			if !more {
+				return nil
 			}
+			if err := c.do(ctx, j); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
-	})
+	}
 }
 
-func (c *checker) do(ctx context.Context, tx pgx.Tx, j job) error {
+func (c *checker) do(ctx context.Context, j job) error {
 	t := newTally()
-	if err := j.pass.check(ctx, tx, j.piece, t); err != nil {
+	var err error
+	if j.pass.apart {
+		err = j.pass.check(ctx, nil, j.piece, t)
+	} else {
+		err = pgx.BeginTxFunc(ctx, c.pool, snapshotOptions(), func(tx pgx.Tx) error { return j.pass.check(ctx, tx, j.piece, t) })
+	}
+	if err != nil {
 		return fmt.Errorf("check %s: %w", j.pass.name, err)
 	}
 	return c.ledger.record(j, t)
@@ -290,16 +286,16 @@ func (p *PaymentCheck) Nothing() bool {
 	return !p.Exists && len(p.Events) == 0 && p.Timers+p.Claims+p.OutboxRows == 0
 }
 
-// CheckPayment checks one payment as CheckInvariants does all of them, and says what it found event
-// by event. It works the payment's rows, also if only some are there. Of the options it takes Now
-// and StaleAfter. Its keys are found by reading all keys of the database once, since they are
-// ordered otherwise.
+// CheckPayment checks one payment as CheckInvariants does all of them, and says what it found
+// event by event. It works the payment's rows, also if only some are there. Of the options it
+// takes Now and StaleAfter. Its keys are found by reading all keys of the database, page by page,
+// since they are ordered otherwise.
 func CheckPayment(ctx context.Context, pool *pgxpool.Pool, paymentID uuid.UUID, o CheckOptions) (PaymentCheck, error) {
 	result := PaymentCheck{PaymentID: paymentID, Events: []EventCheck{}, Findings: []Finding{}}
 	o = o.withDefaults(pool)
-	err := pgx.BeginTxFunc(ctx, pool, snapshotOptions(), func(tx pgx.Tx) error {
+	err := func() error {
 		if o.Now.IsZero() {
-			if err := tx.QueryRow(ctx, nowSQL).Scan(&o.Now); err != nil {
+			if err := pool.QueryRow(ctx, nowSQL).Scan(&o.Now); err != nil {
 				return err
 			}
 		}
@@ -314,30 +310,35 @@ func CheckPayment(ctx context.Context, pool *pgxpool.Pool, paymentID uuid.UUID, 
 			result.Events = append(result.Events, e)
 		}
 		t := newTally()
-		err := c.checkOne(ctx, tx, paymentID, t)
+		err := c.checkOne(ctx, paymentID, t)
 		result.Exists = t.payments > 0
 		result.Timers, result.Claims, result.OutboxRows = t.timers, t.claims, t.outboxRows
 		result.Findings = append(result.Findings, t.findings...)
 		return err
-	})
+	}()
 	if err != nil {
 		return result, fmt.Errorf("check payment %s: %w", paymentID, err)
 	}
 	return result, nil
 }
 
-// checkOne runs every pass for one payment.
-func (c *checker) checkOne(ctx context.Context, tx pgx.Tx, paymentID uuid.UUID, t *tally) error {
-	if err := c.checkChunk(ctx, tx, chunk{paymentID, paymentID}, t); err != nil {
+// checkOne runs every pass for one payment, each piece in a transaction of its own.
+func (c *checker) checkOne(ctx context.Context, paymentID uuid.UUID, t *tally) error {
+	one := func(check func(pgx.Tx) error) error { return pgx.BeginTxFunc(ctx, c.pool, snapshotOptions(), check) }
+	if err := one(func(tx pgx.Tx) error { return c.checkChunk(ctx, tx, chunk{paymentID, paymentID}, t) }); err != nil {
 		return err
 	}
-	if err := checkClaims(ctx, tx, claimPosition{ConflictHash: []byte{}}, id(paymentID), t); err != nil {
+	err := cutClaims(ctx, c.pool, "", func(p piece) error {
+		return one(func(tx pgx.Tx) error { return checkClaims(ctx, tx, p, id(paymentID), t) })
+	})
+	if err != nil {
 		return err
 	}
-	if err := checkOperations(ctx, tx, id(paymentID), t); err != nil {
+	if err := checkOperations(ctx, c.pool, func(u uuid.UUID) bool { return u == paymentID }, t); err != nil {
 		return fmt.Errorf("read operations: %w", err)
 	}
-	if err := c.checkMessages(ctx, tx, paymentID.String(), t); err != nil {
+	err = one(func(tx pgx.Tx) error { return c.checkMessages(ctx, tx, paymentID.String(), piece{last: true}, t) })
+	if err != nil {
 		return fmt.Errorf("read outbox: %w", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/store"
 )
 
 // checkSeriesMax bounds how many checkpoints are read at once; their positions are bounded as those
@@ -19,19 +20,18 @@ const checkSeriesMax = 500
 
 // cutCheckpoints cuts the series of checkpoints into pieces whose events are as many as one
 // checkpoint may cover. The places are the checkpoints' numbers.
-func cutCheckpoints(ctx context.Context, tx pgx.Tx, after string, yield func(piece) error) error {
+func cutCheckpoints(ctx context.Context, db store.DB, after string, yield func(piece) error) error {
 	done, err := parseNumber(after)
 	if err != nil {
 		return err
 	}
+	var pieces []piece // The series is read before anything is yielded: nothing is open meanwhile.
 	next := piece{after: after}
 	var from int64 // position
 	count := 0
-	err = Checkpoints(ctx, tx, done, func(c RecordedCheckpoint) error {
+	err = Checkpoints(ctx, db, done, func(c RecordedCheckpoint) error {
 		if count == checkSeriesMax || count > 0 && c.ToPosition-from > checkpointSpan {
-			if err := yield(next); err != nil {
-				return err
-			}
+			pieces = append(pieces, next)
 			next, count = piece{after: next.to}, 0
 		}
 		if count == 0 {
@@ -45,7 +45,12 @@ func cutCheckpoints(ctx context.Context, tx pgx.Tx, after string, yield func(pie
 		return err
 	}
 	next.last = true
-	return yield(next)
+	for _, p := range append(pieces, next) {
+		if err := yield(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // parseNumber reads the place of a piece; before the first checkpoint it is "".

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,7 +50,7 @@ const checkChunk = 500
 
 // cutPayments cuts the range of all ids into chunks with about as many payments each. The ends
 // meet, so that events and timers of payments that don't exist fall into some chunk, too.
-func cutPayments(ctx context.Context, tx pgx.Tx, after string, yield func(piece) error) error {
+func cutPayments(ctx context.Context, db store.DB, after string, yield func(piece) error) error {
 	for {
 		from, err := idAfter(after)
 		if err != nil {
@@ -57,7 +58,7 @@ func cutPayments(ctx context.Context, tx pgx.Tx, after string, yield func(piece)
 		}
 		next := piece{after: after, to: uuid.Max.String()}
 		var bound pgtype.UUID
-		err = tx.QueryRow(ctx, checkBoundSQL, id(from), checkChunk-1).Scan(&bound)
+		err = db.QueryRow(ctx, checkBoundSQL, id(from), checkChunk-1).Scan(&bound)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			next.last = true
@@ -273,7 +274,7 @@ func timersOf(ctx context.Context, tx pgx.Tx, r chunk) ([]store.Timer, error) {
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Timer, error) {
 		var t store.Timer
-		err := row.Scan((*[16]byte)(&t.PaymentID), &t.Kind, &t.Tenant, &t.DueAt, &t.FireAt, &t.Fired)
+		err := row.Scan((*[16]byte)(&t.PaymentID), &t.Kind, &t.Tenant, &t.DueAt, &t.FireAt, &t.Fired, &t.Gateway, &t.Now)
 		return t, err
 	})
 }
@@ -329,8 +330,9 @@ func (c *checker) checkPayment(paymentID uuid.UUID, e *examined, t *tally) {
 	t.check(ColumnsMatchState, paymentID, differingColumns(&e.row, &derived))
 	t.check(WithinLimits, paymentID, brokenLimit(stored))
 	t.check(OperationsUnique, paymentID, repeatedOperation(stored))
-	t.check(TimersMatchState, paymentID, wrongTimer(stored, e.due))
+	t.check(TimersMatchState, paymentID, wrongTimer(stored, e.due, c.options.Now))
 	t.check(NothingStuck, paymentID, c.stuckCall(e, derived.AwaitingSince))
+	t.check(NothingStuck, paymentID, forgotten(stored, c.options.Now))
 }
 
 // stored is the payment as its state has it, nil if that can't be read, and how it differs from the
@@ -375,8 +377,20 @@ func repeatedOperation(p *payment.Payment) string {
 	return ""
 }
 
-func wrongTimer(p *payment.Payment, found *store.Timer) string {
-	due := p.DueAt().Truncate(time.Microsecond)
+// rescheduleMax bounds how far [store.Store.Reschedule] puts a timer off: the longest pause
+// between two questions about an operation that its gateway is still working on.
+const rescheduleMax = 12 * time.Hour
+
+// wrongTimer compares the due timer of a payment with its state. The timer of a pending operation
+// moves without an event, as its schedule goes on: any time is right that is not later than the
+// state asks for now plus the longest pause. An earlier one fires, or is stuck.
+func wrongTimer(p *payment.Payment, found *store.Timer, now time.Time) string {
+	wanted := p.Timer(now)
+	due := wanted.At.Truncate(time.Microsecond)
+	latest := due
+	if slices.ContainsFunc(p.Operations, func(op payment.Operation) bool { return op.Pending }) {
+		latest = due.Add(rescheduleMax)
+	}
 	switch {
 	case found == nil && due.IsZero():
 		return ""
@@ -384,15 +398,32 @@ func wrongTimer(p *payment.Payment, found *store.Timer) string {
 		return "no timer is set for " + due.Format(time.RFC3339)
 	case due.IsZero():
 		return "a timer is set for " + found.DueAt.UTC().Format(time.RFC3339) + ", nothing is due"
-	case !found.DueAt.Equal(due):
+	case found.DueAt.After(latest) || latest.Equal(due) && !found.DueAt.Equal(due):
 		return "the timer is set for " + found.DueAt.UTC().Format(time.RFC3339Nano) + ", due is " + due.Format(time.RFC3339Nano)
 	case found.Tenant != p.Tenant:
 		return "the timer belongs to another tenant"
-	case found.FireAt.Before(found.DueAt):
+	case found.Gateway != wanted.Gateway:
+		return fmt.Sprintf("the timer waits for gateway %q, the payment for %q", found.Gateway, wanted.Gateway)
+	case found.FireAt.Before(found.DueAt) && !found.Now:
 		return "the timer fires before it is due"
 	default:
 		return ""
 	}
+}
+
+// forgotten names an operation that only time can bring on, of a payment for which no time is set.
+// A call under way is not among them: its command comes again, or the sweep finds it.
+func forgotten(p *payment.Payment, now time.Time) string {
+	if !p.Timer(now).At.IsZero() {
+		return ""
+	}
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if op.Pending || op.Status == payment.OperationUnknown || op.Status == payment.OperationNotSent {
+			return fmt.Sprintf("operation %s (%s) is open, and neither a timer nor a command is to come", op.ID, op.Kind)
+		}
+	}
+	return ""
 }
 
 // stuckCall looks for a call that was made at since (zero: none), whose worker is gone and which no

@@ -29,7 +29,7 @@ type CheckPosition struct {
 }
 
 // checkStateFormat is the CheckState.Format of this build.
-const checkStateFormat = 1
+const checkStateFormat = 2
 
 // ledger collects a report from several workers, in the order of the pieces, however they finish.
 type ledger struct {
@@ -123,12 +123,14 @@ func (l *ledger) add(f finished) error {
 	p := f.job.pass
 	position := l.state.Passes[p.name]
 	position.After, position.Finished = f.job.piece.to, f.job.piece.last
-	if position.Done += f.tally.done; f.job.piece.last {
-		position.Done = max(position.Done, p.total)
-	}
+	position.Done += f.tally.done
 	l.state.Passes[p.name] = position
+	total := max(p.total, position.Done)
+	if position.Finished {
+		total = position.Done // The estimate was wrong.
+	}
 	l.options.Progress(Progress{
-		Pass: p.name, Unit: p.unit, Done: position.Done, Total: max(p.total, position.Done), Resumed: l.resumed[p.name],
+		Pass: p.name, Unit: p.unit, Done: position.Done, Total: total, Resumed: l.resumed[p.name],
 	})
 	if err := l.options.Save(&l.state); err != nil {
 		return fmt.Errorf("save progress: %w", err)

@@ -62,7 +62,7 @@ func (b *bundle) fill(n int) {
 		SELECT k.tenant, k.command, replace(k.idempotency_key, c.of::text, c.payment_id::text), k.conflict_hash, k.payload_hash,
 			c.payment_id, k.version, replace(k.operation_id, c.of::text, c.payment_id::text), k.outcome, k.created_at
 		FROM copy c JOIN commands k ON k.payment_id = c.of ORDER BY c.payment_id`)
-	b.Exec(`INSERT INTO timers
+	b.Exec(`INSERT INTO timers (payment_id, kind, tenant, due_at, fire_at, fired)
 		SELECT c.payment_id, t.kind, t.tenant, t.due_at, t.fire_at, t.fired FROM copy c JOIN timers t ON t.payment_id = c.of`)
 	b.Exec(`DROP TABLE template, copy`)
 	for _, table := range []string{"payments", "payment_events", "commands", "timers"} {

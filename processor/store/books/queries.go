@@ -40,6 +40,9 @@ var checkTimersSQL string
 //go:embed queries/check_claims.sql
 var checkClaimsSQL string
 
+//go:embed queries/check_outbox_bound.sql
+var checkOutboxBoundSQL string
+
 //go:embed queries/check_operations.sql
 var checkOperationsSQL string
 
@@ -93,6 +96,15 @@ var republishEventsSQL string
 
 //go:embed queries/republish_lock.sql
 var republishLockSQL string
+
+//go:embed queries/audit_awaiting.sql
+var auditAwaitingSQL string
+
+//go:embed queries/audit_events_of.sql
+var auditEventsOfSQL string
+
+//go:embed queries/audit_commands.sql
+var auditCommandsSQL string
 
 //go:embed queries/audit_match.sql
 var auditMatchSQL string

@@ -310,8 +310,10 @@ func writeRebuiltTimers(ctx context.Context, tx pgx.Tx, plans, orphans []*plan, 
 			continue
 		}
 		wrong = append(wrong, p.PaymentID)
-		if !p.dueAt.IsZero() {
-			wanted = append(wanted, store.Timer{PaymentID: p.PaymentID, Tenant: p.row.Tenant, DueAt: p.dueAt})
+		if !p.timer.At.IsZero() {
+			wanted = append(wanted, store.Timer{
+				PaymentID: p.PaymentID, Tenant: p.row.Tenant, DueAt: p.timer.At, Gateway: p.timer.Gateway,
+			})
 		}
 	}
 	if err := store.ReplaceTimers(ctx, tx, wrong, wanted); err != nil {

@@ -19,8 +19,8 @@ type plan struct {
 	version int64
 	// row is what is to be written; its id is nil if nothing but timers is to go.
 	row store.PaymentRow
-	// dueAt is the timer that is wanted, and wrongTimer says that another one is there.
-	dueAt      time.Time
+	// timer is the timer that is wanted, and wrongTimer says that another one is there.
+	timer      payment.Timer
 	wrongTimer bool
 }
 
@@ -31,6 +31,10 @@ func (p *plan) orphaned() bool { return p.row.ID == uuid.Nil }
 // are as their history has them are only counted.
 func (r *rebuilder) plan(ctx context.Context, in chunk) (plans []*plan, looked int, err error) {
 	err = pgx.BeginTxFunc(ctx, r.pool, snapshotOptions(), func(tx pgx.Tx) error {
+		var now time.Time
+		if err := tx.QueryRow(ctx, nowSQL).Scan(&now); err != nil {
+			return err
+		}
 		payments, err := readPayments(ctx, tx, in)
 		if err != nil {
 			return err
@@ -50,7 +54,7 @@ func (r *rebuilder) plan(ctx context.Context, in chunk) (plans []*plan, looked i
 		}
 		looked = len(payments)
 		for paymentID, e := range payments {
-			p, err := e.plan(damage[paymentID])
+			p, err := e.plan(damage[paymentID], now)
 			if err != nil {
 				return fmt.Errorf("payment %s: %w", paymentID, err)
 			}
@@ -92,7 +96,7 @@ func attachTimers(ctx context.Context, tx pgx.Tx, in chunk, payments map[uuid.UU
 }
 
 // plan is what is to be written of the payment, nil if nothing is.
-func (e *examined) plan(damage string) (*plan, error) {
+func (e *examined) plan(damage string, now time.Time) (*plan, error) {
 	p := &plan{Rebuilt: Rebuilt{PaymentID: e.row.ID, Damage: damage}, version: e.row.Version}
 	stored, unreadable := store.DecodeState(e.row.State)
 	switch {
@@ -130,7 +134,7 @@ func (e *examined) plan(damage string) (*plan, error) {
 			return nil, err
 		}
 	}
-	p.compareTimer(e)
+	p.compareTimer(e, now)
 	if len(p.Differences) == 0 {
 		return nil, nil
 	}
@@ -162,16 +166,18 @@ func (e *examined) rowDifferences(stored *payment.Payment, wanted *store.Payment
 }
 
 // compareTimer adds the timer, if it isn't as the state asks for.
-func (p *plan) compareTimer(e *examined) {
-	if p.wrongTimer = wrongTimer(e.folded, e.due) != ""; !p.wrongTimer {
+func (p *plan) compareTimer(e *examined, now time.Time) {
+	if p.wrongTimer = wrongTimer(e.folded, e.due, now) != ""; !p.wrongTimer {
 		return
 	}
 	d := Difference{Table: "timers", Field: store.TimerDue}
 	if e.due != nil {
 		d.From = timerText(e.due)
 	}
-	if p.dueAt = e.folded.DueAt(); !p.dueAt.IsZero() {
-		d.To = timerText(&store.Timer{Tenant: e.folded.Tenant, DueAt: p.dueAt, FireAt: p.dueAt})
+	if p.timer = e.folded.Timer(now); !p.timer.At.IsZero() {
+		d.To = timerText(&store.Timer{
+			Tenant: e.folded.Tenant, DueAt: p.timer.At, FireAt: p.timer.At, Gateway: p.timer.Gateway,
+		})
 	}
 	p.Differences = append(p.Differences, d)
 }
@@ -181,6 +187,9 @@ func timerText(t *store.Timer) string {
 	text := "due " + valueText(t.DueAt) + " of " + t.Tenant
 	if !t.FireAt.Equal(t.DueAt) {
 		text += ", fires " + valueText(t.FireAt)
+	}
+	if t.Gateway != "" {
+		text += ", for gateway " + t.Gateway
 	}
 	return text
 }

@@ -116,17 +116,35 @@ CREATE TABLE timers (
     kind       text        NOT NULL,
     tenant     text        NOT NULL,
     due_at     timestamptz NOT NULL,
-    -- due_at, or when to fire again if firing led to nothing.
+    -- The gateway that the payment waits for because it could not be reached; empty if the payment waits for a time only.
+    gateway    text        NOT NULL DEFAULT '',
+    -- The gateway answers again: what is parked is tried now, before due_at.
+    try_now    boolean     NOT NULL DEFAULT false,
+    -- due_at, or earlier if try_now is set, or the earliest time to fire again if firing led to nothing.
     fire_at    timestamptz NOT NULL,
     fired      integer     NOT NULL DEFAULT 0,
+    -- The place in the outbox of the resume command that was fired and is not known to be handled; null if there is none.
+    -- A timer with a place does not fire.
+    resume_partition smallint,
+    resume_id        bigint,
+    -- The last sequence of the stream of commands, noted after the resume had left the outbox: the resume lies at or
+    -- below it. Null until then.
+    resume_before    bigint,
 
     PRIMARY KEY (payment_id, kind),
-    CONSTRAINT timers_kind CHECK (kind IN ('due', 'stale'))
+    CONSTRAINT timers_kind CHECK (kind IN ('due', 'stale')),
+    CONSTRAINT timers_resume CHECK (
+        (resume_partition IS NULL) = (resume_id IS NULL) AND (resume_before IS NULL OR resume_id IS NOT NULL))
 ) WITH (
     -- Rows come and go: keep the scan for the earliest from wading through dead ones.
     autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000
 );
 
-CREATE INDEX timers_by_time ON timers (fire_at);
+CREATE INDEX timers_by_time ON timers (fire_at) WHERE resume_id IS NULL;
+-- For the timers that were fired: those whose resume may still be in the outbox, and those whose resume is in the stream.
+CREATE INDEX timers_fired ON timers (fire_at) WHERE resume_id IS NOT NULL AND resume_before IS NULL;
+CREATE INDEX timers_published ON timers (resume_before) WHERE resume_before IS NOT NULL;
+-- For a gateway that answers again.
+CREATE INDEX timers_parked ON timers (gateway, payment_id) WHERE gateway <> '' AND NOT try_now AND resume_id IS NULL;
 -- For the sweep, which looks for its own rows among very many that wait for an expiry.
 CREATE INDEX timers_stale ON timers (payment_id) WHERE kind = 'stale';

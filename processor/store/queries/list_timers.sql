@@ -1,5 +1,5 @@
 -- Earliest first, from where the last page ended.
-SELECT t.payment_id, t.kind, t.tenant, t.due_at, t.fire_at, t.fired
+SELECT t.payment_id, t.kind, t.tenant, t.due_at, t.fire_at, t.fired, t.gateway, t.try_now
 FROM timers t
 WHERE ($1::text = '' OR t.tenant = $1)
   AND ($2::text = '' OR t.kind = $2)

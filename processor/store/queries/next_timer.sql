@@ -1,1 +1,1 @@
-SELECT min(t.fire_at) FROM timers t
+SELECT min(t.fire_at) FROM timers t WHERE t.resume_id IS NULL

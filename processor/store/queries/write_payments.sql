@@ -3,6 +3,10 @@
 -- The rows come in the order of their ids, so that no two batches wait for each other. ON CONFLICT finds them through
 -- the primary key also against the planner, and compares with the latest committed version. A change
 -- that loses is not in the result; a claim that loses isn't either, while its change is.
+--
+-- A change after version 0 only inserts: no row has version 0. Any other only updates: a row that is not there was lost
+-- in a failover of the database. Rows of payments are never deleted, so one that the decision was made on is visible to
+-- the statement's snapshot, or gone. The lookup is limited to one row so that the planner cannot turn it into a join.
 WITH written AS (
     INSERT INTO payments (
         payment_id, previous_version, version, tenant, status,
@@ -28,6 +32,8 @@ WITH written AS (
         capturable_minor, refundable_minor, currency, exponent, capture_method,
         customer_id, merchant_reference, gateway, gateway_reference, failure_code,
         created_at, updated_at, awaiting_since, state, position)
+    WHERE c.previous_version = 0
+       OR (SELECT p.version FROM payments p WHERE p.payment_id = c.payment_id LIMIT 1) IS NOT NULL
     ORDER BY c.position
     ON CONFLICT (payment_id) DO UPDATE SET
         previous_version = excluded.previous_version,

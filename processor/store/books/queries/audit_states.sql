@@ -1,1 +1,1 @@
-SELECT p.payment_id, p.state FROM payments p
+SELECT p.payment_id, p.state FROM payments p WHERE $1::uuid[] IS NULL OR p.payment_id = ANY ($1)

@@ -1,4 +1,4 @@
--- The claims with something wrong about them, and what, among the next 2000 after one, or among those of one payment. The
+-- The claims with something wrong about them, and what, among the next 2000 after one, of all payments or of one. The
 -- lookups are limited to one row each so that the planner can't turn them into joins over whole tables. An operation is looked
 -- for as text first, as Go writes it (metadata can't look like it: Go sorts its keys): taking the state apart costs ten times that.
 SELECT c.payment_id, c.command, c.idempotency_key, w.problem
@@ -6,7 +6,6 @@ FROM (
     SELECT q.tenant, q.command, q.idempotency_key, q.conflict_hash, q.payment_id, q.version, q.operation_id, q.outcome
     FROM commands q
     WHERE (q.tenant, q.command, q.idempotency_key, q.conflict_hash) > ($1::text, $2::text, $3::text, $4::bytea)
-      AND ($5::uuid IS NULL OR q.payment_id = $5)
     ORDER BY q.tenant, q.command, q.idempotency_key, q.conflict_hash
     LIMIT 2000
 ) c
@@ -32,4 +31,4 @@ CROSS JOIN LATERAL (
             THEN 'it conflicts with a claim that does not exist'
     END AS problem
 ) w
-WHERE w.problem IS NOT NULL
+WHERE w.problem IS NOT NULL AND ($5::uuid IS NULL OR c.payment_id = $5)

@@ -1,6 +1,6 @@
--- Operations that more than one command claims to have started, of all payments or of one.
-SELECT min(c.payment_id::text)::uuid, c.operation_id, count(*)
+-- The next 5000 claims after one, with the operations that they started.
+SELECT c.tenant, c.command, c.idempotency_key, c.conflict_hash, c.payment_id, c.operation_id
 FROM commands c
-WHERE c.operation_id <> '' AND ($1::uuid IS NULL OR c.payment_id = $1)
-GROUP BY c.operation_id
-HAVING count(*) > 1
+WHERE (c.tenant, c.command, c.idempotency_key, c.conflict_hash) > ($1::text, $2::text, $3::text, $4::bytea)
+ORDER BY c.tenant, c.command, c.idempotency_key, c.conflict_hash
+LIMIT 5000

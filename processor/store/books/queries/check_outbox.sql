@@ -1,5 +1,5 @@
 -- Rows of the outbox that wait for too long, are parked, or hold an event that the history does not have: of all payments
--- or of one.
+-- or of one, among those between two places.
 SELECT o.ordering_key, o.message_id, w.invariant, w.detail
 FROM outbox o
 LEFT JOIN LATERAL (
@@ -22,4 +22,5 @@ CROSS JOIN LATERAL (
     SELECT 'outbox_delayed', 'waits since ' || o.created_at
     WHERE o.parked_at IS NULL AND o.created_at < $1::timestamptz
 ) w
-WHERE $2::text = '' OR o.ordering_key = $2
+WHERE ($2::text = '' OR o.ordering_key = $2)
+  AND (o.partition, o.id) > ($3::smallint, $4::bigint) AND (o.partition, o.id) <= ($5::smallint, $6::bigint)
