@@ -126,7 +126,6 @@ type Retry struct {
 	NotSentInitial time.Duration
 	NotSentMax     time.Duration
 	NotSentGiveUp  time.Duration
-	PendingCheck   time.Duration
 	AuthExpiry     time.Duration
 	ActionExpiry   time.Duration
 	ExpiryWarning  time.Duration

@@ -127,7 +127,7 @@ func newEntry(c *Change) (*entry, error) {
 	state := c.Payment.AppendJSON(make([]byte, 0, stateSize))
 	e.row = NewPaymentRow(c.Payment, c.ExpectedVersion, state)
 	e.bytes += len(state)
-	e.setTimer(c.Payment.DueAt(), c.PreviousDueAt)
+	e.setTimer(c.Payment.DueAt(c.Payment.UpdatedAt), c.PreviousDueAt)
 	if c.Claim != nil {
 		e.setClaim(c.Claim)
 	}

@@ -247,7 +247,7 @@ func (h *handling) commit(ctx context.Context, before *payment.Payment, d paymen
 	}
 	err := h.store.Commit(ctx, store.Change{
 		Payment: d.Payment, ExpectedVersion: before.Version, Events: d.Events, Claim: claim,
-		PreviousDueAt: before.DueAt(), PreviousHash: before.LastHash,
+		PreviousDueAt: before.DueAt(before.UpdatedAt), PreviousHash: before.LastHash,
 	})
 	if err != nil {
 		return err // names the payment and the version

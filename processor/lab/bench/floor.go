@@ -134,7 +134,7 @@ func floorPayment(ctx context.Context, c FloorConfig) (floor.Payment, error) {
 	settled := payment.Settle(begun.Payment, cmd, *begun.Call, outcome, env)
 	return floor.Payment{
 		{
-			Payment: begun.Payment, Events: begun.Events, PreviousDueAt: p.DueAt(),
+			Payment: begun.Payment, Events: begun.Events, PreviousDueAt: p.DueAt(p.UpdatedAt),
 			Claim: &store.Claim{
 				Tenant: cmd.Tenant, Command: cmd.Name(), Key: cmd.IdempotencyKey, PayloadHash: cmd.PayloadHash,
 				OperationID: begun.OperationID(),
@@ -142,7 +142,7 @@ func floorPayment(ctx context.Context, c FloorConfig) (floor.Payment, error) {
 		},
 		{
 			Payment: settled.Payment, Events: settled.Events, ExpectedVersion: begun.Payment.Version,
-			PreviousDueAt: begun.Payment.DueAt(),
+			PreviousDueAt: begun.Payment.DueAt(begun.Payment.UpdatedAt),
 		},
 	}, nil
 }

@@ -248,7 +248,7 @@ func ClaimOf(cmd messages.Command, d payment.Decision) *store.Claim {
 func Change(p *payment.Payment, d payment.Decision, claim *store.Claim) store.Change {
 	return store.Change{
 		Payment: d.Payment, ExpectedVersion: p.Version, Events: d.Events, Claim: claim,
-		PreviousDueAt: p.DueAt(), PreviousHash: p.LastHash,
+		PreviousDueAt: p.DueAt(p.UpdatedAt), PreviousHash: p.LastHash,
 	}
 }
 
@@ -300,6 +300,9 @@ func handleOnce(ctx context.Context, s *store.Store, cmd messages.Command, outco
 func Settle(
 	ctx context.Context, s *store.Store, cmd messages.Command, d payment.Decision, outcome messages.Outcome, now time.Time,
 ) (Answer, error) {
+	if outcome.Kind == messages.OutcomeSucceeded && outcome.AmountMinor == 0 {
+		outcome.AmountMinor = d.Call.Operation.AmountMinor
+	}
 	p := d.Payment
 	for {
 		settled := payment.Settle(p, cmd, *d.Call, outcome, Env(now))
@@ -359,7 +362,8 @@ func resume(
 	return a, err
 }
 
-// Succeeded is the answer of a gateway that did what was asked.
+// Succeeded is the answer of a gateway that did what was asked. Settle fills in the amount that was
+// asked for.
 func Succeeded() messages.Outcome {
 	return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "ch_1", Tries: 1}
 }

@@ -376,7 +376,7 @@ func repeatedOperation(p *payment.Payment) string {
 }
 
 func wrongTimer(p *payment.Payment, found *store.Timer) string {
-	due := p.DueAt().Truncate(time.Microsecond)
+	due := p.DueAt(p.UpdatedAt).Truncate(time.Microsecond)
 	switch {
 	case found == nil && due.IsZero():
 		return ""

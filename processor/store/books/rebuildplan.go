@@ -170,7 +170,7 @@ func (p *plan) compareTimer(e *examined) {
 	if e.due != nil {
 		d.From = timerText(e.due)
 	}
-	if p.dueAt = e.folded.DueAt(); !p.dueAt.IsZero() {
+	if p.dueAt = e.folded.DueAt(e.folded.UpdatedAt); !p.dueAt.IsZero() {
 		d.To = timerText(&store.Timer{Tenant: e.folded.Tenant, DueAt: p.dueAt, FireAt: p.dueAt})
 	}
 	p.Differences = append(p.Differences, d)
