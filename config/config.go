@@ -129,7 +129,6 @@ type Retry struct {
 	NotSentInitial time.Duration
 	NotSentMax     time.Duration
 	NotSentGiveUp  time.Duration
-	PendingCheck   time.Duration
 	AuthExpiry     time.Duration
 	ActionExpiry   time.Duration
 	ExpiryWarning  time.Duration

@@ -63,7 +63,6 @@ func defaultRetry() Retry {
 		NotSentInitial: time.Second,
 		NotSentMax:     5 * time.Minute,
 		NotSentGiveUp:  time.Hour,
-		PendingCheck:   time.Minute,
 		AuthExpiry:     168 * time.Hour,
 		ActionExpiry:   24 * time.Hour,
 		ExpiryWarning:  24 * time.Hour,

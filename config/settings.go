@@ -149,7 +149,6 @@ func retrySettings(r *Retry) []setting {
 		{"retry.not_sent_initial", "First wait after a call that provably never left; doubled each time.", duration(&r.NotSentInitial)},
 		{"retry.not_sent_max", "Longest such wait.", duration(&r.NotSentMax)},
 		{"retry.not_sent_give_up", "When to give such a call up and fail the operation, counted from its first try.", duration(&r.NotSentGiveUp)},
-		{"retry.pending_check", "How often to ask for an outcome that the gateway calls pending.", duration(&r.PendingCheck)},
 		{"retry.auth_expiry", "Lifetime of an authorization where the gateway gives none.", duration(&r.AuthExpiry)},
 		{"retry.action_expiry", "How long a payment may wait for the customer's action (3-D Secure).", duration(&r.ActionExpiry)},
 		{"retry.expiry_warning", "How long before an authorization lapses to publish payment.expiring. 0: never.", duration(&r.ExpiryWarning)},

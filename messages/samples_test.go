@@ -158,7 +158,7 @@ func sampleOtherData() []messages.EventData {
 		&messages.OperationDeclined{Attempt: sampleAttempt(), Decline: messages.Decline{
 			Code: "do_not_honor", Class: messages.DeclineSoft, RecommendedAction: messages.ActionRetryLater,
 		}},
-		&messages.OperationPending{Attempt: sampleAttempt(), GatewayReference: "re_1", NextCheckAt: later},
+		&messages.OperationClosed{Attempt: sampleAttempt()},
 		&messages.OperationChecked{Attempt: sampleAttempt(), Outcome: messages.OutcomeNotFound, Detail: "no such operation", NextCheckAt: later},
 	}
 	for _, t := range []messages.EventType{

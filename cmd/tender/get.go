@@ -83,7 +83,7 @@ type paymentView struct {
 }
 
 func newPaymentView(p *payment.Payment) paymentView {
-	return paymentView{p, p.CapturableMinor(), p.RefundableMinor(), p.DueAt()}
+	return paymentView{p, p.CapturableMinor(), p.RefundableMinor(), p.DueAt(time.Now())}
 }
 
 func (c *get) show(p *payment.Payment) error {
@@ -115,7 +115,7 @@ func (c *get) show(p *payment.Payment) error {
 	}
 	f.Add("confirm before", term.Moment(p.ConfirmBefore))
 	f.Add("capture before", term.Moment(p.CaptureBefore))
-	f.Add("due at", term.Moment(p.DueAt()))
+	f.Add("due at", term.Moment(p.DueAt(time.Now())))
 	f.Add("created", term.Moment(p.CreatedAt))
 	f.Add("updated", term.Moment(p.UpdatedAt))
 	f.Add("version", fmt.Sprint(p.Version))

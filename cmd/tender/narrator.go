@@ -94,8 +94,8 @@ func (n narrator) describeRest(e messages.Event) string {
 		return join(string(d.Kind)+" of "+n.amount(d.AmountMinor), "to "+d.Gateway, attempt(d.Attempt))
 	case *messages.OperationNotSent:
 		return join(d.Detail, next(term.Moment(d.RetryAt)))
-	case *messages.OperationPending:
-		return next(term.Moment(d.NextCheckAt))
+	case *messages.OperationClosed:
+		return "at " + d.Gateway
 	case *messages.OperationChecked:
 		return join(string(d.Outcome), d.Detail, next(term.Moment(d.NextCheckAt)))
 	default:

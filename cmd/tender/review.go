@@ -178,7 +178,7 @@ func reviewsOf(p *payment.Payment, events []messages.Event, gateway string) []re
 
 // needsPerson reports whether only a person can settle the operation.
 func needsPerson(op *payment.Operation) bool {
-	return op.Status == payment.OperationManualReview || op.Contradicted
+	return op.InReview()
 }
 
 func newPayResolve(e *term.Env) *cobra.Command {

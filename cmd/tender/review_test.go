@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/seed-384b1f8a/tender/cmd/internal/term"
+	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
@@ -14,7 +15,7 @@ func TestOperationInReview(t *testing.T) {
 		return payment.Operation{ID: id, Status: status}
 	}
 	contradicted := op("c", payment.OperationFailed)
-	contradicted.Contradicted = true
+	contradicted.Review = messages.ReviewContradiction
 	for name, c := range map[string]struct {
 		operations []payment.Operation
 		want       string

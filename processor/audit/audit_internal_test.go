@@ -79,7 +79,7 @@ func TestGatewaysCompared(t *testing.T) {
 			l["a"] = Ledger{Entries: l["a"].Entries[:1]}
 		}, "", ""},
 		"contradicted": {func(p *payment.Payment, l map[string]Ledger) {
-			p.Operations[1].Contradicted = true
+			p.Operations[1].Review = messages.ReviewContradiction
 			l["a"] = Ledger{Entries: append(l["a"].Entries, reversal(l["a"].Entries[1], 10))}
 		}, "", ""},
 		"failed, and done": {func(p *payment.Payment, _ map[string]Ledger) {

@@ -230,7 +230,7 @@ func find(effects []*effect, op *payment.Operation) *effect {
 
 func missingEffect(op *payment.Operation, e *effect) string {
 	switch {
-	case op.Kind == messages.OperationVoid && op.Expires != "":
+	case op.Kind == messages.OperationVoid && expires(op):
 		return "" // It may have found nothing left to release.
 	case e == nil || e.times == 0:
 		return "is recorded as succeeded and is not in the ledger"
@@ -239,6 +239,11 @@ func missingEffect(op *payment.Operation, e *effect) string {
 	default:
 		return ""
 	}
+}
+
+// expires reports whether a void ended what was not captured or confirmed in time.
+func expires(op *payment.Operation) bool {
+	return op.Purpose == messages.PurposeExpireAuthorization || op.Purpose == messages.PurposeExpireAction
 }
 
 // compareUnknown looks for an authorization that was made elsewhere while the outcome of another
@@ -298,10 +303,10 @@ func differingSums(p *payment.Payment, effects []*effect) string {
 	expired := false
 	for i := range p.Operations {
 		op := &p.Operations[i]
-		if op.Contradicted {
+		if op.Review != "" {
 			return "" // A person compares these: the gateway contradicts the record.
 		}
-		expired = expired || op.Expires != ""
+		expired = expired || expires(op)
 		reserved.add(reservedFor(p, op))
 	}
 	var early, late amounts

@@ -67,7 +67,7 @@ func awaitingSince(p *payment.Payment) time.Time {
 	var since time.Time
 	for i := range p.Operations {
 		op := &p.Operations[i]
-		if op.Status != payment.OperationSent || op.Pending {
+		if op.Status != payment.OperationSent {
 			continue
 		}
 		if since.IsZero() || op.SentAt.Before(since) {

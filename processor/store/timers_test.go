@@ -65,7 +65,7 @@ func TestTimerFollowsThePayment(t *testing.T) {
 	b := setup(t)
 	paymentID := newID()
 	p := b.Handle(create(paymentID, "c", messages.CaptureManual), succeeded(), start()).Payment
-	b.wantTimer(paymentID, p.DueAt())
+	b.wantTimer(paymentID, p.DueAt(p.UpdatedAt))
 	p = b.Handle(command(paymentID, "p", &messages.Capture{}), unknown(), start().Add(time.Second)).Payment
 	b.wantTimer(paymentID, start().Add(6*time.Second))
 	if p.Status != messages.StatusUnknown {
@@ -313,11 +313,11 @@ func TestSweepLooksPastOtherTimers(t *testing.T) {
 	refund := command(paymentID, "r", &messages.Refund{})
 	d := payment.Decide(p, refund, env(start()))
 	b.Commit(change(p, d, claimOf(refund, d)))
-	b.wantTimer(paymentID, p.DueAt())
+	b.wantTimer(paymentID, p.DueAt(p.UpdatedAt))
 	if swept, err := b.Store.SweepStale(t.Context(), start().Add(time.Hour), time.Minute, 100); err != nil || swept != 1 {
 		t.Errorf("swept %d, %v; want 1", swept, err)
 	}
-	b.wantTimer(paymentID, p.DueAt())
+	b.wantTimer(paymentID, p.DueAt(p.UpdatedAt))
 }
 
 // A scheduler whose clock is ahead fires nothing early, and puts nothing off to a time of its own.

@@ -111,7 +111,7 @@ func TestWhatIsReorderedEndsTheSame(t *testing.T) {
 	s.await(id, messages.StatusCaptured)
 	servers.Eventually(t, "both events are there", func() bool { return s.seen(webhook.ResultPublished) == 2 })
 	s.settled()
-	if p := s.get(id); p.Status != messages.StatusCaptured || s.count(id, messages.EventOperationPending) != 0 {
+	if p := s.get(id); p.Status != messages.StatusCaptured || s.count(id, messages.EventPaymentProcessing) != 0 {
 		t.Fatalf("%s: %v", p.Status, s.types(id))
 	}
 }

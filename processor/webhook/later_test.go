@@ -117,7 +117,7 @@ func TestAFailedRefundMayBeToldBothWays(t *testing.T) {
 			s.create(id, "pm_card_visa")
 			s.await(id, messages.StatusCaptured)
 			s.publish(id, id.String()+"-refund", &messages.Refund{})
-			s.awaitEvent(id, messages.EventOperationPending)
+			s.awaitEvent(id, messages.EventPaymentProcessing)
 			if succeeded {
 				s.tell(about(id, "2", "evt_succeeded_"+id.String(), protocol.EventSucceeded))
 				s.await(id, messages.StatusRefunded)

@@ -109,19 +109,18 @@ func TestBugBusyOverwritesAPayment(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
 	s := setup(t, func(s *system) {
-		s.cfg.Policy.PendingCheck = 20 * time.Millisecond
 		s.gateway = answers{
 			do: func(op messages.Operation) messages.Outcome {
 				if op.Kind == messages.OperationRefund {
 					return messages.Outcome{Kind: messages.OutcomePending, GatewayReference: "re"}
 				}
-				return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "gw"}
+				return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "gw", AmountMinor: op.AmountMinor}
 			},
-			lookup: func(messages.Operation) messages.Outcome {
+			lookup: func(op messages.Operation) messages.Outcome {
 				if asked.Add(1) < 5 {
 					return messages.Outcome{Kind: messages.OutcomeUnknown, Detail: "server busy"}
 				}
-				return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "re"}
+				return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "re", AmountMinor: op.AmountMinor}
 			},
 		}
 	})
@@ -294,7 +293,7 @@ func TestBugWebhookBeatsTheResponse(t *testing.T) {
 	id := newID()
 	created := s.publish(id, "create", create("pm_card_visa"))
 	servers.Eventually(t, "it is charged", func() bool { return len(s.sim.Ledger()) == 1 })
-	s.notify(id, "evt_1", messages.Notify{Kind: messages.NotifyOutcome, Outcome: messages.OutcomeSucceeded, GatewayReference: "gw_1"})
+	s.notify(id, "evt_1", messages.Notify{Kind: messages.NotifyOutcome, Outcome: messages.OutcomeSucceeded, GatewayReference: "gw_1", AmountMinor: 10000})
 	s.expect(s.await(created), messages.EventPaymentCaptured)
 	close(told)
 	s.settled()
@@ -370,7 +369,7 @@ func TestBugExpiredIsNeverSet(t *testing.T) {
 	t.Parallel()
 	s := setup(t, func(s *system) {
 		s.gateway = answers{do: func(op messages.Operation) messages.Outcome {
-			o := messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "gw"}
+			o := messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "gw", AmountMinor: op.AmountMinor}
 			if op.Kind == messages.OperationAuthorize {
 				o.CaptureBefore = time.Now().Add(300 * time.Millisecond)
 			}

@@ -99,7 +99,7 @@ func (p *passage) unknown() {
 	p.send()
 	p.s.eventually("the outcome is unknown and to be asked for", func() bool {
 		found, err := p.s.store.Get(p.s.t.Context(), "acme", p.id)
-		return err == nil && found.Status == messages.StatusUnknown && found.DueAt().Before(time.Now())
+		return err == nil && found.Status == messages.StatusUnknown && found.DueAt(time.Now()).Before(time.Now())
 	})
 	p.s.settled()
 	w.kill()

@@ -302,7 +302,7 @@ func policy(cfg config.Config) payment.Policy {
 	p, r := payment.DefaultPolicy(), cfg.Retry
 	p.UnknownReplays, p.UnknownLookups = r.UnknownReplays, r.UnknownLookups
 	p.NotSentInitial, p.NotSentMax, p.NotSentGiveUp = r.NotSentInitial, r.NotSentMax, r.NotSentGiveUp
-	p.PendingCheck, p.AuthorizationExpiry, p.ActionExpiry = r.PendingCheck, r.AuthExpiry, r.ActionExpiry
+	p.AuthorizationExpiry, p.ActionExpiry = r.AuthExpiry, r.ActionExpiry
 	p.ExpiryWarning, p.SoftRetries = r.ExpiryWarning, r.SoftRetries
 	p.SentStale = sentStale(cfg)
 	return p

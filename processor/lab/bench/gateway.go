@@ -68,8 +68,13 @@ func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcom
 			Kind: messages.OutcomeDeclined, Decline: &messages.Decline{Code: "insufficient_funds", Class: messages.DeclineSoft},
 		}
 	default:
-		return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "ch_" + op.ID}
+		return succeeded(op)
 	}
+}
+
+// succeeded is the answer of a gateway that did the whole of what it was asked for.
+func succeeded(op messages.Operation) messages.Outcome {
+	return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "ch_" + op.ID, AmountMinor: op.AmountMinor}
 }
 
 // silent reports whether an operation still has no answer.
@@ -83,7 +88,7 @@ func (g *Gateway) silent(operationID string) bool {
 // Lookup implements the gateway of the pipeline: an unknown operation has succeeded.
 func (g *Gateway) Lookup(_ context.Context, op messages.Operation) messages.Outcome {
 	defer g.enter()()
-	return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "ch_" + op.ID}
+	return succeeded(op)
 }
 
 func (g *Gateway) enter() (leave func()) {

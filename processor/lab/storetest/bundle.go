@@ -301,6 +301,9 @@ func handleOnce(ctx context.Context, s *store.Store, cmd messages.Command, outco
 func Settle(
 	ctx context.Context, s *store.Store, cmd messages.Command, d payment.Decision, outcome messages.Outcome, now time.Time,
 ) (Answer, error) {
+	if outcome.Kind == messages.OutcomeSucceeded && outcome.AmountMinor == 0 {
+		outcome.AmountMinor = d.Call.Operation.AmountMinor
+	}
 	p := d.Payment
 	for {
 		settled := payment.Settle(p, cmd, *d.Call, outcome, Env(now))
@@ -360,7 +363,8 @@ func resume(
 	return a, err
 }
 
-// Succeeded is the answer of a gateway that did what was asked.
+// Succeeded is the answer of a gateway that did what was asked. Settle fills in the amount that was
+// asked for.
 func Succeeded() messages.Outcome {
 	return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "ch_1", Tries: 1}
 }

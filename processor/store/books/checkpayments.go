@@ -388,7 +388,7 @@ func wrongTimer(p *payment.Payment, found *store.Timer, now time.Time) string {
 	wanted := p.Timer(now)
 	due := wanted.At.Truncate(time.Microsecond)
 	latest := due
-	if slices.ContainsFunc(p.Operations, func(op payment.Operation) bool { return op.Pending }) {
+	if slices.ContainsFunc(p.Operations, func(op payment.Operation) bool { return op.Status == payment.OperationPending }) {
 		latest = due.Add(rescheduleMax)
 	}
 	switch {
@@ -419,7 +419,7 @@ func forgotten(p *payment.Payment, now time.Time) string {
 	}
 	for i := range p.Operations {
 		op := &p.Operations[i]
-		if op.Pending || op.Status == payment.OperationUnknown || op.Status == payment.OperationNotSent {
+		if op.Status == payment.OperationPending || op.Status == payment.OperationUnknown || op.Status == payment.OperationNotSent {
 			return fmt.Sprintf("operation %s (%s) is open, and neither a timer nor a command is to come", op.ID, op.Kind)
 		}
 	}
