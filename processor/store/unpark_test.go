@@ -97,7 +97,7 @@ func TestRescheduleMovesATimerWithoutAnEvent(t *testing.T) {
 			t.Errorf("%s: %v, want ErrVersionConflict", name, err)
 		}
 	}
-	b.wantTimer(p.ID, p.DueAt())
+	b.wantTimer(p.ID, p.DueAt(p.UpdatedAt))
 	b.fire(p.DueAt())
 	if err := move(tenant, p.ID, p.Version, later); err != nil {
 		t.Fatal(err)

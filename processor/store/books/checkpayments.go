@@ -414,8 +414,8 @@ func wrongTimer(p *payment.Payment, found *store.Timer, now time.Time) string {
 // forgotten names an operation that only time can bring on, of a payment for which no time is set.
 // A call under way is not among them: its command comes again, or the sweep finds it.
 func forgotten(p *payment.Payment, now time.Time) string {
-	if !p.Timer(now).At.IsZero() {
-		return ""
+	if p.InReview() || !p.Timer(now).At.IsZero() {
+		return "" // In a review, a person is to come.
 	}
 	for i := range p.Operations {
 		op := &p.Operations[i]

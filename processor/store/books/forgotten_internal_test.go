@@ -19,7 +19,7 @@ func TestOursAnOpenOperationWithoutATimerIsFound(t *testing.T) {
 	}{
 		{"unknown", payment.Operation{Status: payment.OperationUnknown}, true},
 		{"not sent", payment.Operation{Status: payment.OperationNotSent}, true},
-		{"pending", payment.Operation{Status: payment.OperationSent, Pending: true}, true},
+		{"pending", payment.Operation{Status: payment.OperationSent, Status: payment.OperationPending}, true},
 		{"unknown, to be checked", payment.Operation{Status: payment.OperationUnknown, NextCheckAt: now.Add(time.Minute)}, false},
 		{"under way", payment.Operation{Status: payment.OperationSent, SentAt: now}, false},
 		{"in review", payment.Operation{Status: payment.OperationManualReview}, false},
