@@ -84,6 +84,9 @@ type PaymentProcessing struct {
 	Kind             OperationKind `json:"kind"`
 	AmountMinor      int64         `json:"amount_minor"`
 	GatewayReference string        `json:"gateway_reference,omitempty"`
+	// NextCheckAt is when the gateway is first asked. After that it is asked after twice as long
+	// each time, up to half a day.
+	NextCheckAt time.Time `json:"next_check_at"`
 }
 
 // PaymentConfirmFailed says that a confirmation never reached the gateway and was given up. The

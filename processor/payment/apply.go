@@ -478,7 +478,7 @@ func (p *Payment) applyProgress(op *Operation, e messages.Event) bool {
 	case *messages.PaymentParked:
 		op.notSent(e.OccurredAt, d.RetryAt)
 	case *messages.PaymentProcessing:
-		op.pending(e.OccurredAt, d.GatewayReference)
+		op.pending(e.OccurredAt, d)
 	case *messages.OperationChecked:
 		op.NextCheckAt = d.NextCheckAt
 		if op.Status == OperationUnknown && d.Outcome != messages.OutcomeNotSent {
@@ -517,13 +517,13 @@ func (o *Operation) notSent(at, retryAt time.Time) {
 }
 
 // pending notes that the gateway finishes it later. Whatever was counted before goes on counting.
-func (o *Operation) pending(at time.Time, reference string) {
-	o.settle(OperationPending)
+func (o *Operation) pending(at time.Time, d *messages.PaymentProcessing) {
+	o.Status, o.NextCheckAt = OperationPending, d.NextCheckAt
 	if o.PendingSince.IsZero() {
 		o.PendingSince = at
 	}
-	if reference != "" {
-		o.GatewayReference = reference
+	if d.GatewayReference != "" {
+		o.GatewayReference = d.GatewayReference
 	}
 }
 

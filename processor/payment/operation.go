@@ -96,8 +96,8 @@ type Operation struct {
 	UnknownSince time.Time `json:"unknown_since,omitzero"`
 	// Checks counts the rungs of the ladder that were climbed since UnknownSince.
 	Checks int `json:"checks,omitempty"`
-	// NextCheckAt is the timer of an operation that was not sent or is unknown. A pending one has a
-	// schedule instead; see Policy.pendingCheckAt.
+	// NextCheckAt is the timer of an operation that was not sent or is unknown. For a pending one it
+	// is the first time of a schedule.
 	NextCheckAt time.Time `json:"next_check_at,omitzero"`
 }
 

@@ -290,7 +290,9 @@ func TestFaultsOfTheGatewayEndInOneCharge(t *testing.T) {
 			messages.EventPaymentOutcomeResolved, messages.EventPaymentCaptured,
 		},
 		"sim_500_after_charge": {messages.EventPaymentCreated, messages.EventPaymentRouted, messages.EventPaymentCaptured},
-		"sim_wrong_amount":     {messages.EventPaymentCreated, messages.EventPaymentRouted, messages.EventPaymentReviewOpened},
+		"sim_wrong_amount": {
+			messages.EventPaymentCreated, messages.EventPaymentRouted, messages.EventPaymentCaptured, messages.EventPaymentReviewOpened,
+		},
 	} {
 		t.Run(token, func(t *testing.T) {
 			t.Parallel()

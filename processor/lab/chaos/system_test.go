@@ -103,7 +103,7 @@ func (s *system) connect() jetstream.JetStream {
 func (s *system) startTender() {
 	gateways := s.gateways()
 	worker, err := worker.New(worker.Parts{
-		JetStream: s.js, Store: s.store, Gateways: gateways, Router: both{}, Log: zap.NewNop(), Now: time.Now,
+		JetStream: s.js, Store: s.store, Gateways: gateways, Router: both{}, Log: zap.NewNop(), Clock: store.NewClock(s.pool, time.Now), Now: time.Now,
 	}, worker.Config{SlotsMax: 128, Patience: time.Second, Policy: quickPolicy(), AckWait: s.streams.AckWait})
 	s.must(err)
 	scheduler := scheduler.New(s.store, bus.NewBacklog(s.js), scheduler.Config{
