@@ -51,8 +51,8 @@ type PaymentRouted struct {
 	// PaymentMethod is the one this authorization is tried with.
 	PaymentMethod string `json:"payment_method"`
 	// PreviousOperationID is the authorization at another gateway that this one takes the place of,
-	// and Reason why it may: "not_sent", "declined" or "fallback_refused". Both are absent for a first choice; "retry"
-	// alone is a soft decline's next attempt.
+	// and Reason why it may: "not_sent", "declined" or "fallback_refused". Both are absent for a
+	// first choice; "retry" alone is a soft decline's next attempt.
 	PreviousOperationID string `json:"previous_operation_id,omitempty"`
 	Reason              string `json:"reason,omitempty"`
 }

@@ -131,6 +131,7 @@ func (x *examination) compareLedgers(ctx context.Context) error {
 		if report.Clean() || final(&report) || !retry.Sleep(bounded, ledgersPause) {
 			x.take(report.Checked, report.Violated, report.Findings)
 			x.Figures.Operations, x.Figures.GatewayCalls, x.Figures.GatewayEffects = report.Operations, report.Requests, report.Effects
+			x.Figures.ReviewDifferences = report.Differences
 			return ctx.Err()
 		}
 	}

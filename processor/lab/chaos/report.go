@@ -182,7 +182,7 @@ func (r *Report) figures(text *strings.Builder) {
 		[]string{"redeliveries", count(f.Redeliveries), ""},
 		[]string{"payments", count(f.Payments), fmt.Sprintf("%d wait for a person", f.InReview)},
 		[]string{"events", count(f.Events), fmt.Sprintf("%d messages on the bus, %d repeated; %d seen by the client", f.EventsOnBus, f.EventsRepeated, f.EventsSeen)},
-		[]string{"operations", count(f.Operations), fmt.Sprintf("%d calls to gateways at least, %d effects", f.GatewayCalls, f.GatewayEffects)},
+		[]string{"operations", count(f.Operations), operationsDetail(f)},
 	)
 	if r.Drain != nil {
 		word := "at rest after"
@@ -191,6 +191,14 @@ func (r *Report) figures(text *strings.Builder) {
 		}
 		fmt.Fprintf(text, "\n%s %s\n", word, r.Drain.Took.Round(time.Millisecond))
 	}
+}
+
+func operationsDetail(f *Figures) string {
+	detail := fmt.Sprintf("%d calls to gateways at least, %d effects", f.GatewayCalls, f.GatewayEffects)
+	if f.ReviewDifferences > 0 {
+		detail += fmt.Sprintf("; %d differences to the ledgers in review", f.ReviewDifferences)
+	}
+	return detail
 }
 
 func (r *Report) verdict(text *strings.Builder) {
