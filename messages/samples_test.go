@@ -125,6 +125,7 @@ func samplePaymentData() []messages.EventData {
 		&messages.PaymentParked{Attempt: sampleAttempt(), Kind: messages.OperationAuthorize, Detail: "breaker is open", RetryAt: later},
 		&messages.PaymentProcessing{
 			Attempt: sampleAttempt(), Kind: messages.OperationRefund, AmountMinor: 500, GatewayReference: "re_1",
+			NextCheckAt: later,
 		},
 		&messages.PaymentConfirmFailed{Attempt: sampleAttempt(), Failure: sampleFailure()},
 		&messages.PaymentActionRequired{
@@ -172,7 +173,7 @@ func samplePaymentData() []messages.EventData {
 		&messages.PaymentFailed{OperationID: paymentIDText + "-1", Gateway: "primary", Effort: sampleEffort(), Failure: sampleFailure()},
 		&messages.PaymentReviewOpened{
 			Attempt: sampleAttempt(), Kind: messages.OperationCapture, Reason: messages.ReviewContradiction, Detail: "two answers",
-			AmountExcessMinor: 1999,
+			AmountExcessMinor: 1999, GatewayReference: "cap_1",
 		},
 		&messages.PaymentCompensated{
 			Attempt: sampleAttempt(), CompensatesOperationID: paymentIDText + "-1", Kind: messages.OperationRefund, AmountMinor: 1999,

@@ -125,7 +125,7 @@ func (a *gatewayAudit) compare(p *payment.Payment, effects []*effect) {
 	for _, e := range effects {
 		a.report.Effects += int64(e.times)
 		a.compareEffect(p, e)
-		if e.reversed > e.agreedReversal(p.Operation(e.operationID)) {
+		if e.reversed > e.agreedReversal(takenBack(p, p.Operation(e.operationID))) {
 			a.report.Awaited++
 		}
 	}
