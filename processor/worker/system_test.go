@@ -96,6 +96,7 @@ func quickPolicy() payment.Policy {
 	p.UnknownReplays = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond}
 	p.UnknownLookups = []time.Duration{500 * time.Millisecond, 2 * time.Second}
 	p.NotSentInitial, p.NotSentMax = 50*time.Millisecond, time.Second
+	p.PendingCheck = 20 * time.Millisecond
 	p.SentStale = 3 * time.Second
 	return p
 }

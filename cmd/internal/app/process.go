@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/cmd/internal/term"
 	"github.com/seed-384b1f8a/tender/config"
+	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor/checkpoint"
@@ -305,6 +306,8 @@ func policy(cfg config.Config) payment.Policy {
 	p, r := payment.DefaultPolicy(), cfg.Retry
 	p.UnknownReplays, p.UnknownLookups = r.UnknownReplays, r.UnknownLookups
 	p.NotSentInitial, p.NotSentMax, p.NotSentGiveUp = r.NotSentInitial, r.NotSentMax, r.NotSentGiveUp
+	p.PendingCheck, p.PendingMaxOther = r.PendingCheck, r.PendingMax
+	p.PendingMax = map[messages.OperationKind]time.Duration{messages.OperationRefund: r.PendingMaxRefund}
 	p.AuthorizationExpiry, p.ActionExpiry = r.AuthExpiry, r.ActionExpiry
 	p.ExpiryWarning, p.SoftRetries = r.ExpiryWarning, r.SoftRetries
 	p.SentStale = sentStale(cfg)

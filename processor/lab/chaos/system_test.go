@@ -161,6 +161,7 @@ func quickPolicy() payment.Policy {
 	}
 	p.UnknownLookups = []time.Duration{3 * time.Second, 5 * time.Second}
 	p.NotSentInitial, p.NotSentMax = 50*time.Millisecond, time.Second
+	p.PendingCheck = 20 * time.Millisecond
 	p.SentStale = 3 * time.Second
 	return p
 }
