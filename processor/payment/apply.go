@@ -39,7 +39,7 @@ func Apply(p *Payment, e messages.Event) error {
 	p.UpdatedAt = e.OccurredAt
 	p.sum()
 	p.Status = p.status()
-	if problem := p.brokenLimit(); problem != "" {
+	if problem := p.BrokenLimit(); problem != "" {
 		return &HistoryError{e.Version, e.Type(), problem}
 	}
 	return nil
@@ -56,9 +56,10 @@ func Fold(events []messages.Event) (*Payment, error) {
 	return p, nil
 }
 
-// brokenLimit holds the money to its limits at every step of every history: what is booked and what
-// Tender has asked for. What gateways report beyond that is an excess and outside of all limits.
-func (p *Payment) brokenLimit() string {
+// BrokenLimit names the limit that the payment's money breaks, "" if there is none. Limits bind what
+// is booked and what Tender has asked for, at every step of every history. What gateways report
+// beyond that is an excess and outside of all limits.
+func (p *Payment) BrokenLimit() string {
 	switch {
 	case p.AuthorizedMinor < 0 || p.CapturedMinor < 0 || p.RefundedMinor < 0 || p.ReleasedMinor < 0 || p.ExcessMinor < 0:
 		return "an amount is negative"

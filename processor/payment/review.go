@@ -114,7 +114,7 @@ func (d *draft) possible(op *Operation, finding *messages.PaymentOutcomeResolved
 	found.resolve(finding)
 	found.settle(OperationFailed)
 	trial.sum()
-	return trial.brokenLimit() == ""
+	return trial.BrokenLimit() == ""
 }
 
 // resolveSucceeded records that an operation moved an amount.

@@ -26,9 +26,10 @@ type handling struct {
 	msg jetstream.Msg
 	// began is when the delivery arrived.
 	began time.Time
-	// again is whether it was delivered before.
-	again bool
-	pulse pulse
+	// again is whether it was delivered before; then redelivery names it.
+	again      bool
+	redelivery store.Redelivery
+	pulse      pulse
 }
 
 // handle takes one delivery from its arrival to its settlement, in its own goroutine. ctx ends when
@@ -58,10 +59,16 @@ func (h *handling) answer(ctx context.Context) (d disposition) {
 	if err != nil {
 		return handBack(err)
 	}
-	if meta.NumDelivered > uint64(h.cfg.DeliveriesMax) { //nolint:gosec // a positive setting
-		return giveUp(deadletter.ReasonDeliveriesExhausted, "delivered too often without an outcome")
-	}
 	h.again = meta.NumDelivered > 1
+	if h.again {
+		exhausted, err := h.beginAgain(ctx, meta)
+		switch {
+		case err != nil:
+			return handBack(err)
+		case exhausted:
+			return giveUp(deadletter.ReasonDeliveriesExhausted, "begun too often without an outcome")
+		}
+	}
 	cmd, err := messages.DecodeCommand(h.msg.Subject(), h.msg.Headers(), h.msg.Data())
 	var refused *messages.DecodeError
 	switch {
@@ -71,6 +78,23 @@ func (h *handling) answer(ctx context.Context) (d disposition) {
 		return handBack(err)
 	}
 	return dispositionOf(h.process(ctx, cmd))
+}
+
+// beginAgain counts a delivery that is not the first, and reports whether it is one too many. Only
+// deliveries that a worker began count: the server also counts those that waited in a process when
+// it died.
+func (h *handling) beginAgain(ctx context.Context, meta *jetstream.MsgMetadata) (exhausted bool, err error) {
+	h.redelivery = store.Redelivery{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp}
+	for {
+		begun, err := h.store.BeginRedelivery(ctx, h.redelivery)
+		if err == nil {
+			return begun >= h.cfg.DeliveriesMax, nil
+		}
+		if !store.Retryable(err) || !retry.Sleep(ctx, clockPause) {
+			return false, err
+		}
+		h.progress()
+	}
 }
 
 // process drives the way of one command: it makes each effect that the delivery asks for and hands

@@ -30,8 +30,8 @@ type Config struct {
 	// AckWait is the consumer's; the worker sends a sign of life three times as often. Default 30
 	// s.
 	AckWait time.Duration
-	// DeliveriesMax is the number of deliveries after which a command becomes a dead letter
-	// unhandled; default 8.
+	// DeliveriesMax is the number of times that workers begin a command before it becomes a dead
+	// letter; default 8.
 	DeliveriesMax int
 	// Patience is the time that an early command waits for its payment, or for an operation in
 	// progress, before it is refused. Zero refuses at once.
