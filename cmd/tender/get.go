@@ -146,8 +146,8 @@ func (c *get) showOperations(p *payment.Payment) error {
 	return c.showMoney(p)
 }
 
-// showMoney shows what each operation acts on and what it moved, for those that do. Operations go by
-// the end of their ids.
+// showMoney shows what each operation acts on and what it moved, for those that do. Operations go
+// by the end of their ids.
 func (c *get) showMoney(p *payment.Payment) error {
 	t := term.NewTable(c.Stdout, "OPERATION", "ACTS ON", "PURPOSE", "REVIEW", "MOVED ("+p.Currency+")")
 	rows := 0
