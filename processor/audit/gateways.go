@@ -42,8 +42,8 @@ type GatewayReport struct {
 // Gateways compares the ledgers of all gateways with the payments. An operation takes effect once
 // at most, over all gateways. Every effect is recorded. A settled operation has moved at its
 // gateway what is recorded of it: the booked amount, its excess, and the part of an excess that was
-// given back. The sums agree; while an operation is open they lie within the amounts reserved for it. A
-// difference of an operation in an open review is listed as excused.
+// given back. The sums agree; while an operation is open they lie within the amounts reserved for
+// it. A difference of an operation in an open review is listed as excused.
 //
 // It may run while payments are processed: the ledgers are read before the payments and after
 // them, and an effect that came in between is no violation. The ledgers are held in memory, the
