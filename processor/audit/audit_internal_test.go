@@ -90,6 +90,9 @@ func TestGatewaysCompared(t *testing.T) {
 		"failed, and done": {func(p *payment.Payment, _ map[string]Ledger) {
 			p.Operations[2].Status, p.Operations[2].RefundedMinor = payment.OperationFailed, 0
 		}, UnknownIsNotFailed, "is recorded as failed and moved 25 at a"},
+		"called failed, and booked": {func(p *payment.Payment, _ map[string]Ledger) {
+			p.Operations[2].Status = payment.OperationFailed
+		}, UnknownIsNotFailed, "is recorded as failed and moved 25 at a"},
 		"failed after all": {func(p *payment.Payment, l map[string]Ledger) {
 			p.Operations[2].Status, p.Operations[2].ReversedMinor = payment.OperationFailed, 25
 			l["a"] = Ledger{Entries: append(l["a"].Entries, reversal(l["a"].Entries[2], 25))}

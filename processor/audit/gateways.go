@@ -211,7 +211,8 @@ func (a *gatewayAudit) compareOperation(p *payment.Payment, op *payment.Operatio
 		}
 	default:
 		a.checked(UnknownIsNotFailed, 1)
-		if kept := g.moved - g.reversed; kept > g.recorded() {
+		// What is booked of a failed operation was taken back: only its excess may be left.
+		if kept := g.moved - g.reversed; kept > g.excess+g.compensated {
 			a.differs(g.inReview, UnknownIsNotFailed, p, "%s %s is recorded as failed and moved %d at %s%s",
 				op.Kind, op.ID, kept, op.Gateway, besides(g.excess+g.compensated))
 		} else if g.moved < g.recorded() {
