@@ -145,7 +145,8 @@ type PaymentOutcomeUnknown struct {
 	NextCheckAt time.Time     `json:"next_check_at,omitzero"`
 	// Claimed says that the gateway reported a success that proves nothing: it named no amount.
 	Claimed bool `json:"claimed,omitempty"`
-	// Refused is the decline of a void. It does not say what became of the authorization: Tender asks.
+	// Refused is the decline of a void. It does not say what became of the authorization: Tender
+	// asks.
 	Refused *Decline `json:"refused,omitempty"`
 }
 

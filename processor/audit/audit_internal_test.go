@@ -90,6 +90,9 @@ func TestGatewaysCompared(t *testing.T) {
 		"failed, and done": {func(p *payment.Payment, _ map[string]Ledger) {
 			p.Operations[2].Status, p.Operations[2].RefundedMinor = payment.OperationFailed, 0
 		}, UnknownIsNotFailed, "is recorded as failed and moved 25 at a"},
+		"called failed, and booked": {func(p *payment.Payment, _ map[string]Ledger) {
+			p.Operations[2].Status = payment.OperationFailed
+		}, UnknownIsNotFailed, "is recorded as failed and moved 25 at a"},
 		"failed after all": {func(p *payment.Payment, l map[string]Ledger) {
 			p.Operations[2].Status, p.Operations[2].ReversedMinor = payment.OperationFailed, 25
 			l["a"] = Ledger{Entries: append(l["a"].Entries, reversal(l["a"].Entries[2], 25))}
@@ -173,6 +176,24 @@ func TestOursExcessesAreComparedWithTheLedgers(t *testing.T) {
 		"a refund reversed by the bank as well": {func(p *payment.Payment, l map[string]Ledger) {
 			p.Operations[1].ReversedMinor, p.ShortfallMinor = 60, 25
 			l["a"] = Ledger{Entries: append(l["a"].Entries, reversal(l["a"].Entries[1], 60))}
+		}, "", ""},
+		"an excess released by the void": {func(p *payment.Payment, l map[string]Ledger) {
+			p.Operations[0].CompensatedMinor = 7
+			l["a"].Entries[0].AuthorizedMinor = 107
+			compensate(p, l, "a", "1", amounts{released: 47})
+			p.Operations[3].Purpose, p.Operations[3].ReleasedMinor = "", 40
+		}, "", ""},
+		"an excess said to be released by the void": {func(p *payment.Payment, l map[string]Ledger) {
+			p.Operations[0].CompensatedMinor = 7
+			l["a"].Entries[0].AuthorizedMinor = 107
+			compensate(p, l, "a", "1", amounts{released: 40})
+			p.Operations[3].Purpose = ""
+		}, GatewaySums, "released is recorded as 47 with 0 open, and is 40 in the ledgers"},
+		"an excess released by the last capture": {func(p *payment.Payment, l map[string]Ledger) {
+			p.Operations[0].ExcessMinor = 7
+			l["a"].Entries[0].AuthorizedMinor = 107
+			p.Operations[1].Final, p.Operations[1].ReleasedMinor = true, 40
+			l["a"].Entries[1].ReleasedMinor = 47
 		}, "", ""},
 		"an excess reversed by the bank": {func(p *payment.Payment, l map[string]Ledger) {
 			p.Operations[1].CompensatedMinor = 5

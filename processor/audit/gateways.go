@@ -46,10 +46,10 @@ type GatewayReport struct {
 }
 
 // Gateways compares the ledgers of all gateways with the payments. An operation takes effect once
-// at most, over all gateways. Every effect is recorded. A settled operation has moved at its gateway
-// what is recorded of it: the booked amount, its excess, and the part of an excess that was given
-// back. The sums agree; while an operation is open they lie within the amounts reserved for it. A
-// difference of an operation in an open review is listed as excused.
+// at most, over all gateways. Every effect is recorded. A settled operation has moved at its
+// gateway what is recorded of it: the booked amount, its excess, and the part of an excess that was
+// given back. The sums agree; while an operation is open they lie within the amounts reserved for
+// it. A difference of an operation in an open review is listed as excused.
 //
 // It may run while payments are processed: the ledgers are read before the payments and after
 // them, and an effect that came in between is no violation. The ledgers are held in memory, the
@@ -223,7 +223,8 @@ func (a *gatewayAudit) compareOperation(p *payment.Payment, op *payment.Operatio
 		}
 	default:
 		a.checked(UnknownIsNotFailed, 1)
-		if kept := g.moved - g.reversed; kept > g.recorded() {
+		// What is booked of a failed operation was taken back: only its excess may be left.
+		if kept := g.moved - g.reversed; kept > g.excess+g.compensated {
 			a.differs(g.inReview, UnknownIsNotFailed, p, "%s %s is recorded as failed and moved %d at %s%s",
 				op.Kind, op.ID, kept, op.Gateway, besides(g.excess+g.compensated))
 		} else if g.moved < g.recorded() {

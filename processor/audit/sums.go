@@ -69,8 +69,8 @@ func reversedRefunds(effects []*effect) (sum int64) {
 
 // differingSums compares the sums of a payment's operations with those of the gateways. The effects
 // from before the payment was read must not exceed the recorded and reserved amounts, and the
-// recorded amounts must be in the ledgers afterwards. It also tells whether an open review excuses a
-// difference.
+// recorded amounts must be in the ledgers afterwards. It also tells whether an open review excuses
+// a difference.
 func differingSums(p *payment.Payment, effects []*effect) (problem string, inReview bool) {
 	var recorded, reserved amounts
 	lapsed := false
@@ -119,8 +119,8 @@ func capturesAtOnce(p *payment.Payment, op *payment.Operation) bool {
 	return authorizes(op) && p.CaptureMethod == messages.CaptureAutomatic
 }
 
-// recordedFor returns the amounts that an operation is recorded to have moved, those beyond what may
-// be booked included, less what was taken back.
+// recordedFor returns the amounts that an operation is recorded to have moved, those beyond what
+// may be booked included, less what was taken back.
 func recordedFor(p *payment.Payment, op *payment.Operation) amounts {
 	beyond := op.ExcessMinor + op.CompensatedMinor
 	switch op.Kind {
