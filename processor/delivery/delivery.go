@@ -1,14 +1,14 @@
-// Package delivery is the way of one command from its arrival to its end, as a state machine without
-// I/O.
+// Package delivery is the way of one command from its arrival to its end, as a state machine
+// without I/O.
 //
 // A [Machine] says which effect comes next: load, commit, call a gateway, wait, move a timer, end.
 // Its driver makes the effect and hands the result back. A worker drives each delivery with a
 // goroutine; the simulation drives all of them with one, in virtual time. So both run the same
 // logic.
 //
-// It guarantees that nothing is asked of a gateway before the decision to ask is committed, and that
-// a decided call is made before anything else is decided. It must not start goroutines, read a clock
-// or keep anything beyond one delivery.
+// It guarantees that nothing is asked of a gateway before the decision to ask is committed, and
+// that a decided call is made before anything else is decided. It must not start goroutines, read a
+// clock or keep anything beyond one delivery.
 package delivery
 
 import (
@@ -73,7 +73,8 @@ const (
 	patiencePace = 20 * time.Millisecond
 )
 
-// Machine is one delivery. Its methods are called one at a time, each with the time of the database.
+// Machine is one delivery. Its methods are called one at a time, each with the time of the
+// database.
 type Machine struct {
 	cfg   *Config
 	cmd   messages.Command
@@ -195,8 +196,8 @@ func (m *Machine) commit(now time.Time) Effect {
 	}}
 }
 
-// Committed goes on after a commit. A change that was overtaken is decided anew on a fresh state, and
-// so is one of which it is unknown whether it was written.
+// Committed goes on after a commit. A change that was overtaken is decided anew on a fresh state,
+// and so is one of which it is unknown whether it was written.
 func (m *Machine) Committed(err error, now time.Time) Effect {
 	presumed := m.presumed
 	m.presumed = false

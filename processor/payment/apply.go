@@ -56,9 +56,9 @@ func Fold(events []messages.Event) (*Payment, error) {
 	return p, nil
 }
 
-// BrokenLimit names the limit that the payment's money breaks, "" if there is none. Limits bind what
-// is booked and what Tender has asked for, at every step of every history. What gateways report
-// beyond that is an excess and outside of all limits.
+// BrokenLimit names the limit that the payment's money breaks, "" if there is none. Limits bind
+// what is booked and what Tender has asked for, at every step of every history. What gateways
+// report beyond that is an excess and outside of all limits.
 func (p *Payment) BrokenLimit() string {
 	switch {
 	case p.AuthorizedMinor < 0 || p.CapturedMinor < 0 || p.RefundedMinor < 0 || p.ReleasedMinor < 0 || p.ExcessMinor < 0:
@@ -517,7 +517,7 @@ func (o *Operation) notSent(at, retryAt time.Time) {
 	o.Status, o.NextCheckAt = OperationNotSent, retryAt
 }
 
-// pending notes that the gateway finishes it later. Whatever was counted before goes on counting.
+// pending notes that the gateway finishes it later. Times that were counted before go on.
 func (o *Operation) pending(at time.Time, d *messages.PaymentProcessing) {
 	o.Status, o.NextCheckAt = OperationPending, d.NextCheckAt
 	if o.PendingSince.IsZero() {
@@ -589,6 +589,11 @@ func (p *Payment) applyCaptured(op *Operation, d *messages.PaymentCaptured) {
 		op.GatewayReference = d.GatewayReference
 	}
 	op.CapturedMinor, op.ReleasedMinor, op.ExcessMinor = d.AmountMinor, d.AmountReleasedMinor, d.AmountExcessMinor
+	if target := p.Operation(op.Target); target != nil && isCapture(op) && op.Final {
+		// The last capture releases the rest of the authorization, an excess of it as well.
+		target.CompensatedMinor += target.ExcessMinor
+		target.ExcessMinor = 0
+	}
 }
 
 // settleAuthorization books an authorization: what follows goes to its gateway.

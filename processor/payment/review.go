@@ -18,8 +18,8 @@ func (d *draft) openReviewOf(op *Operation, outcome messages.Outcome, review mes
 }
 
 // compareWithRecord looks at a late answer to an operation that is settled. An answer that reports
-// more than is known of the operation is money that moved: it is recorded as an excess, and a person
-// has to look. That a success was taken back since is no contradiction.
+// more than is known of the operation is money that moved: it is recorded as an excess, and a
+// person has to look. That a success was taken back since is no contradiction.
 func (d *draft) compareWithRecord(op *Operation, outcome messages.Outcome) {
 	recorded := op
 	if confirmed := d.Payment.confirmedBy(op); confirmed != nil && op.Kind == messages.OperationAuthorize {

@@ -172,7 +172,8 @@ func (d *draft) reservedBy(op *Operation) int64 {
 func (d *draft) settleDeclined(op *Operation, outcome messages.Outcome) {
 	switch {
 	case outcome.Decline.Class == messages.DeclineLookUpFirst:
-		// A gateway that sees a duplicate has not said what became of the first: that is to be asked.
+		// A gateway that sees a duplicate has not said what became of the first: that is to be
+		// asked.
 		outcome.Detail = "declined as " + outcome.Decline.Code
 		d.settleUnknown(op, outcome)
 		return

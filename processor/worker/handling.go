@@ -157,8 +157,8 @@ func (h *handling) make(ctx context.Context, effect delivery.Effect) (r result) 
 		p := effect.Payment
 		r.err = h.store.Reschedule(ctx, p.Tenant, p.ID, p.Version, effect.Timer)
 	case delivery.Wait:
-		// The command stays in hand meanwhile: an outage costs no deliveries, and the slots it fills
-		// keep new commands from being fetched.
+		// The command stays in hand meanwhile: an outage costs no deliveries, and the slots it
+		// fills keep new commands from being fetched.
 		if !retry.Sleep(ctx, effect.Wait) {
 			r.err = ctx.Err()
 		}
@@ -170,7 +170,8 @@ func (h *handling) make(ctx context.Context, effect delivery.Effect) (r result) 
 	return r
 }
 
-// time returns the database's time, by which money is decided on. It waits while PostgreSQL is away.
+// time returns the database's time, by which money is decided on. It waits while PostgreSQL is
+// away.
 func (h *handling) time(ctx context.Context) (time.Time, error) {
 	for {
 		now, err := h.clock.Now(ctx)

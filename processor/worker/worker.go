@@ -160,8 +160,9 @@ func New(parts Parts, cfg Config) (*Worker, error) {
 const fetchWait = time.Second
 
 // Run handles commands until ctx is done. Then it asks for no more, and finishes those that it has
-// asked for within DrainTimeout. After that it cuts them short, and their redelivery takes them up. NATS and PostgreSQL may be away when it starts and at any time later. It always
-// returns nil, and only after every handler has ended.
+// asked for within DrainTimeout. After that it cuts them short, and their redelivery takes them up.
+// NATS and PostgreSQL may be away when it starts and at any time later. It always returns nil, and
+// only after every handler has ended.
 func (w *Worker) Run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
