@@ -227,7 +227,7 @@ func (o *Operation) pendingCheckAt(now time.Time) time.Time {
 	wait := min(max(at.Sub(o.PendingSince), time.Millisecond), pendingCheckMax)
 	for !at.After(now) {
 		if wait = min(2*wait, pendingCheckMax); wait == pendingCheckMax {
-			at = at.Add(now.Sub(at) / wait * wait)
+			at = at.Add(now.Sub(at).Truncate(wait))
 		}
 		at = at.Add(wait)
 	}

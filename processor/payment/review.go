@@ -128,7 +128,7 @@ func (d *draft) resolveSucceeded(op *Operation, finding messages.PaymentOutcomeR
 		return
 	}
 	if op.settled() && !isVoid(op) && booked > d.room(op) {
-		d.resolveExcess(op, finding, amount)
+		d.resolveExcess(op, finding)
 		return
 	}
 	if op.settled() && !d.possible(op, &finding) {
@@ -154,7 +154,7 @@ func (d *draft) resolveSucceeded(op *Operation, finding messages.PaymentOutcomeR
 
 // resolveExcess is resolveSucceeded where the amount may not be booked. A charge is to be given
 // back; money that a refund gave away is gone, and a person accepts that.
-func (d *draft) resolveExcess(op *Operation, finding messages.PaymentOutcomeResolved, amount int64) {
+func (d *draft) resolveExcess(op *Operation, finding messages.PaymentOutcomeResolved) {
 	switch {
 	case isRefund(op):
 		finding.Accepted = true
