@@ -178,6 +178,7 @@ func (e *endpoint) stored() uint64 {
 type system struct {
 	*endpoint
 	store  *store.Store
+	clock  *store.Clock
 	sim    *simulator.Simulator
 	client *client.Client
 	// gateway is the worker's gateway: the simulator, unless a test puts something before it.
@@ -218,7 +219,7 @@ func (s *system) openStore() {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(pool.Close)
-	s.store = store.New(pool, store.Config{}, s.log)
+	s.store, s.clock = store.New(pool, store.Config{}, s.log), store.NewClock(pool, time.Now)
 	s.t.Cleanup(s.store.Close)
 }
 
@@ -234,7 +235,8 @@ func (s *system) work() {
 		s.t.Fatal(err)
 	}
 	w, err := worker.New(worker.Parts{
-		JetStream: s.js, Store: s.store, Gateways: set, Router: routing.To("primary"), Log: s.log, Now: time.Now,
+		JetStream: s.js, Store: s.store, Gateways: set, Router: routing.To("primary"), Log: s.log,
+		Clock: s.clock, Now: time.Now,
 	}, s.cfg)
 	if err != nil {
 		s.t.Fatal(err)
