@@ -326,9 +326,13 @@ func (s *system) settled() {
 
 // about is an event about a payment's nth operation.
 func about(id uuid.UUID, n string, eventID string, kind protocol.EventType) protocol.Event {
-	return protocol.Event{
+	e := protocol.Event{
 		ID: eventID, Type: kind, OccurredAt: time.Now(), Tenant: "acme", PaymentID: id, OperationID: id.String() + "-" + n,
 	}
+	if kind == protocol.EventSucceeded {
+		e.AmountMinor = 10000 // what every test asks for
+	}
+	return e
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
