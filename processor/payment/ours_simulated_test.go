@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
 // The tests of this file are bugs that the simulation found. Each was seen red before its cause was
@@ -34,5 +35,21 @@ func TestOursATimerEndsWithItsOperation(t *testing.T) {
 	expectStatus(t, w, messages.StatusVoided)
 	if timer := w.p.TimerAfter(w.now, asked); !timer.At.IsZero() {
 		t.Fatalf("the payment is closed, and its timer fires at %s", timer.At)
+	}
+}
+
+// A resolve booked the first authorization while a second one waited for its customer, and dropped
+// the second: the customer paid twice, and neither a void nor a review said so.
+func TestOursAResolveDoesNotDropAnotherAuthorization(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle(w.do(create("")).Call, declined(messages.DeclineSoft))
+	w.settle(w.do(&messages.Confirm{PaymentMethod: "pm_other"}).Call, requiresAction())
+	first := &w.p.Operations[0]
+	w.do(says(first, messages.NotifyOutcome, messages.OutcomeSucceeded, 10000))
+	expectStatus(t, w, messages.StatusReview)
+	checkAnswer(t, w.do(resolved(first.ID, messages.ResolvedSucceeded, 10000)), messages.RejectInvalidState)
+	if second := w.p.Operations[1]; second.Status != payment.OperationRequiresAction {
+		t.Fatalf("the second authorization is %s", second.Status)
 	}
 }

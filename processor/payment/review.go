@@ -173,7 +173,7 @@ func (d *draft) room(op *Operation) int64 {
 	switch op.Kind {
 	case messages.OperationAuthorize, messages.OperationConfirm:
 		other := p.latestAuthorization(func(o *Operation) bool {
-			return o.ID != op.ID && o.ID != op.Target && (o.Open() || o.AuthorizedMinor > 0)
+			return o.ID != op.ID && o.ID != op.Target && (o.Open() || o.Status == OperationRequiresAction || o.AuthorizedMinor > 0)
 		})
 		if other != nil || p.openAmong(isVoid) != nil || p.Closed == messages.StatusVoided || p.Closed == messages.StatusExpired {
 			return 0
