@@ -53,3 +53,21 @@ func TestOursAResolveDoesNotDropAnotherAuthorization(t *testing.T) {
 		t.Fatalf("the second authorization is %s", second.Status)
 	}
 }
+
+// Each early question about an unknown outcome took a rung of the ladder: some retries by hand made
+// a review within seconds.
+func TestOursAnEarlyQuestionClimbsNoRung(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle(w.do(create("")).Call, unknown())
+	for range 20 {
+		w.pass(100 * time.Millisecond)
+		if d := w.do(&messages.Resume{Now: true}); d.Call != nil {
+			w.settle(d.Call, unknown())
+		}
+	}
+	expectStatus(t, w, messages.StatusUnknown)
+	if checks := w.p.Operations[0].Checks; checks != 0 {
+		t.Fatalf("climbed %d rungs in 2 s", checks)
+	}
+}

@@ -340,6 +340,9 @@ func (d *draft) settleUnknown(op *Operation, outcome messages.Outcome) {
 	case op.Status == OperationPending && outcome.Kind != messages.OutcomeNotFound && !decides(outcome):
 		// The gateway has taken it: that one question found no answer changes nothing.
 		d.again(op, op.pendingCheckAt(d.env.Now))
+	case op.Status == OperationUnknown && d.env.Now.Before(op.NextCheckAt):
+		// A person, a webhook or a command asked before the time: that climbs no rung.
+		d.again(op, op.NextCheckAt)
 	case op.Status == OperationUnknown:
 		age, more := policy.unknownRung(op.Checks + 1)
 		if !more {
