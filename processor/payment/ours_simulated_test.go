@@ -71,3 +71,38 @@ func TestOursAnEarlyQuestionClimbsNoRung(t *testing.T) {
 		t.Fatalf("climbed %d rungs in 2 s", checks)
 	}
 }
+
+// overcharged is a payment of which the gateway took 400 too much.
+func overcharged(t *testing.T) (*world, string) {
+	t.Helper()
+	w := newWorld(t)
+	w.settle(w.do(create("")).Call, moved(10400))
+	expectStatus(t, w, messages.StatusReview)
+	return w, w.p.Operations[0].ID
+}
+
+func compensate(op string) *messages.Compensate {
+	return &messages.Compensate{OperationID: op, Actor: "ada", Reason: "too much"}
+}
+
+// A compensation was booked as what was asked for, whatever the gateway gave back, and a resolve of
+// it was impossible: it took the excess off twice.
+func TestOursACompensationBooksWhatMoved(t *testing.T) {
+	t.Parallel()
+	for _, gave := range []int64{300, 500} {
+		w, charge := overcharged(t)
+		w.settle(w.do(compensate(charge)).Call, moved(gave))
+		expectStatus(t, w, messages.StatusReview)
+		back := w.p.Operations[1]
+		if got := back.RefundedMinor + back.ExcessMinor; got != gave {
+			t.Fatalf("the gateway gave %d back, recorded are %d", gave, got)
+		}
+		if got, want := w.p.Operation(charge).ExcessMinor, 400-min(gave, 400); got != want {
+			t.Fatalf("the excess is %d, not %d", got, want)
+		}
+		w.do(resolved(back.ID, messages.ResolvedSucceeded, gave))
+		if got := w.p.Operation(back.ID); got.InReview() || got.RefundedMinor != min(gave, 400) {
+			t.Fatalf("after the resolve: %+v", got)
+		}
+	}
+}

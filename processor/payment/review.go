@@ -127,6 +127,12 @@ func (d *draft) resolveSucceeded(op *Operation, finding messages.PaymentOutcomeR
 		d.record(&finding)
 		return
 	}
+	if op.settled() && isCompensation(op) {
+		// What it gave back was taken off its target: nothing is taken off a second time.
+		finding.Accepted = true
+		d.record(&finding)
+		return
+	}
 	if op.settled() && !isVoid(op) && booked > d.room(op) {
 		d.resolveExcess(op, finding, amount)
 		return

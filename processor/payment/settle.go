@@ -82,6 +82,13 @@ func (d *draft) settleSucceeded(op *Operation, outcome messages.Outcome) {
 		return
 	}
 	d.succeed(op, outcome)
+	if isCompensation(op) && outcome.AmountMinor > op.AmountMinor {
+		d.openReviewOf(op, outcome, messages.PaymentReviewOpened{
+			Reason: messages.ReviewAmount, Detail: "the gateway gave more back than it was asked to",
+			AmountExcessMinor: outcome.AmountMinor - op.AmountMinor,
+		})
+		return
+	}
 	if outcome.AmountMinor != op.AmountMinor {
 		d.openReview(op, outcome, messages.ReviewAmount, "the gateway moved another amount than it was asked for")
 	}
@@ -107,7 +114,7 @@ func (d *draft) succeed(op *Operation, outcome messages.Outcome) {
 	excess := outcome.AmountMinor - booked
 	if isCompensation(op) {
 		d.about(op, &messages.PaymentCompensated{
-			Attempt: attempt, CompensatesOperationID: op.Target, Kind: op.Kind, AmountMinor: op.AmountMinor,
+			Attempt: attempt, CompensatesOperationID: op.Target, Kind: op.Kind, AmountMinor: booked,
 			GatewayReference: outcome.GatewayReference,
 		})
 		return
