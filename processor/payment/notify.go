@@ -73,6 +73,9 @@ func (d *draft) notifyReversal(op *Operation, n *messages.Notify) {
 		return // Taken back already, or never there.
 	case isRefund(op):
 		d.about(op, &messages.RefundFailed{Attempt: op.attempt(messages.Outcome{}), Failure: failure, AmountMinor: min(amount, booked)})
+		if isCompensation(op) && booked > 0 {
+			d.openReview(d.Payment.Operation(op.Target), messages.Outcome{}, messages.ReviewReversal, "what was given back came back")
+		}
 		return
 	case op.Status != OperationSucceeded:
 		// A second charge that the bank took back by itself.

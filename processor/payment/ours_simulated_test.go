@@ -106,3 +106,20 @@ func TestOursACompensationBooksWhatMoved(t *testing.T) {
 		}
 	}
 }
+
+// The bank gave a compensation back after all: the excess was there again, and neither a review nor
+// the books said so.
+func TestOursACompensationThatComesBackIsAnExcessAgain(t *testing.T) {
+	t.Parallel()
+	w, charge := overcharged(t)
+	w.settle(w.do(compensate(charge)).Call, moved(400))
+	expectStatus(t, w, messages.StatusCaptured)
+	w.do(says(&w.p.Operations[1], messages.NotifyReversal, "", 400))
+	expectStatus(t, w, messages.StatusReview)
+	if target := w.p.Operation(charge); target.ExcessMinor != 400 || target.CompensatedMinor != 0 {
+		t.Fatalf("excess %d, given back %d", target.ExcessMinor, target.CompensatedMinor)
+	}
+	if d := w.do(compensate(charge)); d.Call == nil || d.Call.Operation.AmountMinor != 400 {
+		t.Fatalf("%+v", d)
+	}
+}
