@@ -123,3 +123,21 @@ func TestOursACompensationThatComesBackIsAnExcessAgain(t *testing.T) {
 		t.Fatalf("%+v", d)
 	}
 }
+
+// A void was refused, and a lookup said that the authorization was declined: that was taken for a
+// void, while the customer's page was still open.
+func TestOursADeclinedActionIsNoVoid(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusRequiresAction)
+	question := w.settle(w.do(&messages.Void{}).Call, declinedAs("processing_error", messages.DeclineSoft)).Call
+	if question == nil || !question.Lookup {
+		t.Fatalf("%+v", question)
+	}
+	w.settle(question, declinedAs("authentication_failed", messages.DeclineSoft))
+	expectStatus(t, w, messages.StatusReview)
+
+	w = reach(t, messages.StatusRequiresAction)
+	question = w.settle(w.do(&messages.Void{}).Call, declinedAs("processing_error", messages.DeclineSoft)).Call
+	w.settle(question, declinedAs("authorization_voided", messages.DeclineFixData))
+	expectStatus(t, w, messages.StatusVoided)
+}
