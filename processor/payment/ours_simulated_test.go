@@ -141,3 +141,14 @@ func TestOursADeclinedActionIsNoVoid(t *testing.T) {
 	w.settle(question, declinedAs("authorization_voided", messages.DeclineFixData))
 	expectStatus(t, w, messages.StatusVoided)
 }
+
+// A refund was recorded while another operation waited for a person, and then the gate before its
+// call panicked: the command became a dead letter.
+func TestOursARefundIsRefusedDuringAReview(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusCaptured)
+	w.policy.UnknownReplays, w.policy.UnknownLookups = nil, nil
+	w.settle(w.do(&messages.Refund{AmountMinor: minor(1000)}).Call, unknown())
+	expectStatus(t, w, messages.StatusReview)
+	checkAnswer(t, w.do(&messages.Refund{AmountMinor: minor(1000)}), messages.RejectInvalidState)
+}
