@@ -194,6 +194,6 @@ func (p *Payment) notified(n *messages.Notify) *Operation {
 // moved is recorded there.
 func (p *Payment) confirmedBy(authorize *Operation) *Operation {
 	return p.latestAuthorization(func(op *Operation) bool {
-		return op.Target == authorize.ID && op.Status == OperationSucceeded
+		return op.Target == authorize.ID && op.Status == OperationSucceeded && op.reportedMinor() > 0
 	})
 }

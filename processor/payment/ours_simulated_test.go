@@ -152,3 +152,20 @@ func TestOursARefundIsRefusedDuringAReview(t *testing.T) {
 	expectStatus(t, w, messages.StatusReview)
 	checkAnswer(t, w.do(&messages.Refund{AmountMinor: minor(1000)}), messages.RejectInvalidState)
 }
+
+// The customer completed an authorization beside a confirmation that had moved nothing. A later
+// lookup was compared with the confirmation: the honest charge became an excess, to be given back.
+func TestOursACompletedActionIsNoExcess(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusRequiresAction)
+	w.settle(w.do(&messages.Confirm{}).Call, requiresAction())
+	w.do(says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeSucceeded, 10000))
+	expectStatus(t, w, messages.StatusCaptured)
+	again := says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeSucceeded, 10000)
+	again.EventID += "_again"
+	w.do(again)
+	expectStatus(t, w, messages.StatusCaptured)
+	if w.p.ExcessMinor != 0 {
+		t.Fatalf("excess %d", w.p.ExcessMinor)
+	}
+}
