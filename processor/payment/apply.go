@@ -363,6 +363,11 @@ func (p *Payment) applyReversal(op *Operation, data messages.EventData) (reverse
 			return false, ""
 		}
 		op.ReversedMinor += d.AmountMinor
+		if target := p.Operation(op.Target); isCompensation(op) && target != nil {
+			// The excess is there again.
+			target.CompensatedMinor -= d.AmountMinor
+			target.ExcessMinor += d.AmountMinor
+		}
 		if op.ReversedMinor == op.RefundedMinor {
 			op.settle(OperationFailed)
 		}

@@ -61,7 +61,7 @@ func (d *draft) whenCreated(decide func()) {
 func (d *draft) whenMovable(decide func()) {
 	d.whenCreated(func() {
 		for i := range d.Payment.Operations {
-			if op := &d.Payment.Operations[i]; op.Review != "" {
+			if op := &d.Payment.Operations[i]; op.InReview() {
 				d.refuse(messages.RejectInvalidState, string(op.Kind)+" "+op.ID+" is in manual review")
 				return
 			}

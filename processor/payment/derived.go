@@ -192,7 +192,7 @@ func (p *Payment) TimerAfter(now time.Time, asked Asked) Timer {
 		op := &p.Operations[i]
 		at, again := asked[op.ID]
 		switch {
-		case again:
+		case again && (op.Status == OperationPending || op.Status == OperationUnknown):
 			earliest(at, "")
 		case op.Status == OperationPending:
 			earliest(op.pendingCheckAt(now), "")

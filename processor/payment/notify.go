@@ -73,6 +73,9 @@ func (d *draft) notifyReversal(op *Operation, n *messages.Notify) {
 		return // Taken back already, or never there.
 	case isRefund(op):
 		d.about(op, &messages.RefundFailed{Attempt: op.attempt(messages.Outcome{}), Failure: failure, AmountMinor: min(amount, booked)})
+		if isCompensation(op) && booked > 0 {
+			d.openReview(d.Payment.Operation(op.Target), messages.Outcome{}, messages.ReviewReversal, "what was given back came back")
+		}
 		return
 	case op.Status != OperationSucceeded:
 		// A second charge that the bank took back by itself.
@@ -191,6 +194,6 @@ func (p *Payment) notified(n *messages.Notify) *Operation {
 // moved is recorded there.
 func (p *Payment) confirmedBy(authorize *Operation) *Operation {
 	return p.latestAuthorization(func(op *Operation) bool {
-		return op.Target == authorize.ID && op.Status == OperationSucceeded
+		return op.Target == authorize.ID && op.Status == OperationSucceeded && op.reportedMinor() > 0
 	})
 }

@@ -127,6 +127,12 @@ func (d *draft) resolveSucceeded(op *Operation, finding messages.PaymentOutcomeR
 		d.record(&finding)
 		return
 	}
+	if op.settled() && isCompensation(op) {
+		// What it gave back was taken off its target: nothing is taken off a second time.
+		finding.Accepted = true
+		d.record(&finding)
+		return
+	}
 	if op.settled() && !isVoid(op) && booked > d.room(op) {
 		d.resolveExcess(op, finding)
 		return
@@ -173,7 +179,7 @@ func (d *draft) room(op *Operation) int64 {
 	switch op.Kind {
 	case messages.OperationAuthorize, messages.OperationConfirm:
 		other := p.latestAuthorization(func(o *Operation) bool {
-			return o.ID != op.ID && o.ID != op.Target && (o.Open() || o.AuthorizedMinor > 0)
+			return o.ID != op.ID && o.ID != op.Target && (o.Open() || o.Status == OperationRequiresAction || o.AuthorizedMinor > 0)
 		})
 		if other != nil || p.openAmong(isVoid) != nil || p.Closed == messages.StatusVoided || p.Closed == messages.StatusExpired {
 			return 0

@@ -82,6 +82,13 @@ func (d *draft) settleSucceeded(op *Operation, outcome messages.Outcome) {
 		return
 	}
 	d.succeed(op, outcome)
+	if isCompensation(op) && outcome.AmountMinor > op.AmountMinor {
+		d.openReviewOf(op, outcome, messages.PaymentReviewOpened{
+			Reason: messages.ReviewAmount, Detail: "the gateway gave more back than it was asked to",
+			AmountExcessMinor: outcome.AmountMinor - op.AmountMinor,
+		})
+		return
+	}
 	if outcome.AmountMinor != op.AmountMinor {
 		d.openReview(op, outcome, messages.ReviewAmount, "the gateway moved another amount than it was asked for")
 	}
@@ -107,7 +114,7 @@ func (d *draft) succeed(op *Operation, outcome messages.Outcome) {
 	excess := outcome.AmountMinor - booked
 	if isCompensation(op) {
 		d.about(op, &messages.PaymentCompensated{
-			Attempt: attempt, CompensatesOperationID: op.Target, Kind: op.Kind, AmountMinor: op.AmountMinor,
+			Attempt: attempt, CompensatesOperationID: op.Target, Kind: op.Kind, AmountMinor: booked,
 			GatewayReference: outcome.GatewayReference,
 		})
 		return
@@ -341,6 +348,9 @@ func (d *draft) settleUnknown(op *Operation, outcome messages.Outcome) {
 	case op.Status == OperationPending && outcome.Kind != messages.OutcomeNotFound && !decides(outcome):
 		// The gateway has taken it: that one question found no answer changes nothing.
 		d.again(op, op.pendingCheckAt(d.env.Now))
+	case op.Status == OperationUnknown && d.env.Now.Before(op.NextCheckAt):
+		// A person, a webhook or a command asked before the time: that climbs no rung.
+		d.again(op, op.NextCheckAt)
 	case op.Status == OperationUnknown:
 		age, more := policy.unknownRung(op.Checks + 1)
 		if !more {

@@ -1,0 +1,171 @@
+package payment_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/payment"
+)
+
+// The tests of this file are bugs that the simulation found. Each was seen red before its cause was
+// mended.
+
+func resolved(op string, outcome messages.ResolvedOutcome, amountMinor int64) *messages.Resolve {
+	r := &messages.Resolve{OperationID: op, Outcome: outcome, Actor: "ada", Reason: "statement", GatewayReference: "gw_1"}
+	if amountMinor > 0 {
+		r.AmountMinor = minor(amountMinor)
+	}
+	return r
+}
+
+// A question that a delivery asked in vain kept its timer when the same delivery ended the
+// operation: the timer of a closed payment fired every 30 s for ever.
+func TestOursATimerEndsWithItsOperation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle(w.do(create("")).Call, messages.Outcome{Kind: messages.OutcomePending, GatewayReference: "gw_1"})
+	w.pass(2 * time.Minute)
+	w.settle(w.do(&messages.Resume{}).Call, messages.Outcome{Kind: messages.OutcomePending, GatewayReference: "gw_1"})
+	if len(w.asked) != 1 {
+		t.Fatalf("asked %v", w.asked)
+	}
+	asked := w.asked
+	w.settle(w.do(&messages.Void{}).Call, succeeded())
+	expectStatus(t, w, messages.StatusVoided)
+	if timer := w.p.TimerAfter(w.now, asked); !timer.At.IsZero() {
+		t.Fatalf("the payment is closed, and its timer fires at %s", timer.At)
+	}
+}
+
+// A resolve booked the first authorization while a second one waited for its customer, and dropped
+// the second: the customer paid twice, and neither a void nor a review said so.
+func TestOursAResolveDoesNotDropAnotherAuthorization(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle(w.do(create("")).Call, declined(messages.DeclineSoft))
+	w.settle(w.do(&messages.Confirm{PaymentMethod: "pm_other"}).Call, requiresAction())
+	first := &w.p.Operations[0]
+	w.do(says(first, messages.NotifyOutcome, messages.OutcomeSucceeded, 10000))
+	expectStatus(t, w, messages.StatusReview)
+	checkAnswer(t, w.do(resolved(first.ID, messages.ResolvedSucceeded, 10000)), messages.RejectInvalidState)
+	if second := w.p.Operations[1]; second.Status != payment.OperationRequiresAction {
+		t.Fatalf("the second authorization is %s", second.Status)
+	}
+}
+
+// Each early question about an unknown outcome took a rung of the ladder: some retries by hand made
+// a review within seconds.
+func TestOursAnEarlyQuestionClimbsNoRung(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle(w.do(create("")).Call, unknown())
+	for range 20 {
+		w.pass(100 * time.Millisecond)
+		if d := w.do(&messages.Resume{Now: true}); d.Call != nil {
+			w.settle(d.Call, unknown())
+		}
+	}
+	expectStatus(t, w, messages.StatusUnknown)
+	if checks := w.p.Operations[0].Checks; checks != 0 {
+		t.Fatalf("climbed %d rungs in 2 s", checks)
+	}
+}
+
+// overcharged is a payment of which the gateway took 400 too much.
+func overcharged(t *testing.T) (*world, string) {
+	t.Helper()
+	w := newWorld(t)
+	w.settle(w.do(create("")).Call, moved(10400))
+	expectStatus(t, w, messages.StatusReview)
+	return w, w.p.Operations[0].ID
+}
+
+func compensate(op string) *messages.Compensate {
+	return &messages.Compensate{OperationID: op, Actor: "ada", Reason: "too much"}
+}
+
+// A compensation was booked as what was asked for, whatever the gateway gave back, and a resolve of
+// it was impossible: it took the excess off twice.
+func TestOursACompensationBooksWhatMoved(t *testing.T) {
+	t.Parallel()
+	for _, gave := range []int64{300, 500} {
+		w, charge := overcharged(t)
+		w.settle(w.do(compensate(charge)).Call, moved(gave))
+		expectStatus(t, w, messages.StatusReview)
+		back := w.p.Operations[1]
+		if got := back.RefundedMinor + back.ExcessMinor; got != gave {
+			t.Fatalf("the gateway gave %d back, recorded are %d", gave, got)
+		}
+		if got, want := w.p.Operation(charge).ExcessMinor, 400-min(gave, 400); got != want {
+			t.Fatalf("the excess is %d, not %d", got, want)
+		}
+		w.do(resolved(back.ID, messages.ResolvedSucceeded, gave))
+		if got := w.p.Operation(back.ID); got.InReview() || got.RefundedMinor != min(gave, 400) {
+			t.Fatalf("after the resolve: %+v", got)
+		}
+	}
+}
+
+// The bank gave a compensation back after all: the excess was there again, and neither a review nor
+// the books said so.
+func TestOursACompensationThatComesBackIsAnExcessAgain(t *testing.T) {
+	t.Parallel()
+	w, charge := overcharged(t)
+	w.settle(w.do(compensate(charge)).Call, moved(400))
+	expectStatus(t, w, messages.StatusCaptured)
+	w.do(says(&w.p.Operations[1], messages.NotifyReversal, "", 400))
+	expectStatus(t, w, messages.StatusReview)
+	if target := w.p.Operation(charge); target.ExcessMinor != 400 || target.CompensatedMinor != 0 {
+		t.Fatalf("excess %d, given back %d", target.ExcessMinor, target.CompensatedMinor)
+	}
+	if d := w.do(compensate(charge)); d.Call == nil || d.Call.Operation.AmountMinor != 400 {
+		t.Fatalf("%+v", d)
+	}
+}
+
+// A void was refused, and a lookup said that the authorization was declined: that was taken for a
+// void, while the customer's page was still open.
+func TestOursADeclinedActionIsNoVoid(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusRequiresAction)
+	question := w.settle(w.do(&messages.Void{}).Call, declinedAs("processing_error", messages.DeclineSoft)).Call
+	if question == nil || !question.Lookup {
+		t.Fatalf("%+v", question)
+	}
+	w.settle(question, declinedAs("authentication_failed", messages.DeclineSoft))
+	expectStatus(t, w, messages.StatusReview)
+
+	w = reach(t, messages.StatusRequiresAction)
+	question = w.settle(w.do(&messages.Void{}).Call, declinedAs("processing_error", messages.DeclineSoft)).Call
+	w.settle(question, declinedAs("authorization_voided", messages.DeclineFixData))
+	expectStatus(t, w, messages.StatusVoided)
+}
+
+// A refund was recorded while another operation waited for a person, and then the gate before its
+// call panicked: the command became a dead letter.
+func TestOursARefundIsRefusedDuringAReview(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusCaptured)
+	w.policy.UnknownReplays, w.policy.UnknownLookups = nil, nil
+	w.settle(w.do(&messages.Refund{AmountMinor: minor(1000)}).Call, unknown())
+	expectStatus(t, w, messages.StatusReview)
+	checkAnswer(t, w.do(&messages.Refund{AmountMinor: minor(1000)}), messages.RejectInvalidState)
+}
+
+// The customer completed an authorization beside a confirmation that had moved nothing. A later
+// lookup was compared with the confirmation: the honest charge became an excess, to be given back.
+func TestOursACompletedActionIsNoExcess(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusRequiresAction)
+	w.settle(w.do(&messages.Confirm{}).Call, requiresAction())
+	w.do(says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeSucceeded, 10000))
+	expectStatus(t, w, messages.StatusCaptured)
+	again := says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeSucceeded, 10000)
+	again.EventID += "_again"
+	w.do(again)
+	expectStatus(t, w, messages.StatusCaptured)
+	if w.p.ExcessMinor != 0 {
+		t.Fatalf("excess %d", w.p.ExcessMinor)
+	}
+}
