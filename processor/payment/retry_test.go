@@ -176,3 +176,25 @@ func TestAShortAuthorizationIsNotWarnedOf(t *testing.T) {
 		t.Fatalf("due %s", w.p.DueAt(w.now))
 	}
 }
+
+// Attempts at other gateways count towards the networks' cap for a month as well.
+func TestOursTheMonthlyCapCountsEveryAttempt(t *testing.T) {
+	t.Parallel()
+	w := withFallbacks(t)
+	w.route.FailoverOnDecline = false
+	w.policy.SoftRetries = []time.Duration{24 * time.Hour}
+	call := w.do(patient(15, 1000*time.Hour)).Call
+	call = expectCall(t, w.settle(call, notSent()), "second")
+	call = expectCall(t, w.settle(call, notSent()), "third")
+	for call != nil {
+		w.settle(call, declined(messages.DeclineSoft))
+		if w.p.DueAt(w.now).IsZero() {
+			break
+		}
+		w.now = w.p.DueAt(w.now)
+		call = w.do(&messages.Resume{}).Call
+	}
+	if n := len(w.p.Operations); n != 15 {
+		t.Fatalf("%d authorizations within a month", n)
+	}
+}
