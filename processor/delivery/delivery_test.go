@@ -108,8 +108,8 @@ func succeeded() messages.Outcome {
 	return messages.Outcome{Kind: messages.OutcomeSucceeded, GatewayReference: "gw_1", AmountMinor: 1000, Tries: 1}
 }
 
-// Bug 5: a failover inside a resume was recorded as sent and never called, because the resume was
-// decided again first.
+// Bug 5: the call of a failover inside a resume was dropped, because the resume was decided again
+// first. That took the operation for one that may have been sent.
 func TestOursAFailoverInsideAResumeIsCalled(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t)
@@ -117,10 +117,19 @@ func TestOursAFailoverInsideAResumeIsCalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.now = d.stored.DueAt(d.now)
+	if err := d.handle(&messages.Resume{}, notSent(), notSent()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range d.stored.Operations {
+		if op := &d.stored.Operations[i]; op.Unproven || op.Status == payment.OperationUnknown {
+			t.Fatalf("operation %s was never sent, and is taken for one that may have been", op.ID)
+		}
+	}
+	d.now = d.stored.DueAt(d.now)
 	if err := d.handle(&messages.Resume{}, notSent(), succeeded()); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(d.calls); n != 4 || d.calls[2].Operation.Gateway == d.calls[3].Operation.Gateway {
+	if n := len(d.calls); n != 6 || d.calls[2].Operation.Gateway == d.calls[3].Operation.Gateway {
 		t.Fatalf("%d calls: %+v", n, d.calls)
 	}
 	if d.stored.Status != messages.StatusCaptured {
