@@ -37,11 +37,12 @@ type Result struct {
 
 // Finding is an invariant that did not hold. It is the error of a run.
 type Finding struct {
-	Seed uint64
+	Seed uint64 `json:"seed"`
 	// Step is the number of the effect after which the invariant did not hold.
-	Step int
+	Step int `json:"step"`
 	// Invariant names it, and Detail says what was seen.
-	Invariant, Detail string
+	Invariant string `json:"invariant"`
+	Detail    string `json:"detail"`
 }
 
 // Error implements error.
