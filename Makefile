@@ -45,6 +45,7 @@ test-race: postgres compiler ## run all tests under the race detector (TESTFLAGS
 
 .PHONY: faults
 faults: build postgres ## break everything on purpose, with three seeds, and prove that nothing is lost (some thirteen minutes; ARGS=...)
+	@bin/tenderlab simulate --seeds 12000
 	@bin/tenderlab chaos --seeds 3 $(ARGS)
 
 # The peer is a module of its own, so that Watermill is not among the product's dependencies.

@@ -30,7 +30,7 @@ tender.`,
 		RunE: term.Help,
 	}
 	term.Group(root, "Play", newDemo(e), newDev(e), newSimulator(e))
-	term.Group(root, "Test", newChaos(e), newBench(e))
+	term.Group(root, "Test", newSimulate(e), newChaos(e), newBench(e))
 	root.AddCommand(term.NewVersion(e), newNATSNode(), newBenchWorker(e))
 	return root
 }

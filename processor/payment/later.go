@@ -62,7 +62,7 @@ func (d *draft) replayable(op *Operation) bool {
 	switch {
 	case policy.ReplayWithin != 0 && age >= policy.ReplayWithin:
 		return false
-	case isAuthorization(op) && policy.NotSentGiveUp != 0 && age >= policy.NotSentGiveUp:
+	case isAuthorization(op) && d.tooLate(op):
 		return false
 	default:
 		return d.Payment.held(op) == ""
@@ -119,6 +119,9 @@ func (d *draft) sendParked(op *Operation) bool {
 	p := d.Payment
 	reason := p.held(op)
 	switch {
+	case reason == "" && isAuthorization(op) && d.tooLate(op):
+		d.fail(op, messages.Outcome{}, messages.Failure{Code: messages.FailureGatewayUnavailable, Message: "it could not be sent in time"})
+		return true
 	case reason == "":
 		d.record(sentAgain(op))
 		d.call(op.ID)
@@ -323,7 +326,8 @@ func (d *draft) warnAt(before time.Time) time.Time {
 //
 // An answer that proves nothing never comes here: the caller has found the operation unknown.
 func (d *draft) mayFailOver(op *Operation, outcome messages.Outcome) bool {
-	if op.Kind != messages.OperationAuthorize || d.nextGateway(op) == "" || d.Payment.heldByAnother(op, nil) != "" || d.Payment.reviewing() {
+	if op.Kind != messages.OperationAuthorize || d.nextGateway(op) == "" || d.tooLate(op) ||
+		d.Payment.heldByAnother(op, nil) != "" || d.Payment.reviewing() {
 		return false
 	}
 	switch outcome.Kind {
@@ -341,6 +345,17 @@ func (d *draft) mayFailOver(op *Operation, outcome messages.Outcome) bool {
 	default:
 		return false
 	}
+}
+
+// tooLate reports whether an authorization was asked for so long ago that it is not sent any more:
+// its customer has gone. What it took the place of counts.
+func (d *draft) tooLate(op *Operation) bool {
+	first := op
+	for first.Previous != "" {
+		first = d.Payment.Operation(first.Previous)
+	}
+	giveUp := d.env.Policy.NotSentGiveUp
+	return giveUp != 0 && d.env.Now.Sub(first.FirstSentAt) >= giveUp
 }
 
 // nextGateway is the first gateway of the route that has not been tried in this round and has not
@@ -399,7 +414,8 @@ func foreignToken(code string) bool {
 // fallBack goes on after a fallback that does not know the payment method, as if that gateway were
 // not there: with the next one, with the decline of the one before, or by waiting for the first.
 func (d *draft) fallBack(refused *Operation) {
-	if d.nextGateway(refused) != "" && d.Payment.held(&Operation{Kind: messages.OperationAuthorize}) == "" {
+	late := d.tooLate(refused)
+	if !late && d.nextGateway(refused) != "" && d.Payment.held(&Operation{Kind: messages.OperationAuthorize}) == "" {
 		d.failOver(refused.ID, messages.FailoverRefused)
 		return
 	}
@@ -411,6 +427,12 @@ func (d *draft) fallBack(refused *Operation) {
 		d.about(first, &messages.PaymentDeclined{
 			Attempt: first.attempt(messages.Outcome{}), Decline: *first.Decline, RetryAt: d.retryAt(first, *first.Decline),
 		})
+		return
+	}
+	if late {
+		d.record(&messages.PaymentFailed{Failure: messages.Failure{
+			Code: messages.FailureGatewayUnavailable, Message: "no gateway that knows the payment method was reached in time",
+		}})
 		return
 	}
 	// The first gateway was not reached: the payment waits for it, and its time to give up goes on.

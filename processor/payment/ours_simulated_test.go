@@ -169,3 +169,62 @@ func TestOursACompletedActionIsNoExcess(t *testing.T) {
 		t.Fatalf("excess %d", w.p.ExcessMinor)
 	}
 }
+
+// An authorization whose outcome was unknown for hours, or that waited in a review, was then tried
+// at another gateway, or sent at last: its customer had gone.
+func TestOursNoAuthorizationLongAfterItsCommand(t *testing.T) {
+	t.Parallel()
+	t.Run("a late decline does not fail over", func(t *testing.T) {
+		t.Parallel()
+		w := withFallbacks(t)
+		w.settle(w.do(create("")).Call, unknown())
+		w.pass(10 * time.Hour)
+		d := w.settle(w.do(&messages.Resume{}).Call, declined(messages.DeclineSoft))
+		if d.Call != nil {
+			t.Fatalf("asks %s after 10 hours", d.Call.Operation.Gateway)
+		}
+		expectStatus(t, w, messages.StatusRequiresPaymentMethod)
+	})
+	t.Run("a fallback that does not know the token", func(t *testing.T) {
+		t.Parallel()
+		w := withFallbacks(t)
+		w.route.Fallbacks = []string{"second"}
+		second := expectCall(t, w.settle(w.do(create("")).Call, notSent()), "second")
+		w.settle(second, unknown())
+		w.pass(10 * time.Hour)
+		d := w.settle(w.do(&messages.Resume{}).Call, declinedAs("invalid_request", messages.DeclineFixData))
+		if d.Call != nil {
+			t.Fatalf("asks %s after 10 hours", d.Call.Operation.Gateway)
+		}
+		expectStatus(t, w, messages.StatusFailed)
+		nothingMoves(t, w)
+	})
+	t.Run("parked while a person looked", func(t *testing.T) {
+		t.Parallel()
+		w := withFallbacks(t)
+		w.route.Fallbacks = []string{"second"}
+		second := expectCall(t, w.settle(w.do(create("")).Call, declined(messages.DeclineSoft)), "second")
+		w.settle(second, notSent())
+		first := w.p.Operations[0].ID
+		w.do(says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeSucceeded, 0))
+		expectStatus(t, w, messages.StatusReview)
+		w.pass(48 * time.Hour)
+		w.do(resolved(first, messages.ResolvedFailed, 0))
+		nothingMoves(t, w)
+		expectStatus(t, w, messages.StatusFailed)
+	})
+}
+
+// A bank took an excess back while its compensation was under way: recording the compensation was
+// impossible, so that each delivery panicked.
+func TestOursACompensationMayComeTooLate(t *testing.T) {
+	t.Parallel()
+	w, charge := overcharged(t)
+	back := w.do(compensate(charge)).Call
+	w.do(says(w.p.Operation(charge), messages.NotifyReversal, "", 10400))
+	w.settle(back, moved(400))
+	expectStatus(t, w, messages.StatusReview)
+	if got := w.p.Operations[1]; got.RefundedMinor != 0 || got.ExcessMinor != 400 {
+		t.Fatalf("%+v", got)
+	}
+}

@@ -82,10 +82,9 @@ func (d *draft) settleSucceeded(op *Operation, outcome messages.Outcome) {
 		return
 	}
 	d.succeed(op, outcome)
-	if isCompensation(op) && outcome.AmountMinor > op.AmountMinor {
+	if over := outcome.AmountMinor - op.movedMinor(); isCompensation(op) && over > 0 {
 		d.openReviewOf(op, outcome, messages.PaymentReviewOpened{
-			Reason: messages.ReviewAmount, Detail: "the gateway gave more back than it was asked to",
-			AmountExcessMinor: outcome.AmountMinor - op.AmountMinor,
+			Reason: messages.ReviewAmount, Detail: "the gateway gave more back than there was to be", AmountExcessMinor: over,
 		})
 		return
 	}
@@ -113,6 +112,8 @@ func (d *draft) succeed(op *Operation, outcome messages.Outcome) {
 	booked := min(outcome.AmountMinor, op.AmountMinor)
 	excess := outcome.AmountMinor - booked
 	if isCompensation(op) {
+		// Banks may have taken a part of the excess back meanwhile.
+		booked = min(booked, p.Operation(op.Target).ExcessMinor)
 		d.about(op, &messages.PaymentCompensated{
 			Attempt: attempt, CompensatesOperationID: op.Target, Kind: op.Kind, AmountMinor: booked,
 			GatewayReference: outcome.GatewayReference,
