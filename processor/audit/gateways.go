@@ -186,7 +186,8 @@ func (a *gatewayAudit) compareOperation(p *payment.Payment, op *payment.Operatio
 	switch op.Status {
 	case payment.OperationSucceeded:
 		a.checked(LedgerComplete, 1)
-		if problem := missingEffect(op, find(effects, completion(p, op))); problem != "" {
+		done := completion(p, op)
+		if problem := missingEffect(done, find(effects, done)); problem != "" {
 			a.found(LedgerComplete, p.ID, "%s %s at %s %s", op.Kind, op.ID, op.Gateway, problem)
 		}
 	case payment.OperationFailed:
@@ -234,11 +235,22 @@ func missingEffect(op *payment.Operation, e *effect) string {
 		return "" // It may have found nothing left to release.
 	case e == nil || e.times == 0:
 		return "is recorded as succeeded and is not in the ledger"
-	case op.Kind != messages.OperationVoid && e.gross() != op.AmountMinor:
-		return fmt.Sprintf("is recorded for %d and is in the ledger for %d", op.AmountMinor, e.gross())
+	case op.Kind != messages.OperationVoid && e.gross() != recordedMinor(op):
+		return fmt.Sprintf("is recorded for %d and is in the ledger for %d", recordedMinor(op), e.gross())
 	default:
 		return ""
 	}
+}
+
+// recordedMinor is the amount that an operation is recorded to have moved, an excess included. It
+// need not be the amount that was asked for. A compensation moves what was asked for: what it gave
+// back is booked of the operation that it compensates.
+func recordedMinor(op *payment.Operation) int64 {
+	moved := max(op.AuthorizedMinor, op.CapturedMinor, op.RefundedMinor) + op.ExcessMinor + op.CompensatedMinor
+	if moved == 0 || op.Purpose == messages.PurposeCompensate {
+		return op.AmountMinor
+	}
+	return moved
 }
 
 // expires reports whether a void ended what was not captured or confirmed in time.

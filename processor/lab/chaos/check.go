@@ -32,6 +32,8 @@ type Sources struct {
 	Record *Recorded
 	// Drain is the result of Await. nil means no Await; unfinished work is then no violation.
 	Drain *Drain
+	// Faults were injected during the run. They excuse what their trace is seen of.
+	Faults []Injection
 }
 
 // CheckConfig tunes Check. Zero values mean the defaults.
@@ -43,6 +45,9 @@ type CheckConfig struct {
 	// LedgersWithin is the time for the ledgers to agree with the payments, since a gateway
 	// reverses a charge, and reports it, with a delay. 0 means 15 s.
 	LedgersWithin time.Duration
+	// Ladder is the age of an unknown outcome at which a person is asked; 0 means that no outcome
+	// may stay unknown for that long.
+	Ladder time.Duration
 	// Progress receives the name of each source. It may be nil.
 	Progress func(what string)
 }
@@ -75,6 +80,7 @@ func Check(ctx context.Context, s Sources, c CheckConfig) (Verdict, error) {
 		{"the workers' consumer", x.readConsumer},
 		{"the client's commands", x.compareCommands},
 		{"the client's events", x.compareSeen},
+		{"the plans", x.comparePlans},
 	} {
 		c.Progress(step.what)
 		if err := step.do(ctx); err != nil {
@@ -95,6 +101,11 @@ type examination struct {
 	letters map[string]string
 	// ackedTo is the sequence up to which every command is acknowledged.
 	ackedTo uint64
+	// answers, payments, notified and ledgers are those of the evidence for the plans.
+	answers  map[slot]answer
+	payments map[uuid.UUID]*payment.Payment
+	notified int64
+	ledgers  map[string]audit.Ledger
 }
 
 func (x *examination) checkInvariants(ctx context.Context) error {
@@ -129,6 +140,9 @@ func (x *examination) compareLedgers(ctx context.Context) error {
 			return err
 		}
 		if report.Clean() || final(&report) || !retry.Sleep(bounded, ledgersPause) {
+			if x.ledgers, err = x.Ledgers(ctx); err != nil {
+				return err
+			}
 			x.take(report.Checked, report.Violated, report.Findings)
 			x.Figures.Operations, x.Figures.GatewayCalls, x.Figures.GatewayEffects = report.Operations, report.Requests, report.Effects
 			return ctx.Err()
@@ -223,6 +237,7 @@ func (x *examination) compareCommands(ctx context.Context) error {
 		}
 	}
 	answers := map[slot]answer{}
+	x.answers, x.payments = answers, map[uuid.UUID]*payment.Payment{}
 	err := books.AtOneMoment(ctx, x.Pool, func(now *books.Moment) error {
 		if err := now.Decided(ctx, x.Record.Tenants, func(d books.DecidedCommand) {
 			answers[slot{d.Tenant, d.Key, d.Command, string(d.ConflictHash)}] = answer{d.PaymentID, d.PayloadHash, d.EventType, d.Version}
@@ -245,8 +260,13 @@ func (x *examination) compareCommands(ctx context.Context) error {
 // compareDecided looks for the sender of a decided command.
 func (x *examination) compareDecided(d books.DecidedCommand, asked map[question]struct{}, ids map[string]struct{}) {
 	switch d.Command {
-	case messages.CommandNotify, messages.CommandResolve, messages.CommandResume:
-		return // sent by gateways, operators and Tender itself
+	case messages.CommandNotify:
+		if !d.Rejected {
+			x.notified++
+		}
+		return // sent by gateways
+	case messages.CommandResume:
+		return // sent by Tender itself
 	default:
 	}
 	if d.Rejected {
@@ -269,6 +289,7 @@ func (x *examination) comparePayment(p *payment.Payment, known map[uuid.UUID]str
 	if !contains(x.Record.Tenants, p.Tenant) {
 		return
 	}
+	x.payments[p.ID] = p
 	if p.Status == messages.StatusReview {
 		x.Figures.InReview++
 	}
@@ -331,8 +352,10 @@ func (x *examination) lost(s *Sent, answers map[slot]answer) string {
 		return "it is unreadable, and is no dead letter"
 	case s.DeadLetter != "" && reason != s.DeadLetter:
 		return "it is a dead letter for " + reason + ", not for " + s.DeadLetter
-	case buried:
+	case s.DeadLetter != "":
 		return ""
+	case buried:
+		return "it can be read, and is a dead letter for " + reason + ": no plan asks for that"
 	}
 	q := s.question()
 	own, taken := answers[q.slot()]

@@ -29,6 +29,12 @@ type Injection struct {
 	Recovering    time.Duration `json:"recovering_ns,omitempty"`
 }
 
+// names reports whether the injection is of the fault of that name.
+func (i *Injection) names(fault string) bool {
+	name, _, _ := strings.Cut(i.Name, " (with ")
+	return name == fault
+}
+
 // took is the duration of the whole fault.
 func (i *Injection) took() time.Duration { return i.BringingAbout + i.Lasting + i.Recovering }
 
@@ -178,6 +184,8 @@ func (r *Report) figures(text *strings.Builder) {
 		[]string{"messages published", count(f.Published), fmt.Sprintf("%d acknowledged, %d published again for want of it", f.Acknowledged, f.Retries)},
 		[]string{"duplicates", count(f.DuplicatesOnBus + f.DuplicatesAbsorbed), fmt.Sprintf("%d known to JetStream, %d to Tender", f.DuplicatesOnBus, f.DuplicatesAbsorbed)},
 		[]string{"commands decided", count(f.Accepted + f.Rejected), fmt.Sprintf("%d accepted, %d rejected", f.Accepted, f.Rejected)},
+		[]string{"refusals", count(f.Rejected), fmt.Sprintf("%d as planned, %d of commands that did not wait their turn, %d after a fault",
+			f.RefusedAsPlanned, f.RefusedForOrder, f.RefusedExcused)},
 		[]string{"dead letters", count(f.DeadLetters), ""},
 		[]string{"redeliveries", count(f.Redeliveries), ""},
 		[]string{"payments", count(f.Payments), fmt.Sprintf("%d wait for a person", f.InReview)},

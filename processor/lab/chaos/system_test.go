@@ -162,6 +162,7 @@ func quickPolicy() payment.Policy {
 	p.UnknownLookups = []time.Duration{3 * time.Second, 5 * time.Second}
 	p.NotSentInitial, p.NotSentMax = 50*time.Millisecond, time.Second
 	p.SentStale = 3 * time.Second
+	p.SoftRetries = []time.Duration{100 * time.Millisecond}
 	return p
 }
 

@@ -1,0 +1,470 @@
+package chaos
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/audit"
+	"github.com/seed-384b1f8a/tender/processor/payment"
+)
+
+// evidence is what a run left behind about its plans.
+type evidence struct {
+	run  Run
+	sent []Sent
+	seen []Seen
+	// payments are the recorded ones, by id. answers are the claims of their commands.
+	payments map[uuid.UUID]*payment.Payment
+	answers  map[slot]answer
+	// refusals are the codes of the events command.rejected, by payment and version.
+	refusals map[place]messages.RejectionCode
+	// reviews are the reviews that were opened, with the unknown outcomes before them.
+	reviews []review
+	// letters are the reasons of the dead letters, by the message ids of their originals.
+	letters map[string]string
+	// ledgers are those of the gateways; nil leaves them out.
+	ledgers map[string]audit.Ledger
+	// faults were injected. ladder is the age of an unknown outcome at which a person is asked.
+	faults []Injection
+	ladder time.Duration
+	// notified counts the notifications that were accepted.
+	notified int64
+}
+
+// place is one event.
+type place struct {
+	paymentID uuid.UUID
+	version   int64
+}
+
+// review is one review of an operation. since is when its outcome became unknown, zero if it did
+// not.
+type review struct {
+	paymentID     uuid.UUID
+	operation     string
+	reason        string
+	since, opened time.Time
+}
+
+// oracle holds the evidence against the plans.
+type oracle struct {
+	*judge
+	evidence
+	ledger map[uuid.UUID]end
+	// asked and accepted count commands by name, as the plans ask for them; events are counted by
+	// what the plans ask of gateways.
+	asked, accepted map[messages.CommandName]int64
+	scripts         int64
+}
+
+// consult judges every plan: its commands were answered as it justifies, its payment ended where it
+// must, and of each kind of command enough were accepted.
+func consult(j *judge, e evidence) {
+	o := &oracle{judge: j, evidence: e, ledger: ledgerEnds(e.ledgers), asked: map[messages.CommandName]int64{}, accepted: map[messages.CommandName]int64{}}
+	p := plan{seed: e.run.Seed, tenants: e.run.Tenants, webhooks: e.run.Webhooks}
+	scripts := map[int]*script{}
+	taken := map[int]map[int]*Sent{}
+	for i := range e.sent {
+		s := &e.sent[i]
+		index := s.Number / numbersEach
+		if s.Copy != "" {
+			continue
+		}
+		if scripts[index] == nil {
+			scripts[index], taken[index] = p.script(index), map[int]*Sent{}
+		}
+		taken[index][s.Number%numbersEach] = s
+	}
+	for index, s := range scripts {
+		o.scripts++
+		o.judgeScript(s, taken[index])
+	}
+	o.judgeSeen()
+	o.judgeShares()
+}
+
+func ledgerEnds(ledgers map[string]audit.Ledger) map[uuid.UUID]end {
+	sums := map[uuid.UUID]end{}
+	for _, ledger := range ledgers {
+		for i := range ledger.Entries {
+			entry := &ledger.Entries[i]
+			sum := sums[entry.PaymentID]
+			sum.authorized += entry.AuthorizedMinor
+			sum.captured += entry.CapturedMinor
+			sum.refunded += entry.RefundedMinor
+			sum.released += entry.ReleasedMinor
+			sums[entry.PaymentID] = sum
+		}
+	}
+	return sums
+}
+
+// judgeScript judges one plan by the steps that were taken.
+func (o *oracle) judgeScript(s *script, sent map[int]*Sent) {
+	o.Item(AsPlanned).Checked++
+	acknowledged := 0
+	for n := range s.steps {
+		if sent[n] == nil || !sent[n].Acknowledged {
+			break
+		}
+		acknowledged++
+	}
+	p := o.payments[s.id]
+	excuse := o.excused(s, p)
+	if excuse != "" {
+		o.Figures.Excused++
+	}
+	if s.impatient {
+		o.judgeImpatient(s, p, sent, excuse)
+		return
+	}
+	refusedEarly := false
+	for n := range acknowledged {
+		refusedEarly = o.judgeStep(s, n, sent[n], excuse) || refusedEarly
+	}
+	if excuse != "" || refusedEarly {
+		return // The finding about the command stands for its consequences.
+	}
+	ends := slices.Concat(s.ends[acknowledged : min(len(sent), len(s.steps))+1]...)
+	if len(sent) == acknowledged {
+		ends = s.ends[acknowledged]
+	}
+	if acknowledged > 0 && o.struck(faultNasty) && s.steps[acknowledged-1].command == messages.CommandVoid {
+		ends = append(slices.Clone(ends), s.ends[acknowledged-1]...) // its void may have been refused
+	}
+	o.judgeEnd(s, p, ends)
+}
+
+// judgeStep judges the answer to one command. It reports whether it found something.
+func (o *oracle) judgeStep(s *script, n int, sent *Sent, excuse string) bool {
+	step := &s.steps[n]
+	if sent.DeadLetter != "" {
+		return false // judgeSent looks for the letter.
+	}
+	if step.refusal == "" {
+		o.asked[step.command]++
+	}
+	given, decided := o.answerTo(sent)
+	if !decided {
+		return true // That it was lost is a finding of judgeSent.
+	}
+	if given.event != messages.EventCommandRejected {
+		o.accepted[step.command]++
+		if step.refusal != "" {
+			o.found(AsPlanned, s.id, "%s, step %d, was accepted; the plan (%s) has it refused as %s", step.command, n+1, s.card(), step.refusal)
+			return true
+		}
+		return false
+	}
+	code := o.refusals[place{given.paymentID, given.version}]
+	switch {
+	case code == step.refusal:
+		o.Figures.RefusedAsPlanned++
+		return false
+	case excuse != "" && orderly(code):
+		o.Figures.RefusedExcused++
+		return false
+	case step.refusal == "":
+		o.found(AsPlanned, s.id, "%s, step %d, was refused as %s; nothing in the plan (%s) and no fault justifies that", step.command, n+1, code, s.card())
+	default:
+		o.found(AsPlanned, s.id, "%s, step %d, was refused as %s; the plan (%s) has it refused as %s", step.command, n+1, code, s.card(), step.refusal)
+	}
+	return true
+}
+
+func (s *script) card() string { return s.create.PaymentMethod + ", " + string(s.create.CaptureMethod) }
+
+// answerTo returns the recorded answer to a message.
+func (o *oracle) answerTo(s *Sent) (answer, bool) {
+	q := s.question()
+	if own, taken := o.answers[q.slot()]; taken && own.paymentID == q.paymentID && own.payload == q.payload {
+		return own, true
+	}
+	beside, refused := o.answers[q.besides()]
+	return beside, refused
+}
+
+// orderly reports whether a refusal may be due to the order of commands, or to an operation that
+// has not settled.
+func orderly(code messages.RejectionCode) bool {
+	switch code {
+	case messages.RejectPaymentNotFound, messages.RejectOperationInProgress, messages.RejectOutcomeUnknown, messages.RejectInvalidState,
+		messages.RejectAmountExceedsCapturable, messages.RejectAmountExceedsRefundable, messages.RejectNothingToCapture,
+		messages.RejectNothingToRefund, messages.RejectPaymentMethodRequired, messages.RejectPaymentMethodUnexpected,
+		messages.RejectAuthorizationExpired:
+		return true
+	default:
+		return false
+	}
+}
+
+// judgeImpatient judges a plan whose commands came in any order: any of them may be refused for
+// that, but for nothing else, and the payment must come to rest within its limits.
+func (o *oracle) judgeImpatient(s *script, p *payment.Payment, sent map[int]*Sent, excuse string) {
+	for n, step := range sent {
+		given, decided := o.answerTo(step)
+		if decided && p == nil && given.paymentID == s.id {
+			o.found(NeverLost, s.id, "its %s is answered, and there is no such payment", step.Command)
+			return
+		}
+		if !step.Acknowledged || !decided || given.event != messages.EventCommandRejected {
+			continue
+		}
+		code := o.refusals[place{given.paymentID, given.version}]
+		if orderly(code) || code == s.steps[n].refusal || code == messages.RejectIdempotencyConflict || code == messages.RejectAlreadyProcessed {
+			o.Figures.RefusedForOrder++
+			continue
+		}
+		o.found(AsPlanned, s.id, "%s was refused as %s, which no order of the commands explains", step.Command, code)
+	}
+	if p == nil || !p.Created() || excuse != "" {
+		return
+	}
+	if problem := unsettled(p); problem != "" {
+		o.found(Liveness, s.id, "%s", problem)
+	}
+	if reason := reviewOf(p); reason != "" && !(s.create.PaymentMethod == "sim_wrong_amount" && reason == messages.ReviewAmount) {
+		o.found(AsPlanned, s.id, "it is in review for %s, and its plan (%s) has no reason for one", reason, s.card())
+	}
+	o.judgeLimits(s, p)
+}
+
+// judgeLimits holds an end against the limits of the plan. It reports whether it found something.
+func (o *oracle) judgeLimits(s *script, p *payment.Payment) bool {
+	moved, known := o.ledger[s.id]
+	switch most := s.create.AmountMinor + 1; { // one of its creates asks for 1 more
+	case p.CapturedMinor > p.AuthorizedMinor || p.RefundedMinor > p.CapturedMinor || p.AuthorizedMinor > most:
+		o.found(WithinLimits, s.id, "%d is authorized, %d captured and %d refunded of a plan for %d",
+			p.AuthorizedMinor, p.CapturedMinor, p.RefundedMinor, s.create.AmountMinor)
+	case known && (moved.authorized > most || moved.captured > most):
+		o.found(NeverTwice, s.id, "the gateways authorized %d and captured %d for a plan (%s) of %d",
+			moved.authorized, moved.captured, s.card(), s.create.AmountMinor)
+	default:
+		return false
+	}
+	return true
+}
+
+// judgeEnd compares a payment at rest with the ends that its plan allows.
+func (o *oracle) judgeEnd(s *script, p *payment.Payment, ends []end) {
+	if p == nil {
+		p = &payment.Payment{ID: s.id, Status: messages.StatusNone}
+	}
+	if problem := unsettled(p); problem != "" {
+		o.found(Liveness, s.id, "%s", problem)
+		return
+	}
+	if o.judgeLimits(s, p) {
+		return
+	}
+	moved, listed := o.ledger[s.id]
+	if o.ledgers == nil {
+		listed = false
+	}
+	var first string
+	for i := range ends {
+		problem := ends[i].differs(p)
+		if problem == "" && o.ledgers != nil {
+			problem = ends[i].differsFromLedger(moved)
+		}
+		if problem == "" {
+			return
+		}
+		first = cmp.Or(first, problem)
+	}
+	name := AsPlanned
+	if listed && moved.captured > 0 && (p.Status == messages.StatusFailed || p.Status == messages.StatusRequiresPaymentMethod) {
+		name = UnknownIsNotFailed
+	}
+	o.found(name, s.id, "the plan (%s) ends otherwise: %s", s.card(), first)
+}
+
+// unsettled describes an operation of a payment at rest that is not, "" if there is none.
+func unsettled(p *payment.Payment) string {
+	for i := range p.Operations {
+		switch op := &p.Operations[i]; op.Status {
+		case payment.OperationSent, payment.OperationNotSent, payment.OperationPending, payment.OperationUnknown:
+			return fmt.Sprintf("%s %s at %s is still %s when all is at rest", op.Kind, op.ID, op.Gateway, op.Status)
+		default:
+		}
+	}
+	return ""
+}
+
+// reviewOf returns the reason of the open review, "" if there is none.
+func reviewOf(p *payment.Payment) string {
+	for i := range p.Operations {
+		switch op := &p.Operations[i]; {
+		case op.Review != "":
+			return op.Review
+		case op.Status == payment.OperationManualReview:
+			return messages.ReviewUnknown
+		}
+	}
+	return ""
+}
+
+// differs says how a payment differs from the end, "" if it does not.
+func (e *end) differs(p *payment.Payment) string {
+	disputed := int64(0)
+	for i := range p.Disputes {
+		if p.Disputes[i].Status == messages.EventDisputeOpened {
+			disputed += p.Disputes[i].AmountMinor
+		}
+	}
+	declines := 0
+	for i := range p.Operations {
+		if p.Operations[i].Decline != nil && p.Operations[i].Kind == messages.OperationAuthorize {
+			declines++
+		}
+	}
+	review := reviewOf(p)
+	switch {
+	case review != e.review && e.review == "":
+		return "it is in review for " + review + ", and the plan has no reason for one"
+	case review != e.review:
+		return fmt.Sprintf("it is in review for %q, not for %q", review, e.review)
+	case p.Status != e.status:
+		return fmt.Sprintf("it is %s, not %s", p.Status, e.status)
+	case p.AuthorizedMinor != e.authorized || p.CapturedMinor != e.captured || p.RefundedMinor != e.refunded || p.ReleasedMinor != e.released:
+		return fmt.Sprintf("%d is authorized, %d captured, %d refunded and %d released, not %s",
+			p.AuthorizedMinor, p.CapturedMinor, p.RefundedMinor, p.ReleasedMinor, e.amounts())
+	case disputed != e.disputed:
+		return fmt.Sprintf("%d is in dispute, not %d", disputed, e.disputed)
+	case e.attempts > 0 && p.RetryAt.IsZero() && declines < e.attempts:
+		return fmt.Sprintf("it was declined %d times and is not tried again, though the producer asked for %d attempts", declines, e.attempts)
+	case e.attempts > 0 && declines > e.attempts:
+		return fmt.Sprintf("it was tried %d times, though the producer asked for %d attempts", declines, e.attempts)
+	default:
+		return ""
+	}
+}
+
+func (e *end) amounts() string {
+	return fmt.Sprintf("%d, %d, %d and %d", e.authorized, e.captured, e.refunded, e.released)
+}
+
+// differsFromLedger says how the sums of all gateways differ from the end.
+func (e *end) differsFromLedger(moved end) string {
+	if moved.authorized == e.authorized && moved.captured == e.captured && moved.refunded == e.refunded &&
+		(moved.released == e.released || e.status == messages.StatusExpired) {
+		return ""
+	}
+	return fmt.Sprintf("by the gateways' ledgers %d is authorized, %d captured, %d refunded and %d released, not %s",
+		moved.authorized, moved.captured, moved.refunded, moved.released, e.amounts())
+}
+
+// faultNasty and faultClock are parts of the names of faults that excuse certain ends.
+const (
+	faultNasty = "gateway-nasty"
+	faultClock = "clock-jumps"
+)
+
+// struck reports whether a fault was injected, alone or with others.
+func (o *oracle) struck(name string) bool {
+	return slices.ContainsFunc(o.faults, func(i Injection) bool { return i.names(name) })
+}
+
+// excused returns why a plan may end otherwise: a fault of the run, and only where its trace is
+// seen. An outcome may stay unknown for as long as the ladder takes while a fault lasts. A process
+// whose clock is ahead may have put off a question for longer than the run.
+func (o *oracle) excused(s *script, p *payment.Payment) string {
+	for i := range o.reviews {
+		r := &o.reviews[i]
+		if r.paymentID == s.id && r.reason == messages.ReviewUnknown && o.outlived(r) {
+			return "an outcome stayed unknown for as long as the ladder takes"
+		}
+	}
+	if p == nil || !o.struck(faultClock) {
+		return ""
+	}
+	for i := range p.Operations {
+		if at := p.Operations[i].NextCheckAt; !at.IsZero() && at.Sub(p.UpdatedAt) > time.Hour {
+			return "a process with a wrong clock put off a question"
+		}
+	}
+	return ""
+}
+
+// outlived reports whether an unknown outcome became a review no sooner than it may, and a fault
+// lasted meanwhile that kept the gateway from answering.
+func (o *oracle) outlived(r *review) bool {
+	if o.ladder == 0 || r.since.IsZero() || r.opened.Sub(r.since) < o.ladder {
+		return false
+	}
+	return slices.ContainsFunc(o.faults, func(i Injection) bool {
+		return i.At.Before(r.opened) && i.At.Add(i.took()+o.ladder).After(r.since)
+	})
+}
+
+// judgeSeen looks for events that the client saw beyond the end of a history.
+func (o *oracle) judgeSeen() {
+	for i := range o.seen {
+		s := &o.seen[i]
+		if p := o.payments[s.PaymentID]; p != nil && s.Version > p.Version {
+			o.found(History, s.PaymentID, "the client saw event %d (%s), and the history ends at %d", s.Version, s.Type, p.Version)
+		}
+	}
+}
+
+// acceptedMin is the share of the commands of a kind, in a hundred, that must be accepted of those
+// that the plans ask for. excusedMax is the share of plans that faults may excuse.
+const (
+	acceptedMin = 90
+	excusedMax  = 10
+	// scriptsMin is the number of plans from which shares say something.
+	scriptsMin = 50
+)
+
+// judgeShares demands a minimum of accepted commands of each kind, and a maximum of excuses.
+func (o *oracle) judgeShares() {
+	kinds := []messages.CommandName{
+		messages.CommandCreate, messages.CommandConfirm, messages.CommandCapture, messages.CommandVoid, messages.CommandRefund, messages.CommandResolve,
+	}
+	for _, kind := range kinds {
+		o.Item(AsPlanned).Checked++
+		asked, accepted := o.asked[kind], o.accepted[kind]
+		if 100*accepted < acceptedMin*asked {
+			o.found(AsPlanned, uuid.Nil, "of %d %s commands that the plans ask for, %d were accepted", asked, kind, accepted)
+		}
+		if asked == 0 && o.scripts >= 10*scriptsMin {
+			o.found(AsPlanned, uuid.Nil, "no plan of %d asked for a %s: the run proves nothing about it", o.scripts, kind)
+		}
+	}
+	if o.scripts >= scriptsMin && 100*o.Figures.Excused > excusedMax*o.scripts {
+		o.found(AsPlanned, uuid.Nil, "%d of %d plans are excused by faults: too many", o.Figures.Excused, o.scripts)
+	}
+	if disputes := o.disputesAsked(); disputes > 0 {
+		o.Item(AsPlanned).Checked++
+		if recorded := o.disputes(); 100*recorded < acceptedMin*disputes {
+			o.found(AsPlanned, uuid.Nil, "of %d disputes that the plans provoke, %d are recorded", disputes, recorded)
+		}
+		if o.notified == 0 {
+			o.found(AsPlanned, uuid.Nil, "no notify command was accepted, though the plans provoke %d disputes", disputes)
+		}
+	}
+}
+
+// disputesAsked counts the payments with a card that is disputed and money that is captured.
+func (o *oracle) disputesAsked() (n int64) {
+	for _, p := range o.payments {
+		if p.PaymentMethod == "pm_card_createDispute" && p.AuthorizedMinor > 0 && p.CaptureMethod == messages.CaptureAutomatic {
+			n++
+		}
+	}
+	return n
+}
+
+func (o *oracle) disputes() (n int64) {
+	for _, p := range o.payments {
+		if len(p.Disputes) > 0 {
+			n++
+		}
+	}
+	return n
+}
