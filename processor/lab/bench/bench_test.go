@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/lab/bench"
 )
 
@@ -255,6 +256,34 @@ func TestGatewayAnswersTheSameOperationTheSame(t *testing.T) {
 	}
 	if refund := bench.NewGateway(bench.GatewayConfig{Declined: 1000}).Do(t.Context(), operation("p-1", messages.OperationRefund)); refund.Kind != messages.OutcomeSucceeded {
 		t.Errorf("a refund is %s", refund.Kind)
+	}
+}
+
+// The ledger has each effect once, however often it was asked for, and is what the books are
+// compared with.
+func TestOursGatewayKeepsALedger(t *testing.T) {
+	t.Parallel()
+	first, second := bench.NewGateway(bench.GatewayConfig{}), bench.NewGateway(bench.GatewayConfig{})
+	charge := messages.Operation{ID: "p-1", Kind: messages.OperationAuthorize, Tenant: "acme", AmountMinor: 40, Currency: "EUR", Capture: true}
+	refund := messages.Operation{ID: "p-2", Kind: messages.OperationRefund, Tenant: "acme", AmountMinor: 15, Currency: "EUR"}
+	first.Do(t.Context(), charge)
+	first.Do(t.Context(), charge)
+	first.Lookup(t.Context(), charge)
+	second.Do(t.Context(), charge) // its delivery went on in another process
+	second.Do(t.Context(), refund)
+	declined := bench.NewGateway(bench.GatewayConfig{Declined: 1000})
+	declined.Do(t.Context(), charge)
+	silent := bench.NewGateway(bench.GatewayConfig{Unknown: 1000})
+	silent.Do(t.Context(), charge)
+	if n := len(declined.Ledger().Entries) + len(silent.Ledger().Entries); n != 0 {
+		t.Errorf("%d effects of a decline and of a call without an answer", n)
+	}
+	want := []audit.LedgerEntry{
+		{OperationID: "p-1", Kind: messages.OperationAuthorize, Tenant: "acme", Currency: "EUR", AuthorizedMinor: 40, CapturedMinor: 40},
+		{OperationID: "p-2", Kind: messages.OperationRefund, Tenant: "acme", Currency: "EUR", RefundedMinor: 15},
+	}
+	if merged := bench.MergeLedgers(first.Ledger(), second.Ledger()); !slices.Equal(merged.Entries, want) {
+		t.Errorf("the ledger is %+v", merged.Entries)
 	}
 }
 

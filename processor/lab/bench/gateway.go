@@ -9,7 +9,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
@@ -32,8 +35,8 @@ const LatencyMax = 5 * time.Second
 // guard.
 const unknownCalls = 3
 
-// Gateway answers in this process, keeps no ledger, and treats an operation the same in every
-// process. Its methods may be called concurrently.
+// Gateway answers in this process, and treats an operation the same in every process. It keeps a
+// ledger of its effects. Its methods may be called concurrently.
 type Gateway struct {
 	cfg            GatewayConfig
 	calls          atomic.Int64
@@ -42,6 +45,17 @@ type Gateway struct {
 	mu sync.Mutex
 	// asked counts the calls of operations without an answer at first; guarded by mu.
 	asked map[string]int
+	// effects are the successes in their order, repeated ones included; guarded by mu.
+	effects []effect
+}
+
+// effect is the success of one operation.
+type effect struct {
+	operationID, tenant, currency string
+	kind                          messages.OperationKind
+	paymentID                     uuid.UUID
+	amountMinor                   int64
+	capture                       bool
 }
 
 // NewGateway returns a gateway.
@@ -68,8 +82,58 @@ func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcom
 			Kind: messages.OutcomeDeclined, Decline: &messages.Decline{Code: "insufficient_funds", Class: messages.DeclineSoft},
 		}
 	default:
-		return succeeded(op)
+		return g.succeed(op)
 	}
+}
+
+// succeed keeps the effect of an operation and answers it.
+func (g *Gateway) succeed(op messages.Operation) messages.Outcome {
+	g.mu.Lock()
+	g.effects = append(g.effects, effect{op.ID, op.Tenant, op.Currency, op.Kind, op.PaymentID, op.AmountMinor, op.Capture})
+	g.mu.Unlock()
+	return succeeded(op)
+}
+
+// Ledger returns the effects, each operation's once: an operation that is called again is the same.
+func (g *Gateway) Ledger() audit.Ledger {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	entries := make([]audit.LedgerEntry, len(g.effects))
+	for i, e := range g.effects {
+		entry := &entries[i]
+		entry.OperationID, entry.Kind, entry.Tenant, entry.PaymentID, entry.Currency = e.operationID, e.kind, e.tenant, e.paymentID, e.currency
+		switch e.kind {
+		case messages.OperationAuthorize, messages.OperationConfirm:
+			entry.AuthorizedMinor = e.amountMinor
+			if e.capture {
+				entry.CapturedMinor = e.amountMinor
+			}
+		case messages.OperationCapture:
+			entry.CapturedMinor = e.amountMinor
+		case messages.OperationVoid:
+			entry.ReleasedMinor = e.amountMinor
+		case messages.OperationRefund:
+			entry.RefundedMinor = e.amountMinor
+		}
+	}
+	return MergeLedgers(audit.Ledger{Entries: entries})
+}
+
+// MergeLedgers joins the ledgers that processes keep of one gateway. An operation that several of
+// them answered took effect once: it has one key.
+func MergeLedgers(ledgers ...audit.Ledger) audit.Ledger {
+	var merged audit.Ledger
+	known := map[string]struct{}{}
+	for _, ledger := range ledgers {
+		for i := range ledger.Entries {
+			key := ledger.Entries[i].Tenant + "\x00" + ledger.Entries[i].OperationID
+			if _, again := known[key]; !again {
+				known[key] = struct{}{}
+				merged.Entries = append(merged.Entries, ledger.Entries[i])
+			}
+		}
+	}
+	return merged
 }
 
 // succeeded is the answer of a gateway that did the whole of what it was asked for.
@@ -88,7 +152,7 @@ func (g *Gateway) silent(operationID string) bool {
 // Lookup implements the gateway of the pipeline: an unknown operation has succeeded.
 func (g *Gateway) Lookup(_ context.Context, op messages.Operation) messages.Outcome {
 	defer g.enter()()
-	return succeeded(op)
+	return g.succeed(op)
 }
 
 func (g *Gateway) enter() (leave func()) {

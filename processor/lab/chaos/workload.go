@@ -119,9 +119,14 @@ func (c WorkloadConfig) Run() (Run, error) {
 	return Run{Seed: c.Seed, Tenants: c.Tenants, Webhooks: c.Webhooks, Began: c.Now().UTC()}, nil
 }
 
-// scriptsEach is the number of payments that are under way for each publication in flight: most of
-// them wait for an answer.
-const scriptsEach = 4
+// scripts returns the limit of payments under way, most of which wait for an answer: four for each
+// publication in flight, and no more than get a command within about two seconds at the given rate.
+func (c *WorkloadConfig) scripts() int {
+	if c.Rate == 0 {
+		return 4 * c.InFlight
+	}
+	return min(4*c.InFlight, max(16, 2*c.Rate))
+}
 
 // Run publishes the plan and returns when every payment has had its commands, or its producer has
 // given up waiting for an answer. It repeats a message without acknowledgement under the same id
@@ -136,7 +141,7 @@ func (w *Workload) Run(ctx context.Context) {
 	}
 	pace := newPace(w.config.Rate)
 	defer pace.stop()
-	scripts := make(chan struct{}, scriptsEach*w.config.InFlight)
+	scripts := make(chan struct{}, w.config.scripts())
 	var performing sync.WaitGroup
 	defer performing.Wait()
 	for i := 0; ; i++ {
