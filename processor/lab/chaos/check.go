@@ -99,6 +99,8 @@ type examination struct {
 	// letters are the reasons of the dead letters, by the message ids of their originals.
 	// Sequences do not identify a message: a stream that was lost starts again at 1.
 	letters map[string]string
+	// aged are the stretches of commands that aged out, as dead letters report them.
+	aged []stretch
 	// ackedTo is the sequence up to which every command is acknowledged.
 	ackedTo uint64
 	// answers, payments, notified and ledgers are those of the evidence for the plans.
@@ -163,6 +165,10 @@ func final(report *audit.GatewayReport) bool {
 func (x *examination) readDeadLetters(ctx context.Context) error {
 	x.letters = map[string]string{}
 	return deadletter.List(ctx, x.JetStream, deadletter.Filter{}, func(l deadletter.Letter) bool {
+		if aged, is := stretchOf(&l); is {
+			x.aged = append(x.aged, aged)
+			return true
+		}
 		if l.Stream == messages.StreamCommands {
 			x.letters[l.Headers.Get(messages.HeaderMessageID)] = l.Reason
 		}
@@ -322,7 +328,18 @@ func (x *examination) judgeSent(answers map[slot]answer) {
 			x.Figures.DuplicatesOnBus++
 		}
 		x.Item(NeverLost).Checked++
-		if problem := x.lost(s, answers); problem != "" {
+		problem := x.lost(s, answers)
+		switch {
+		case problem != noOutcome:
+		case x.agedOut(s):
+			x.Figures.AgedOut++
+			problem = ""
+		case x.lostWithDisk(s):
+			x.Figures.LostWithStream++
+			x.Lost = append(x.Lost, fmt.Sprintf("%s (%s %d, key %q)", s.Subject, s.Stream, s.Sequence, s.Key))
+			problem = ""
+		}
+		if problem != "" {
 			name := NeverLost
 			if s.Sequence > x.ackedTo {
 				name = Liveness // it is still on the bus, and no worker has acknowledged it
@@ -368,8 +385,11 @@ func (x *examination) lost(s *Sent, answers map[slot]answer) string {
 	if taken {
 		return "its key was taken by another command, and it was not refused"
 	}
-	return "it was acknowledged and has no outcome: neither a decision nor a dead letter"
+	return noOutcome
 }
+
+// noOutcome is what is said of a command that was acknowledged and left no trace.
+const noOutcome = "it was acknowledged and has no outcome: neither a decision nor a dead letter"
 
 func withoutEvent(a answer) string {
 	if a.event == "" {

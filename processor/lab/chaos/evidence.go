@@ -16,7 +16,7 @@ func (x *examination) comparePlans(ctx context.Context) error {
 	e := evidence{
 		run: x.Record.Run, sent: x.Record.Sent, seen: x.Record.Seen, payments: x.payments, answers: x.answers, letters: x.letters,
 		ledgers: x.ledgers, faults: x.Faults, ladder: x.config.Ladder, notified: x.notified,
-		refusals: map[place]messages.RejectionCode{},
+		refusals: map[place]messages.RejectionCode{}, gone: x.gone,
 	}
 	if err := x.readReasons(ctx, &e); err != nil {
 		return err

@@ -34,6 +34,9 @@ type evidence struct {
 	ladder time.Duration
 	// notified counts the notifications that were accepted.
 	notified int64
+	// gone reports whether a fault took an acknowledged command before a worker read it; nil is
+	// never.
+	gone func(*Sent) bool
 }
 
 // place is one event.
@@ -109,7 +112,7 @@ func (o *oracle) judgeScript(s *script, sent map[int]*Sent) {
 	o.Item(AsPlanned).Checked++
 	acknowledged := 0
 	for n := range s.steps {
-		if sent[n] == nil || !sent[n].Acknowledged {
+		if sent[n] == nil || !sent[n].Acknowledged || o.vanished(sent[n]) {
 			break
 		}
 		acknowledged++
@@ -175,6 +178,15 @@ func (o *oracle) judgeStep(s *script, n int, sent *Sent, excuse string) bool {
 		o.found(AsPlanned, s.id, "%s, step %d, was refused as %s; the plan (%s) has it refused as %s", step.command, n+1, code, s.card(), step.refusal)
 	}
 	return true
+}
+
+// vanished reports whether an acknowledged command was not taken, because a fault took it before.
+func (o *oracle) vanished(s *Sent) bool {
+	if o.gone == nil || s.DeadLetter != "" {
+		return false
+	}
+	_, decided := o.answerTo(s)
+	return !decided && o.gone(s)
 }
 
 func (s *script) card() string { return s.create.PaymentMethod + ", " + string(s.create.CaptureMethod) }
@@ -359,15 +371,19 @@ func (e *end) differsFromLedger(moved end) string {
 		moved.authorized, moved.captured, moved.refunded, moved.released, e.amounts())
 }
 
-// faultNasty and faultClock are parts of the names of faults that excuse certain ends.
+// The names of the faults that excuse certain ends.
 const (
 	faultNasty = "gateway-nasty"
 	faultClock = "clock-jumps"
+	faultAged  = "commands-aged-out"
+	faultDisk  = "nats-disk-damaged"
 )
 
 // struck reports whether a fault was injected, alone or with others.
-func (o *oracle) struck(name string) bool {
-	return slices.ContainsFunc(o.faults, func(i Injection) bool { return i.names(name) })
+func (o *oracle) struck(name string) bool { return struck(o.faults, name) }
+
+func struck(faults []Injection, name string) bool {
+	return slices.ContainsFunc(faults, func(i Injection) bool { return i.names(name) })
 }
 
 // excused returns why a plan may end otherwise: a fault of the run, and only where its trace is

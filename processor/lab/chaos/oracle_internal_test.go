@@ -530,3 +530,51 @@ func TestOursUnknownThatOutlivesTheLadderIsExcused(t *testing.T) {
 		t.Error("a review that came before its time is not excused")
 	}
 }
+
+// Commands that a fault took before a worker read them are listed apart: those that aged out only
+// if a dead letter reports them, those of a damaged disk from the record of their producers. Without
+// such a fault they are lost.
+func TestOursVanishedCommandsAreListedApart(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.perform()
+	sent := s.good()
+	// Its plan had gone no further.
+	s.sent = slices.DeleteFunc(s.sent, func(other Sent) bool {
+		return other.Number/numbersEach == sent.Number/numbersEach && other.Number != sent.Number || other.Number == sent.Number && other.Copy != ""
+	})
+	sent = s.good()
+	delete(s.answers, sent.question().slot())
+	delete(s.payments, sent.PaymentID)
+	for name, ledger := range s.ledgers {
+		ledger.Entries = slices.DeleteFunc(ledger.Entries, func(e audit.LedgerEntry) bool { return e.PaymentID == sent.PaymentID })
+		s.ledgers[name] = ledger
+	}
+	judged := func(faults []Injection, aged ...stretch) Verdict {
+		x := &examination{
+			Sources: Sources{Record: &Recorded{Run: s.run, Sent: s.sent, Seen: s.seen}, Faults: faults},
+			judge:   newJudge(100), letters: s.letters, ackedTo: s.sequence, aged: aged,
+		}
+		x.judgeSent(s.answers)
+		e := s.evidence
+		e.faults, e.gone = faults, x.gone
+		consult(x.judge, e)
+		return x.verdict()
+	}
+	at := s.clock().Add(time.Hour)
+	if v := judged(nil); v.OK || v.Item(NeverLost).Violated != 1 {
+		t.Errorf("without a fault: %s", findings(&v))
+	}
+	if v := judged([]Injection{{Name: faultAged, At: at}}); v.OK || v.Item(NeverLost).Violated != 1 {
+		t.Errorf("aged out without a word: %s", findings(&v))
+	}
+	if v := judged(nil, stretch{1, s.sequence}); v.OK {
+		t.Error("commands may not age out by themselves")
+	}
+	if v := judged([]Injection{{Name: faultAged, At: at}}, stretch{sent.Sequence, sent.Sequence + 2}); !v.OK || v.Figures.AgedOut != 1 {
+		t.Errorf("aged out and reported: %s", findings(&v))
+	}
+	if v := judged([]Injection{{Name: faultDisk, At: at, Lasting: time.Second}}); !v.OK || v.Figures.LostWithStream != 1 || len(v.Lost) != 1 {
+		t.Errorf("lost with a disk: %s", findings(&v))
+	}
+}

@@ -192,6 +192,15 @@ func (r *Report) figures(text *strings.Builder) {
 		[]string{"events", count(f.Events), fmt.Sprintf("%d messages on the bus, %d repeated; %d seen by the client", f.EventsOnBus, f.EventsRepeated, f.EventsSeen)},
 		[]string{"operations", count(f.Operations), fmt.Sprintf("%d calls to gateways at least, %d effects", f.GatewayCalls, f.GatewayEffects)},
 	)
+	if f.AgedOut > 0 {
+		fmt.Fprintf(text, "\n%d acknowledged commands aged out before a worker read them, and dead letters say so\n", f.AgedOut)
+	}
+	if len(r.Verdict.Lost) > 0 {
+		fmt.Fprintf(text, "\n%d acknowledged commands were lost with a damaged disk before a worker read them; only their producers know:\n", len(r.Verdict.Lost))
+		for _, lost := range r.Verdict.Lost[:min(len(r.Verdict.Lost), lostShown)] {
+			fmt.Fprintf(text, "  %s\n", lost)
+		}
+	}
 	if r.Drain != nil {
 		word := "at rest after"
 		if !r.Drain.Done {
@@ -200,6 +209,9 @@ func (r *Report) figures(text *strings.Builder) {
 		fmt.Fprintf(text, "\n%s %s\n", word, r.Drain.Took.Round(time.Millisecond))
 	}
 }
+
+// lostShown is the limit of lost commands that the text names.
+const lostShown = 20
 
 func (r *Report) verdict(text *strings.Builder) {
 	fmt.Fprintf(text, "\nseed %d", r.Seed)

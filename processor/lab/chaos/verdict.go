@@ -93,6 +93,9 @@ type Figures struct {
 	// LostWithStream counts acknowledged commands that a broken disk lost before a worker read
 	// them. Only their producers know them.
 	LostWithStream int64 `json:"lost_with_stream"`
+	// AgedOut counts acknowledged commands that left their stream by age before a worker read them,
+	// each of them reported by a dead letter.
+	AgedOut int64 `json:"aged_out"`
 	// Redeliveries counts deliveries of commands to workers after the first.
 	Redeliveries int64 `json:"redeliveries"`
 	Payments     int64 `json:"payments"`
@@ -112,6 +115,8 @@ type Verdict struct {
 	OK      bool    `json:"ok"`
 	Items   []Item  `json:"items"`
 	Figures Figures `json:"figures"`
+	// Lost names the commands of Figures.LostWithStream: only the record of their producers does.
+	Lost []string `json:"lost,omitempty"`
 }
 
 // Item returns the item of that name.

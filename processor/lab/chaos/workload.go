@@ -206,15 +206,16 @@ func (w *Workload) perform(ctx, until context.Context, pace *pace, s *script) {
 func (w *Workload) answered(ctx context.Context, s *step, from int64) bool {
 	ctx, cancel := context.WithTimeout(ctx, w.config.AnswerWait)
 	defer cancel()
-	refused := false
+	var by messages.EventType
 	answered := w.seen.await(ctx, s.paymentID, func(e *Seen) bool {
-		if e.Version <= from || !answers(s.command, e.Type) {
-			return false
-		}
-		refused = e.Type == messages.EventCommandRejected
-		return true
+		by = e.Type
+		return e.Version > from && answers(s.command, e.Type)
 	})
-	if !answered || refused != (s.refusal != "") {
+	switch {
+	case !answered, (by == messages.EventCommandRejected) != (s.refusal != ""):
+		return false
+	case by == messages.EventPaymentVoidFailed, by == messages.EventPaymentCaptureFailed, by == messages.EventPaymentConfirmFailed,
+		by == messages.EventPaymentReviewOpened && s.then != by:
 		return false
 	}
 	return s.then == "" || w.seen.await(ctx, s.paymentID, func(e *Seen) bool { return e.Version > from && e.Type == s.then })
