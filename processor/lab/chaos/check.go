@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -330,7 +331,7 @@ func (x *examination) judgeSent(answers map[slot]answer) {
 		x.Item(NeverLost).Checked++
 		problem := x.lost(s, answers)
 		switch {
-		case problem != noOutcome:
+		case !slices.Contains(traceless(), problem):
 		case x.agedOut(s):
 			x.Figures.AgedOut++
 			problem = ""
@@ -366,7 +367,7 @@ func (x *examination) lost(s *Sent, answers map[slot]answer) string {
 	reason, buried := x.letters[s.MessageID]
 	switch {
 	case s.DeadLetter != "" && !buried:
-		return "it is unreadable, and is no dead letter"
+		return noLetter
 	case s.DeadLetter != "" && reason != s.DeadLetter:
 		return "it is a dead letter for " + reason + ", not for " + s.DeadLetter
 	case s.DeadLetter != "":
@@ -383,13 +384,19 @@ func (x *examination) lost(s *Sent, answers map[slot]answer) string {
 		return withoutEvent(beside)
 	}
 	if taken {
-		return "its key was taken by another command, and it was not refused"
+		return notRefused
 	}
 	return noOutcome
 }
 
-// noOutcome is what is said of a command that was acknowledged and left no trace.
-const noOutcome = "it was acknowledged and has no outcome: neither a decision nor a dead letter"
+// What is said of a command that was acknowledged and left no trace.
+const (
+	noOutcome  = "it was acknowledged and has no outcome: neither a decision nor a dead letter"
+	noLetter   = "it is unreadable, and is no dead letter"
+	notRefused = "its key was taken by another command, and it was not refused"
+)
+
+func traceless() []string { return []string{noOutcome, noLetter, notRefused} }
 
 func withoutEvent(a answer) string {
 	if a.event == "" {
