@@ -7,18 +7,22 @@ import (
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
 )
 
-// stretch is a row of commands that left their stream before a worker was given them, as a dead
+// stretch is a row of commands that left their stream before a worker settled them, as a dead
 // letter reports it.
 type stretch struct{ from, to uint64 }
 
-// stretchOf reads a stretch from a letter about commands that aged out; false for any other letter.
+// stretchOf reads a stretch from a letter about commands that are gone: those that aged out before
+// a worker was given them, or one that was handed back before it aged out. It returns false for a
+// letter that holds its command.
 func stretchOf(l *deadletter.Letter) (stretch, bool) {
-	if l.Stream != messages.StreamCommands || l.Reason != deadletter.ReasonAgedOut {
+	if l.Stream != messages.StreamCommands || l.OriginalSubject != "" {
 		return stretch{}, false
 	}
 	s := stretch{from: l.StreamSequence, to: l.StreamSequence}
-	if _, err := fmt.Sscanf(l.Detail, "commands %d to %d ", &s.from, &s.to); err != nil {
-		return stretch{from: l.StreamSequence, to: l.StreamSequence}, true
+	if l.Reason == deadletter.ReasonAgedOut {
+		if _, err := fmt.Sscanf(l.Detail, "commands %d to %d ", &s.from, &s.to); err != nil {
+			return stretch{from: l.StreamSequence, to: l.StreamSequence}, true
+		}
 	}
 	return s, true
 }

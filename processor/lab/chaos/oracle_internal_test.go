@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/audit"
+	"github.com/seed-384b1f8a/tender/processor/deadletter"
 	"github.com/seed-384b1f8a/tender/processor/gateway/sim"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
@@ -576,5 +577,28 @@ func TestOursVanishedCommandsAreListedApart(t *testing.T) {
 	}
 	if v := judged([]Injection{{Name: faultDisk, At: at, Lasting: time.Second}}); !v.OK || v.Figures.LostWithStream != 1 || len(v.Lost) != 1 {
 		t.Errorf("lost with a disk: %s", findings(&v))
+	}
+}
+
+func TestOursLettersOfVanishedCommandsAreRead(t *testing.T) {
+	t.Parallel()
+	letter := func(stream, subject, reason, detail string) *deadletter.Letter {
+		return &deadletter.Letter{Stream: stream, OriginalSubject: subject, Reason: reason, Detail: detail, StreamSequence: 7}
+	}
+	for name, row := range map[string]struct {
+		letter *deadletter.Letter
+		want   stretch
+		is     bool
+	}{
+		"a stretch": {
+			letter(messages.StreamCommands, "", deadletter.ReasonAgedOut, "commands 7 to 12 left the stream before any worker was given them"), stretch{7, 12}, true,
+		},
+		"one that was handed back": {letter(messages.StreamCommands, "", deadletter.ReasonTerminated, "gone"), stretch{7, 7}, true},
+		"one that is there":        {letter(messages.StreamCommands, "payments.cmd.acme.create.x", deadletter.ReasonTerminated, ""), stretch{}, false},
+		"of a webhook":             {letter("", "", deadletter.ReasonWebhookUnusable, ""), stretch{}, false},
+	} {
+		if got, is := stretchOf(row.letter); got != row.want || is != row.is {
+			t.Errorf("%s: %+v, %t", name, got, is)
+		}
 	}
 }
