@@ -20,7 +20,6 @@ import (
 
 	"github.com/seed-384b1f8a/tender/cmd/internal/app"
 	"github.com/seed-384b1f8a/tender/cmd/internal/term"
-	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/lab/bench"
 	"github.com/seed-384b1f8a/tender/processor/lab/servers"
@@ -239,7 +238,7 @@ func (w *benchWorker) run(ctx context.Context) error {
 	}
 	ended := bench.OwnUsage()
 	runtime.ReadMemStats(&after)
-	if err := writeLedger(w.ledger, fast.Ledger()); err != nil {
+	if err := writeLedger(w.ledger, fast.Effects()); err != nil {
 		return err
 	}
 	return w.PrintJSON(benchFigures{
@@ -249,7 +248,7 @@ func (w *benchWorker) run(ctx context.Context) error {
 }
 
 // writeLedger writes a ledger for the comparison after the run. It does nothing without a file.
-func writeLedger(file string, ledger audit.Ledger) error {
+func writeLedger(file string, ledger []bench.Effect) error {
 	if file == "" {
 		return nil
 	}

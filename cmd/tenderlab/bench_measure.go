@@ -302,7 +302,7 @@ func (s *benchStage) verify(ctx context.Context, all bool) (bench.Verify, error)
 
 // ledger reads what the processes wrote of the effects at their gateway.
 func (s *benchStage) ledger(context.Context) (map[string]audit.Ledger, error) {
-	kept := make([]audit.Ledger, len(s.ledgers))
+	kept := make([][]bench.Effect, len(s.ledgers))
 	for i, file := range s.ledgers {
 		text, err := os.ReadFile(file)
 		if err == nil {
@@ -312,5 +312,23 @@ func (s *benchStage) ledger(context.Context) (map[string]audit.Ledger, error) {
 			return nil, fmt.Errorf("read the gateway's ledger: %w", err)
 		}
 	}
-	return map[string]audit.Ledger{benchGateway: bench.MergeLedgers(kept...)}, nil
+	var ledger audit.Ledger
+	for _, e := range bench.MergeEffects(kept...) {
+		entry := audit.LedgerEntry{OperationID: e.OperationID, Kind: e.Kind, Tenant: e.Tenant, PaymentID: e.PaymentID, Currency: e.Currency}
+		switch e.Kind {
+		case messages.OperationAuthorize, messages.OperationConfirm:
+			entry.AuthorizedMinor = e.AmountMinor
+			if e.Capture {
+				entry.CapturedMinor = e.AmountMinor
+			}
+		case messages.OperationCapture:
+			entry.CapturedMinor = e.AmountMinor
+		case messages.OperationVoid:
+			entry.ReleasedMinor = e.AmountMinor
+		case messages.OperationRefund:
+			entry.RefundedMinor = e.AmountMinor
+		}
+		ledger.Entries = append(ledger.Entries, entry)
+	}
+	return map[string]audit.Ledger{benchGateway: ledger}, nil
 }

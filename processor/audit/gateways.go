@@ -198,8 +198,8 @@ func (a *gatewayAudit) compareOperation(p *payment.Payment, op *payment.Operatio
 					op.Kind, op.ID, e.gross()-e.reversed, e.gateway)
 			}
 		}
-	case payment.OperationSent, payment.OperationNotSent, payment.OperationRequiresAction, payment.OperationUnknown,
-		payment.OperationManualReview:
+	case payment.OperationSent, payment.OperationNotSent, payment.OperationRequiresAction, payment.OperationPending,
+		payment.OperationUnknown, payment.OperationManualReview:
 	}
 }
 

@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/lab/bench"
 )
 
@@ -275,15 +274,15 @@ func TestOursGatewayKeepsALedger(t *testing.T) {
 	declined.Do(t.Context(), charge)
 	silent := bench.NewGateway(bench.GatewayConfig{Unknown: 1000})
 	silent.Do(t.Context(), charge)
-	if n := len(declined.Ledger().Entries) + len(silent.Ledger().Entries); n != 0 {
+	if n := len(declined.Effects()) + len(silent.Effects()); n != 0 {
 		t.Errorf("%d effects of a decline and of a call without an answer", n)
 	}
-	want := []audit.LedgerEntry{
-		{OperationID: "p-1", Kind: messages.OperationAuthorize, Tenant: "acme", Currency: "EUR", AuthorizedMinor: 40, CapturedMinor: 40},
-		{OperationID: "p-2", Kind: messages.OperationRefund, Tenant: "acme", Currency: "EUR", RefundedMinor: 15},
+	want := []bench.Effect{
+		{OperationID: "p-1", Kind: messages.OperationAuthorize, Tenant: "acme", Currency: "EUR", AmountMinor: 40, Capture: true},
+		{OperationID: "p-2", Kind: messages.OperationRefund, Tenant: "acme", Currency: "EUR", AmountMinor: 15},
 	}
-	if merged := bench.MergeLedgers(first.Ledger(), second.Ledger()); !slices.Equal(merged.Entries, want) {
-		t.Errorf("the ledger is %+v", merged.Entries)
+	if merged := bench.MergeEffects(first.Effects(), second.Effects()); !slices.Equal(merged, want) {
+		t.Errorf("the ledger is %+v", merged)
 	}
 }
 

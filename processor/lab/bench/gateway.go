@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/audit"
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
@@ -46,16 +45,18 @@ type Gateway struct {
 	// asked counts the calls of operations without an answer at first; guarded by mu.
 	asked map[string]int
 	// effects are the successes in their order, repeated ones included; guarded by mu.
-	effects []effect
+	effects []Effect
 }
 
-// effect is the success of one operation.
-type effect struct {
-	operationID, tenant, currency string
-	kind                          messages.OperationKind
-	paymentID                     uuid.UUID
-	amountMinor                   int64
-	capture                       bool
+// Effect is the success of one operation: AmountMinor moved, and was captured as well if Capture.
+type Effect struct {
+	OperationID string                 `json:"operation_id"`
+	Tenant      string                 `json:"tenant"`
+	PaymentID   uuid.UUID              `json:"payment_id"`
+	Kind        messages.OperationKind `json:"kind"`
+	Currency    string                 `json:"currency"`
+	AmountMinor int64                  `json:"amount_minor"`
+	Capture     bool                   `json:"capture,omitempty"`
 }
 
 // NewGateway returns a gateway.
@@ -89,47 +90,30 @@ func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcom
 // succeed keeps the effect of an operation and answers it.
 func (g *Gateway) succeed(op messages.Operation) messages.Outcome {
 	g.mu.Lock()
-	g.effects = append(g.effects, effect{op.ID, op.Tenant, op.Currency, op.Kind, op.PaymentID, op.AmountMinor, op.Capture})
+	g.effects = append(g.effects, Effect{op.ID, op.Tenant, op.PaymentID, op.Kind, op.Currency, op.AmountMinor, op.Capture})
 	g.mu.Unlock()
 	return succeeded(op)
 }
 
-// Ledger returns the effects, each operation's once: an operation that is called again is the same.
-func (g *Gateway) Ledger() audit.Ledger {
+// Effects returns the ledger: each operation's effect once, since one that is called again is the
+// same.
+func (g *Gateway) Effects() []Effect {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	entries := make([]audit.LedgerEntry, len(g.effects))
-	for i, e := range g.effects {
-		entry := &entries[i]
-		entry.OperationID, entry.Kind, entry.Tenant, entry.PaymentID, entry.Currency = e.operationID, e.kind, e.tenant, e.paymentID, e.currency
-		switch e.kind {
-		case messages.OperationAuthorize, messages.OperationConfirm:
-			entry.AuthorizedMinor = e.amountMinor
-			if e.capture {
-				entry.CapturedMinor = e.amountMinor
-			}
-		case messages.OperationCapture:
-			entry.CapturedMinor = e.amountMinor
-		case messages.OperationVoid:
-			entry.ReleasedMinor = e.amountMinor
-		case messages.OperationRefund:
-			entry.RefundedMinor = e.amountMinor
-		}
-	}
-	return MergeLedgers(audit.Ledger{Entries: entries})
+	return MergeEffects(g.effects)
 }
 
-// MergeLedgers joins the ledgers that processes keep of one gateway. An operation that several of
+// MergeEffects joins the ledgers that processes keep of one gateway. An operation that several of
 // them answered took effect once: it has one key.
-func MergeLedgers(ledgers ...audit.Ledger) audit.Ledger {
-	var merged audit.Ledger
+func MergeEffects(ledgers ...[]Effect) []Effect {
+	var merged []Effect
 	known := map[string]struct{}{}
 	for _, ledger := range ledgers {
-		for i := range ledger.Entries {
-			key := ledger.Entries[i].Tenant + "\x00" + ledger.Entries[i].OperationID
+		for i := range ledger {
+			key := ledger[i].Tenant + "\x00" + ledger[i].OperationID
 			if _, again := known[key]; !again {
 				known[key] = struct{}{}
-				merged.Entries = append(merged.Entries, ledger.Entries[i])
+				merged = append(merged, ledger[i])
 			}
 		}
 	}

@@ -25,19 +25,6 @@ type draft struct {
 	frozen bool
 }
 
-// end is where a payment comes to rest, and the amounts that it moved, in minor units.
-type end struct {
-	status                                   messages.Status
-	authorized, captured, refunded, released int64
-	// disputed is the amount in open disputes, review the reason of the open review.
-	disputed int64
-	review   string
-	// attempts is the number of attempts that a declined authorization must come to.
-	attempts int
-}
-
-func (e *end) uncaptured() int64 { return e.authorized - e.captured - e.released }
-
 // card is the meaning of a payment method for the books.
 type card struct {
 	method string
@@ -64,7 +51,7 @@ const (
 func (d *draft) write() {
 	d.impatient = d.IntN(oneInEight) == 0
 	d.card = d.draw()
-	d.refundFails = d.card.refundFails
+	d.short = d.card.short
 	d.create = &messages.Create{
 		AmountMinor: 1000 + d.Int64N(100_000), Currency: []string{"EUR", "USD", "JPY"}[d.IntN(3)],
 		PaymentMethod: d.card.method,

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -59,10 +58,11 @@ type oracle struct {
 	*judge
 	evidence
 	ledger map[uuid.UUID]end
-	// asked and accepted count commands by name, as the plans ask for them; events are counted by
-	// what the plans ask of gateways.
+	// asked and accepted count commands by name, as the plans ask for them.
 	asked, accepted map[messages.CommandName]int64
-	scripts         int64
+	// disputes counts those that the plans provoke, disputed those of them that are recorded.
+	disputes, disputed int64
+	scripts            int64
 }
 
 // consult judges every plan: its commands were answered as it justifies, its payment ended where it
@@ -89,22 +89,6 @@ func consult(j *judge, e evidence) {
 	}
 	o.judgeSeen()
 	o.judgeShares()
-}
-
-func ledgerEnds(ledgers map[string]audit.Ledger) map[uuid.UUID]end {
-	sums := map[uuid.UUID]end{}
-	for _, ledger := range ledgers {
-		for i := range ledger.Entries {
-			entry := &ledger.Entries[i]
-			sum := sums[entry.PaymentID]
-			sum.authorized += entry.AuthorizedMinor
-			sum.captured += entry.CapturedMinor
-			sum.refunded += entry.RefundedMinor
-			sum.released += entry.ReleasedMinor
-			sums[entry.PaymentID] = sum
-		}
-	}
-	return sums
 }
 
 // judgeScript judges one plan by the steps that were taken.
@@ -139,6 +123,12 @@ func (o *oracle) judgeScript(s *script, sent map[int]*Sent) {
 	}
 	if acknowledged > 0 && o.struck(faultNasty) && s.steps[acknowledged-1].command == messages.CommandVoid {
 		ends = append(slices.Clone(ends), s.ends[acknowledged-1]...) // its void may have been refused
+	}
+	if s.ends[acknowledged][0].disputed > 0 {
+		o.disputes++
+		if p != nil && len(p.Disputes) > 0 {
+			o.disputed++
+		}
 	}
 	o.judgeEnd(s, p, ends)
 }
@@ -240,7 +230,7 @@ func (o *oracle) judgeImpatient(s *script, p *payment.Payment, sent map[int]*Sen
 	if problem := unsettled(p); problem != "" {
 		o.found(Liveness, s.id, "%s", problem)
 	}
-	if reason := reviewOf(p); reason != "" && !(s.create.PaymentMethod == "sim_wrong_amount" && reason == messages.ReviewAmount) {
+	if reason := reviewOf(p); reason != "" && (!s.short || reason != messages.ReviewAmount) {
 		o.found(AsPlanned, s.id, "it is in review for %s, and its plan (%s) has no reason for one", reason, s.card())
 	}
 	o.judgeLimits(s, p)
@@ -294,81 +284,6 @@ func (o *oracle) judgeEnd(s *script, p *payment.Payment, ends []end) {
 		name = UnknownIsNotFailed
 	}
 	o.found(name, s.id, "the plan (%s) ends otherwise: %s", s.card(), first)
-}
-
-// unsettled describes an operation of a payment at rest that is not, "" if there is none.
-func unsettled(p *payment.Payment) string {
-	for i := range p.Operations {
-		switch op := &p.Operations[i]; op.Status {
-		case payment.OperationSent, payment.OperationNotSent, payment.OperationPending, payment.OperationUnknown:
-			return fmt.Sprintf("%s %s at %s is still %s when all is at rest", op.Kind, op.ID, op.Gateway, op.Status)
-		default:
-		}
-	}
-	return ""
-}
-
-// reviewOf returns the reason of the open review, "" if there is none.
-func reviewOf(p *payment.Payment) string {
-	for i := range p.Operations {
-		switch op := &p.Operations[i]; {
-		case op.Review != "":
-			return op.Review
-		case op.Status == payment.OperationManualReview:
-			return messages.ReviewUnknown
-		}
-	}
-	return ""
-}
-
-// differs says how a payment differs from the end, "" if it does not.
-func (e *end) differs(p *payment.Payment) string {
-	disputed := int64(0)
-	for i := range p.Disputes {
-		if p.Disputes[i].Status == messages.EventDisputeOpened {
-			disputed += p.Disputes[i].AmountMinor
-		}
-	}
-	declines := 0
-	for i := range p.Operations {
-		if p.Operations[i].Decline != nil && p.Operations[i].Kind == messages.OperationAuthorize {
-			declines++
-		}
-	}
-	review := reviewOf(p)
-	switch {
-	case review != e.review && e.review == "":
-		return "it is in review for " + review + ", and the plan has no reason for one"
-	case review != e.review:
-		return fmt.Sprintf("it is in review for %q, not for %q", review, e.review)
-	case p.Status != e.status:
-		return fmt.Sprintf("it is %s, not %s", p.Status, e.status)
-	case p.AuthorizedMinor != e.authorized || p.CapturedMinor != e.captured || p.RefundedMinor != e.refunded || p.ReleasedMinor != e.released:
-		return fmt.Sprintf("%d is authorized, %d captured, %d refunded and %d released, not %s",
-			p.AuthorizedMinor, p.CapturedMinor, p.RefundedMinor, p.ReleasedMinor, e.amounts())
-	case disputed != e.disputed:
-		return fmt.Sprintf("%d is in dispute, not %d", disputed, e.disputed)
-	case e.attempts > 0 && p.RetryAt.IsZero() && declines < e.attempts:
-		return fmt.Sprintf("it was declined %d times and is not tried again, though the producer asked for %d attempts", declines, e.attempts)
-	case e.attempts > 0 && declines > e.attempts:
-		return fmt.Sprintf("it was tried %d times, though the producer asked for %d attempts", declines, e.attempts)
-	default:
-		return ""
-	}
-}
-
-func (e *end) amounts() string {
-	return fmt.Sprintf("%d, %d, %d and %d", e.authorized, e.captured, e.refunded, e.released)
-}
-
-// differsFromLedger says how the sums of all gateways differ from the end.
-func (e *end) differsFromLedger(moved end) string {
-	if moved.authorized == e.authorized && moved.captured == e.captured && moved.refunded == e.refunded &&
-		(moved.released == e.released || e.status == messages.StatusExpired) {
-		return ""
-	}
-	return fmt.Sprintf("by the gateways' ledgers %d is authorized, %d captured, %d refunded and %d released, not %s",
-		moved.authorized, moved.captured, moved.refunded, moved.released, e.amounts())
 }
 
 // The names of the faults that excuse certain ends.
@@ -455,32 +370,11 @@ func (o *oracle) judgeShares() {
 	if o.scripts >= scriptsMin && 100*o.Figures.Excused > excusedMax*o.scripts {
 		o.found(AsPlanned, uuid.Nil, "%d of %d plans are excused by faults: too many", o.Figures.Excused, o.scripts)
 	}
-	if disputes := o.disputesAsked(); disputes > 0 {
-		o.Item(AsPlanned).Checked++
-		if recorded := o.disputes(); 100*recorded < acceptedMin*disputes {
-			o.found(AsPlanned, uuid.Nil, "of %d disputes that the plans provoke, %d are recorded", disputes, recorded)
-		}
-		if o.notified == 0 {
-			o.found(AsPlanned, uuid.Nil, "no notify command was accepted, though the plans provoke %d disputes", disputes)
-		}
+	o.Item(AsPlanned).Checked++
+	if 100*o.disputed < acceptedMin*o.disputes {
+		o.found(AsPlanned, uuid.Nil, "of %d disputes that the plans provoke, %d are recorded", o.disputes, o.disputed)
 	}
-}
-
-// disputesAsked counts the payments with a card that is disputed and money that is captured.
-func (o *oracle) disputesAsked() (n int64) {
-	for _, p := range o.payments {
-		if p.PaymentMethod == "pm_card_createDispute" && p.AuthorizedMinor > 0 && p.CaptureMethod == messages.CaptureAutomatic {
-			n++
-		}
+	if o.notified < o.disputed {
+		o.found(AsPlanned, uuid.Nil, "%d notify commands were accepted, and %d disputes are recorded", o.notified, o.disputed)
 	}
-	return n
-}
-
-func (o *oracle) disputes() (n int64) {
-	for _, p := range o.payments {
-		if len(p.Disputes) > 0 {
-			n++
-		}
-	}
-	return n
 }

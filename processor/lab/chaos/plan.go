@@ -38,8 +38,8 @@ type script struct {
 	// impatient means that the producer waits for no answer, and publishes in any order: commands
 	// may then be refused for their order, and only the limits of the end are known.
 	impatient bool
-	// refundFails means that the customer's bank sends refunds back.
-	refundFails bool
+	// short means that the gateway authorizes less than it is asked for.
+	short bool
 }
 
 // step is one command of a script, with the answer that it must get.

@@ -184,7 +184,7 @@ func (r *Report) figures(text *strings.Builder) {
 		[]string{"messages published", count(f.Published), fmt.Sprintf("%d acknowledged, %d published again for want of it", f.Acknowledged, f.Retries)},
 		[]string{"duplicates", count(f.DuplicatesOnBus + f.DuplicatesAbsorbed), fmt.Sprintf("%d known to JetStream, %d to Tender", f.DuplicatesOnBus, f.DuplicatesAbsorbed)},
 		[]string{"commands decided", count(f.Accepted + f.Rejected), fmt.Sprintf("%d accepted, %d rejected", f.Accepted, f.Rejected)},
-		[]string{"refusals", count(f.Rejected), fmt.Sprintf("%d as planned, %d of commands that did not wait their turn, %d after a fault",
+		[]string{"refusals", count(f.Rejected), fmt.Sprintf("%d as planned, %d out of turn, %d after a fault",
 			f.RefusedAsPlanned, f.RefusedForOrder, f.RefusedExcused)},
 		[]string{"dead letters", count(f.DeadLetters), ""},
 		[]string{"redeliveries", count(f.Redeliveries), ""},

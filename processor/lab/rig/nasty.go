@@ -17,8 +17,8 @@ import (
 )
 
 // nasty stands between the processes and a gateway. Every answer that it gives is one that the
-// protocol allows, and few are those that a client hopes for: pending though it was done, late, too
-// late, "in progress", "too many requests", and voids that are refused. What it answers is true: the
+// protocol allows, and few are welcome: pending though it is done soon, late, too late, "in
+// progress", "too many requests", and voids that are refused. What it answers is true: the
 // operation is done, or not done, at the gateway behind it.
 type nasty struct {
 	target   string
@@ -136,12 +136,13 @@ func (n *nasty) later(r *http.Request, body []byte) {
 }
 
 func (n *nasty) forward(ctx context.Context, r *http.Request, body []byte) (forwarded, error) {
+	//nolint:gosec // G704: the path of a request by a process of the rig, to a fixed host
 	request, err := http.NewRequestWithContext(ctx, r.Method, n.target+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
 		return forwarded{}, err
 	}
 	request.Header = r.Header.Clone()
-	response, err := n.client.Do(request)
+	response, err := n.client.Do(request) //nolint:gosec // G704: as above
 	if err != nil {
 		return forwarded{}, err
 	}

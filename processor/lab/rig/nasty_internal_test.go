@@ -121,8 +121,8 @@ func ask(t *testing.T, address string, op messages.Operation) (status int, body 
 	return response.StatusCode, string(answer)
 }
 
-// The carrier forgets only what a lookup tells as well, and answers the gateway as if it had brought
-// it. What the endpoint does not take, it does not take either.
+// The carrier forgets only what a lookup tells as well, and answers the gateway as if it had
+// brought it. What the endpoint does not take, it does not take either.
 func TestOursForgottenNotificationsAreThoseThatALookupTells(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
