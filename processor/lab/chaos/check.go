@@ -76,6 +76,7 @@ func Check(ctx context.Context, s Sources, c CheckConfig) (Verdict, error) {
 		{"the gateways' ledgers", x.compareLedgers}, // first: they may need a moment to agree
 		{"the event store", x.checkInvariants},
 		{"the stream of events", x.compareBus},
+		{"the stream of commands", x.compareHeld},
 		{"the dead letters", x.readDeadLetters},
 		{"the workers' consumer", x.readConsumer},
 		{"the client's commands", x.compareCommands},
@@ -123,6 +124,14 @@ func (x *examination) compareBus(ctx context.Context) error {
 	report, err := audit.Bus(ctx, x.Pool, x.JetStream, audit.BusOptions{FindingsMax: x.config.FindingsMax * len(itemNames())})
 	x.take(report.Checked, report.Violated, report.Findings)
 	x.Figures.EventsOnBus, x.Figures.EventsRepeated = report.Messages, report.Repeated
+	return err
+}
+
+// compareHeld holds the commands that the stream still has against claims and dead letters, those
+// of gateways and operators included.
+func (x *examination) compareHeld(ctx context.Context) error {
+	report, err := audit.Commands(ctx, x.Pool, x.JetStream, x.config.FindingsMax*len(itemNames()))
+	x.take(report.Checked, report.Violated, report.Findings)
 	return err
 }
 

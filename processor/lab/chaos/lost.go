@@ -122,27 +122,20 @@ func stretchOf(l *deadletter.Letter) (stretch, bool) {
 // agedOut reports whether a command aged out of its stream and a letter says so. Without the fault
 // that lets commands age, none may.
 func (x *examination) agedOut(s *Sent) bool {
-	if !struck(x.Faults, faultAged) || s.Stream != messages.StreamCommands {
-		return false
-	}
-	for _, aged := range x.aged {
-		if s.Sequence >= aged.from && s.Sequence <= aged.to {
-			return true
-		}
-	}
-	return false
+	return s.Stream == messages.StreamCommands && x.within(faultAged, s) && slices.ContainsFunc(x.aged, func(aged stretch) bool {
+		return s.Sequence >= aged.from && s.Sequence <= aged.to
+	})
 }
 
-// lostWithDisk reports whether a damaged disk may have taken a command: it was acknowledged before
-// the fault was over. Nothing but its producer's record knows it.
-func (x *examination) lostWithDisk(s *Sent) bool {
-	for i := range x.Faults {
-		f := &x.Faults[i]
-		if f.names(faultDisk) && s.AcknowledgedAt.Before(f.At.Add(f.took())) {
-			return true
-		}
-	}
-	return false
+// lostWithDisk reports whether a damaged disk may have taken a command. Nothing but its producer's
+// record knows it.
+func (x *examination) lostWithDisk(s *Sent) bool { return x.within(faultDisk, s) }
+
+// within reports whether a command was acknowledged before a fault of that name was over.
+func (x *examination) within(fault string, s *Sent) bool {
+	return slices.ContainsFunc(x.Faults, func(f Injection) bool {
+		return f.names(fault) && s.AcknowledgedAt.Before(f.At.Add(f.took()))
+	})
 }
 
 // gone reports whether a fault took a command before a worker read it.

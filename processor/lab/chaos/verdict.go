@@ -35,7 +35,7 @@ func itemOf(invariant books.Invariant) ItemName {
 	switch invariant {
 	case books.OperationsUnique, audit.GatewayOnce, audit.GatewaySums:
 		return NeverTwice
-	case books.ClaimsMatchPayments, audit.GatewayRecorded:
+	case books.ClaimsMatchPayments, audit.GatewayRecorded, audit.CommandsAnswered:
 		return NeverLost
 	case audit.UnknownIsNotFailed, audit.LedgerComplete:
 		return UnknownIsNotFailed
