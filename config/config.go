@@ -124,15 +124,18 @@ type Routing struct {
 
 // Retry is the policy of timers: the later tries, when, and until when.
 type Retry struct {
-	UnknownReplays []time.Duration // since the outcome became unknown, ascending
-	UnknownLookups []time.Duration // since the outcome became unknown, ascending
-	NotSentInitial time.Duration
-	NotSentMax     time.Duration
-	NotSentGiveUp  time.Duration
-	AuthExpiry     time.Duration
-	ActionExpiry   time.Duration
-	ExpiryWarning  time.Duration
-	SoftRetries    []time.Duration
+	UnknownReplays   []time.Duration // since the outcome became unknown, ascending
+	UnknownLookups   []time.Duration // since the outcome became unknown, ascending
+	NotSentInitial   time.Duration
+	NotSentMax       time.Duration
+	NotSentGiveUp    time.Duration
+	PendingCheck     time.Duration
+	PendingMax       time.Duration
+	PendingMaxRefund time.Duration
+	AuthExpiry       time.Duration
+	ActionExpiry     time.Duration
+	ExpiryWarning    time.Duration
+	SoftRetries      []time.Duration
 }
 
 // Shutdown bounds how long a process takes to leave.

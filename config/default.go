@@ -58,15 +58,18 @@ func Default() Config {
 
 func defaultRetry() Retry {
 	return Retry{
-		UnknownReplays: []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute},
-		UnknownLookups: []time.Duration{5 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour},
-		NotSentInitial: time.Second,
-		NotSentMax:     5 * time.Minute,
-		NotSentGiveUp:  time.Hour,
-		AuthExpiry:     168 * time.Hour,
-		ActionExpiry:   24 * time.Hour,
-		ExpiryWarning:  24 * time.Hour,
-		SoftRetries:    []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour},
+		UnknownReplays:   []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute},
+		UnknownLookups:   []time.Duration{5 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour},
+		NotSentInitial:   time.Second,
+		NotSentMax:       5 * time.Minute,
+		NotSentGiveUp:    time.Hour,
+		PendingCheck:     time.Minute,
+		PendingMax:       168 * time.Hour,
+		PendingMaxRefund: 336 * time.Hour,
+		AuthExpiry:       168 * time.Hour,
+		ActionExpiry:     24 * time.Hour,
+		ExpiryWarning:    24 * time.Hour,
+		SoftRetries:      []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour},
 	}
 }
 

@@ -141,6 +141,9 @@ func (r Retry) validate(f *findings) {
 	f.positive("retry.not_sent_initial", r.NotSentInitial)
 	f.atLeast("retry.not_sent_max", r.NotSentMax, r.NotSentInitial)
 	f.atLeast("retry.not_sent_give_up", r.NotSentGiveUp, r.NotSentMax)
+	f.positive("retry.pending_check", r.PendingCheck)
+	f.atLeast("retry.pending_max", r.PendingMax, r.PendingCheck)
+	f.atLeast("retry.pending_max_refund", r.PendingMaxRefund, r.PendingCheck)
 	f.positive("retry.auth_expiry", r.AuthExpiry)
 	f.positive("retry.action_expiry", r.ActionExpiry)
 	if r.ExpiryWarning < 0 {

@@ -170,7 +170,8 @@ func TestMistakes(t *testing.T) {
 		{"retry: {not_sent_initial: 6m}", "retry.not_sent_max"},
 		{"retry: {not_sent_give_up: 4m}", "retry.not_sent_give_up"},
 		{"retry: {expiry_warning: -1s, soft_retries: [1m]}", "retry.expiry_warning retry.soft_retries"},
-		{"retry: {auth_expiry: 0, action_expiry: 0}", "retry.action_expiry retry.auth_expiry"},
+		{"retry: {pending_check: 0, auth_expiry: 0, action_expiry: 0}", "retry.action_expiry retry.auth_expiry retry.pending_check"},
+		{"retry: {pending_max: 1s, pending_max_refund: 1s}", "retry.pending_max retry.pending_max_refund"},
 		{"shutdown: {drain_timeout: 0}", "shutdown.drain_timeout"},
 		{"log: {level: loud, format: xml}", "log.format log.level"},
 	} {

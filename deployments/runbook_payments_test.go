@@ -44,11 +44,35 @@ retry: {not_sent_initial: 200ms, not_sent_max: 1s}
 		"review": {
 			make: func(s *scene) {
 				s.vars["ACTOR"], s.vars["REASON"] = "jane@example.com", "in the settlement file of 3 March"
+				s.vars["AMOUNT"] = "1998"
 				s.serveAll()
 				s.name(s.pay("sim_wrong_amount"))
 				s.await(uuid.MustParse(s.vars["PAYMENT"]), messages.StatusReview)
 			},
 			over: (*scene).wantCaptured,
+		},
+		"compensate": {
+			make: func(s *scene) {
+				s.vars["ACTOR"], s.vars["REASON"] = "jane@example.com", "confirmed by the provider"
+				s.serveAll()
+				id := s.paid(1)[0]
+				s.name(id)
+				// The gateway tells of more than Tender knows.
+				s.send(messages.Command{PaymentID: id, Body: &messages.Notify{
+					Gateway: "simulator", EventID: "evt_1", Kind: messages.NotifyOutcome, Outcome: messages.OutcomeSucceeded,
+					OperationID: id.String() + "-1", AmountMinor: 2099,
+				}})
+				s.await(id, messages.StatusReview)
+			},
+			over: func(s *scene) {
+				p, err := s.store.Get(s.t.Context(), sceneTenant, uuid.MustParse(s.vars["PAYMENT"]))
+				if err != nil {
+					s.t.Fatal(err)
+				}
+				if p.Status != messages.StatusCaptured || p.ExcessMinor != 0 || p.Operations[0].CompensatedMinor != 100 {
+					s.t.Errorf("%s with an excess of %d, and %d given back", p.Status, p.ExcessMinor, p.Operations[0].CompensatedMinor)
+				}
+			},
 		},
 		"charged-twice": {
 			make: func(s *scene) {

@@ -84,8 +84,10 @@ func TestDecodeCommandEmptyBody(t *testing.T) {
 	t.Parallel()
 	for _, name := range messages.CommandNames() {
 		want := messages.DecodeCode("")
-		if name == messages.CommandCreate || name == messages.CommandResolve || name == messages.CommandNotify {
+		switch name {
+		case messages.CommandCreate, messages.CommandResolve, messages.CommandCompensate, messages.CommandNotify:
 			want = messages.CodeMissingField
+		default:
 		}
 		for _, body := range []string{"", "{}", " { } "} {
 			_, err := messages.DecodeCommand(subjectOf(name), withKey(), []byte(body))
@@ -186,6 +188,11 @@ func TestDecodeCommandRefusesBodies(t *testing.T) {
 		{"long reason", "void", `{"reason":` + long(501) + `}`, messages.CodeInvalidField, "reason"},
 		{"not a time", "resume", `{"due_at":"tomorrow"}`, messages.CodeInvalidField, "due_at"},
 		{"resolve without an actor", "resolve", `{"operation_id":"x-1","outcome":"failed","reason":"r"}`, messages.CodeMissingField, "actor"},
+		{"resolve to failed with an amount", "resolve", `{"operation_id":"x-1","outcome":"failed","amount_minor":1,"actor":"a","reason":"r"}`, messages.CodeInvalidField, "amount_minor"},
+		{"resolve with an amount of nothing", "resolve", `{"operation_id":"x-1","outcome":"succeeded","amount_minor":0,"actor":"a","reason":"r"}`, messages.CodeAmountNotPositive, "amount_minor"},
+		{"compensate without an actor", "compensate", `{"operation_id":"x-1","reason":"r"}`, messages.CodeMissingField, "actor"},
+		{"compensate without a reason", "compensate", `{"operation_id":"x-1","actor":"a"}`, messages.CodeMissingField, "reason"},
+		{"compensate with a card number", "compensate", `{"operation_id":"x-1","actor":"a","reason":"4242 4242 4242 4242"}`, messages.CodeCardNumberPresent, "body"},
 		{"resolve to unknown", "resolve", `{"operation_id":"x-1","outcome":"unknown","actor":"a","reason":"r"}`, messages.CodeInvalidField, "outcome"},
 	}
 	for _, tt := range tests {

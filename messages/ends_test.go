@@ -11,16 +11,19 @@ func TestEndsCommand(t *testing.T) {
 	ends := map[messages.CommandName][]messages.EventType{
 		messages.CommandCreate: {
 			messages.EventPaymentAuthorized, messages.EventPaymentCaptured, messages.EventPaymentActionRequired,
-			messages.EventPaymentDeclined, messages.EventPaymentFailed, messages.EventPaymentReviewOpened,
+			messages.EventPaymentDeclined, messages.EventPaymentFailed, messages.EventPaymentVoided, messages.EventPaymentReviewOpened,
 		},
 		messages.CommandCapture: {messages.EventPaymentCaptured, messages.EventPaymentCaptureFailed, messages.EventPaymentReviewOpened},
 		messages.CommandVoid:    {messages.EventPaymentVoided, messages.EventPaymentVoidFailed, messages.EventPaymentReviewOpened},
 		messages.CommandRefund:  {messages.EventRefundSucceeded, messages.EventRefundFailed, messages.EventPaymentReviewOpened},
+		messages.CommandCompensate: {
+			messages.EventPaymentCompensated, messages.EventPaymentCompensationFailed, messages.EventPaymentReviewOpened,
+		},
 		messages.CommandResolve: {messages.EventPaymentOutcomeResolved},
 		messages.CommandResume:  nil,
 		messages.CommandNotify:  nil,
 	}
-	ends[messages.CommandConfirm] = ends[messages.CommandCreate]
+	ends[messages.CommandConfirm] = append(ends[messages.CommandCreate], messages.EventPaymentConfirmFailed)
 	samples := sampleEvents()
 	for _, name := range messages.CommandNames() {
 		for _, e := range samples {

@@ -51,8 +51,8 @@ type PaymentRouted struct {
 	// PaymentMethod is the one this authorization is tried with.
 	PaymentMethod string `json:"payment_method"`
 	// PreviousOperationID is the authorization at another gateway that this one takes the place of,
-	// and Reason why it may: "not_sent", "declined" or "fallback_refused". Both are absent for a first choice; "retry"
-	// alone is a soft decline's next attempt.
+	// and Reason why it may: "not_sent", "declined" or "fallback_refused". Both are absent for a
+	// first choice; "retry" alone is a soft decline's next attempt.
 	PreviousOperationID string `json:"previous_operation_id,omitempty"`
 	Reason              string `json:"reason,omitempty"`
 }
@@ -84,6 +84,9 @@ type PaymentProcessing struct {
 	Kind             OperationKind `json:"kind"`
 	AmountMinor      int64         `json:"amount_minor"`
 	GatewayReference string        `json:"gateway_reference,omitempty"`
+	// NextCheckAt is when the gateway is first asked. After that it is asked after twice as long
+	// each time, up to half a day.
+	NextCheckAt time.Time `json:"next_check_at"`
 }
 
 // PaymentConfirmFailed says that a confirmation never reached the gateway and was given up. The
@@ -142,7 +145,8 @@ type PaymentOutcomeUnknown struct {
 	NextCheckAt time.Time     `json:"next_check_at,omitzero"`
 	// Claimed says that the gateway reported a success that proves nothing: it named no amount.
 	Claimed bool `json:"claimed,omitempty"`
-	// Refused is the decline of a void. It does not say what became of the authorization: Tender asks.
+	// Refused is the decline of a void. It does not say what became of the authorization: Tender
+	// asks.
 	Refused *Decline `json:"refused,omitempty"`
 }
 

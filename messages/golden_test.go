@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -149,6 +150,37 @@ func TestSamplesSurviveTheBus(t *testing.T) {
 			t.Errorf("%s: -sent +received:\n%s", e.Type(), diff)
 		}
 	}
+}
+
+// TestSamplesSetEveryField keeps the samples, and so the golden messages and the schemas, complete.
+func TestSamplesSetEveryField(t *testing.T) {
+	t.Parallel()
+	var bodies []any
+	for _, c := range sampleCommands()[:len(messages.CommandNames())] {
+		bodies = append(bodies, c.Body)
+	}
+	for _, e := range sampleEvents() {
+		bodies = append(bodies, e.Data)
+	}
+	for _, body := range bodies {
+		v := reflect.ValueOf(body).Elem()
+		for _, field := range zeroFields(v, v.Type().Name()) {
+			t.Errorf("the sample does not set %s", field)
+		}
+	}
+}
+
+func zeroFields(v reflect.Value, path string) (fields []string) {
+	for i := range v.NumField() {
+		field, name := v.Field(i), path+"."+v.Type().Field(i).Name
+		switch {
+		case field.IsZero():
+			fields = append(fields, name)
+		case jsonType(field.Type()) == "object" && pointed(field.Type()).Kind() == reflect.Struct:
+			fields = append(fields, zeroFields(reflect.Indirect(field), name)...)
+		}
+	}
+	return fields
 }
 
 func readGoldens(t *testing.T) []golden {

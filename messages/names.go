@@ -2,12 +2,16 @@ package messages
 
 // CommandNames returns every command, in the order of a payment's life.
 func CommandNames() []CommandName {
-	return []CommandName{CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve, CommandCompensate, CommandNotify}
+	return []CommandName{
+		CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve,
+		CommandCompensate, CommandNotify,
+	}
 }
 
 func (n CommandName) known() bool {
 	switch n {
-	case CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve, CommandCompensate, CommandNotify:
+	case CommandCreate, CommandConfirm, CommandCapture, CommandVoid, CommandRefund, CommandResume, CommandResolve,
+		CommandCompensate, CommandNotify:
 		return true
 	default:
 		return false
@@ -17,11 +21,11 @@ func (n CommandName) known() bool {
 // EventTypes returns every event type, those that are not published included.
 func EventTypes() []EventType {
 	return []EventType{
-		EventPaymentCreated, EventPaymentRouted, EventPaymentParked, EventPaymentProcessing, EventPaymentActionRequired, EventPaymentConfirmFailed, EventPaymentAuthorized, EventPaymentDeclined,
-		EventPaymentOutcomeUnknown, EventPaymentOutcomeResolved, EventPaymentCaptured, EventPaymentCaptureFailed,
-		EventPaymentCaptureReversed,
-		EventPaymentVoided, EventPaymentVoidFailed, EventPaymentExpiring, EventPaymentExpired, EventPaymentFailed, EventPaymentReviewOpened,
-		EventPaymentCompensated, EventPaymentCompensationFailed,
+		EventPaymentCreated, EventPaymentRouted, EventPaymentParked, EventPaymentProcessing, EventPaymentActionRequired,
+		EventPaymentConfirmFailed, EventPaymentAuthorized, EventPaymentDeclined, EventPaymentOutcomeUnknown,
+		EventPaymentOutcomeResolved, EventPaymentCaptured, EventPaymentCaptureFailed, EventPaymentCaptureReversed,
+		EventPaymentVoided, EventPaymentVoidFailed, EventPaymentExpiring, EventPaymentExpired, EventPaymentFailed,
+		EventPaymentReviewOpened, EventPaymentCompensated, EventPaymentCompensationFailed,
 		EventRefundCreated, EventRefundSucceeded, EventRefundFailed,
 		EventDisputeOpened, EventDisputeChallenged, EventDisputeAccepted, EventDisputeExpired, EventDisputeCanceled,
 		EventDisputeWon, EventDisputeLost,
@@ -32,11 +36,11 @@ func EventTypes() []EventType {
 
 func (t EventType) known() bool {
 	switch t {
-	case EventPaymentCreated, EventPaymentRouted, EventPaymentParked, EventPaymentProcessing, EventPaymentActionRequired, EventPaymentConfirmFailed, EventPaymentAuthorized, EventPaymentDeclined,
-		EventPaymentOutcomeUnknown, EventPaymentOutcomeResolved, EventPaymentCaptured, EventPaymentCaptureFailed,
-		EventPaymentCaptureReversed,
-		EventPaymentVoided, EventPaymentVoidFailed, EventPaymentExpiring, EventPaymentExpired, EventPaymentFailed, EventPaymentReviewOpened,
-		EventPaymentCompensated, EventPaymentCompensationFailed,
+	case EventPaymentCreated, EventPaymentRouted, EventPaymentParked, EventPaymentProcessing, EventPaymentActionRequired,
+		EventPaymentConfirmFailed, EventPaymentAuthorized, EventPaymentDeclined, EventPaymentOutcomeUnknown,
+		EventPaymentOutcomeResolved, EventPaymentCaptured, EventPaymentCaptureFailed, EventPaymentCaptureReversed,
+		EventPaymentVoided, EventPaymentVoidFailed, EventPaymentExpiring, EventPaymentExpired, EventPaymentFailed,
+		EventPaymentReviewOpened, EventPaymentCompensated, EventPaymentCompensationFailed,
 		EventRefundCreated, EventRefundSucceeded, EventRefundFailed,
 		EventDisputeOpened, EventDisputeChallenged, EventDisputeAccepted, EventDisputeExpired, EventDisputeCanceled,
 		EventDisputeWon, EventDisputeLost,

@@ -137,17 +137,29 @@ func structProperties(structType reflect.Type) map[string]property {
 		switch {
 		case field.Anonymous:
 			maps.Copy(properties, structProperties(field.Type))
+			continue
 		case name != "-":
 			properties[name] = property{Type: jsonType(field.Type), Required: options == ""}
+		}
+		if nested := pointed(field.Type); nested.Kind() == reflect.Struct && jsonType(nested) == "object" {
+			for inner, p := range structProperties(nested) {
+				properties[name+"."+inner] = p
+			}
 		}
 	}
 	return properties
 }
 
-func jsonType(t reflect.Type) string {
+// pointed returns the type behind a pointer, else the type itself.
+func pointed(t reflect.Type) reflect.Type {
 	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
+		return t.Elem()
 	}
+	return t
+}
+
+func jsonType(t reflect.Type) string {
+	t = pointed(t)
 	switch {
 	case t == reflect.TypeFor[time.Time](), t == reflect.TypeFor[uuid.UUID](), t.Kind() == reflect.String:
 		return "string"
@@ -164,6 +176,12 @@ func schemaProperties(schema *jsonschema.Schema) map[string]property {
 	properties := make(map[string]property)
 	for name, s := range schema.Properties {
 		properties[name] = property{Type: schemaType(s), Required: slices.Contains(schema.Required, name)}
+		if s.Ref != nil {
+			s = s.Ref
+		}
+		for inner, p := range schemaProperties(s) {
+			properties[name+"."+inner] = p
+		}
 	}
 	return properties
 }
@@ -189,6 +207,7 @@ func TestSchemasListEveryValue(t *testing.T) {
 		"capture_method": "CaptureMethod", "refund_reason": "RefundReason", "resolved_outcome": "ResolvedOutcome",
 		"status": "Status", "operation_kind": "OperationKind", "outcome_kind": "OutcomeKind", "decline_class": "DeclineClass",
 		"recommended_action": "RecommendedAction", "rejection_code": "RejectionCode", "command_name": "CommandName",
+		"purpose": "Purpose",
 	} {
 		if diff := cmp.Diff(constants[goType], enumeration(definitions[definition])); diff != "" || len(constants[goType]) == 0 {
 			t.Errorf("%s: -constants +schema:\n%s", definition, diff)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -97,6 +98,9 @@ func (c *get) show(p *payment.Payment) error {
 		f.Add("captured", term.SomeAmount(p.CapturedMinor, p.Currency))
 		f.Add("refunded", term.SomeAmount(p.RefundedMinor, p.Currency))
 		f.Add("released", term.SomeAmount(p.ReleasedMinor, p.Currency))
+		f.Add("disputed", term.SomeAmount(p.DisputedMinor, p.Currency))
+		f.Add("excess", term.SomeAmount(p.ExcessMinor, p.Currency))
+		f.Add("shortfall", term.SomeAmount(p.ShortfallMinor, p.Currency))
 		f.Add("capturable", term.SomeAmount(p.CapturableMinor(), p.Currency))
 		f.Add("refundable", term.SomeAmount(p.RefundableMinor(), p.Currency))
 		f.Add("capture method", string(p.CaptureMethod))
@@ -136,5 +140,51 @@ func (c *get) showOperations(p *payment.Payment) error {
 		t.Row(op.ID, string(op.Kind), string(op.Status), term.SomeAmount(op.AmountMinor, p.Currency), op.Gateway,
 			fmt.Sprint(op.Attempt), fmt.Sprint(op.Tries), op.GatewayReference, term.Moment(op.NextCheckAt))
 	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return c.showMoney(p)
+}
+
+// showMoney shows what each operation acts on and what it moved, for those that do. Operations go
+// by the end of their ids.
+func (c *get) showMoney(p *payment.Payment) error {
+	t := term.NewTable(c.Stdout, "OPERATION", "ACTS ON", "PURPOSE", "REVIEW", "MOVED ("+p.Currency+")")
+	rows := 0
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		moved := movedBy(op, p.Currency)
+		if moved == "" && op.Target == "" && op.Review == "" {
+			continue
+		}
+		t.Row(shortID(op.ID), shortID(op.Target), string(op.Purpose), op.Review, moved)
+		rows++
+	}
+	if rows == 0 {
+		return nil
+	}
+	fmt.Fprintln(c.Stdout)
 	return t.Flush()
+}
+
+// shortID is the end of an operation's id, which tells a payment's operations apart.
+func shortID(id string) string {
+	if i := strings.LastIndexByte(id, '-'); i >= 0 {
+		return "…" + id[i:]
+	}
+	return id
+}
+
+// movedBy describes what an operation moved. The currency is left out.
+func movedBy(op *payment.Operation, currency string) string {
+	amount := func(what string, minor int64) string {
+		if minor == 0 {
+			return ""
+		}
+		return what + " " + strings.TrimSuffix(term.Amount(minor, currency), " "+currency)
+	}
+	return join(
+		amount("authorized", op.AuthorizedMinor), amount("captured", op.CapturedMinor), amount("released", op.ReleasedMinor),
+		amount("refunded", op.RefundedMinor), amount("reversed", op.ReversedMinor), amount("disputed", op.DisputedMinor),
+		amount("excess", op.ExcessMinor), amount("given back", op.CompensatedMinor))
 }

@@ -43,19 +43,20 @@ func (n narrator) describe(e messages.Event) string {
 	case *messages.PaymentActionRequired:
 		return join(d.NextAction.Type, d.NextAction.URL, "before "+term.Moment(d.ConfirmBefore))
 	case *messages.PaymentAuthorized:
-		return join(n.amount(d.AmountMinor), "capture before "+term.Moment(d.CaptureBefore))
+		return join(n.amount(d.AmountMinor), n.some("excess", d.AmountExcessMinor), "capture before "+term.Moment(d.CaptureBefore))
 	case *messages.PaymentDeclined:
 		return join(d.Code, string(d.RecommendedAction), next(term.Moment(d.RetryAt)))
 	case *messages.PaymentOutcomeUnknown:
 		return join(string(d.Kind)+" of "+n.amount(d.AmountMinor), d.Detail, next(term.Moment(d.NextCheckAt)))
 	case *messages.PaymentOutcomeResolved:
-		return join(string(d.Kind)+" "+string(d.Outcome), "by "+d.ResolvedBy, d.Actor, d.Reason)
+		return join(string(d.Kind)+" "+string(d.Outcome), n.some("moved", d.AmountMinor), accepted(d.Accepted), "by "+d.ResolvedBy, d.Actor, d.Reason)
 	case *messages.PaymentCaptured:
-		return join(n.amount(d.AmountMinor), n.some("released", d.AmountReleasedMinor))
+		return join(n.amount(d.AmountMinor), n.some("excess", d.AmountExcessMinor), n.some("released", d.AmountReleasedMinor))
 	case *messages.PaymentCaptureFailed:
 		return join(n.amount(d.AmountMinor), failure(d.Failure))
 	case *messages.PaymentCaptureReversed:
-		return join(n.amount(d.AmountMinor), failure(d.Failure), "captured now "+n.amount(d.AmountCapturedMinor))
+		return join(n.amount(d.AmountMinor), n.some("excess", d.AmountExcessMinor), failure(d.Failure), "captured now "+n.amount(d.AmountCapturedMinor),
+			n.some("short", d.AmountShortfallMinor))
 	case *messages.PaymentVoided:
 		return join(n.some("released", d.AmountReleasedMinor), d.Reason)
 	case *messages.PaymentVoidFailed:
@@ -69,10 +70,25 @@ func (n narrator) describe(e messages.Event) string {
 	case *messages.PaymentParked:
 		return join(string(d.Kind), d.Detail, next(term.Moment(d.RetryAt)))
 	case *messages.PaymentReviewOpened:
-		return join(string(d.Kind), d.OperationID, d.Reason, d.Detail)
+		return join(string(d.Kind), d.OperationID, d.Reason, n.some("excess", d.AmountExcessMinor), d.Detail)
+	case *messages.PaymentProcessing:
+		return join(string(d.Kind)+" of "+n.amount(d.AmountMinor), "at "+d.Gateway)
+	case *messages.PaymentConfirmFailed:
+		return failure(d.Failure)
+	case *messages.PaymentCompensated:
+		return join(string(d.Kind)+" of "+n.amount(d.AmountMinor), "for "+d.CompensatesOperationID)
+	case *messages.PaymentCompensationFailed:
+		return join(string(d.Kind)+" of "+n.amount(d.AmountMinor), "for "+d.CompensatesOperationID, failure(d.Failure))
 	default:
 		return n.describeRest(e)
 	}
+}
+
+func accepted(yes bool) string {
+	if yes {
+		return "accepted as it is"
+	}
+	return ""
 }
 
 // describeRest describes the events that are not about the payment itself.
@@ -81,7 +97,7 @@ func (n narrator) describeRest(e messages.Event) string {
 	case *messages.RefundCreated:
 		return join(n.amount(d.AmountMinor), string(d.Reason))
 	case *messages.RefundSucceeded:
-		return join(n.amount(d.AmountMinor), "of "+n.amount(d.AmountRefundedMinor)+" in all")
+		return join(n.amount(d.AmountMinor), n.some("excess", d.AmountExcessMinor), "of "+n.amount(d.AmountRefundedMinor)+" in all")
 	case *messages.RefundFailed:
 		return join(n.amount(d.AmountMinor), failure(d.Failure))
 	case *messages.Dispute:
@@ -91,7 +107,7 @@ func (n narrator) describeRest(e messages.Event) string {
 	case *messages.OperationDeclined:
 		return join(d.Code, "at "+d.Gateway)
 	case *messages.OperationSent:
-		return join(string(d.Kind)+" of "+n.amount(d.AmountMinor), "to "+d.Gateway, attempt(d.Attempt))
+		return join(string(d.Kind)+" of "+n.amount(d.AmountMinor), string(d.Purpose), "to "+d.Gateway, attempt(d.Attempt))
 	case *messages.OperationNotSent:
 		return join(d.Detail, next(term.Moment(d.RetryAt)))
 	case *messages.OperationClosed:

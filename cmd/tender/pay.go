@@ -44,7 +44,8 @@ however often it is published. Without it every invocation is a new command.`,
 		Args: cobra.NoArgs,
 		RunE: term.Help,
 	}
-	pay.AddCommand(newPayCreate(e), newPayConfirm(e), newPayCapture(e), newPayVoid(e), newPayRefund(e), newPayResolve(e))
+	pay.AddCommand(newPayCreate(e), newPayConfirm(e), newPayCapture(e), newPayVoid(e), newPayRefund(e), newPayResolve(e),
+		newPayCompensate(e))
 	return pay
 }
 
@@ -341,7 +342,7 @@ func (c *pay) showDeadLetter(p published, header nats.Header) error {
 func asAsked(event messages.Event) bool {
 	switch event.Data.(type) {
 	case *messages.PaymentAuthorized, *messages.PaymentCaptured, *messages.PaymentActionRequired, *messages.PaymentVoided,
-		*messages.RefundSucceeded, *messages.PaymentOutcomeResolved:
+		*messages.RefundSucceeded, *messages.PaymentOutcomeResolved, *messages.PaymentCompensated:
 		return true
 	default:
 		return false

@@ -20,18 +20,21 @@ import (
 func newReview(e *term.Env) *cobra.Command {
 	review := &cobra.Command{
 		Use:   "review",
-		Short: "List operations that need a person, and record the outcome",
-		Long: `An operation comes to review when its gateway never reported its outcome, answered with
-another amount than requested, or later contradicted the recorded outcome. Its money
-stays reserved, and the payment stands still: a person must find the outcome at the
-provider or in its settlement files, and record it with tender review resolve.`,
+		Short: "List operations that need a person, record the outcome, give an excess back",
+		Long: `An operation comes to review when its gateway never reported its outcome, moved another
+amount than requested, or later contradicted the recorded outcome. No money of the payment
+moves meanwhile: a person must find the outcome at the provider or in its settlement
+files, and record it with tender review resolve. Money that moved twice, or beyond what
+was asked for, is an excess: tender review compensate gives it back.`,
 		Example: `  tender review ls
   tender review resolve 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 --outcome succeeded \
-      --actor jane@example.com --reason "in the settlement file of 3 March" --wait`,
+      --actor jane@example.com --reason "in the settlement file of 3 March" --wait
+  tender review compensate 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 \
+      --actor jane@example.com --reason "charged by two gateways" --wait`,
 		Args: cobra.NoArgs,
 		RunE: term.Help,
 	}
-	review.AddCommand(newReviewList(e), newReviewResolve(e))
+	review.AddCommand(newReviewList(e), newReviewResolve(e), newReviewCompensate(e))
 	return review
 }
 
@@ -50,12 +53,15 @@ func newReviewList(e *term.Env) *cobra.Command {
 		Short:   "List operations in review, the oldest first",
 		Long: `Ls shows every operation that needs a person, with the time and the REASON of its review.
 To find it at the gateway, use the time at which it was first SENT and the gateway's
-REFERENCE.
+REFERENCE. EXCESS is the amount that moved beyond what may be booked.
 
-  outcome_unknown   the gateway never reported whether it did the operation
-  amount_mismatch   the gateway reports another amount than requested
-  contradiction     the gateway later contradicted the recorded outcome (RECORDED)
-  reversal          the gateway reversed more than the payment had left`,
+  outcome_unknown      the gateway never reported whether it did the operation
+  amount_mismatch      the gateway moved another amount than requested
+  contradiction        the gateway later contradicted the recorded outcome (RECORDED)
+  reversal             the bank took back money that had been refunded
+  dispute              a dispute was lost over money that had been refunded
+  void_refused         the gateway refused a void and does not say what it did instead
+  processing_overdue   the gateway has processed the operation for too long`,
 		Example: `  tender review ls
   tender review ls --gateway primary --json | jq -r .operation_id`,
 		Args: cobra.NoArgs,
@@ -79,6 +85,7 @@ type reviewView struct {
 	// contradicted.
 	Recorded          payment.OperationStatus `json:"recorded"`
 	AmountMinor       int64                   `json:"amount_minor"`
+	ExcessMinor       int64                   `json:"amount_excess_minor,omitempty"`
 	Currency          string                  `json:"currency"`
 	Gateway           string                  `json:"gateway"`
 	GatewayReference  string                  `json:"gateway_reference,omitempty"`
@@ -108,11 +115,11 @@ func (c *reviewList) run(ctx context.Context, s *store.Store) error {
 		}
 		return nil
 	}
-	t := term.NewTable(c.Stdout, "SINCE", "PAYMENT", "OPERATION", "TENANT", "KIND", "AMOUNT", "GATEWAY", "RECORDED", "REASON", "SENT",
-		"REFERENCE", "DETAIL")
+	t := term.NewTable(c.Stdout, "SINCE", "PAYMENT", "OPERATION", "TENANT", "KIND", "AMOUNT", "EXCESS", "GATEWAY", "RECORDED", "REASON",
+		"SENT", "REFERENCE", "DETAIL")
 	for _, r := range reviews {
 		t.Row(term.Moment(r.Since), r.PaymentID.String(), r.OperationID, r.Tenant, string(r.Kind), term.SomeAmount(r.AmountMinor, r.Currency),
-			r.Gateway, string(r.Recorded), r.Reason, term.Moment(r.SentAt), r.GatewayReference, r.Detail)
+			term.SomeAmount(r.ExcessMinor, r.Currency), r.Gateway, string(r.Recorded), r.Reason, term.Moment(r.SentAt), r.GatewayReference, r.Detail)
 	}
 	return t.Flush()
 }
@@ -153,10 +160,10 @@ func (c *reviewList) find(ctx context.Context, s *store.Store) ([]reviewView, er
 func reviewsOf(p *payment.Payment, events []messages.Event, gateway string) []reviewView {
 	var reviews []reviewView
 	for i := range p.Operations {
-		if op := &p.Operations[i]; needsPerson(op) && (gateway == "" || op.Gateway == gateway) {
+		if op := &p.Operations[i]; op.InReview() && (gateway == "" || op.Gateway == gateway) {
 			reviews = append(reviews, reviewView{
 				PaymentID: p.ID, OperationID: op.ID, Tenant: p.Tenant, Kind: op.Kind, Recorded: op.Status,
-				AmountMinor: op.AmountMinor, Currency: p.Currency, Gateway: op.Gateway,
+				AmountMinor: op.AmountMinor, ExcessMinor: op.ExcessMinor, Currency: p.Currency, Gateway: op.Gateway,
 				GatewayReference: cmp.Or(op.GatewayReference, p.GatewayReference), MerchantReference: p.MerchantReference,
 				SentAt: op.FirstSentAt, CallsMade: op.Tries,
 			})
@@ -176,14 +183,9 @@ func reviewsOf(p *payment.Payment, events []messages.Event, gateway string) []re
 	return reviews
 }
 
-// needsPerson reports whether only a person can settle the operation.
-func needsPerson(op *payment.Operation) bool {
-	return op.InReview()
-}
-
 func newPayResolve(e *term.Env) *cobra.Command {
 	cmd, _ := newResolve(e)
-	cmd.Short = "Record the outcome of an operation in manual review (operators only)"
+	cmd.Short = "Record the outcome of an operation that is unknown or in review (operators only)"
 	cmd.Long += "\n\nTender review resolve does the same and finds the operation by itself."
 	cmd.Example = `  tender history 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10         # names the operation
   tender pay resolve 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 \
@@ -204,6 +206,13 @@ func newReviewResolve(e *term.Env) *cobra.Command {
   tender review resolve 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10 \
       --operation 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10-3 --outcome succeeded \
       --actor jane@example.com --reason "confirmed by telephone"`
+	findOperation(e, cmd, &body.OperationID, operationInReview)
+	return cmd
+}
+
+// findOperation makes a command read from the database the tenant and the operation that its flags
+// leave out.
+func findOperation(e *term.Env, cmd *cobra.Command, operationID *string, choose func(*payment.Payment) (string, error)) {
 	publish := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := messages.ParsePaymentID(args[0])
@@ -220,35 +229,42 @@ func newReviewResolve(e *term.Env) *cobra.Command {
 			if err := flags.Set("tenant", p.Tenant); err != nil {
 				return term.UsageError("%w", err)
 			}
-			if body.OperationID == "" && !flags.Changed("json-body") {
-				if body.OperationID, err = operationInReview(p); err != nil {
+			if *operationID == "" && !flags.Changed("json-body") {
+				if *operationID, err = choose(p); err != nil {
 					return err
 				}
 			}
 		}
 		return publish(cmd, args)
 	}
-	return cmd
 }
 
 // newResolve returns the command without its texts, and the body that its flags fill in.
 func newResolve(e *term.Env) (*cobra.Command, *messages.Resolve) {
 	body := &messages.Resolve{}
+	var minor int64
 	cmd := &cobra.Command{
 		Use: "resolve PAYMENT",
-		Long: `Resolve ends a manual review: you have found out from the payment provider whether the
-operation happened. Your answer becomes part of the history under your name, and the
-payment continues from it.`,
+		Long: `Resolve ends a review: you have found out from the payment provider whether the operation
+happened, and how much it moved. Your answer becomes part of the history under your name,
+and the payment continues from it. While the review is open you may correct it: the
+latest answer stands.`,
 		Args: cobra.ExactArgs(1),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&body.OperationID, "operation", "", "`id` of the operation, as in tender get and tender history")
 	flags.StringVar((*string)(&body.Outcome), "outcome", "", "`outcome` at the gateway: succeeded or failed")
+	flags.Int64Var(&minor, "amount", 0, "amount that moved, in `minor` units, with succeeded (default: the\namount that the gateway reported, else the amount asked for)")
 	flags.StringVar(&body.Actor, "actor", "", "`person` who found out: you")
 	flags.StringVar(&body.Reason, "reason", "", "`reason` for the outcome")
 	flags.StringVar(&body.Evidence, "evidence", "", "proof of it, such as a `link`")
 	flags.StringVar(&body.GatewayReference, "gateway-reference", "", "the gateway's `id` of the operation")
-	c := &pay{Env: e, name: messages.CommandResolve, compose: func() messages.CommandBody { return body }}
+	c := &pay{Env: e, name: messages.CommandResolve, compose: func() messages.CommandBody {
+		if cmd.Flags().Changed("amount") {
+			body.AmountMinor = &minor
+		}
+		return body
+	}}
 	return c.complete(cmd), body
 }
 
@@ -273,7 +289,7 @@ func operationInReview(p *payment.Payment) (string, error) {
 	var waiting, unknown []string
 	for i := range p.Operations {
 		switch op := &p.Operations[i]; {
-		case needsPerson(op):
+		case op.InReview():
 			waiting = append(waiting, op.ID)
 		case op.Status == payment.OperationUnknown:
 			unknown = append(unknown, op.ID)

@@ -60,7 +60,8 @@ If NATS answers, verify compares the checkpoints with those on the bus. --bus al
 compares the whole stream of events with the history, both ways. --ledger compares the
 recorded operations with the ledger of a simulator; name every gateway that moved money.
 With --bus, the commands that the stream still holds are held against the claims and the
-dead letters, too. With payments named, --bus and --ledger compare those.`,
+dead letters, too. With payments named, --bus and --ledger compare those.
+A difference of an operation in review is shown on standard error and is no finding.`,
 		Example: `  tender verify
   tender verify --resume verify.progress      # after an interruption: the same again
   tender verify 0198c1f0-7e4b-7c3a-9d52-3f1f6c2a9b10
@@ -264,8 +265,20 @@ func (c *verify) compareOthers(
 			c.Remark("%d operations were reversed within the last %s at their gateways, which is not recorded yet: verify again after that",
 				compared.Awaited, o.StaleAfter)
 		}
+		c.remarkExcused(compared)
 	}
 	return nil
+}
+
+// remarkExcused lists the differences of operations in review. They are no findings: a person looks
+// at them.
+func (c *verify) remarkExcused(compared audit.GatewayReport) {
+	for _, f := range compared.Excused {
+		c.Remark("payment %s is in review, and differs from the gateways: %s: %s", f.PaymentID, f.Invariant, f.Detail)
+	}
+	if more := compared.Differences - int64(len(compared.Excused)); more > 0 {
+		c.Remark("%d more differences of payments in review", more)
+	}
 }
 
 // compareBus compares the events, and the commands.

@@ -40,6 +40,8 @@ type paymentResult struct {
 	CapturedMinor   int64 `json:"amount_captured_minor"`
 	ReleasedMinor   int64 `json:"amount_released_minor"`
 	RefundedMinor   int64 `json:"amount_refunded_minor"`
+	// CompensatedMinor moved beyond what may be booked and was given back.
+	CompensatedMinor int64 `json:"amount_compensated_minor,omitempty"`
 
 	// GatewayCalls counts the requests to the gateways, GatewayEffects their effects: money moved
 	// or set aside.
@@ -77,6 +79,9 @@ func examine(told *story, found evidence) paymentResult {
 		x.Status, x.Gateway, x.Currency, x.Exponent = p.Status, p.Gateway, p.Currency, p.Exponent
 		x.AuthorizedMinor, x.CapturedMinor = p.AuthorizedMinor, p.CapturedMinor
 		x.ReleasedMinor, x.RefundedMinor = p.ReleasedMinor, p.RefundedMinor
+		for i := range p.Operations {
+			x.CompensatedMinor += p.Operations[i].CompensatedMinor
+		}
 	}
 	for _, op := range found.operations {
 		x.GatewayCalls += op.Requests + op.Lookups
@@ -145,6 +150,7 @@ func (x *examination) checkOutcome() {
 		{"captured", x.CapturedMinor, want.captured},
 		{"released", x.ReleasedMinor, want.released},
 		{"refunded", x.RefundedMinor, want.refunded},
+		{"compensated", x.CompensatedMinor, want.compensated},
 	} {
 		if amount.got != amount.want {
 			x.mismatch("%s is %d minor units, expected %d", amount.name, amount.got, amount.want)
@@ -195,7 +201,9 @@ func (x *examination) checkGateway() {
 		}
 	}
 	moved := x.found.moved[at]
-	ours := [...]int64{x.AuthorizedMinor, x.CapturedMinor, x.ReleasedMinor, x.RefundedMinor}
+	// The gateways captured what was compensated, and refunded it.
+	given := x.CompensatedMinor
+	ours := [...]int64{x.AuthorizedMinor, x.CapturedMinor + given, x.ReleasedMinor - given, x.RefundedMinor + given}
 	theirs := [...]int64{moved.AuthorizedMinor, moved.CapturedMinor, moved.ReleasedMinor, moved.RefundedMinor}
 	if ours != theirs {
 		x.mismatch("authorized, captured, released and refunded are %v here and %v in the gateway's ledger", ours, theirs)

@@ -79,6 +79,8 @@ type expected struct {
 	// status is none if there must be no payment.
 	status                                   messages.Status
 	authorized, captured, released, refunded int64
+	// compensated is the amount that moved beyond the others and was given back.
+	compensated int64
 	// effects counts the times that the gateway must have moved money or set it aside, over all
 	// operations.
 	effects int
@@ -206,6 +208,12 @@ func (told *story) command(st step) messages.Command {
 	if st.again {
 		n--
 		st.body, st.key = told.steps[n-1].body, told.steps[n-1].key
+	}
+	if compensate, ok := st.body.(*messages.Compensate); ok {
+		// The script names the operation by its number in the payment.
+		st.body = &messages.Compensate{
+			OperationID: told.paymentID.String() + compensate.OperationID, Actor: compensate.Actor, Reason: compensate.Reason,
+		}
 	}
 	c := messages.Command{PaymentID: told.paymentID, ID: fmt.Sprintf("%s-%d", told.paymentID, n), Body: st.body}
 	c.IdempotencyKey = c.ID

@@ -191,6 +191,29 @@ func faultyScenarios() []scenario {
 			want: expected{status: messages.StatusCaptured, authorized: 1250, captured: 1250, effects: 1},
 		},
 		{
+			name: "captured too much",
+			steps: []step{
+				{
+					asked:  "create 60.00 EUR, to be captured in parts",
+					body:   createBody(60_00, "EUR", "sim_over_capture", messages.CaptureManualMultiple),
+					events: createdAnd(messages.EventPaymentAuthorized),
+				},
+				{
+					asked:  "capture 40.00; the gateway takes 44.00",
+					body:   captureBody(40_00, true),
+					events: emitted(messages.EventPaymentCaptured, messages.EventPaymentReviewOpened),
+				},
+				{
+					asked:  "an operator compensates the 4.00",
+					body:   &messages.Compensate{OperationID: "-2", Actor: "demo", Reason: "captured 4.00 too much"},
+					events: emitted(messages.EventPaymentCompensated),
+				},
+			},
+			want: expected{
+				status: messages.StatusCaptured, authorized: 60_00, captured: 40_00, released: 20_00, compensated: 4_00, effects: 3,
+			},
+		},
+		{
 			name: "no connection",
 			steps: []step{{
 				asked:  "create 8.00 USD; no connection",

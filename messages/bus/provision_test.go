@@ -73,7 +73,7 @@ func TestProvision(t *testing.T) {
 			"stream PAYMENTS_DLQ: updated max_age 720h0m0s -> 1h0m0s, duplicate_window 2m0s -> 1m0s",
 			"stream PAYMENTS_ADV: updated max_age 720h0m0s -> 1h0m0s, duplicate_window 2m0s -> 1m0s",
 			"stream PAYMENTS_AUDIT: updated duplicate_window 2m0s -> 1m0s",
-			"consumer workers: updated ack_wait 30s -> 1m0s, max_deliver 20 -> 9, max_ack_pending 10000 -> 7",
+			"consumer workers: updated ack_wait 30s -> 1m0s, max_deliver -1 -> 9, max_ack_pending 10000 -> 7",
 			"consumer collector: unchanged",
 		}},
 	}

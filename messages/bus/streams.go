@@ -57,9 +57,8 @@ type StreamOptions struct {
 	AckWait time.Duration
 	// AckPendingMax is how many commands may be in flight over all workers; default 10,000.
 	AckPendingMax int
-	// DeliveriesMax is how often the server delivers a command at most; default 20. It is a
-	// backstop: workers dead-letter a command long before, and this number must be greater than
-	// theirs.
+	// DeliveriesMax is the server's limit on deliveries of one command; the default, -1, is none.
+	// The server also counts deliveries that no worker began. Workers count those they began.
 	DeliveriesMax int
 }
 
@@ -72,7 +71,7 @@ func (o StreamOptions) withDefaults() StreamOptions {
 	o.DeadLetterMaxAge = cmp.Or(o.DeadLetterMaxAge, 30*day)
 	o.AckWait = cmp.Or(o.AckWait, 30*time.Second)
 	o.AckPendingMax = cmp.Or(o.AckPendingMax, 10_000)
-	o.DeliveriesMax = cmp.Or(o.DeliveriesMax, 20)
+	o.DeliveriesMax = cmp.Or(o.DeliveriesMax, -1)
 	return o
 }
 

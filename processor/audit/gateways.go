@@ -38,12 +38,18 @@ type GatewayReport struct {
 	// Awaited counts the operations with a reversal that is in a ledger and not recorded, and that
 	// is too young to be a violation.
 	Awaited int64 `json:"awaited"`
+	// Excused lists the differences of operations in an open review: a person looks at them. They
+	// are no violations, and no difference goes unlisted. FindingsMax bounds the list; Differences
+	// counts all of them.
+	Excused     []books.Finding `json:"excused,omitempty"`
+	Differences int64           `json:"differences"`
 }
 
 // Gateways compares the ledgers of all gateways with the payments. An operation takes effect once
-// at most, over all gateways. Every effect is recorded. Every recorded success is in the ledger,
-// and no recorded failure is. The sums agree; while an operation is open they lie within the
-// amounts reserved for it.
+// at most, over all gateways. Every effect is recorded. A settled operation has moved at its
+// gateway what is recorded of it: the booked amount, its excess, and the part of an excess that was
+// given back. The sums agree; while an operation is open they lie within the amounts reserved for
+// it. A difference of an operation in an open review is listed as excused.
 //
 // It may run while payments are processed: the ledgers are read before the payments and after
 // them, and an effect that came in between is no violation. The ledgers are held in memory, the
@@ -119,7 +125,7 @@ func (a *gatewayAudit) compare(p *payment.Payment, effects []*effect) {
 	for _, e := range effects {
 		a.report.Effects += int64(e.times)
 		a.compareEffect(p, e)
-		if e.reversed > e.agreedReversal(p.Operation(e.operationID)) {
+		if e.reversed > e.agreedReversal(takenBack(p, p.Operation(e.operationID))) {
 			a.report.Awaited++
 		}
 	}
@@ -136,8 +142,8 @@ func (a *gatewayAudit) compare(p *payment.Payment, effects []*effect) {
 	}
 	if p.Created() {
 		a.checked(GatewaySums, 1)
-		if problem := differingSums(p, effects); problem != "" {
-			a.found(GatewaySums, p.ID, "%s", problem)
+		if problem, inReview := differingSums(p, effects); problem != "" {
+			a.differs(inReview, GatewaySums, p, "%s", problem)
 		}
 	}
 }
@@ -160,15 +166,19 @@ func (a *gatewayAudit) compareEffect(p *payment.Payment, e *effect) {
 }
 
 // compareOnce looks for double effects: of one operation, or of one payment's authorization at two
-// gateways.
+// gateways. A second charge that is recorded as an excess is known, and given back or in review.
 func (a *gatewayAudit) compareOnce(p *payment.Payment, effects []*effect) {
 	times := map[string]int{}
 	var at []string
 	for _, e := range effects {
 		times[e.operationID] += e.times
-		if e.moved.authorized > 0 && (len(at) == 0 || at[0] != e.gateway) {
-			at = append(at, e.gateway)
+		if e.moved.authorized == 0 || len(at) > 0 && at[0] == e.gateway {
+			continue
 		}
+		if op := p.Operation(e.operationID); op != nil && e.moved.authorized == op.ExcessMinor+op.CompensatedMinor {
+			continue
+		}
+		at = append(at, e.gateway)
 	}
 	a.checked(GatewayOnce, int64(len(times)))
 	for operationID, n := range times {
@@ -181,44 +191,140 @@ func (a *gatewayAudit) compareOnce(p *payment.Payment, effects []*effect) {
 	}
 }
 
-// compareOperation compares the record of an operation with the ledger of its gateway.
-func (a *gatewayAudit) compareOperation(p *payment.Payment, op *payment.Operation, effects []*effect) {
-	switch op.Status {
-	case payment.OperationSucceeded:
-		a.checked(LedgerComplete, 1)
-		done := completion(p, op)
-		if problem := missingEffect(done, find(effects, done)); problem != "" {
-			a.found(LedgerComplete, p.ID, "%s %s at %s %s", op.Kind, op.ID, op.Gateway, problem)
-		}
-	case payment.OperationFailed:
-		a.checked(UnknownIsNotFailed, 1)
-		for _, e := range effects {
-			if e.operationID == op.ID && e.gross()-e.reversed > 0 {
-				a.found(UnknownIsNotFailed, p.ID, "%s %s is recorded as failed and moved %d at %s",
-					op.Kind, op.ID, e.gross()-e.reversed, e.gateway)
-			}
-		}
-	case payment.OperationSent, payment.OperationNotSent, payment.OperationRequiresAction, payment.OperationPending,
-		payment.OperationUnknown, payment.OperationManualReview:
+// differs reports a difference: as a violation, or as excused by an open review.
+func (a *gatewayAudit) differs(inReview bool, invariant books.Invariant, p *payment.Payment, format string, args ...any) {
+	if !inReview {
+		a.found(invariant, p.ID, format, args...)
+		return
+	}
+	a.report.Differences++
+	if len(a.report.Excused) < a.findingsMax {
+		a.report.Excused = append(a.report.Excused, books.Finding{Invariant: invariant, PaymentID: p.ID, Detail: fmt.Sprintf(format, args...)})
 	}
 }
 
-// completion returns the operation that completed op: a later confirm, if the customer had to act
-// first, else op itself.
-func completion(p *payment.Payment, op *payment.Operation) *payment.Operation {
-	if op.Kind != messages.OperationAuthorize {
-		return op
+// compareOperation compares the record of a settled operation with the ledger of its gateway. An
+// authorization and its confirmations are one: the gateway may file the effect under either.
+func (a *gatewayAudit) compareOperation(p *payment.Payment, op *payment.Operation, effects []*effect) {
+	if op.Kind == messages.OperationConfirm && p.Operation(op.Target) != nil {
+		return // Compared with its authorization.
 	}
-	after := false
-	for i := range p.Operations {
-		next := &p.Operations[i]
-		if after && next.Kind == messages.OperationConfirm && next.Status == payment.OperationSucceeded && next.Gateway == op.Gateway {
-			return next
+	if op.Kind == messages.OperationVoid && op.Purpose != messages.PurposeCompensate {
+		a.compareVoid(p, op, effects)
+		return
+	}
+	g := groupOf(p, op, effects)
+	switch {
+	case g.open:
+	case g.succeeded:
+		a.checked(LedgerComplete, 1)
+		if problem := g.difference(); problem != "" {
+			a.differs(g.inReview, LedgerComplete, p, "%s %s at %s %s", op.Kind, op.ID, op.Gateway, problem)
 		}
-		after = after || next.ID == op.ID
+	default:
+		a.checked(UnknownIsNotFailed, 1)
+		// What is booked of a failed operation was taken back: only its excess may be left.
+		if kept := g.moved - g.reversed; kept > g.excess+g.compensated {
+			a.differs(g.inReview, UnknownIsNotFailed, p, "%s %s is recorded as failed and moved %d at %s%s",
+				op.Kind, op.ID, kept, op.Gateway, besides(g.excess+g.compensated))
+		} else if g.moved < g.recorded() {
+			a.differs(g.inReview, LedgerComplete, p, "%s %s at %s %s", op.Kind, op.ID, op.Gateway, g.difference())
+		}
 	}
-	return op
 }
+
+// group is an operation, with its confirmations if it has any, and their effects.
+type group struct {
+	open, succeeded, inReview   bool
+	booked, excess, compensated int64
+	effects                     int
+	moved, reversed             int64
+}
+
+func groupOf(p *payment.Payment, op *payment.Operation, effects []*effect) (g group) {
+	for i := range p.Operations {
+		member := &p.Operations[i]
+		confirms := member.Kind == messages.OperationConfirm && member.Target == op.ID
+		if member.ID != op.ID && !confirms {
+			continue
+		}
+		g.open = g.open || member.Open() || member.Status == payment.OperationRequiresAction
+		g.succeeded = g.succeeded || member.Status == payment.OperationSucceeded
+		g.inReview = g.inReview || member.InReview()
+		g.booked += booked(member)
+		g.excess += member.ExcessMinor
+		g.compensated += member.CompensatedMinor
+		if e := find(effects, member); e != nil {
+			g.effects += e.times
+			g.moved += e.gross()
+			g.reversed += e.reversed
+		}
+	}
+	return g
+}
+
+// booked returns the booked amount that an operation moved.
+func booked(op *payment.Operation) int64 {
+	switch op.Kind {
+	case messages.OperationAuthorize, messages.OperationConfirm:
+		return op.AuthorizedMinor
+	case messages.OperationCapture:
+		return op.CapturedMinor
+	case messages.OperationVoid:
+		return op.ReleasedMinor
+	case messages.OperationRefund:
+		return op.RefundedMinor
+	default:
+		return 0
+	}
+}
+
+// recorded is all that is recorded to have moved.
+func (g group) recorded() int64 { return g.booked + g.excess + g.compensated }
+
+// difference says how the ledger differs from the record, "" if it does not.
+func (g group) difference() string {
+	switch {
+	case g.moved == g.recorded():
+		return ""
+	case g.effects == 0:
+		return fmt.Sprintf("is recorded for %d%s and is not in the ledger", g.booked, besides(g.excess+g.compensated))
+	default:
+		return fmt.Sprintf("is recorded for %d%s and is in the ledger for %d", g.booked, besides(g.excess+g.compensated), g.moved)
+	}
+}
+
+// besides tells of an amount that is recorded beside the booked one, "" for none.
+func besides(minor int64) string {
+	if minor == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" beside an excess of %d", minor)
+}
+
+// compareVoid looks for the effect of a void that succeeded. Its amount is part of the sums: a void
+// releases an authorization whole, with its excess.
+func (a *gatewayAudit) compareVoid(p *payment.Payment, op *payment.Operation, effects []*effect) {
+	switch {
+	case op.Open():
+	case op.Status == payment.OperationFailed:
+		a.checked(UnknownIsNotFailed, 1)
+		if e := find(effects, op); e != nil && e.gross() > 0 {
+			a.differs(op.InReview(), UnknownIsNotFailed, p, "%s %s is recorded as failed and moved %d at %s",
+				op.Kind, op.ID, e.gross(), op.Gateway)
+		}
+	default:
+		a.checked(LedgerComplete, 1)
+		if find(effects, op) == nil && !foundNothing(op) {
+			a.differs(op.InReview(), LedgerComplete, p, "%s %s at %s is recorded as succeeded and is not in the ledger",
+				op.Kind, op.ID, op.Gateway)
+		}
+	}
+}
+
+// foundNothing reports whether a void may have succeeded without an effect: it ended what may have
+// lapsed or never held money, or the gateway refused it and a lookup proved the rest.
+func foundNothing(void *payment.Operation) bool { return void.Purpose != "" || void.Decline != nil }
 
 func find(effects []*effect, op *payment.Operation) *effect {
 	for _, e := range effects {
@@ -229,37 +335,8 @@ func find(effects []*effect, op *payment.Operation) *effect {
 	return nil
 }
 
-func missingEffect(op *payment.Operation, e *effect) string {
-	switch {
-	case op.Kind == messages.OperationVoid && expires(op):
-		return "" // It may have found nothing left to release.
-	case e == nil || e.times == 0:
-		return "is recorded as succeeded and is not in the ledger"
-	case op.Kind != messages.OperationVoid && e.gross() != recordedMinor(op):
-		return fmt.Sprintf("is recorded for %d and is in the ledger for %d", recordedMinor(op), e.gross())
-	default:
-		return ""
-	}
-}
-
-// recordedMinor is the amount that an operation is recorded to have moved, an excess included. It
-// need not be the amount that was asked for. A compensation moves what was asked for: what it gave
-// back is booked of the operation that it compensates.
-func recordedMinor(op *payment.Operation) int64 {
-	moved := max(op.AuthorizedMinor, op.CapturedMinor, op.RefundedMinor) + op.ExcessMinor + op.CompensatedMinor
-	if moved == 0 || op.Purpose == messages.PurposeCompensate {
-		return op.AmountMinor
-	}
-	return moved
-}
-
-// expires reports whether a void ended what was not captured or confirmed in time.
-func expires(op *payment.Operation) bool {
-	return op.Purpose == messages.PurposeExpireAuthorization || op.Purpose == messages.PurposeExpireAction
-}
-
-// compareUnknown looks for an authorization that was made elsewhere while the outcome of another
-// is unknown.
+// compareUnknown looks for an authorization that was made elsewhere while another may still move
+// money.
 func (a *gatewayAudit) compareUnknown(p *payment.Payment) {
 	var open *payment.Operation
 	for i := range p.Operations {
@@ -271,106 +348,9 @@ func (a *gatewayAudit) compareUnknown(p *payment.Payment) {
 			a.found(UnknownIsNotFailed, p.ID, "authorization %s at %s is %s, and %s was made at %s",
 				open.ID, open.Gateway, open.Status, op.ID, op.Gateway)
 		}
-		if op.Status == payment.OperationUnknown || op.Status == payment.OperationManualReview {
+		if op.Open() || op.Status == payment.OperationRequiresAction {
 			a.checked(UnknownIsNotFailed, 1)
 			open = op
 		}
-	}
-}
-
-// brokenLimit names the limit that the gateways broke by their own account, "" for none.
-func brokenLimit(p *payment.Payment, effects []*effect) string {
-	var moved amounts
-	for _, e := range effects {
-		moved.add(e.moved)
-	}
-	switch {
-	case p.Created() && moved.authorized > p.AmountMinor:
-		return fmt.Sprintf("the gateways authorized %d of %d", moved.authorized, p.AmountMinor)
-	case moved.captured+moved.released > moved.authorized:
-		return fmt.Sprintf("the gateways captured %d and released %d of the %d they authorized",
-			moved.captured, moved.released, moved.authorized)
-	case moved.refunded > moved.captured+reversedRefunds(effects):
-		return fmt.Sprintf("the gateways refunded %d of the %d they captured", moved.refunded, moved.captured)
-	default:
-		return ""
-	}
-}
-
-// reversedRefunds sums the reversals of refunds, which may be refunded again.
-func reversedRefunds(effects []*effect) (sum int64) {
-	for _, e := range effects {
-		if e.kind == messages.OperationRefund {
-			sum += e.reversed
-		}
-	}
-	return sum
-}
-
-// differingSums compares the sums of a payment with those of the gateways. The effects from before
-// the payment was read must not exceed the recorded and reserved amounts, and the recorded amounts
-// must be in the ledgers afterwards.
-func differingSums(p *payment.Payment, effects []*effect) string {
-	reserved := amounts{}
-	expired := false
-	for i := range p.Operations {
-		op := &p.Operations[i]
-		if op.Review != "" {
-			return "" // A person compares these: the gateway contradicts the record.
-		}
-		expired = expired || expires(op)
-		reserved.add(reservedFor(p, op))
-	}
-	var early, late amounts
-	for _, e := range effects {
-		net := e.net(e.agreedReversal(p.Operation(e.operationID)))
-		late.add(net)
-		if e.early {
-			early.add(net)
-		}
-	}
-	for _, sum := range [...]struct {
-		what                            string
-		early, recorded, late, reserved int64
-	}{
-		{"authorized", early.authorized, p.AuthorizedMinor, late.authorized, reserved.authorized},
-		{"captured", early.captured, p.CapturedMinor, late.captured, reserved.captured},
-		{"refunded", early.refunded, p.RefundedMinor, late.refunded, reserved.refunded},
-		{"released", early.released, p.ReleasedMinor, late.released, reserved.released},
-	} {
-		if sum.what == "released" && expired {
-			continue // A gateway may have let it lapse without an entry.
-		}
-		if sum.early > sum.recorded+sum.reserved || sum.recorded > sum.late {
-			return fmt.Sprintf("%s is recorded as %d with %d open, and is %d in the ledgers", sum.what, sum.recorded, sum.reserved, sum.late)
-		}
-	}
-	return ""
-}
-
-// reservedFor returns the amounts that an open operation may have moved.
-func reservedFor(p *payment.Payment, op *payment.Operation) amounts {
-	if !op.Open() {
-		return amounts{}
-	}
-	switch op.Kind {
-	case messages.OperationAuthorize, messages.OperationConfirm:
-		captured := int64(0)
-		if p.CaptureMethod == messages.CaptureAutomatic {
-			captured = op.AmountMinor
-		}
-		return amounts{authorized: op.AmountMinor, captured: captured}
-	case messages.OperationCapture:
-		released := int64(0)
-		if op.Final {
-			released = p.UncapturedMinor()
-		}
-		return amounts{captured: op.AmountMinor, released: released}
-	case messages.OperationVoid:
-		return amounts{released: max(op.AmountMinor, p.UncapturedMinor())}
-	case messages.OperationRefund:
-		return amounts{refunded: op.AmountMinor}
-	default:
-		return amounts{}
 	}
 }

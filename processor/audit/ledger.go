@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-384b1f8a/tender/messages"
-	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
 // Ledger is a gateway's own account of its effects and of the requests for them. Its JSON is the
@@ -131,13 +130,9 @@ func (e *effect) net(reversed int64) amounts {
 	return sum
 }
 
-// agreedReversal is the amount to take as reversed in a comparison with op, which may be nil.
-// Tender may not have heard yet of a reversal from a moment ago.
-func (e *effect) agreedReversal(op *payment.Operation) int64 {
-	recorded := int64(0)
-	if op != nil {
-		recorded = op.ReversedMinor
-	}
+// agreedReversal is the amount to take as reversed in a comparison with an operation of which so
+// much is recorded as taken back. Tender may not have heard yet of a reversal from a moment ago.
+func (e *effect) agreedReversal(recorded int64) int64 {
 	return max(e.overdue, min(e.reversed, recorded))
 }
 

@@ -39,7 +39,7 @@ func Apply(p *Payment, e messages.Event) error {
 	p.UpdatedAt = e.OccurredAt
 	p.sum()
 	p.Status = p.status()
-	if problem := p.brokenLimit(); problem != "" {
+	if problem := p.BrokenLimit(); problem != "" {
 		return &HistoryError{e.Version, e.Type(), problem}
 	}
 	return nil
@@ -56,9 +56,10 @@ func Fold(events []messages.Event) (*Payment, error) {
 	return p, nil
 }
 
-// brokenLimit holds the money to its limits at every step of every history: what is booked and what
-// Tender has asked for. What gateways report beyond that is an excess and outside of all limits.
-func (p *Payment) brokenLimit() string {
+// BrokenLimit names the limit that the payment's money breaks, "" if there is none. Limits bind
+// what is booked and what Tender has asked for, at every step of every history. What gateways
+// report beyond that is an excess and outside of all limits.
+func (p *Payment) BrokenLimit() string {
 	switch {
 	case p.AuthorizedMinor < 0 || p.CapturedMinor < 0 || p.RefundedMinor < 0 || p.ReleasedMinor < 0 || p.ExcessMinor < 0:
 		return "an amount is negative"
@@ -478,7 +479,7 @@ func (p *Payment) applyProgress(op *Operation, e messages.Event) bool {
 	case *messages.PaymentParked:
 		op.notSent(e.OccurredAt, d.RetryAt)
 	case *messages.PaymentProcessing:
-		op.pending(e.OccurredAt, d.GatewayReference)
+		op.pending(e.OccurredAt, d)
 	case *messages.OperationChecked:
 		op.NextCheckAt = d.NextCheckAt
 		if op.Status == OperationUnknown && d.Outcome != messages.OutcomeNotSent {
@@ -516,14 +517,14 @@ func (o *Operation) notSent(at, retryAt time.Time) {
 	o.Status, o.NextCheckAt = OperationNotSent, retryAt
 }
 
-// pending notes that the gateway finishes it later. Whatever was counted before goes on counting.
-func (o *Operation) pending(at time.Time, reference string) {
-	o.settle(OperationPending)
+// pending notes that the gateway finishes it later. Times that were counted before go on.
+func (o *Operation) pending(at time.Time, d *messages.PaymentProcessing) {
+	o.Status, o.NextCheckAt = OperationPending, d.NextCheckAt
 	if o.PendingSince.IsZero() {
 		o.PendingSince = at
 	}
-	if reference != "" {
-		o.GatewayReference = reference
+	if d.GatewayReference != "" {
+		o.GatewayReference = d.GatewayReference
 	}
 }
 
@@ -588,6 +589,11 @@ func (p *Payment) applyCaptured(op *Operation, d *messages.PaymentCaptured) {
 		op.GatewayReference = d.GatewayReference
 	}
 	op.CapturedMinor, op.ReleasedMinor, op.ExcessMinor = d.AmountMinor, d.AmountReleasedMinor, d.AmountExcessMinor
+	if target := p.Operation(op.Target); target != nil && isCapture(op) && op.Final {
+		// The last capture releases the rest of the authorization, an excess of it as well.
+		target.CompensatedMinor += target.ExcessMinor
+		target.ExcessMinor = 0
+	}
 }
 
 // settleAuthorization books an authorization: what follows goes to its gateway.

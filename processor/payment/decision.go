@@ -22,6 +22,9 @@ type Policy struct {
 	// NotSentInitial doubles with each attempt up to NotSentMax, until NotSentGiveUp after the
 	// first.
 	NotSentInitial, NotSentMax, NotSentGiveUp time.Duration
+	// PendingCheck is the time after which a gateway is first asked about what it finishes later.
+	// It doubles with each question, up to half a day.
+	PendingCheck time.Duration
 	// PendingMax is the time in which a gateway has to finish what it took, by the kind of
 	// operation; after it a person is asked. A kind that is missing has PendingMaxOther.
 	PendingMax      map[messages.OperationKind]time.Duration
@@ -51,6 +54,7 @@ func DefaultPolicy() Policy {
 		UnknownReplays: []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute},
 		UnknownLookups: []time.Duration{5 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour},
 		NotSentInitial: time.Second, NotSentMax: 5 * time.Minute, NotSentGiveUp: time.Hour,
+		PendingCheck:        time.Minute,
 		PendingMax:          map[messages.OperationKind]time.Duration{messages.OperationRefund: 14 * 24 * time.Hour},
 		PendingMaxOther:     7 * 24 * time.Hour,
 		LocalWait:           10 * time.Second,

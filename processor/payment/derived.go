@@ -195,7 +195,7 @@ func (p *Payment) TimerAfter(now time.Time, asked Asked) Timer {
 		case again:
 			earliest(at, "")
 		case op.Status == OperationPending:
-			earliest(pendingCheckAt(op.PendingSince, now), "")
+			earliest(op.pendingCheckAt(now), "")
 		case op.Status == OperationNotSent && !reviewing:
 			// In a review no money moves: the person who ends it lets the operation go on.
 			earliest(op.NextCheckAt, op.Gateway)
@@ -216,22 +216,18 @@ func (p *Payment) TimerAfter(now time.Time, asked Asked) Timer {
 // DueAt is the time of Timer: zero if the payment needs no attention.
 func (p *Payment) DueAt(now time.Time) time.Time { return p.Timer(now).At }
 
-// The schedule of a pending operation: a check after a minute, then after twice as long each time,
-// up to half a day.
-const (
-	pendingCheckFirst = time.Minute
-	pendingCheckMax   = 12 * time.Hour
-)
+// pendingCheckMax is the longest wait between two questions about a pending operation.
+const pendingCheckMax = 12 * time.Hour
 
-// pendingCheckAt returns the first check after now of an operation that has been pending since the
-// given time. It depends on nothing else, so that a check that changes nothing is not recorded.
-func pendingCheckAt(since, now time.Time) time.Time {
-	wait := pendingCheckFirst
-	at := since.Add(wait)
+// pendingCheckAt returns the next question after now about a pending operation: the first at
+// NextCheckAt, each after twice as long, up to pendingCheckMax. It depends on nothing that a
+// question changes, so that one that changes nothing need not be recorded.
+func (o *Operation) pendingCheckAt(now time.Time) time.Time {
+	at := o.NextCheckAt
+	wait := min(max(at.Sub(o.PendingSince), time.Millisecond), pendingCheckMax)
 	for !at.After(now) {
 		if wait = min(2*wait, pendingCheckMax); wait == pendingCheckMax {
-			steps := max(0, now.Sub(at)/wait)
-			at = at.Add(steps * wait)
+			at = at.Add(now.Sub(at).Truncate(wait))
 		}
 		at = at.Add(wait)
 	}

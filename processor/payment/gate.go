@@ -43,8 +43,8 @@ func (p *Payment) held(op *Operation) string {
 	return ""
 }
 
-// heldByAnother is held for an authorization: no other one may have moved the payment's money, or be
-// able to.
+// heldByAnother is held for an authorization: no other one may have moved the payment's money, or
+// be able to.
 func (p *Payment) heldByAnother(op, target *Operation) string {
 	for i := range p.Operations {
 		other := &p.Operations[i]
@@ -62,8 +62,8 @@ func (p *Payment) heldByAnother(op, target *Operation) string {
 	return ""
 }
 
-// call asks for the operation that was just recorded as sent. What the gate holds back was not to be
-// recorded, so that a closed gate is a bug here.
+// call asks for the operation that was just recorded as sent. What the gate holds back was not to
+// be recorded, so that a closed gate is a bug here.
 func (d *draft) call(operationID string) {
 	op := d.Payment.Operation(operationID)
 	if reason := d.Payment.held(op); reason != "" {

@@ -113,8 +113,8 @@ func (d *draft) resume(c *messages.Resume) {
 	}
 }
 
-// sendParked sends an operation that was proven not to have been sent; false if it has to wait for a
-// person. What another gateway has done meanwhile needs it no more.
+// sendParked sends an operation that was proven not to have been sent; false if it has to wait for
+// a person. What another gateway has done meanwhile needs it no more.
 func (d *draft) sendParked(op *Operation) bool {
 	p := d.Payment
 	reason := p.held(op)
@@ -131,8 +131,8 @@ func (d *draft) sendParked(op *Operation) bool {
 	}
 }
 
-// resumePayment does what is due on the payment as a whole: an expiry, its warning, a page to close,
-// a retry.
+// resumePayment does what is due on the payment as a whole: an expiry, its warning, a page to
+// close, a retry.
 func (d *draft) resumePayment() {
 	p, now := d.Payment, d.env.Now
 	at := p.expiresAt()

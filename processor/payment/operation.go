@@ -33,8 +33,8 @@ type Operation struct {
 	ID     string                 `json:"operation_id"`
 	Kind   messages.OperationKind `json:"kind"`
 	Status OperationStatus        `json:"status"`
-	// AmountMinor is the amount that the gateway was asked for. As long as the operation is open, it
-	// stays reserved.
+	// AmountMinor is the amount that the gateway was asked for. As long as the operation is open,
+	// it stays reserved.
 	AmountMinor int64  `json:"amount_minor"`
 	Gateway     string `json:"gateway"`
 	// GatewayReference is the gateway's id of this operation, once it has told it.
@@ -54,8 +54,8 @@ type Operation struct {
 	Attempt int              `json:"attempt"`
 	Tries   int              `json:"tries,omitempty"`
 
-	// The amounts that moved and are booked, by what they did. An authorize or confirm that captures
-	// at once has authorized and captured; a final capture and a void have released.
+	// The amounts that moved and are booked, by what they did. An authorize or confirm that
+	// captures at once has authorized and captured; a final capture and a void have released.
 	AuthorizedMinor int64 `json:"amount_authorized_minor,omitempty"`
 	CapturedMinor   int64 `json:"amount_captured_minor,omitempty"`
 	ReleasedMinor   int64 `json:"amount_released_minor,omitempty"`
@@ -96,8 +96,8 @@ type Operation struct {
 	UnknownSince time.Time `json:"unknown_since,omitzero"`
 	// Checks counts the rungs of the ladder that were climbed since UnknownSince.
 	Checks int `json:"checks,omitempty"`
-	// NextCheckAt is the timer of an operation that was not sent or is unknown. A pending one has a
-	// schedule instead; see Policy.pendingCheckAt.
+	// NextCheckAt is the timer of an operation that was not sent or is unknown. For a pending one
+	// it is the first time of a schedule.
 	NextCheckAt time.Time `json:"next_check_at,omitzero"`
 }
 

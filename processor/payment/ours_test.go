@@ -555,7 +555,8 @@ func TestOursAnImplausibleCaptureBeforeIsAbsent(t *testing.T) {
 	}
 }
 
-// Bug 20: brief refusals do not double the wait, and a gateway that is back brings its payments back.
+// Bug 20: brief refusals do not double the wait, and a gateway that is back brings its payments
+// back.
 func TestOursBriefRefusalsDoNotStarveAPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -650,5 +651,19 @@ func TestOursAReplacementOfALiveAuthorizationIsDamage(t *testing.T) {
 	}
 	if _, err := payment.Fold(append(w.history[:2:2], e)); err == nil {
 		t.Fatal("folds")
+	}
+}
+
+// A void that releases what a customer completed at the last moment: both are recorded.
+func TestOursAVoidOfAnActionThatWasJustCompletedIsBooked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle(w.do(create(messages.CaptureManual)).Call, requiresAction())
+	w.now = w.p.DueAt(w.now)
+	d := w.settle(w.do(&messages.Resume{}).Call, moved(10000))
+	expectTypes(t, d.Events, messages.EventPaymentAuthorized, messages.EventPaymentExpired)
+	expectStatus(t, w, messages.StatusExpired)
+	if w.p.AuthorizedMinor != 10000 || w.p.ReleasedMinor != 10000 {
+		t.Fatalf("%+v", w.p)
 	}
 }

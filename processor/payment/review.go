@@ -18,8 +18,8 @@ func (d *draft) openReviewOf(op *Operation, outcome messages.Outcome, review mes
 }
 
 // compareWithRecord looks at a late answer to an operation that is settled. An answer that reports
-// more than is known of the operation is money that moved: it is recorded as an excess, and a person
-// has to look. That a success was taken back since is no contradiction.
+// more than is known of the operation is money that moved: it is recorded as an excess, and a
+// person has to look. That a success was taken back since is no contradiction.
 func (d *draft) compareWithRecord(op *Operation, outcome messages.Outcome) {
 	recorded := op
 	if confirmed := d.Payment.confirmedBy(op); confirmed != nil && op.Kind == messages.OperationAuthorize {
@@ -114,7 +114,7 @@ func (d *draft) possible(op *Operation, finding *messages.PaymentOutcomeResolved
 	found.resolve(finding)
 	found.settle(OperationFailed)
 	trial.sum()
-	return trial.brokenLimit() == ""
+	return trial.BrokenLimit() == ""
 }
 
 // resolveSucceeded records that an operation moved an amount.
@@ -128,7 +128,7 @@ func (d *draft) resolveSucceeded(op *Operation, finding messages.PaymentOutcomeR
 		return
 	}
 	if op.settled() && !isVoid(op) && booked > d.room(op) {
-		d.resolveExcess(op, finding, amount)
+		d.resolveExcess(op, finding)
 		return
 	}
 	if op.settled() && !d.possible(op, &finding) {
@@ -154,7 +154,7 @@ func (d *draft) resolveSucceeded(op *Operation, finding messages.PaymentOutcomeR
 
 // resolveExcess is resolveSucceeded where the amount may not be booked. A charge is to be given
 // back; money that a refund gave away is gone, and a person accepts that.
-func (d *draft) resolveExcess(op *Operation, finding messages.PaymentOutcomeResolved, amount int64) {
+func (d *draft) resolveExcess(op *Operation, finding messages.PaymentOutcomeResolved) {
 	switch {
 	case isRefund(op):
 		finding.Accepted = true

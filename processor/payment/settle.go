@@ -172,7 +172,8 @@ func (d *draft) reservedBy(op *Operation) int64 {
 func (d *draft) settleDeclined(op *Operation, outcome messages.Outcome) {
 	switch {
 	case outcome.Decline.Class == messages.DeclineLookUpFirst:
-		// A gateway that sees a duplicate has not said what became of the first: that is to be asked.
+		// A gateway that sees a duplicate has not said what became of the first: that is to be
+		// asked.
 		outcome.Detail = "declined as " + outcome.Decline.Code
 		d.settleUnknown(op, outcome)
 		return
@@ -274,10 +275,11 @@ func (d *draft) settlePending(op *Operation, outcome messages.Outcome) {
 	case !op.PendingSince.IsZero() && d.env.Now.Sub(op.PendingSince) >= d.env.Policy.pendingMax(op.Kind):
 		d.openReview(op, outcome, messages.ReviewOverdue, "the gateway has been processing it since "+op.PendingSince.Format(time.RFC3339))
 	case op.Status == OperationPending:
-		d.again(op, pendingCheckAt(op.PendingSince, d.env.Now))
+		d.again(op, op.pendingCheckAt(d.env.Now))
 	default:
 		d.about(op, &messages.PaymentProcessing{
 			Attempt: op.attempt(outcome), Kind: op.Kind, AmountMinor: op.AmountMinor, GatewayReference: outcome.GatewayReference,
+			NextCheckAt: micros(d.env.Now.Add(d.env.Policy.PendingCheck)),
 		})
 	}
 }
@@ -291,7 +293,7 @@ func (d *draft) again(op *Operation, at time.Time) {
 func (d *draft) askAgain(op *Operation, outcome messages.Outcome) {
 	switch op.Status {
 	case OperationPending:
-		d.again(op, pendingCheckAt(op.PendingSince, d.env.Now))
+		d.again(op, op.pendingCheckAt(d.env.Now))
 	case OperationUnknown:
 		since := op.UnknownSince
 		wait := min(max(d.env.Policy.NotSentInitial, d.env.Now.Sub(since)), d.env.Policy.NotSentMax)
@@ -338,7 +340,7 @@ func (d *draft) settleUnknown(op *Operation, outcome messages.Outcome) {
 	case op.Status == OperationManualReview:
 	case op.Status == OperationPending && outcome.Kind != messages.OutcomeNotFound && !decides(outcome):
 		// The gateway has taken it: that one question found no answer changes nothing.
-		d.again(op, pendingCheckAt(op.PendingSince, d.env.Now))
+		d.again(op, op.pendingCheckAt(d.env.Now))
 	case op.Status == OperationUnknown:
 		age, more := policy.unknownRung(op.Checks + 1)
 		if !more {

@@ -22,6 +22,10 @@ func (d *draft) voided(op *Operation, answer messages.Outcome) {
 		return
 	}
 	target := p.Operation(op.Target)
+	if !target.settled() && answer.AmountMinor > 0 && p.CaptureMethod != messages.CaptureAutomatic {
+		// The customer completed it at the last moment, and the void released that.
+		d.authorized(target, messages.Outcome{GatewayReference: p.reference(target)}, min(answer.AmountMinor, target.AmountMinor), 0)
+	}
 	released := p.uncapturedAt(target)
 	captured := p.capturedAt(target) > 0 && released < max(op.AmountMinor, 1)
 	if captured && answer.Kind != "" {

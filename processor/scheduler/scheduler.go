@@ -28,9 +28,6 @@ type Config struct {
 	// Lease is the time for which a fired timer may go unanswered; default 30 s. After it the
 	// timer is fired again as soon as its command is proven not to wait any more.
 	Lease time.Duration
-	// UnparkSpread is the time over which the payments parked for a gateway come back once it
-	// answers again; default 3 s.
-	UnparkSpread time.Duration
 	// SweepInterval is the time between two looks for abandoned operations; default 30 s. SweepAge
 	// is the time for which nothing must have happened to one; default 5 min, and never less than
 	// Policy.SentStale of the workers.
@@ -41,7 +38,6 @@ func (c Config) withDefaults() Config {
 	c.PollInterval = cmp.Or(c.PollInterval, 250*time.Millisecond)
 	c.BatchMax = cmp.Or(c.BatchMax, 500)
 	c.Lease = cmp.Or(c.Lease, 30*time.Second)
-	c.UnparkSpread = cmp.Or(c.UnparkSpread, 3*time.Second)
 	c.SweepInterval = cmp.Or(c.SweepInterval, 30*time.Second)
 	c.SweepAge = cmp.Or(c.SweepAge, 5*time.Minute)
 	return c
@@ -66,12 +62,6 @@ type Scheduler struct {
 	// swept is the time of the last sweep.
 	swept           time.Time
 	firing, proving retry.Outage
-	// wake ends a rest.
-	wake chan struct{}
-
-	mu sync.Mutex
-	// answering are the gateways whose parked payments are to be brought forward; guarded by mu.
-	answering map[string]struct{}
 }
 
 // New returns a scheduler that has not begun.
@@ -82,20 +72,6 @@ func New(s *store.Store, backlog Backlog, cfg Config, log *zap.Logger, now func(
 		proving: retry.Outage{
 			Log: log, Failing: "cannot tell which resume commands still wait; retrying", Over: "resume commands are told again",
 		},
-		wake: make(chan struct{}, 1), answering: map[string]struct{}{},
-	}
-}
-
-// Unpark brings the payments forward that are parked for a gateway, which answers again. It never
-// waits, and may be called at any time, also before Run and more often than needed: Run does the
-// work, once for all calls since it last did.
-func (s *Scheduler) Unpark(gateway string) {
-	s.mu.Lock()
-	s.answering[gateway] = struct{}{}
-	s.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default: // a wake-up is on its way
 	}
 }
 
@@ -114,19 +90,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		rest, err := s.tick(ctx)
 		s.firing.Note(ctx, err)
-		s.rest(ctx, rest)
+		retry.Sleep(ctx, rest)
 	}
 	return nil
-}
-
-func (s *Scheduler) rest(ctx context.Context, d time.Duration) {
-	over := time.NewTimer(d)
-	defer over.Stop()
-	select {
-	case <-over.C:
-	case <-s.wake:
-	case <-ctx.Done():
-	}
 }
 
 // tick fires one batch, and says how long to rest before the next.
@@ -141,9 +107,6 @@ func (s *Scheduler) tick(ctx context.Context) (rest time.Duration, err error) {
 			s.log.Warn("operations were left without an answer: resuming them", zap.Int("payments", found))
 		}
 		s.swept = now
-	}
-	if err := s.unpark(ctx, now); err != nil {
-		return s.cfg.PollInterval, err
 	}
 	fired, next, err := s.store.FireTimers(ctx, now, s.cfg.BatchMax, s.cfg.Lease)
 	switch {
@@ -199,39 +162,5 @@ func (s *Scheduler) prove(ctx context.Context, now time.Time) error {
 		if err != nil || n < s.cfg.BatchMax {
 			return err
 		}
-	}
-}
-
-// unpark brings forward what Unpark asked for since the last time.
-func (s *Scheduler) unpark(ctx context.Context, now time.Time) error {
-	s.mu.Lock()
-	answering := s.answering
-	s.answering = map[string]struct{}{}
-	s.mu.Unlock()
-	for gateway := range answering {
-		moved := 0
-		for {
-			n, err := s.store.Unpark(ctx, gateway, now, s.cfg.UnparkSpread, s.cfg.BatchMax)
-			if err != nil {
-				s.again(answering)
-				return err
-			}
-			if moved += n; n < s.cfg.BatchMax {
-				break
-			}
-		}
-		if moved > 0 {
-			s.log.Info("a gateway answers again: trying its parked payments", zap.String("gateway", gateway), zap.Int("payments", moved))
-		}
-	}
-	return nil
-}
-
-// again notes gateways whose payments could not all be brought forward.
-func (s *Scheduler) again(gateways map[string]struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for gateway := range gateways {
-		s.answering[gateway] = struct{}{}
 	}
 }

@@ -147,13 +147,15 @@ func TestOursUnparkResumesWhatIsParked(t *testing.T) {
 		paymentID := storetest.NewID()
 		s.Handle(storetest.Create(paymentID, paymentID.String(), ""), messages.Outcome{Kind: messages.OutcomeNotSent, Tries: 1}, storetest.Start())
 	}
-	cfg := scheduler.Config{PollInterval: time.Hour, BatchMax: 7, UnparkSpread: time.Nanosecond, SweepAge: 1 << 60}
-	parked := scheduler.New(s.Store, bus.NewBacklog(s.js), cfg, zaptest.NewLogger(t), storetest.Start)
-	s.run(parked.Run)
-	for range 100 { // It may be called more often than needed.
-		parked.Unpark("another")
-		parked.Unpark("sim")
+	unparker := scheduler.NewUnparker(
+		s.Store, scheduler.UnparkerConfig{BatchMax: 7, Spread: time.Nanosecond}, zaptest.NewLogger(t), storetest.Start)
+	for range 100 { // It may be called more often than needed, and before Run.
+		unparker.Answers("another")
+		unparker.Answers("sim")
 	}
+	s.run(unparker.Run)
+	cfg := scheduler.Config{PollInterval: 10 * time.Millisecond, BatchMax: 7, SweepAge: 1 << 60}
+	s.run(scheduler.New(s.Store, bus.NewBacklog(s.js), cfg, zaptest.NewLogger(t), storetest.Start).Run)
 	servers.Eventually(t, "every parked payment is resumed", func() bool { return s.resumes() == payments })
 	if n := s.Count(`SELECT count(*) FROM timers WHERE try_now`); n != payments {
 		t.Errorf("%d timers try now, want %d", n, payments)

@@ -19,6 +19,7 @@ func ServingRights() map[string]string {
 		"checkpoints":             "SELECT, INSERT",
 		"commands":                "SELECT, INSERT",
 		"timers":                  "SELECT, INSERT, UPDATE, DELETE",
+		"redeliveries":            "SELECT, INSERT, UPDATE, DELETE",
 		"outbox":                  "SELECT, INSERT, UPDATE, DELETE",
 		"outbox_partition":        "SELECT, UPDATE",
 		migrationsTable:           "SELECT",

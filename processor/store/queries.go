@@ -75,6 +75,15 @@ var unparkSQL string
 //go:embed queries/next_timer.sql
 var nextTimerSQL string
 
+//go:embed queries/begin_redelivery.sql
+var beginRedeliverySQL string
+
+//go:embed queries/end_redelivery.sql
+var endRedeliverySQL string
+
+//go:embed queries/old_redeliveries.sql
+var oldRedeliveriesSQL string
+
 //go:embed queries/clear_stale.sql
 var clearStaleSQL string
 

@@ -160,6 +160,10 @@ func (s *Store) SweepStale(ctx context.Context, now time.Time, olderThan time.Du
 		if _, err := tx.Exec(ctx, clearStaleSQL, before); err != nil {
 			return err
 		}
+		// Those of commands whose end was not noted.
+		if _, err := tx.Exec(ctx, oldRedeliveriesSQL); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, sweepStaleSQL, before, instant(now), limit)
 		swept = tag.RowsAffected()
 		return err

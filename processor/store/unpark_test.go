@@ -98,7 +98,7 @@ func TestRescheduleMovesATimerWithoutAnEvent(t *testing.T) {
 		}
 	}
 	b.wantTimer(p.ID, p.DueAt(p.UpdatedAt))
-	b.fire(p.DueAt())
+	b.fire(p.DueAt(p.UpdatedAt))
 	if err := move(tenant, p.ID, p.Version, later); err != nil {
 		t.Fatal(err)
 	}

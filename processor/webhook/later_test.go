@@ -62,7 +62,7 @@ func TestACaptureIsReversed(t *testing.T) {
 }
 
 // A refunded capture cannot be reversed as well, unless a person looks.
-func TestACaptureIsReversedUpToItsRefunds(t *testing.T) {
+func TestAReversalOfRefundedMoneyIsBookedAndReviewed(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	id := newID()
@@ -75,7 +75,7 @@ func TestACaptureIsReversedUpToItsRefunds(t *testing.T) {
 	all.AmountMinor, all.DeclineCode = 10000, "payment_returned"
 	s.tell(all)
 	s.awaitEvent(id, messages.EventPaymentReviewOpened)
-	if p := s.get(id); p.CapturedMinor != 10000 || p.RefundedMinor != 6000 {
+	if p := s.get(id); p.CapturedMinor != 6000 || p.RefundedMinor != 6000 || p.ShortfallMinor != 6000 {
 		t.Fatalf("%+v", p)
 	}
 }

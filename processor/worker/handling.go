@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/deadletter"
+	"github.com/seed-384b1f8a/tender/processor/delivery"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/retry"
 	"github.com/seed-384b1f8a/tender/processor/routing"
@@ -26,9 +26,10 @@ type handling struct {
 	msg jetstream.Msg
 	// began is when the delivery arrived.
 	began time.Time
-	// again is whether it was delivered before.
-	again bool
-	pulse pulse
+	// again is whether it was delivered before; then redelivery names it.
+	again      bool
+	redelivery store.Redelivery
+	pulse      pulse
 }
 
 // handle takes one delivery from its arrival to its settlement, in its own goroutine. ctx ends when
@@ -58,10 +59,16 @@ func (h *handling) answer(ctx context.Context) (d disposition) {
 	if err != nil {
 		return handBack(err)
 	}
-	if meta.NumDelivered > uint64(h.cfg.DeliveriesMax) { //nolint:gosec // a positive setting
-		return giveUp(deadletter.ReasonDeliveriesExhausted, "delivered too often without an outcome")
-	}
 	h.again = meta.NumDelivered > 1
+	if h.again {
+		exhausted, err := h.beginAgain(ctx, meta)
+		switch {
+		case err != nil:
+			return handBack(err)
+		case exhausted:
+			return giveUp(deadletter.ReasonDeliveriesExhausted, "begun too often without an outcome")
+		}
+	}
 	cmd, err := messages.DecodeCommand(h.msg.Subject(), h.msg.Headers(), h.msg.Data())
 	var refused *messages.DecodeError
 	switch {
@@ -73,65 +80,113 @@ func (h *handling) answer(ctx context.Context) (d disposition) {
 	return dispositionOf(h.process(ctx, cmd))
 }
 
-// process is the way of one command: decide, ask the gateway, decide on its answer, until nothing
-// is left to ask. Every decision is committed before the next step.
-func (h *handling) process(ctx context.Context, cmd messages.Command) error {
-	d, err := h.begin(ctx, cmd)
-	for err == nil && d.Call != nil {
-		call := *d.Call
-		asked := h.now()
-		outcome := h.ask(ctx, call)
-		outcome.Latency = h.now().Sub(asked)
-		h.progress()
-		known := d.Payment.Version
-		d, err = h.record(ctx, cmd, d.Payment, func(p *payment.Payment) payment.Decision {
-			settled := payment.Settle(p, cmd, call, outcome, h.env(cmd, p))
-			if p.Version == known || len(settled.Events) > 0 || settled.Call != nil {
-				return settled
-			}
-			return payment.TakeUp(p, cmd, call.Operation.ID, h.env(cmd, p))
-		})
-		if err == nil && cmd.Name() == messages.CommandResume {
-			// More than one thing may be due.
-			d, err = h.begin(ctx, cmd)
-		}
-	}
-	return err
-}
-
-// errTooEarly means that a notification is about an event that has not happened here yet.
-var errTooEarly = errors.New("a notification came too early")
-
-// begin decides a command on the payment as it stands and commits the decision together with the
-// claim of its idempotency key.
-func (h *handling) begin(ctx context.Context, cmd messages.Command) (payment.Decision, error) {
-	presumed := h.presumes(cmd)
+// beginAgain counts a delivery that is not the first, and reports whether it is one too many. Only
+// deliveries that a worker began count: the server also counts those that waited in a process when
+// it died.
+func (h *handling) beginAgain(ctx context.Context, meta *jetstream.MsgMetadata) (exhausted bool, err error) {
+	h.redelivery = store.Redelivery{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp}
 	for {
-		loaded, err := h.known(ctx, cmd, presumed)
-		if err != nil {
-			return payment.Decision{}, err
+		begun, err := h.store.BeginRedelivery(ctx, h.redelivery)
+		if err == nil {
+			return begun >= h.cfg.DeliveriesMax, nil
 		}
-		d, claim := h.meaning(loaded, cmd)
-		if d.TooEarly() {
-			if h.patient(ctx) {
-				continue
-			}
-			if cmd.Name() == messages.CommandNotify {
-				// A notification cannot be refused: it is kept until its time comes, or a person
-				// looks.
-				return payment.Decision{}, fmt.Errorf("%w: %s", errTooEarly, d.Refusal.Message)
-			}
+		if !store.Retryable(err) || !retry.Sleep(ctx, clockPause) {
+			return false, err
 		}
-		err = h.commit(ctx, loaded.Payment, d, claim)
-		if !h.reloads(ctx, err) {
-			return d, err
-		}
-		if presumed && overtaken(err) {
-			h.doubts.Store(doubtsAfterError)
-		}
-		presumed = false
+		h.progress()
 	}
 }
+
+// process drives the way of one command: it makes each effect that the delivery asks for and hands
+// the result back, until the end.
+func (h *handling) process(ctx context.Context, cmd messages.Command) error {
+	m := delivery.New(&h.way, cmd, h.presumes(cmd))
+	now, err := h.time(ctx)
+	if err != nil {
+		return err
+	}
+	effect := m.Start(now)
+	for effect.Kind != delivery.End {
+		result := h.make(ctx, effect)
+		if result.err != nil && ctx.Err() != nil {
+			return result.err // The worker is cut short.
+		}
+		if now, err = h.time(ctx); err != nil {
+			return err
+		}
+		switch effect.Kind {
+		case delivery.Load:
+			effect = m.Loaded(result.loaded, result.err, now)
+		case delivery.Commit:
+			effect = m.Committed(result.err, now)
+			if m.Overtaken {
+				m.Overtaken = false
+				h.doubts.Store(doubtsAfterError)
+			}
+		case delivery.Call:
+			effect = m.Answered(result.outcome, now)
+		case delivery.Wait:
+			effect = m.Waited(now)
+		case delivery.Reschedule:
+			effect = m.Rescheduled(result.err, now)
+		case delivery.End:
+		}
+	}
+	return effect.Err
+}
+
+// result is what came of an effect.
+type result struct {
+	loaded  store.Loaded
+	outcome messages.Outcome
+	err     error
+}
+
+// make makes one effect. Every effect that came about is a sign of progress.
+func (h *handling) make(ctx context.Context, effect delivery.Effect) (r result) {
+	switch effect.Kind {
+	case delivery.Load:
+		r.loaded, r.err = h.store.Load(ctx, effect.Key)
+	case delivery.Commit:
+		r.err = h.store.Commit(ctx, effect.Change)
+	case delivery.Call:
+		asked := h.now()
+		r.outcome = h.ask(ctx, effect.Call)
+		r.outcome.Latency = h.now().Sub(asked)
+	case delivery.Reschedule:
+		p := effect.Payment
+		r.err = h.store.Reschedule(ctx, p.Tenant, p.ID, p.Version, effect.Timer)
+	case delivery.Wait:
+		// The command stays in hand meanwhile: an outage costs no deliveries, and the slots it
+		// fills keep new commands from being fetched.
+		if !retry.Sleep(ctx, effect.Wait) {
+			r.err = ctx.Err()
+		}
+	case delivery.End:
+	}
+	if r.err == nil || effect.Kind == delivery.Wait || store.Retryable(r.err) {
+		h.progress()
+	}
+	return r
+}
+
+// time returns the database's time, by which money is decided on. It waits while PostgreSQL is
+// away.
+func (h *handling) time(ctx context.Context) (time.Time, error) {
+	for {
+		now, err := h.clock.Now(ctx)
+		if err == nil {
+			return now, nil
+		}
+		if !store.Retryable(err) || ctx.Err() != nil || !retry.Sleep(ctx, clockPause) {
+			return time.Time{}, err
+		}
+		h.progress()
+	}
+}
+
+// clockPause is the wait between two questions for the time while PostgreSQL is away.
+const clockPause = 250 * time.Millisecond
 
 // doubtsAfterError is the number of creates that are looked up after one for which the presumption
 // was wrong: a lost claim costs a whole batch a second try.
@@ -148,160 +203,6 @@ func (h *handling) presumes(cmd messages.Command) bool {
 	return h.doubts.Load() <= 0 || h.doubts.Add(-1) < 0
 }
 
-// known returns the state that a command is decided on.
-func (h *handling) known(ctx context.Context, cmd messages.Command, presumed bool) (store.Loaded, error) {
-	if presumed {
-		return store.Loaded{Payment: &payment.Payment{}}, nil
-	}
-	return h.load(ctx, cmd)
-}
-
-// record decides on the payment as this worker left it, or as another did meanwhile, and commits.
-func (h *handling) record(
-	ctx context.Context, cmd messages.Command, p *payment.Payment, decide func(*payment.Payment) payment.Decision,
-) (payment.Decision, error) {
-	for {
-		d := decide(p)
-		err := h.commit(ctx, p, d, nil)
-		if !h.reloads(ctx, err) {
-			return d, err
-		}
-		loaded, err := h.load(ctx, cmd)
-		if err != nil {
-			return payment.Decision{}, err
-		}
-		p = loaded.Payment
-	}
-}
-
-// meaning decides what a command means in view of its idempotency key: a new question, one answered
-// before whose answer may have been cut short, or another question under a key that is taken.
-func (h *handling) meaning(loaded store.Loaded, cmd messages.Command) (payment.Decision, *store.Claim) {
-	p, env := loaded.Payment, h.env(cmd, loaded.Payment)
-	known := loaded.Claim
-	switch {
-	case cmd.IdempotencyKey == "":
-		return payment.Decide(p, cmd, env), nil
-	case known == nil:
-		d := payment.Decide(p, cmd, env)
-		return d, claimFor(cmd, d)
-	case cmd.Name() == messages.CommandNotify:
-		// A gateway may word what it repeats differently; its event's id says that it is the same.
-		return payment.Decision{Payment: p}, nil
-	case known.PaymentID == cmd.PaymentID && known.PayloadHash == cmd.PayloadHash:
-		return payment.Continue(p, cmd, known.OperationID, env), nil
-	case loaded.Conflict != nil:
-		return payment.Decision{Payment: p}, nil
-	default:
-		d := payment.Reject(p, cmd, rejectionFor(cmd, known), env)
-		claim := claimFor(cmd, d)
-		claim.ConflictHash = store.ConflictHash(cmd.PayloadHash, cmd.PaymentID)
-		return d, claim
-	}
-}
-
-// rejectionFor explains a key that was used before for something else. A create that differs in
-// nothing but its payment id is the same create again: the first payment stands, and is named.
-func rejectionFor(cmd messages.Command, known *store.RecordedClaim) messages.CommandRejected {
-	if cmd.Name() == messages.CommandCreate && known.PayloadHash == cmd.PayloadHash {
-		return messages.CommandRejected{
-			Code: messages.RejectAlreadyProcessed, OriginalPaymentID: known.PaymentID,
-			Message: "this create was processed before, as payment " + known.PaymentID.String(),
-		}
-	}
-	return messages.CommandRejected{
-		Code: messages.RejectIdempotencyConflict, OriginalPaymentID: known.PaymentID,
-		Message: "the idempotency key was used before for a different " + string(cmd.Name()),
-	}
-}
-
-func claimFor(cmd messages.Command, d payment.Decision) *store.Claim {
-	return &store.Claim{
-		Tenant: cmd.Tenant, Command: cmd.Name(), Key: cmd.IdempotencyKey, PayloadHash: cmd.PayloadHash,
-		OperationID: d.OperationID(), Rejected: d.Refusal != nil,
-	}
-}
-
-// load reads the payment and the claim of the command's key. It waits while PostgreSQL is away.
-func (h *handling) load(ctx context.Context, cmd messages.Command) (store.Loaded, error) {
-	key := store.Key{PaymentID: cmd.PaymentID, Tenant: cmd.Tenant, Command: cmd.Name(), IdempotencyKey: cmd.IdempotencyKey}
-	if key.IdempotencyKey != "" {
-		key.ConflictHash = store.ConflictHash(cmd.PayloadHash, cmd.PaymentID)
-	}
-	for {
-		loaded, err := h.store.Load(ctx, key)
-		switch {
-		case err == nil:
-			h.progress()
-			return loaded, nil
-		case !h.outlasts(ctx, err):
-			return store.Loaded{}, err // names the payment
-		}
-	}
-}
-
-// commit writes a decision. A decision without events writes nothing.
-func (h *handling) commit(ctx context.Context, before *payment.Payment, d payment.Decision, claim *store.Claim) error {
-	if len(d.Events) == 0 {
-		return nil
-	}
-	now := h.now()
-	err := h.store.Commit(ctx, store.Change{
-		Payment: d.Payment, ExpectedVersion: before.Version, Events: d.Events, Claim: claim,
-		Timer: d.Payment.Timer(now), PreviousTimer: before.Timer(now), PreviousHash: before.LastHash,
-	})
-	if err != nil {
-		return err // names the payment and the version
-	}
-	h.progress()
-	return nil
-}
-
-// overtaken reports whether a change was not written because another one came first.
-func overtaken(err error) bool {
-	return errors.Is(err, store.ErrVersionConflict) || errors.Is(err, store.ErrClaimTaken)
-}
-
-// reloads reports whether a commit that came back with err is to be decided anew on a fresh state:
-// another worker was faster, or it is unknown whether it was written.
-func (h *handling) reloads(ctx context.Context, err error) bool {
-	switch {
-	case err == nil:
-		return false
-	case overtaken(err):
-		return ctx.Err() == nil
-	default:
-		return h.outlasts(ctx, err)
-	}
-}
-
-// outlasts waits a moment if PostgreSQL is away, and reports whether it may be back. The command
-// stays in hand meanwhile: an outage costs no deliveries, and the slots it fills keep new commands
-// from being fetched.
-func (h *handling) outlasts(ctx context.Context, err error) bool {
-	if !store.Retryable(err) || ctx.Err() != nil {
-		return false
-	}
-	h.progress()
-	h.log.Debug("waiting for PostgreSQL", zap.Error(err))
-	return retry.Sleep(ctx, outagePause)
-}
-
-const (
-	outagePause  = 250 * time.Millisecond
-	patiencePace = 20 * time.Millisecond
-)
-
-// patient waits a moment if the command came too early, and reports whether to look again.
-func (h *handling) patient(ctx context.Context) bool {
-	waited := h.now().Sub(h.began)
-	if waited >= h.cfg.Patience {
-		return false
-	}
-	// Look again soon at first, then more and more rarely.
-	return retry.Sleep(ctx, min(max(patiencePace, waited/4), h.cfg.Patience-waited))
-}
-
 // ask makes a call to the gateway that the operation names.
 func (h *handling) ask(ctx context.Context, c payment.Call) messages.Outcome {
 	g, ok := h.gateways.Get(c.Operation.Gateway)
@@ -315,11 +216,6 @@ func (h *handling) ask(ctx context.Context, c payment.Call) messages.Outcome {
 	default:
 		return g.Do(ctx, c.Operation)
 	}
-}
-
-// env returns everything that a decision depends on besides the payment and the command.
-func (h *handling) env(cmd messages.Command, p *payment.Payment) payment.Env {
-	return payment.Env{Now: h.now(), Policy: h.cfg.Policy, Route: func() payment.Route { return h.router.Route(factsOf(cmd, p)) }}
 }
 
 // factsOf returns the facts of a payment that routing rules can see, as the command changes it.

@@ -9,7 +9,7 @@ import (
 func TestAWorkerSaysWhichPartsAreMissing(t *testing.T) {
 	t.Parallel()
 	_, err := worker.New(worker.Parts{}, worker.Config{})
-	const want = "make a worker: without JetStream, Store, Gateways, Router, Log, Now"
+	const want = "make a worker: without JetStream, Store, Gateways, Router, Log, Clock, Now"
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}

@@ -58,6 +58,9 @@ func (h *handling) settle(ctx context.Context, d disposition) {
 	default:
 		err = h.msg.Ack()
 	}
+	if err == nil && d.err == nil && h.again {
+		err = h.store.EndRedelivery(ctx, h.redelivery)
+	}
 	if err != nil {
 		h.log.Debug("cannot settle a delivery; it will come again",
 			zap.String("subject", h.msg.Subject()), zap.Error(err))

@@ -179,7 +179,7 @@ func (p *process) worker() *process {
 	pool, js := p.pool(), p.jetStream()
 	st := store.New(pool, p.s.batching, p.s.log)
 	w, err := worker.New(worker.Parts{
-		JetStream: js, Store: st, Gateways: gateways, Router: routing.To("primary"), Log: p.s.log, Now: p.clock,
+		JetStream: js, Store: st, Gateways: gateways, Router: routing.To("primary"), Log: p.s.log, Clock: clockOf(p.clock), Now: p.clock,
 	}, p.s.cfg)
 	if err != nil {
 		p.s.t.Fatal(err)

@@ -96,6 +96,7 @@ func quickPolicy() payment.Policy {
 	p.UnknownReplays = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond}
 	p.UnknownLookups = []time.Duration{500 * time.Millisecond, 2 * time.Second}
 	p.NotSentInitial, p.NotSentMax = 50*time.Millisecond, time.Second
+	p.PendingCheck = 20 * time.Millisecond
 	p.SentStale = 3 * time.Second
 	return p
 }
@@ -208,7 +209,7 @@ func (s *system) newWorker(change ...func(*worker.Parts, *worker.Config)) *worke
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	parts := worker.Parts{JetStream: s.partsJS, Store: s.store, Gateways: set, Router: routing.To("primary"), Log: s.log, Now: s.now}
+	parts := worker.Parts{JetStream: s.partsJS, Store: s.store, Gateways: set, Router: routing.To("primary"), Log: s.log, Clock: clockOf(s.now), Now: s.now}
 	cfg := s.cfg
 	for _, c := range change {
 		c(&parts, &cfg)
@@ -219,6 +220,11 @@ func (s *system) newWorker(change ...func(*worker.Parts, *worker.Config)) *worke
 	}
 	return w
 }
+
+// clockOf is a clock that a test winds.
+type clockOf func() time.Time
+
+func (c clockOf) Now(context.Context) (time.Time, error) { return c(), nil }
 
 // publish sends a command and returns it as it was sent.
 func (s *system) publish(id uuid.UUID, key string, body messages.CommandBody) messages.Command {

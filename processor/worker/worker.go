@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
+	"github.com/seed-384b1f8a/tender/processor/delivery"
 	"github.com/seed-384b1f8a/tender/processor/gateway"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 	"github.com/seed-384b1f8a/tender/processor/retry"
@@ -29,8 +30,8 @@ type Config struct {
 	// AckWait is the consumer's; the worker sends a sign of life three times as often. Default 30
 	// s.
 	AckWait time.Duration
-	// DeliveriesMax is the number of deliveries after which a command becomes a dead letter
-	// unhandled; default 8.
+	// DeliveriesMax is the number of times that workers begin a command before it becomes a dead
+	// letter; default 8.
 	DeliveriesMax int
 	// Patience is the time that an early command waits for its payment, or for an operation in
 	// progress, before it is refused. Zero refuses at once.
@@ -72,8 +73,15 @@ type Parts struct {
 	Gateways  *gateway.Set
 	Router    Router
 	Log       *zap.Logger
-	// Now is the clock.
+	// Clock is the database's clock, by which money is decided on: a *store.Clock.
+	Clock Clock
+	// Now is the process's clock, for waits and latencies.
 	Now func() time.Time
+}
+
+// Clock tells the time. Its errors are those of the database.
+type Clock interface {
+	Now(ctx context.Context) (time.Time, error)
 }
 
 func (p Parts) validate() error {
@@ -87,6 +95,7 @@ func (p Parts) validate() error {
 		{"Gateways", p.Gateways != nil},
 		{"Router", p.Router != nil},
 		{"Log", p.Log != nil},
+		{"Clock", p.Clock != nil},
 		{"Now", p.Now != nil},
 	} {
 		if !part.there {
@@ -107,7 +116,10 @@ type Worker struct {
 	gateways *gateway.Set
 	router   Router
 	log      *zap.Logger
+	clock    Clock
 	now      func() time.Time
+	// way is the configuration of every delivery.
+	way delivery.Config
 
 	cfg   Config
 	slots chan struct{}
@@ -129,19 +141,28 @@ func New(parts Parts, cfg Config) (*Worker, error) {
 	}
 	cfg = cfg.withDefaults()
 	return &Worker{
-		js: parts.JetStream, store: parts.Store, gateways: parts.Gateways, router: parts.Router, log: parts.Log, now: parts.Now,
+		js: parts.JetStream, store: parts.Store, gateways: parts.Gateways, router: parts.Router, log: parts.Log,
+		clock: parts.Clock, now: parts.Now,
+		way: delivery.Config{
+			Policy: cfg.Policy, Patience: cfg.Patience, Retryable: store.Retryable,
+			Route: func(cmd messages.Command, p *payment.Payment) payment.Route {
+				return parts.Router.Route(factsOf(cmd, p))
+			},
+		},
 		cfg: cfg, slots: make(chan struct{}, cfg.SlotsMax), next: make(chan jetstream.Msg),
 	}, nil
 }
 
-// fetchWait is the time that one request for commands waits on the server. The worker hands back
-// the commands that arrive after it was told to stop, so it also bounds how long stopping takes.
+// fetchWait is the time that one request for commands waits on the server. The worker takes up the
+// commands that arrive after it was told to stop: one that was handed back would come back into the
+// same request, and each time count as a delivery. So it also bounds how long the worker goes on
+// taking up commands.
 const fetchWait = time.Second
 
-// Run handles commands until ctx is done. Then it takes no more, hands back those it has not begun,
-// and finishes the others within DrainTimeout. After that it cuts them short, and their redelivery
-// takes them up. NATS and PostgreSQL may be away when it starts and at any time later. It always
-// returns nil, and only after every handler has ended.
+// Run handles commands until ctx is done. Then it asks for no more, and finishes those that it has
+// asked for within DrainTimeout. After that it cuts them short, and their redelivery takes them up.
+// NATS and PostgreSQL may be away when it starts and at any time later. It always returns nil, and
+// only after every handler has ended.
 func (w *Worker) Run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -177,10 +198,6 @@ func (w *Worker) fetch(ctx, work context.Context) (err error) {
 		return fmt.Errorf("fetch %d commands: %w", free, err)
 	}
 	for msg := range batch.Messages() {
-		if ctx.Err() != nil {
-			w.returnNow(msg)
-			continue
-		}
 		free--
 		w.takeUp(work, msg)
 	}
@@ -225,13 +242,6 @@ func (w *Worker) acquire(ctx context.Context) int {
 func (w *Worker) release(n int) {
 	for range n {
 		<-w.slots
-	}
-}
-
-// returnNow hands back a delivery that was never begun, so that another worker takes it up at once.
-func (w *Worker) returnNow(msg jetstream.Msg) {
-	if err := msg.NakWithDelay(10 * time.Millisecond); err != nil {
-		w.log.Debug("cannot hand a command back that was not begun; it will be delivered again", zap.Error(err))
 	}
 }
 

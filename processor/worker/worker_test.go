@@ -221,6 +221,53 @@ func TestADeadLetterIsRedriven(t *testing.T) {
 	s.verify()
 }
 
+// Bug 1: a command that was delivered many times, and never begun, is not given up.
+func TestOursADeliveryThatWasNeverBegunDoesNotCount(t *testing.T) {
+	t.Parallel()
+	s := setup(t, func(s *system) { s.cfg.DeliveriesMax = 2 })
+	id := newID()
+	s.raw("payments.cmd.acme.create."+id.String(), create("pm_card_visa"), "Nats-Msg-Id", "order-1")
+	for range 30 { // As processes that end before they come to it.
+		if err := s.fetch().Nak(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.worker()
+	s.settled()
+	if p := s.get(id); p.Status != messages.StatusCaptured {
+		t.Fatalf("%s, %+v", p.Status, s.letters())
+	}
+	s.verify()
+}
+
+// Bug 1: the only worker stops while commands arrive. None of them is handed back and forth.
+func TestOursAGracefulStopLosesNoCommand(t *testing.T) {
+	t.Parallel()
+	s := setup(t, func(s *system) { s.cfg.DeliveriesMax = 3 })
+	stop := s.worker()
+	ids := s.creates(20)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		stop()
+	}()
+	for range 50 {
+		ids = append(ids, s.creates(1)...)
+	}
+	<-stopped
+	s.worker()
+	s.settled()
+	if letters := s.letters(); len(letters) != 0 {
+		t.Fatalf("%d dead letters, the first: %+v", len(letters), letters[0])
+	}
+	for _, id := range ids {
+		if p := s.get(id); p.Status != messages.StatusCaptured {
+			t.Fatalf("%s: %s", id, p.Status)
+		}
+	}
+	s.verify()
+}
+
 func TestADeadLetterOfACardNumberIsNotRedriven(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -290,7 +337,9 @@ func TestFaultsOfTheGatewayEndInOneCharge(t *testing.T) {
 			messages.EventPaymentOutcomeResolved, messages.EventPaymentCaptured,
 		},
 		"sim_500_after_charge": {messages.EventPaymentCreated, messages.EventPaymentRouted, messages.EventPaymentCaptured},
-		"sim_wrong_amount":     {messages.EventPaymentCreated, messages.EventPaymentRouted, messages.EventPaymentReviewOpened},
+		"sim_wrong_amount": {
+			messages.EventPaymentCreated, messages.EventPaymentRouted, messages.EventPaymentCaptured, messages.EventPaymentReviewOpened,
+		},
 	} {
 		t.Run(token, func(t *testing.T) {
 			t.Parallel()

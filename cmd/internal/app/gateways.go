@@ -38,7 +38,8 @@ type gateways struct {
 // openGateways makes the gateways and calls none of them yet. nc leads to the connectors. wrap, if
 // not nil, may put a gateway between each one and its guard.
 func openGateways(
-	cfg config.Config, nc *nats.Conn, log *zap.Logger, wrap func(name string, g gateway.Gateway) gateway.Gateway,
+	cfg config.Config, nc *nats.Conn, log *zap.Logger, answers func(gateway string),
+	wrap func(name string, g gateway.Gateway) gateway.Gateway,
 ) (*gateways, error) {
 	all := &gateways{feed: status.NewFeed(time.Now)}
 	guards := make([]*gateway.Guard, 0, len(cfg.Gateways))
@@ -53,6 +54,10 @@ func openGateways(
 			g = wrap(name, g)
 		}
 		bounds := guardSettings(settings, log, all.feed)
+		bounds.OnAvailable = func(name string) {
+			log.Info("a gateway answers again", zap.String("gateway", name))
+			answers(name)
+		}
 		bounds.QueueMax = max(cfg.Worker.SlotsMax/2, 1)
 		guard, err := gateway.NewGuard(name, g, bounds)
 		if err != nil {
@@ -125,9 +130,6 @@ func guardSettings(cfg config.Gateway, log *zap.Logger, feed *status.Feed) gatew
 			FailureRatio: b.FailureRatio, RequestsMin: b.RequestsMin, Window: b.Window, OpenFor: b.OpenFor, ProbesMax: b.ProbesMax,
 		},
 		Credentials: credentials(cfg),
-		OnAvailable: func(name string) {
-			log.Info("a gateway answers again", zap.String("gateway", name))
-		},
 		OnStateChange: func(name string, from, to gateway.State) {
 			feed.Changed(name, to)
 			log.Warn("a gateway's breaker changed", zap.String("gateway", name),

@@ -83,7 +83,7 @@ routing: {default: bank}
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := openGateways(cfg, server.Connect(t), zap.NewNop(), nil)
+	all, err := openGateways(cfg, server.Connect(t), zap.NewNop(), func(string) {}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-384b1f8a/tender/cmd/internal/term"
 	"github.com/seed-384b1f8a/tender/config"
+	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/messages/bus"
 	"github.com/seed-384b1f8a/tender/outbox"
 	"github.com/seed-384b1f8a/tender/processor/checkpoint"
@@ -43,6 +44,7 @@ type Process struct {
 	pool     *pgxpool.Pool
 	store    *store.Store
 	relay    *outbox.Relay // nil without the role
+	unparker *scheduler.Unparker
 	gateways *gateways
 	// webhooks listens for the role webhook; nil stands for the configured address.
 	webhooks net.Listener
@@ -95,7 +97,8 @@ func Open(ctx context.Context, cfg config.Config, log *zap.Logger, o Options) (*
 		return nil, err
 	}
 	var err error
-	if p.gateways, err = openGateways(cfg, p.nc, log, o.WrapGateway); err != nil {
+	p.unparker = scheduler.NewUnparker(p.store, scheduler.UnparkerConfig{}, log.Named("unparker"), p.now)
+	if p.gateways, err = openGateways(cfg, p.nc, log, p.unparker.Answers, o.WrapGateway); err != nil {
 		p.Close()
 		return nil, err
 	}
@@ -187,6 +190,7 @@ func (p *Process) Run(ctx context.Context) error {
 		watcher := deadletter.NewWatcher(p.js, deadletter.WatcherConfig{}, p.log.Named("watcher"))
 		watcher.LookFirst(ctx)
 		start(&first, ctx, config.RoleWorker, watcher.Run)
+		start(&first, ctx, config.RoleWorker, p.unparker.Run)
 		start(&first, ctx, config.RoleWorker, handler.Run)
 		start(&first, ctx, config.RoleWorker, deadletter.NewCollector(p.js, p.log.Named("collector")).Run)
 		start(&second, after, config.RoleWorker, reporter.Run)
@@ -208,7 +212,7 @@ func (p *Process) Run(ctx context.Context) error {
 func (p *Process) parts() worker.Parts {
 	return worker.Parts{
 		JetStream: p.js, Store: p.store, Gateways: p.gateways.set, Router: p.gateways.router,
-		Log: p.log.Named("worker"), Now: p.now,
+		Log: p.log.Named("worker"), Clock: store.NewClock(p.pool, p.now), Now: p.now,
 	}
 }
 
@@ -302,6 +306,8 @@ func policy(cfg config.Config) payment.Policy {
 	p, r := payment.DefaultPolicy(), cfg.Retry
 	p.UnknownReplays, p.UnknownLookups = r.UnknownReplays, r.UnknownLookups
 	p.NotSentInitial, p.NotSentMax, p.NotSentGiveUp = r.NotSentInitial, r.NotSentMax, r.NotSentGiveUp
+	p.PendingCheck, p.PendingMaxOther = r.PendingCheck, r.PendingMax
+	p.PendingMax = map[messages.OperationKind]time.Duration{messages.OperationRefund: r.PendingMaxRefund}
 	p.AuthorizationExpiry, p.ActionExpiry = r.AuthExpiry, r.ActionExpiry
 	p.ExpiryWarning, p.SoftRetries = r.ExpiryWarning, r.SoftRetries
 	p.SentStale = sentStale(cfg)

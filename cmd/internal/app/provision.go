@@ -39,8 +39,6 @@ func streamOptions(cfg config.Config) bus.StreamOptions {
 		AckWait:          cfg.Worker.AckWait,
 		// Room for the slots of several processes.
 		AckPendingMax: max(10_000, 4*cfg.Worker.SlotsMax),
-		// The workers give a command up long before the server would.
-		DeliveriesMax: cfg.Worker.DeliveriesMax + 12,
 	}
 }
 

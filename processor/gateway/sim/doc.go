@@ -44,6 +44,7 @@
 //	sim_429                   answers 429 with Retry-After and does nothing
 //	sim_slow_<ms>             takes that long, every time, and does it even if the client has gone away
 //	sim_wrong_amount          moves one minor unit less than asked and says so, every time
+//	sim_over_capture          captures up to a tenth more than asked, and says so
 //	sim_dial_error            cannot be connected to
 //	sim_webhook_first         does it, and answers only after the webhook has told
 //	sim_webhook_duplicate     tells twice, every time

@@ -149,6 +149,9 @@ func (s *Simulator) decideCapture(op messages.Operation, a *authorization) Recor
 		return declined(op, "amount_exceeds_authorized")
 	}
 	amount := moved(op, op.AmountMinor, a.card())
+	if a.card().fault.kind == faultOverCapture {
+		amount = min(amount+amount/10, a.remaining())
+	}
 	entry := s.entry(op, "cap_"+op.ID, a.reference)
 	entry.CapturedMinor = amount
 	if op.Final {

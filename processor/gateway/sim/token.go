@@ -49,6 +49,7 @@ const (
 	fault429               faultKind = "sim_429"
 	faultSlow              faultKind = "sim_slow"
 	faultWrongAmount       faultKind = "sim_wrong_amount"
+	faultOverCapture       faultKind = "sim_over_capture"
 	faultDialError         faultKind = "sim_dial_error"
 	faultWebhookFirst      faultKind = "sim_webhook_first"
 	faultWebhookDuplicate  faultKind = "sim_webhook_duplicate"
@@ -86,7 +87,7 @@ func (f fault) befalls(kind messages.OperationKind, n int) faultKind {
 // always reports whether the fault befalls every request, so that a number makes no sense.
 func (k faultKind) always() bool {
 	switch k {
-	case faultWrongAmount, faultWebhookDuplicate, faultWebhookReordered, faultCaptureReversed, faultAsync:
+	case faultWrongAmount, faultOverCapture, faultWebhookDuplicate, faultWebhookReordered, faultCaptureReversed, faultAsync:
 		return true
 	default:
 		return false
@@ -153,7 +154,7 @@ func faultOf(paymentMethod string) (fault, error) {
 	}
 	if f.kind = faultKind(name); known(f.kind) && f.kind != faultSlow && f.kind != faultLapses {
 		switch {
-		case aimed && f.kind == faultCaptureReversed:
+		case aimed && (f.kind == faultCaptureReversed || f.kind == faultOverCapture):
 			return fault{}, fmt.Errorf("%s befalls every capture and takes no kind", f.kind)
 		case aimed && f.kind == faultAsync:
 			return fault{}, fmt.Errorf("%s befalls every operation and takes no kind", f.kind)
@@ -188,7 +189,7 @@ func faultOf(paymentMethod string) (fault, error) {
 func known(k faultKind) bool {
 	switch k {
 	case faultChargeThenTimeout, faultTimeoutNoCharge, faultReset, fault500AfterCharge, fault500NoCharge, fault429, faultSlow,
-		faultWrongAmount, faultDialError, faultWebhookFirst, faultWebhookDuplicate, faultWebhookReordered, faultCaptureReversed,
+		faultWrongAmount, faultOverCapture, faultDialError, faultWebhookFirst, faultWebhookDuplicate, faultWebhookReordered, faultCaptureReversed,
 		faultAsync, faultLapses:
 		return true
 	default:

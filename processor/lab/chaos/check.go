@@ -156,6 +156,7 @@ func (x *examination) compareLedgers(ctx context.Context) error {
 			}
 			x.take(report.Checked, report.Violated, report.Findings)
 			x.Figures.Operations, x.Figures.GatewayCalls, x.Figures.GatewayEffects = report.Operations, report.Requests, report.Effects
+			x.Figures.ReviewDifferences = report.Differences
 			return ctx.Err()
 		}
 	}

@@ -190,7 +190,7 @@ func (r *Report) figures(text *strings.Builder) {
 		[]string{"redeliveries", count(f.Redeliveries), ""},
 		[]string{"payments", count(f.Payments), fmt.Sprintf("%d wait for a person", f.InReview)},
 		[]string{"events", count(f.Events), fmt.Sprintf("%d messages on the bus, %d repeated; %d seen by the client", f.EventsOnBus, f.EventsRepeated, f.EventsSeen)},
-		[]string{"operations", count(f.Operations), fmt.Sprintf("%d calls to gateways at least, %d effects", f.GatewayCalls, f.GatewayEffects)},
+		[]string{"operations", count(f.Operations), operationsDetail(f)},
 	)
 	if f.AgedOut > 0 {
 		fmt.Fprintf(text, "\n%d acknowledged commands aged out before a worker read them, and dead letters say so\n", f.AgedOut)
@@ -212,6 +212,14 @@ func (r *Report) figures(text *strings.Builder) {
 
 // lostShown is the limit of lost commands that the text names.
 const lostShown = 20
+
+func operationsDetail(f *Figures) string {
+	detail := fmt.Sprintf("%d calls to gateways at least, %d effects", f.GatewayCalls, f.GatewayEffects)
+	if f.ReviewDifferences > 0 {
+		detail += fmt.Sprintf("; %d differences to the ledgers in review", f.ReviewDifferences)
+	}
+	return detail
+}
 
 func (r *Report) verdict(text *strings.Builder) {
 	fmt.Fprintf(text, "\nseed %d", r.Seed)

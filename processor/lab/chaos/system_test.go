@@ -103,7 +103,7 @@ func (s *system) connect() jetstream.JetStream {
 func (s *system) startTender() {
 	gateways := s.gateways()
 	worker, err := worker.New(worker.Parts{
-		JetStream: s.js, Store: s.store, Gateways: gateways, Router: both{}, Log: zap.NewNop(), Now: time.Now,
+		JetStream: s.js, Store: s.store, Gateways: gateways, Router: both{}, Log: zap.NewNop(), Clock: store.NewClock(s.pool, time.Now), Now: time.Now,
 	}, worker.Config{SlotsMax: 128, Patience: time.Second, Policy: quickPolicy(), AckWait: s.streams.AckWait})
 	s.must(err)
 	scheduler := scheduler.New(s.store, bus.NewBacklog(s.js), scheduler.Config{
@@ -161,6 +161,7 @@ func quickPolicy() payment.Policy {
 	}
 	p.UnknownLookups = []time.Duration{3 * time.Second, 5 * time.Second}
 	p.NotSentInitial, p.NotSentMax = 50*time.Millisecond, time.Second
+	p.PendingCheck = 20 * time.Millisecond
 	p.SentStale = 3 * time.Second
 	p.SoftRetries = []time.Duration{100 * time.Millisecond}
 	return p

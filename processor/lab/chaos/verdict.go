@@ -108,6 +108,9 @@ type Figures struct {
 	Operations     int64 `json:"operations"`
 	GatewayCalls   int64 `json:"gateway_calls"`
 	GatewayEffects int64 `json:"gateway_effects"`
+	// ReviewDifferences counts the differences between books and ledgers that an open review
+	// excuses.
+	ReviewDifferences int64 `json:"review_differences,omitempty"`
 }
 
 // Verdict is the result of Check: the verdict on one run.

@@ -293,6 +293,7 @@ const retrySettings = `retry:
   not_sent_initial: 200ms
   not_sent_max: 2s
   not_sent_give_up: 10m
+  pending_check: 2s
 `
 
 const gatewaySettings = `  %s:

@@ -328,7 +328,7 @@ func (c *checker) checkPayment(paymentID uuid.UUID, e *examined, t *tally) {
 	t.check(HashChain, paymentID, e.wrongEnd(stored.LastHash))
 	derived := store.NewPaymentRow(stored, e.row.PreviousVersion, nil)
 	t.check(ColumnsMatchState, paymentID, differingColumns(&e.row, &derived))
-	t.check(WithinLimits, paymentID, brokenLimit(stored))
+	t.check(WithinLimits, paymentID, stored.BrokenLimit())
 	t.check(OperationsUnique, paymentID, repeatedOperation(stored))
 	t.check(TimersMatchState, paymentID, wrongTimer(stored, e.due, c.options.Now))
 	t.check(NothingStuck, paymentID, c.stuckCall(e, derived.AwaitingSince))
@@ -351,21 +351,6 @@ func (e *examined) stored() (p *payment.Payment, problem string) {
 		problem = differingFields(p, e.folded)
 	}
 	return p, problem
-}
-
-func brokenLimit(p *payment.Payment) string {
-	switch {
-	case p.AuthorizedMinor < 0 || p.CapturedMinor < 0 || p.RefundedMinor < 0 || p.ReleasedMinor < 0:
-		return "an amount is negative"
-	case p.AuthorizedMinor > p.AmountMinor:
-		return fmt.Sprintf("authorized %d of %d", p.AuthorizedMinor, p.AmountMinor)
-	case p.CapturableMinor() < 0:
-		return fmt.Sprintf("captured, capturing and released exceed the authorized %d by %d", p.AuthorizedMinor, -p.CapturableMinor())
-	case p.RefundableMinor() < 0:
-		return fmt.Sprintf("refunded and refunding exceed the captured %d by %d", p.CapturedMinor, -p.RefundableMinor())
-	default:
-		return ""
-	}
 }
 
 func repeatedOperation(p *payment.Payment) string {

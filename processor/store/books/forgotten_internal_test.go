@@ -19,7 +19,7 @@ func TestOursAnOpenOperationWithoutATimerIsFound(t *testing.T) {
 	}{
 		{"unknown", payment.Operation{Status: payment.OperationUnknown}, true},
 		{"not sent", payment.Operation{Status: payment.OperationNotSent}, true},
-		{"pending", payment.Operation{Status: payment.OperationSent, Status: payment.OperationPending}, true},
+		{"pending, which has a schedule", payment.Operation{Status: payment.OperationPending, PendingSince: now, NextCheckAt: now.Add(time.Minute)}, false},
 		{"unknown, to be checked", payment.Operation{Status: payment.OperationUnknown, NextCheckAt: now.Add(time.Minute)}, false},
 		{"under way", payment.Operation{Status: payment.OperationSent, SentAt: now}, false},
 		{"in review", payment.Operation{Status: payment.OperationManualReview}, false},

@@ -140,6 +140,15 @@ CREATE TABLE timers (
     autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000
 );
 
+-- How often workers have begun a command that was delivered again. A delivery that no worker began counts towards no
+-- limit, and the server counts those as well.
+CREATE TABLE redeliveries (
+    -- Place and time of the command in its stream: a stream that is made anew counts anew.
+    command    text        NOT NULL PRIMARY KEY,
+    begun      integer     NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
 CREATE INDEX timers_by_time ON timers (fire_at) WHERE resume_id IS NULL;
 -- For the timers that were fired: those whose resume may still be in the outbox, and those whose resume is in the stream.
 CREATE INDEX timers_fired ON timers (fire_at) WHERE resume_id IS NOT NULL AND resume_before IS NULL;

@@ -1,11 +1,11 @@
 -- What payments wait for without anyone asking: timers that are due before the horizon, and calls under way. The operations that
 -- have not settled say why.
 SELECT w.payment_id, w.tenant, w.what, w.since, COALESCE((
-    SELECT string_agg(concat_ws(' ', o.operation ->> 'kind', CASE WHEN o.operation ->> 'pending' = 'true' THEN 'pending' ELSE o.operation ->> 'status' END), ', '
+    SELECT string_agg(concat_ws(' ', o.operation ->> 'kind', o.operation ->> 'status'), ', '
         ORDER BY o.place)
     FROM payments p, json_array_elements(p.state -> 'operations') WITH ORDINALITY o (operation, place)
     WHERE p.payment_id = w.payment_id
-      AND (o.operation ->> 'status' IN ('sent', 'not_sent', 'unknown') OR o.operation ->> 'pending' = 'true')
+      AND o.operation ->> 'status' IN ('sent', 'not_sent', 'unknown', 'pending')
 ), '') AS operations
 FROM (
     SELECT t.payment_id, t.tenant, 'timer ' || t.kind AS what, t.due_at AS since FROM timers t WHERE t.due_at < $1::timestamptz

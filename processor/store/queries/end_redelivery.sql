@@ -1,0 +1,1 @@
+DELETE FROM redeliveries WHERE command = $1
