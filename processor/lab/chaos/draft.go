@@ -34,7 +34,8 @@ type card struct {
 	then messages.EventType
 	// challenged asks for the customer. lapses gives the authorization seconds only. short moves
 	// less than was asked for. refundFails sends refunds back. retried is declined softly.
-	challenged, lapses, short, refundFails, retried bool
+	// over captures a tenth more than was asked for.
+	challenged, lapses, short, refundFails, retried, over bool
 }
 
 const goodCard = "pm_card_visa"
@@ -51,7 +52,7 @@ const (
 func (d *draft) write() {
 	d.impatient = d.IntN(oneInEight) == 0
 	d.card = d.draw()
-	d.short = d.card.short
+	d.differs = d.card.short || d.card.over
 	d.create = &messages.Create{
 		AmountMinor: 1000 + d.Int64N(100_000), Currency: []string{"EUR", "USD", "JPY"}[d.IntN(3)],
 		PaymentMethod: d.card.method,
@@ -62,6 +63,8 @@ func (d *draft) write() {
 	switch {
 	case d.card.lapses:
 		d.create.CaptureMethod = messages.CaptureManual
+	case d.card.over:
+		d.create.CaptureMethod = messages.CaptureManualMultiple
 	case d.card.then != "":
 		d.create.CaptureMethod = messages.CaptureAutomatic
 	case d.card.retried:
@@ -154,8 +157,15 @@ func (d *draft) follow() {
 }
 
 func (d *draft) followReview(misfit bool) {
-	if misfit {
+	if misfit || d.impatient {
 		d.command(messages.CommandRefund, messages.RejectInvalidState, &messages.Refund{})
+		return
+	}
+	if d.card.over {
+		d.now.compensated, d.now.excess, d.now.review, d.frozen = d.now.excess, 0, "", true
+		d.now.status = messages.StatusPartiallyCaptured
+		d.steps = append(d.steps, step{command: messages.CommandCompensate, paymentID: d.id, reviewed: true})
+		d.ends = append(d.ends, []end{d.now})
 		return
 	}
 	d.now.review = ""
@@ -163,7 +173,7 @@ func (d *draft) followReview(misfit bool) {
 	if d.now.captured > 0 {
 		d.now.status = messages.StatusCaptured
 	}
-	d.steps = append(d.steps, step{command: messages.CommandResolve, paymentID: d.id, resolves: true})
+	d.steps = append(d.steps, step{command: messages.CommandResolve, paymentID: d.id, reviewed: true})
 	d.ends = append(d.ends, []end{d.now})
 }
 
@@ -194,6 +204,10 @@ func (d *draft) followDecline() {
 }
 
 func (d *draft) followAuthorized() {
+	if d.card.over {
+		d.overcapture()
+		return
+	}
 	switch rest := d.now.uncaptured(); {
 	case d.IntN(5) == 0:
 		d.void()
@@ -213,6 +227,16 @@ func (d *draft) followAuthorized() {
 		d.settled()
 		d.command(messages.CommandCapture, "", &messages.Capture{AmountMinor: &part, Final: final})
 	}
+}
+
+// overcapture captures a part, of which the gateway takes a tenth too much.
+func (d *draft) overcapture() {
+	rest := d.now.uncaptured()
+	part := 20 + d.Int64N(rest/2)
+	s := step{command: messages.CommandCapture, paymentID: d.id, then: messages.EventPaymentReviewOpened}
+	d.now.captured, d.now.excess = part, min(part/10, rest-part)
+	d.now.status, d.now.review = messages.StatusReview, messages.ReviewAmount
+	d.add(s, d.key(), &messages.Capture{AmountMinor: &part})
 }
 
 func (d *draft) void() {
@@ -348,8 +372,8 @@ func (d *draft) draw() card {
 	}
 }
 
-// cards are those with a fate. What only a notification tells, or what is pending for longer
-// without one, is among them only if the gateways send notifications.
+// cards are those with a fate. What only a notification tells is among them only if the gateways
+// send notifications.
 func (d *draft) cards() []card {
 	cards := []card{
 		{method: "pm_card_visa_chargeDeclined", declined: messages.StatusRequiresPaymentMethod},
@@ -362,13 +386,14 @@ func (d *draft) cards() []card {
 		{method: "pm_card_refundFail", refundFails: true},
 		{method: "sim_wrong_amount", short: true},
 		{method: "sim_lapses_" + lapseMillis, lapses: true},
+		{method: "pm_card_pendingRefund"},
+		{method: "sim_async"},
 	}
 	if d.webhooks {
 		cards = append(cards,
 			card{method: "pm_card_createDispute", then: messages.EventDisputeOpened},
 			card{method: "sim_webhook_first"}, card{method: "sim_webhook_duplicate"}, card{method: "sim_webhook_reordered"},
-			card{method: "sim_capture_reversed", then: messages.EventPaymentCaptureReversed},
-			card{method: "pm_card_pendingRefund"}, card{method: "sim_async"})
+			card{method: "sim_capture_reversed", then: messages.EventPaymentCaptureReversed})
 	}
 	return cards
 }

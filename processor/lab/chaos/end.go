@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -17,6 +18,9 @@ type end struct {
 	// disputed is the amount in open disputes, review the reason of the open review.
 	disputed int64
 	review   string
+	// excess is what a gateway moved beyond what may be booked, compensated what was given back of
+	// it.
+	excess, compensated int64
 	// attempts is the number of attempts that a declined authorization must come to.
 	attempts int
 }
@@ -45,7 +49,8 @@ func unsettled(p *payment.Payment) string {
 	for i := range p.Operations {
 		switch op := &p.Operations[i]; op.Status {
 		case payment.OperationSent, payment.OperationNotSent, payment.OperationPending, payment.OperationUnknown:
-			return fmt.Sprintf("%s %s at %s is still %s when all is at rest", op.Kind, op.ID, op.Gateway, op.Status)
+			return fmt.Sprintf("%s %s at %s is still %s when all is at rest: the payment (%s) is %s, with a check due at %s",
+				op.Kind, op.ID, op.Gateway, op.Status, p.PaymentMethod, p.Status, op.NextCheckAt.Format(time.RFC3339))
 		default:
 		}
 	}
@@ -90,6 +95,8 @@ func (e *end) differs(p *payment.Payment) string {
 	case p.AuthorizedMinor != e.authorized || p.CapturedMinor != e.captured || p.RefundedMinor != e.refunded || p.ReleasedMinor != e.released:
 		return fmt.Sprintf("%d is authorized, %d captured, %d refunded and %d released, not %s",
 			p.AuthorizedMinor, p.CapturedMinor, p.RefundedMinor, p.ReleasedMinor, e.amounts())
+	case p.ExcessMinor != e.excess:
+		return fmt.Sprintf("the excess is %d, not %d", p.ExcessMinor, e.excess)
 	case disputed != e.disputed:
 		return fmt.Sprintf("%d is in dispute, not %d", disputed, e.disputed)
 	case e.attempts > 0 && p.RetryAt.IsZero() && declines < e.attempts:
@@ -107,10 +114,10 @@ func (e *end) amounts() string {
 
 // differsFromLedger says how the sums of all gateways differ from the end.
 func (e *end) differsFromLedger(moved end) string {
-	if moved.authorized == e.authorized && moved.captured == e.captured && moved.refunded == e.refunded &&
+	if moved.authorized == e.authorized && moved.captured == e.captured+e.excess+e.compensated && moved.refunded == e.refunded+e.compensated &&
 		(moved.released == e.released || e.status == messages.StatusExpired) {
 		return ""
 	}
-	return fmt.Sprintf("by the gateways' ledgers %d is authorized, %d captured, %d refunded and %d released, not %s",
-		moved.authorized, moved.captured, moved.refunded, moved.released, e.amounts())
+	return fmt.Sprintf("by the gateways' ledgers %d is authorized, %d captured, %d refunded and %d released, not %s with an excess of %d and %d compensated",
+		moved.authorized, moved.captured, moved.refunded, moved.released, e.amounts(), e.excess, e.compensated)
 }

@@ -102,7 +102,7 @@ func (o *oracle) judgeScript(s *script, sent map[int]*Sent) {
 		acknowledged++
 	}
 	p := o.payments[s.id]
-	excuse := o.excused(s, p)
+	excuse := o.excused(s)
 	if excuse != "" {
 		o.Figures.Excused++
 	}
@@ -230,7 +230,7 @@ func (o *oracle) judgeImpatient(s *script, p *payment.Payment, sent map[int]*Sen
 	if problem := unsettled(p); problem != "" {
 		o.found(Liveness, s.id, "%s", problem)
 	}
-	if reason := reviewOf(p); reason != "" && (!s.short || reason != messages.ReviewAmount) {
+	if reason := reviewOf(p); reason != "" && (!s.differs || reason != messages.ReviewAmount) {
 		o.found(AsPlanned, s.id, "it is in review for %s, and its plan (%s) has no reason for one", reason, s.card())
 	}
 	o.judgeLimits(s, p)
@@ -289,7 +289,6 @@ func (o *oracle) judgeEnd(s *script, p *payment.Payment, ends []end) {
 // The names of the faults that excuse certain ends.
 const (
 	faultNasty = "gateway-nasty"
-	faultClock = "clock-jumps"
 	faultAged  = "commands-aged-out"
 	faultDisk  = "nats-disk-damaged"
 )
@@ -301,22 +300,13 @@ func struck(faults []Injection, name string) bool {
 	return slices.ContainsFunc(faults, func(i Injection) bool { return i.names(name) })
 }
 
-// excused returns why a plan may end otherwise: a fault of the run, and only where its trace is
-// seen. An outcome may stay unknown for as long as the ladder takes while a fault lasts. A process
-// whose clock is ahead may have put off a question for longer than the run.
-func (o *oracle) excused(s *script, p *payment.Payment) string {
+// excused returns why a plan may end otherwise: an outcome stayed unknown for as long as the ladder
+// takes, while a fault lasted.
+func (o *oracle) excused(s *script) string {
 	for i := range o.reviews {
 		r := &o.reviews[i]
 		if r.paymentID == s.id && r.reason == messages.ReviewUnknown && o.outlived(r) {
 			return "an outcome stayed unknown for as long as the ladder takes"
-		}
-	}
-	if p == nil || !o.struck(faultClock) {
-		return ""
-	}
-	for i := range p.Operations {
-		if at := p.Operations[i].NextCheckAt; !at.IsZero() && at.Sub(p.UpdatedAt) > time.Hour {
-			return "a process with a wrong clock put off a question"
 		}
 	}
 	return ""
@@ -355,7 +345,8 @@ const (
 // judgeShares demands a minimum of accepted commands of each kind, and a maximum of excuses.
 func (o *oracle) judgeShares() {
 	kinds := []messages.CommandName{
-		messages.CommandCreate, messages.CommandConfirm, messages.CommandCapture, messages.CommandVoid, messages.CommandRefund, messages.CommandResolve,
+		messages.CommandCreate, messages.CommandConfirm, messages.CommandCapture, messages.CommandVoid, messages.CommandRefund,
+		messages.CommandResolve,
 	}
 	for _, kind := range kinds {
 		o.Item(AsPlanned).Checked++

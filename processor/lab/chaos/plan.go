@@ -38,8 +38,8 @@ type script struct {
 	// impatient means that the producer waits for no answer, and publishes in any order: commands
 	// may then be refused for their order, and only the limits of the end are known.
 	impatient bool
-	// short means that the gateway authorizes less than it is asked for.
-	short bool
+	// differs means that the gateway moves another amount than it is asked for.
+	differs bool
 }
 
 // step is one command of a script, with the answer that it must get.
@@ -53,8 +53,8 @@ type step struct {
 	then messages.EventType
 	// copies are published after it, without a wait.
 	copies []planned
-	// resolves means that its message is made of the review that it ends.
-	resolves bool
+	// reviewed means that its message is made of the review that it ends.
+	reviewed bool
 }
 
 // planned is one message of the plan.
@@ -121,12 +121,16 @@ func (s *script) message(keys, key string, paymentID uuid.UUID, body messages.Co
 	return planned{tenant: s.tenant, msg: msg}
 }
 
-// resolution is the message with which an operator accepts what the gateway reported of an
-// operation.
-func (s *script) resolution(operationID string) planned {
-	return s.message(s.id.String(), "resolve", s.id, &messages.Resolve{
+// reviewedBy is the message with which an operator ends the review of an operation: by accepting
+// what the gateway reported, or by giving back what it took too much.
+func (s *script) reviewedBy(name messages.CommandName, operationID string) planned {
+	var body messages.CommandBody = &messages.Resolve{
 		OperationID: operationID, Outcome: messages.ResolvedSucceeded, Actor: "chaos", Reason: "the amount is accepted",
-	})
+	}
+	if name == messages.CommandCompensate {
+		body = &messages.Compensate{OperationID: operationID, Actor: "chaos", Reason: "the gateway took too much"}
+	}
+	return s.message(s.id.String(), string(name), s.id, body)
 }
 
 // number is the place of a step in the plan.

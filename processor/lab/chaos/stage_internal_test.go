@@ -101,7 +101,7 @@ func (s *stage) perform() {
 func (s *stage) performScript(sc *script) {
 	for n := range sc.steps {
 		step := &sc.steps[n]
-		if step.resolves {
+		if step.reviewed {
 			operation := ""
 			for _, r := range s.reviews {
 				if r.paymentID == sc.id {
@@ -111,7 +111,7 @@ func (s *stage) performScript(sc *script) {
 			if operation == "" {
 				return
 			}
-			step.planned = sc.resolution(operation)
+			step.planned = sc.reviewedBy(step.command, operation)
 		}
 		answered := false
 		for _, c := range append([]planned{step.planned}, step.copies...) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -80,8 +81,9 @@ type Workload struct {
 	slots chan struct{}
 
 	mu sync.Mutex
-	// acknowledged holds the acknowledged messages of each script in their order, for Replay.
-	acknowledged [][]numbered
+	// acknowledged holds the acknowledged messages of each script in their order, by its index, for
+	// Replay.
+	acknowledged map[int][]numbered
 }
 
 // numbered is a message with its place in the plan.
@@ -105,7 +107,7 @@ func NewWorkload(buses []jetstream.JetStream, record *Record, c WorkloadConfig) 
 		record.watch(seen.note)
 	}
 	return &Workload{
-		config: c, buses: buses, record: record, seen: seen, slots: make(chan struct{}, c.InFlight),
+		config: c, buses: buses, record: record, seen: seen, slots: make(chan struct{}, c.InFlight), acknowledged: map[int][]numbered{},
 		plan: plan{seed: c.Seed, tenants: c.Tenants, payments: c.Payments, webhooks: c.Webhooks},
 	}, nil
 }
@@ -158,12 +160,6 @@ func (w *Workload) Run(ctx context.Context) {
 
 // perform takes the steps of one script. It begins no step after until has ended.
 func (w *Workload) perform(ctx, until context.Context, pace *pace, s *script) {
-	var acknowledged []numbered
-	defer func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.acknowledged = append(w.acknowledged, acknowledged)
-	}()
 	send := func(c planned, number int) bool {
 		if !pace.wait(until) || !take(until, w.slots) {
 			return false
@@ -173,18 +169,20 @@ func (w *Workload) perform(ctx, until context.Context, pace *pace, s *script) {
 			return false
 		}
 		if !c.copied {
-			acknowledged = append(acknowledged, numbered{c, number})
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.acknowledged[s.index] = append(w.acknowledged[s.index], numbered{c, number})
 		}
 		return true
 	}
 	for n := range s.steps {
 		step := &s.steps[n]
-		if step.resolves {
+		if step.reviewed {
 			operation, ok := w.reviewed(until, s.id)
 			if !ok {
 				return
 			}
-			step.planned = s.resolution(operation)
+			step.planned = s.reviewedBy(step.command, operation)
 		}
 		from := w.seen.version(step.paymentID)
 		if !send(step.planned, s.number(n)) {
@@ -215,6 +213,7 @@ func (w *Workload) answered(ctx context.Context, s *step, from int64) bool {
 	case !answered, (by == messages.EventCommandRejected) != (s.refusal != ""):
 		return false
 	case by == messages.EventPaymentVoidFailed, by == messages.EventPaymentCaptureFailed, by == messages.EventPaymentConfirmFailed,
+		by == messages.EventPaymentCompensationFailed,
 		by == messages.EventPaymentReviewOpened && s.then != by:
 		return false
 	}
@@ -238,7 +237,7 @@ func answers(command messages.CommandName, event messages.EventType) bool {
 	case messages.EventCommandRejected:
 		return true
 	case messages.EventPaymentReviewOpened:
-		return command != messages.CommandResolve
+		return command != messages.CommandResolve && command != messages.CommandCompensate
 	case messages.EventPaymentCaptured:
 		return command == messages.CommandCreate || command == messages.CommandConfirm || command == messages.CommandCapture
 	case messages.EventPaymentAuthorized, messages.EventPaymentDeclined, messages.EventPaymentFailed:
@@ -255,6 +254,8 @@ func answers(command messages.CommandName, event messages.EventType) bool {
 		return command == messages.CommandRefund
 	case messages.EventPaymentOutcomeResolved:
 		return command == messages.CommandResolve
+	case messages.EventPaymentCompensated, messages.EventPaymentCompensationFailed:
+		return command == messages.CommandCompensate
 	default:
 		return false
 	}
@@ -287,10 +288,14 @@ func (w *Workload) Replay(ctx context.Context, share float64) int {
 	return replayed
 }
 
-func (w *Workload) acknowledgedSoFar() [][]numbered {
+// acknowledgedSoFar returns the scripts in the order of the plan.
+func (w *Workload) acknowledgedSoFar() (all [][]numbered) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.acknowledged)
+	for _, index := range slices.Sorted(maps.Keys(w.acknowledged)) {
+		all = append(all, slices.Clone(w.acknowledged[index]))
+	}
+	return all
 }
 
 func take(ctx context.Context, slots chan<- struct{}) bool {

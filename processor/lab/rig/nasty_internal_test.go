@@ -140,7 +140,7 @@ func TestOursForgottenNotificationsAreThoseThatALookupTells(t *testing.T) {
 		w.WriteHeader(status)
 	}))
 	t.Cleanup(endpoint.Close)
-	p, err := startPostman(t.Context(), true, func() string { return strings.TrimPrefix(endpoint.URL, "http://") })
+	p, err := startPostman(t.Context(), func() string { return strings.TrimPrefix(endpoint.URL, "http://") })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,9 +15,7 @@ import (
 // those that a lookup would tell as well, and brings some twice. Which, follows from their ids. A
 // reversal or a dispute is always brought: no lookup tells it.
 type postman struct {
-	target func() string
-	// forgets is false for a short run: a lookup comes only after a minute.
-	forgets  bool
+	target   func() string
 	listener net.Listener
 	server   *http.Server
 	client   *http.Client
@@ -29,12 +27,12 @@ const (
 	twiceOf     = 3
 )
 
-func startPostman(ctx context.Context, forgets bool, target func() string) (*postman, error) {
+func startPostman(ctx context.Context, target func() string) (*postman, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &postman{target: target, forgets: forgets, listener: listener, client: &http.Client{Transport: &http.Transport{}, Timeout: webhookTimeout}}
+	p := &postman{target: target, listener: listener, client: &http.Client{Transport: &http.Transport{}, Timeout: webhookTimeout}}
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: CallTimeout}
 	go func() { _ = p.server.Serve(listener) }() // it ends when it is closed
 	return p, nil
@@ -61,7 +59,7 @@ func (p *postman) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	event, err := protocol.DecodeEvent(body)
-	if err == nil && p.forgets && forgotten(event) {
+	if err == nil && forgotten(event) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}

@@ -234,7 +234,7 @@ func (r *Rig) startGateways(ctx context.Context) error {
 	if r.webhookAddr, err = freeAddr(ctx); err != nil {
 		return err
 	}
-	if r.postman, err = startPostman(ctx, !r.options.Small, func() string { return r.webhookAddr }); err != nil {
+	if r.postman, err = startPostman(ctx, func() string { return r.webhookAddr }); err != nil {
 		return fmt.Errorf("start the carrier of notifications: %w", err)
 	}
 	for _, name := range ownGateways() {
