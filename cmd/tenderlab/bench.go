@@ -105,7 +105,7 @@ must have none, and deletes them at the end. --config and the environment config
 workers as they configure tender serve, except for addresses, gateways and, with slow
 gateways, slots.
 
-After every run it checks the books as tender verify --bus does. Exit code 1 if a check
+After every run it checks the books as tender verify --bus --ledger does. Exit code 1 if a check
 fails.`)
 	return b.String()
 }

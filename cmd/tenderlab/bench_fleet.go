@@ -70,6 +70,9 @@ func (s *benchStage) launchMember(t benchTask, number int) (*benchMember, error)
 		"bench-worker", "--latency", t.gateway.Latency.String(), "--tail", t.gateway.Tail.String(),
 		"--declined", strconv.Itoa(t.gateway.Declined), "--unknown", strconv.Itoa(t.gateway.Unknown),
 	}
+	ledger := filepath.Join(s.dir, fmt.Sprintf("ledger-%d.json", len(s.ledgers)))
+	s.ledgers = append(s.ledgers, ledger)
+	arguments = append(arguments, "--ledger", ledger)
 	if t.profile != "" && number == 0 {
 		arguments = append(arguments, "--cpuprofile", t.profile+".cpu.pprof", "--memprofile", t.profile+".alloc.pprof")
 	}
@@ -170,6 +173,8 @@ type benchWorker struct {
 	*term.Env
 	gateway              bench.GatewayConfig
 	cpuFile, allocations string
+	// ledger is the file for the gateway's ledger, "" for none.
+	ledger string
 }
 
 // benchFigures are the figures that such a process prints at its end.
@@ -204,6 +209,7 @@ begins when it reads a line, and on a signal drains and prints its figures.`,
 	flags.IntVar(&w.gateway.Unknown, "unknown", 0, "operations in a thousand whose first call has no answer")
 	flags.StringVar(&w.cpuFile, "cpuprofile", "", "`file` for a profile of the CPU time")
 	flags.StringVar(&w.allocations, "memprofile", "", "`file` for a profile of the allocations")
+	flags.StringVar(&w.ledger, "ledger", "", "`file` for the gateway's ledger")
 	return cmd
 }
 
@@ -232,10 +238,28 @@ func (w *benchWorker) run(ctx context.Context) error {
 	}
 	ended := bench.OwnUsage()
 	runtime.ReadMemStats(&after)
+	if err := writeLedger(w.ledger, fast.Effects()); err != nil {
+		return err
+	}
 	return w.PrintJSON(benchFigures{
 		Mallocs: after.Mallocs - before.Mallocs, AllocBytes: after.TotalAlloc - before.TotalAlloc,
 		CPUSeconds: (ended.CPU - began.CPU).Seconds(), RSSMax: ended.RSSMax, InFlightMax: fast.InFlightMax(), Calls: fast.Calls(),
 	})
+}
+
+// writeLedger writes a ledger for the comparison after the run. It does nothing without a file.
+func writeLedger(file string, ledger []bench.Effect) error {
+	if file == "" {
+		return nil
+	}
+	text, err := json.Marshal(ledger)
+	if err == nil {
+		err = os.WriteFile(file, text, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write the gateway's ledger: %w", err)
+	}
+	return nil
 }
 
 // profiled runs do and writes the profiles that the flags name.

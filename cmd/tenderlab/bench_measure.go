@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -265,21 +267,28 @@ func (b *benchmark) floorConfig() bench.FloorConfig {
 	}
 }
 
-// verify returns the result of `tender verify`, with `--bus` if bus is set.
-func (s *benchStage) verify(ctx context.Context, bus bool) (bench.Verify, error) {
+// verify returns the result of `tender verify`, with `--bus` and `--ledger` if all is set: payments
+// that were written as a preload are neither on the bus nor at a gateway.
+func (s *benchStage) verify(ctx context.Context, all bool) (bench.Verify, error) {
 	o := books.CheckOptions{FindingsMax: 10}
 	report, err := books.CheckInvariants(ctx, s.pool, o)
 	if err != nil {
 		return bench.Verify{}, err
 	}
 	v := bench.Verify{Payments: report.Payments, Events: report.Events}
-	if bus {
+	if all {
 		compared, err := audit.Bus(ctx, s.pool, s.js, audit.BusOptions{FindingsMax: o.FindingsMax})
 		if err != nil {
 			return v, err
 		}
 		compared.AddTo(&report, o.FindingsMax)
 		v.Messages = compared.Messages
+		gateways, err := audit.Gateways(ctx, s.pool, s.ledger, audit.GatewayOptions{FindingsMax: o.FindingsMax})
+		if err != nil {
+			return v, err
+		}
+		gateways.AddTo(&report, o.FindingsMax)
+		v.Effects = gateways.Effects
 	}
 	for _, n := range report.Violated {
 		v.Violations += n
@@ -289,4 +298,37 @@ func (s *benchStage) verify(ctx context.Context, bus bool) (bench.Verify, error)
 	}
 	v.Clean = report.Clean()
 	return v, nil
+}
+
+// ledger reads what the processes wrote of the effects at their gateway.
+func (s *benchStage) ledger(context.Context) (map[string]audit.Ledger, error) {
+	kept := make([][]bench.Effect, len(s.ledgers))
+	for i, file := range s.ledgers {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(text, &kept[i])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the gateway's ledger: %w", err)
+		}
+	}
+	var ledger audit.Ledger
+	for _, e := range bench.MergeEffects(kept...) {
+		entry := audit.LedgerEntry{OperationID: e.OperationID, Kind: e.Kind, Tenant: e.Tenant, PaymentID: e.PaymentID, Currency: e.Currency}
+		switch e.Kind {
+		case messages.OperationAuthorize, messages.OperationConfirm:
+			entry.AuthorizedMinor = e.AmountMinor
+			if e.Capture {
+				entry.CapturedMinor = e.AmountMinor
+			}
+		case messages.OperationCapture:
+			entry.CapturedMinor = e.AmountMinor
+		case messages.OperationVoid:
+			entry.ReleasedMinor = e.AmountMinor
+		case messages.OperationRefund:
+			entry.RefundedMinor = e.AmountMinor
+		}
+		ledger.Entries = append(ledger.Entries, entry)
+	}
+	return map[string]audit.Ledger{benchGateway: ledger}, nil
 }

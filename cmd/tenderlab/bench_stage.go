@@ -41,6 +41,8 @@ type benchStage struct {
 	js       jetstream.JetStream
 	pool     *pgxpool.Pool
 	facts    store.ServerFacts
+	// ledgers are the files to which the processes write their gateway's ledger at their end.
+	ledgers []string
 	// node is the stage's own NATS server, nil if --nats names one.
 	node    *servers.Process
 	nodePID int

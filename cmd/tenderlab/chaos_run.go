@@ -243,8 +243,8 @@ func (r *chaosRun) judge(ctx context.Context) error {
 		return err
 	}
 	r.report.Verdict, err = chaos.Check(ctx, chaos.Sources{
-		Pool: pool, JetStream: js, Ledgers: r.lab.Ledgers, Record: recorded, Drain: r.report.Drain,
-	}, chaos.CheckConfig{Progress: func(part string) { r.step("checking %s", part) }})
+		Pool: pool, JetStream: js, Ledgers: r.lab.Ledgers, Record: recorded, Drain: r.report.Drain, Faults: r.report.Injections,
+	}, chaos.CheckConfig{Ladder: rig.Ladder, Progress: func(part string) { r.step("checking %s", part) }})
 	r.report.Ended, r.report.Surprises = r.Now().UTC(), r.lab.Surprises()
 	// The consumer's own counters start at 0 with each consumer.
 	redeliveries := &r.report.Verdict.Figures.Redeliveries

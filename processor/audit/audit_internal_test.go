@@ -59,6 +59,9 @@ func TestGatewaysCompared(t *testing.T) {
 		"another amount": {func(_ *payment.Payment, l map[string]Ledger) {
 			l["a"].Entries[1].CapturedMinor = 59
 		}, LedgerComplete, "is recorded for 60 and is in the ledger for 59"},
+		"another amount, and recorded so": {func(p *payment.Payment, l map[string]Ledger) {
+			l["a"].Entries[1].CapturedMinor, p.Operations[1].CapturedMinor, p.CapturedMinor = 59, 59, 59
+		}, "", ""},
 		"less than is said": {func(_ *payment.Payment, l map[string]Ledger) {
 			l["a"].Entries[1].CapturedMinor = 59
 		}, GatewaySums, "captured is recorded as 60 with 0 open, and is 59 in the ledgers"},

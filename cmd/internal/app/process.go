@@ -209,10 +209,12 @@ func (p *Process) Run(ctx context.Context) error {
 	return nil
 }
 
+// parts gives the worker the database's clock over the machine's monotonic one, which no wrong wall
+// clock touches, and p.now as its wall clock.
 func (p *Process) parts() worker.Parts {
 	return worker.Parts{
 		JetStream: p.js, Store: p.store, Gateways: p.gateways.set, Router: p.gateways.router,
-		Log: p.log.Named("worker"), Clock: store.NewClock(p.pool, p.now), Now: p.now,
+		Log: p.log.Named("worker"), Clock: store.NewClock(p.pool, time.Now), Now: p.now,
 	}
 }
 

@@ -258,6 +258,34 @@ func TestGatewayAnswersTheSameOperationTheSame(t *testing.T) {
 	}
 }
 
+// The ledger has each effect once, however often it was asked for, and is what the books are
+// compared with.
+func TestOursGatewayKeepsALedger(t *testing.T) {
+	t.Parallel()
+	first, second := bench.NewGateway(bench.GatewayConfig{}), bench.NewGateway(bench.GatewayConfig{})
+	charge := messages.Operation{ID: "p-1", Kind: messages.OperationAuthorize, Tenant: "acme", AmountMinor: 40, Currency: "EUR", Capture: true}
+	refund := messages.Operation{ID: "p-2", Kind: messages.OperationRefund, Tenant: "acme", AmountMinor: 15, Currency: "EUR"}
+	first.Do(t.Context(), charge)
+	first.Do(t.Context(), charge)
+	first.Lookup(t.Context(), charge)
+	second.Do(t.Context(), charge) // its delivery went on in another process
+	second.Do(t.Context(), refund)
+	declined := bench.NewGateway(bench.GatewayConfig{Declined: 1000})
+	declined.Do(t.Context(), charge)
+	silent := bench.NewGateway(bench.GatewayConfig{Unknown: 1000})
+	silent.Do(t.Context(), charge)
+	if n := len(declined.Effects()) + len(silent.Effects()); n != 0 {
+		t.Errorf("%d effects of a decline and of a call without an answer", n)
+	}
+	want := []bench.Effect{
+		{OperationID: "p-1", Kind: messages.OperationAuthorize, Tenant: "acme", Currency: "EUR", AmountMinor: 40, Capture: true},
+		{OperationID: "p-2", Kind: messages.OperationRefund, Tenant: "acme", Currency: "EUR", AmountMinor: 15},
+	}
+	if merged := bench.MergeEffects(first.Effects(), second.Effects()); !slices.Equal(merged, want) {
+		t.Errorf("the ledger is %+v", merged)
+	}
+}
+
 func newID(t *testing.T) string {
 	t.Helper()
 	create, err := bench.NewCreate(messages.CaptureAutomatic)

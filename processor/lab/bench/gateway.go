@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/seed-384b1f8a/tender/messages"
 	"github.com/seed-384b1f8a/tender/processor/retry"
 )
@@ -32,8 +34,8 @@ const LatencyMax = 5 * time.Second
 // guard.
 const unknownCalls = 3
 
-// Gateway answers in this process, keeps no ledger, and treats an operation the same in every
-// process. Its methods may be called concurrently.
+// Gateway answers in this process, and treats an operation the same in every process. It keeps a
+// ledger of its effects. Its methods may be called concurrently.
 type Gateway struct {
 	cfg            GatewayConfig
 	calls          atomic.Int64
@@ -42,6 +44,19 @@ type Gateway struct {
 	mu sync.Mutex
 	// asked counts the calls of operations without an answer at first; guarded by mu.
 	asked map[string]int
+	// effects are the successes in their order, repeated ones included; guarded by mu.
+	effects []Effect
+}
+
+// Effect is the success of one operation: AmountMinor moved, and was captured as well if Capture.
+type Effect struct {
+	OperationID string                 `json:"operation_id"`
+	Tenant      string                 `json:"tenant"`
+	PaymentID   uuid.UUID              `json:"payment_id"`
+	Kind        messages.OperationKind `json:"kind"`
+	Currency    string                 `json:"currency"`
+	AmountMinor int64                  `json:"amount_minor"`
+	Capture     bool                   `json:"capture,omitempty"`
 }
 
 // NewGateway returns a gateway.
@@ -68,8 +83,41 @@ func (g *Gateway) Do(ctx context.Context, op messages.Operation) messages.Outcom
 			Kind: messages.OutcomeDeclined, Decline: &messages.Decline{Code: "insufficient_funds", Class: messages.DeclineSoft},
 		}
 	default:
-		return succeeded(op)
+		return g.succeed(op)
 	}
+}
+
+// succeed keeps the effect of an operation and answers it.
+func (g *Gateway) succeed(op messages.Operation) messages.Outcome {
+	g.mu.Lock()
+	g.effects = append(g.effects, Effect{op.ID, op.Tenant, op.PaymentID, op.Kind, op.Currency, op.AmountMinor, op.Capture})
+	g.mu.Unlock()
+	return succeeded(op)
+}
+
+// Effects returns the ledger: each operation's effect once, since one that is called again is the
+// same.
+func (g *Gateway) Effects() []Effect {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return MergeEffects(g.effects)
+}
+
+// MergeEffects joins the ledgers that processes keep of one gateway. An operation that several of
+// them answered took effect once: it has one key.
+func MergeEffects(ledgers ...[]Effect) []Effect {
+	var merged []Effect
+	known := map[string]struct{}{}
+	for _, ledger := range ledgers {
+		for i := range ledger {
+			key := ledger[i].Tenant + "\x00" + ledger[i].OperationID
+			if _, again := known[key]; !again {
+				known[key] = struct{}{}
+				merged = append(merged, ledger[i])
+			}
+		}
+	}
+	return merged
 }
 
 // succeeded is the answer of a gateway that did the whole of what it was asked for.
@@ -88,7 +136,7 @@ func (g *Gateway) silent(operationID string) bool {
 // Lookup implements the gateway of the pipeline: an unknown operation has succeeded.
 func (g *Gateway) Lookup(_ context.Context, op messages.Operation) messages.Outcome {
 	defer g.enter()()
-	return succeeded(op)
+	return g.succeed(op)
 }
 
 func (g *Gateway) enter() (leave func()) {

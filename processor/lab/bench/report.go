@@ -26,7 +26,7 @@ type Report struct {
 	// PreloadCostRatio compares CPU time.
 	PreloadCostRatio float64   `json:"preload_cost_ratio,omitempty" doc:"CPU time for a payment in the run preload, divided by that in throughput"`
 	Latencies        []Latency `json:"latencies,omitempty" doc:"payments that arrive at a fixed rate, independent of their outcome"`
-	Clean            bool      `json:"clean" doc:"tender verify found nothing after any of the runs"`
+	Clean            bool      `json:"clean" doc:"tender verify, the stream and the gateway's ledger compared as well, found nothing after any of the runs"`
 }
 
 // Floor is the result of MeasureFloor.
@@ -63,7 +63,7 @@ type Run struct {
 	AllocB    float64 `json:"alloc_bytes_per_payment" doc:"bytes allocated in the workers for each payment"`
 	RSSMax    int64   `json:"rss_max_bytes" doc:"memory of the largest worker process at its most"`
 
-	Verify Verify `json:"verify" doc:"the result of tender verify --bus afterwards"`
+	Verify Verify `json:"verify" doc:"the result of tender verify --bus --ledger afterwards"`
 }
 
 // CPU is CPU time in seconds.
@@ -82,6 +82,7 @@ type Verify struct {
 	Payments   int64    `json:"payments" doc:"payments checked"`
 	Events     int64    `json:"events" doc:"events checked"`
 	Messages   int64    `json:"messages,omitempty" doc:"messages on the stream of events that were compared"`
+	Effects    int64    `json:"effects,omitempty" doc:"effects in the gateway's ledger that were compared"`
 	Violations int64    `json:"violations" doc:"violations found"`
 	Findings   []string `json:"findings,omitempty" doc:"the first of them"`
 }
@@ -100,7 +101,7 @@ type Latency struct {
 	P999      float64 `json:"p999_ms" doc:"the same for 999 of 1000"`
 	Max       float64 `json:"max_ms" doc:"the longest"`
 	Curve     []Point `json:"curve" doc:"the whole distribution, for a plot"`
-	Verify    Verify  `json:"verify" doc:"the result of tender verify --bus afterwards"`
+	Verify    Verify  `json:"verify" doc:"the result of tender verify --bus --ledger afterwards"`
 }
 
 // Point is one point of a distribution.

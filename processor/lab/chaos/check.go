@@ -32,6 +32,8 @@ type Sources struct {
 	Record *Recorded
 	// Drain is the result of Await. nil means no Await; unfinished work is then no violation.
 	Drain *Drain
+	// Faults were injected during the run. They excuse what their trace is seen of.
+	Faults []Injection
 }
 
 // CheckConfig tunes Check. Zero values mean the defaults.
@@ -43,6 +45,9 @@ type CheckConfig struct {
 	// LedgersWithin is the time for the ledgers to agree with the payments, since a gateway
 	// reverses a charge, and reports it, with a delay. 0 means 15 s.
 	LedgersWithin time.Duration
+	// Ladder is the age of an unknown outcome at which a person is asked; 0 means that no outcome
+	// may stay unknown for that long.
+	Ladder time.Duration
 	// Progress receives the name of each source. It may be nil.
 	Progress func(what string)
 }
@@ -71,10 +76,12 @@ func Check(ctx context.Context, s Sources, c CheckConfig) (Verdict, error) {
 		{"the gateways' ledgers", x.compareLedgers}, // first: they may need a moment to agree
 		{"the event store", x.checkInvariants},
 		{"the stream of events", x.compareBus},
+		{"the stream of commands", x.compareHeld},
 		{"the dead letters", x.readDeadLetters},
 		{"the workers' consumer", x.readConsumer},
 		{"the client's commands", x.compareCommands},
 		{"the client's events", x.compareSeen},
+		{"the plans", x.comparePlans},
 	} {
 		c.Progress(step.what)
 		if err := step.do(ctx); err != nil {
@@ -93,8 +100,15 @@ type examination struct {
 	// letters are the reasons of the dead letters, by the message ids of their originals.
 	// Sequences do not identify a message: a stream that was lost starts again at 1.
 	letters map[string]string
+	// aged are the stretches of commands that aged out, as dead letters report them.
+	aged []stretch
 	// ackedTo is the sequence up to which every command is acknowledged.
 	ackedTo uint64
+	// answers, payments, notified and ledgers are those of the evidence for the plans.
+	answers  map[slot]answer
+	payments map[uuid.UUID]*payment.Payment
+	notified int64
+	ledgers  map[string]audit.Ledger
 }
 
 func (x *examination) checkInvariants(ctx context.Context) error {
@@ -110,6 +124,14 @@ func (x *examination) compareBus(ctx context.Context) error {
 	report, err := audit.Bus(ctx, x.Pool, x.JetStream, audit.BusOptions{FindingsMax: x.config.FindingsMax * len(itemNames())})
 	x.take(report.Checked, report.Violated, report.Findings)
 	x.Figures.EventsOnBus, x.Figures.EventsRepeated = report.Messages, report.Repeated
+	return err
+}
+
+// compareHeld holds the commands that the stream still has against claims and dead letters, those
+// of gateways and operators included.
+func (x *examination) compareHeld(ctx context.Context) error {
+	report, err := audit.Commands(ctx, x.Pool, x.JetStream, x.config.FindingsMax*len(itemNames()))
+	x.take(report.Checked, report.Violated, report.Findings)
 	return err
 }
 
@@ -129,6 +151,9 @@ func (x *examination) compareLedgers(ctx context.Context) error {
 			return err
 		}
 		if report.Clean() || final(&report) || !retry.Sleep(bounded, ledgersPause) {
+			if x.ledgers, err = x.Ledgers(ctx); err != nil {
+				return err
+			}
 			x.take(report.Checked, report.Violated, report.Findings)
 			x.Figures.Operations, x.Figures.GatewayCalls, x.Figures.GatewayEffects = report.Operations, report.Requests, report.Effects
 			x.Figures.ReviewDifferences = report.Differences
@@ -150,6 +175,10 @@ func final(report *audit.GatewayReport) bool {
 func (x *examination) readDeadLetters(ctx context.Context) error {
 	x.letters = map[string]string{}
 	return deadletter.List(ctx, x.JetStream, deadletter.Filter{}, func(l deadletter.Letter) bool {
+		if aged, is := stretchOf(&l); is {
+			x.aged = append(x.aged, aged)
+			return true
+		}
 		if l.Stream == messages.StreamCommands {
 			x.letters[l.Headers.Get(messages.HeaderMessageID)] = l.Reason
 		}
@@ -224,6 +253,7 @@ func (x *examination) compareCommands(ctx context.Context) error {
 		}
 	}
 	answers := map[slot]answer{}
+	x.answers, x.payments = answers, map[uuid.UUID]*payment.Payment{}
 	err := books.AtOneMoment(ctx, x.Pool, func(now *books.Moment) error {
 		if err := now.Decided(ctx, x.Record.Tenants, func(d books.DecidedCommand) {
 			answers[slot{d.Tenant, d.Key, d.Command, string(d.ConflictHash)}] = answer{d.PaymentID, d.PayloadHash, d.EventType, d.Version}
@@ -246,8 +276,13 @@ func (x *examination) compareCommands(ctx context.Context) error {
 // compareDecided looks for the sender of a decided command.
 func (x *examination) compareDecided(d books.DecidedCommand, asked map[question]struct{}, ids map[string]struct{}) {
 	switch d.Command {
-	case messages.CommandNotify, messages.CommandResolve, messages.CommandResume:
-		return // sent by gateways, operators and Tender itself
+	case messages.CommandNotify:
+		if !d.Rejected {
+			x.notified++
+		}
+		return // sent by gateways
+	case messages.CommandResume:
+		return // sent by Tender itself
 	default:
 	}
 	if d.Rejected {
@@ -270,6 +305,7 @@ func (x *examination) comparePayment(p *payment.Payment, known map[uuid.UUID]str
 	if !contains(x.Record.Tenants, p.Tenant) {
 		return
 	}
+	x.payments[p.ID] = p
 	if p.Status == messages.StatusReview {
 		x.Figures.InReview++
 	}
@@ -285,75 +321,6 @@ func contains(names []string, name string) bool {
 		}
 	}
 	return false
-}
-
-// judgeSent looks for the outcome of every acknowledged message.
-func (x *examination) judgeSent(answers map[slot]answer) {
-	absorbed := map[question]map[uint64]struct{}{}
-	for i := range x.Record.Sent {
-		s := &x.Record.Sent[i]
-		x.Figures.Published++
-		x.Figures.Retries += int64(s.Tries - 1)
-		if !s.Acknowledged {
-			continue // without an acknowledgement, nothing was promised
-		}
-		x.Figures.Acknowledged++
-		if s.Duplicate {
-			x.Figures.DuplicatesOnBus++
-		}
-		x.Item(NeverLost).Checked++
-		if problem := x.lost(s, answers); problem != "" {
-			name := NeverLost
-			if s.Sequence > x.ackedTo {
-				name = Liveness // it is still on the bus, and no worker has acknowledged it
-			}
-			if name == NeverLost || x.Drain != nil {
-				x.found(name, s.PaymentID, "%s (%s %d, key %q): %s", s.Subject, s.Stream, s.Sequence, s.Key, problem)
-			}
-		}
-		if s.DeadLetter == "" {
-			if absorbed[s.question()] == nil {
-				absorbed[s.question()] = map[uint64]struct{}{}
-			}
-			absorbed[s.question()][s.Sequence] = struct{}{}
-		}
-	}
-	for _, sequences := range absorbed {
-		x.Figures.DuplicatesAbsorbed += int64(len(sequences) - 1)
-	}
-	x.Figures.DeadLetters = int64(len(x.letters))
-}
-
-// lost returns the reason why an acknowledged message has no outcome, "" if it has one.
-func (x *examination) lost(s *Sent, answers map[slot]answer) string {
-	reason, buried := x.letters[s.MessageID]
-	switch {
-	case s.DeadLetter != "" && !buried:
-		return "it is unreadable, and is no dead letter"
-	case s.DeadLetter != "" && reason != s.DeadLetter:
-		return "it is a dead letter for " + reason + ", not for " + s.DeadLetter
-	case buried:
-		return ""
-	}
-	q := s.question()
-	own, taken := answers[q.slot()]
-	if taken && own.paymentID == q.paymentID && own.payload == q.payload {
-		return withoutEvent(own)
-	}
-	if beside, refused := answers[q.besides()]; refused {
-		return withoutEvent(beside)
-	}
-	if taken {
-		return "its key was taken by another command, and it was not refused"
-	}
-	return "it was acknowledged and has no outcome: neither a decision nor a dead letter"
-}
-
-func withoutEvent(a answer) string {
-	if a.event == "" {
-		return "it was decided by an event that does not exist"
-	}
-	return ""
 }
 
 // seenBatch is the number of events that one statement looks up.

@@ -56,6 +56,7 @@ func ExampleReport() {
 	// messages published  1700  1650 acknowledged, 64 published again for want of it
 	// duplicates          0     0 known to JetStream, 0 to Tender
 	// commands decided    0     0 accepted, 0 rejected
+	// refusals            0     0 as planned, 0 out of turn, 0 after a fault
 	// dead letters        0
 	// redeliveries        0
 	// payments            300   0 wait for a person

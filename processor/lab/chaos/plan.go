@@ -13,17 +13,48 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// groupSize is the number of payments with mixed commands. Commands of one payment stay near each
-// other, so that a capture may overtake its create and refunds may collide.
-const groupSize = 16
-
-// plan is a list of commands. Its fields alone determine it, group by group, so any part can be
-// made again.
+// plan determines the scripts of a run. Its fields alone do, so that the judge makes again what the
+// producer made.
 type plan struct {
 	seed     uint64
 	tenants  []string
 	payments int // 0 is without end
 	webhooks bool
+}
+
+// numbersEach is the number of places in the plan that each script has.
+const numbersEach = 32
+
+// script is the plan of one payment: the steps that a producer takes one after the other, and the
+// oracle: where the payment must come to rest, derived from the card and the commands alone.
+type script struct {
+	index  int
+	tenant string
+	id     uuid.UUID
+	create *messages.Create
+	steps  []step
+	// ends holds for each number of steps taken, from 0, the ends of which one must be reached.
+	ends [][]end
+	// impatient means that the producer waits for no answer, and publishes in any order: commands
+	// may then be refused for their order, and only the limits of the end are known.
+	impatient bool
+	// differs means that the gateway moves another amount than it is asked for.
+	differs bool
+}
+
+// step is one command of a script, with the answer that it must get.
+type step struct {
+	planned
+	command   messages.CommandName
+	paymentID uuid.UUID
+	// refusal is the code with which it must be refused; "" means that it must be accepted.
+	refusal messages.RejectionCode
+	// then is an event that follows the answer by itself, before the next step; "" is none.
+	then messages.EventType
+	// copies are published after it, without a wait.
+	copies []planned
+	// reviewed means that its message is made of the review that it ends.
+	reviewed bool
 }
 
 // planned is one message of the plan.
@@ -34,37 +65,31 @@ type planned struct {
 	msg    *nats.Msg
 }
 
-// draft collects the commands for one payment.
-type draft struct {
-	*rand.Rand
-	plan
-	tenant string
-	id     uuid.UUID
-	made   []planned
+// script makes the script of payment i; nil when the plan is at its end.
+func (p plan) script(i int) *script {
+	if p.payments > 0 && i >= p.payments {
+		return nil
+	}
+	random := rand.New(rand.NewPCG(p.seed, uint64(i)+1)) //nolint:gosec // G115, G404: it has to be repeatable
+	d := &draft{Rand: random, plan: p, script: &script{index: i}}
+	d.tenant, d.id = p.tenants[d.IntN(len(p.tenants))], newID(random)
+	d.keys = d.id.String()
+	if pair := p.pair(i); pair != "" {
+		// The other one of the pair uses the same keys as another tenant: both must be accepted.
+		d.tenant, d.keys = p.tenants[i%2], pair
+	}
+	d.write()
+	return d.script
 }
 
-// group makes the commands of one group of payments, in the order in which they are sent; none when
-// the plan is at its end.
-func (p plan) group(n int) []planned {
-	random := rand.New(rand.NewPCG(p.seed, uint64(n)+1)) //nolint:gosec // G404: it has to be repeatable
-	var all []planned
-	for i := n * groupSize; i < (n+1)*groupSize && (p.payments == 0 || i < p.payments); i++ {
-		all = append(all, p.payment(random)...)
+// pair names the two payments, i among them, that share their keys across tenants; "" if i shares
+// none.
+func (p plan) pair(i int) string {
+	random := rand.New(rand.NewPCG(p.seed, ^uint64(i/2))) //nolint:gosec // G115, G404: it has to be repeatable
+	if len(p.tenants) < 2 || random.IntN(8) > 0 {
+		return ""
 	}
-	for i := range all {
-		j := min(len(all)-1, i+random.IntN(12))
-		all[i], all[j] = all[j], all[i]
-	}
-	for _, c := range all {
-		switch random.IntN(20) {
-		case 0: // JetStream recognizes it by its message id
-			c.copied = true
-			all = append(all, c)
-		case 1: // JetStream does not recognize it; Tender does, by its key
-			all = append(all, c.underAnotherID())
-		}
-	}
-	return all
+	return newID(random).String()
 }
 
 // underAnotherID is the same command in another message.
@@ -79,57 +104,11 @@ func (c planned) underAnotherID() planned {
 	return planned{tenant: c.tenant, copied: true, msg: &nats.Msg{Subject: c.msg.Subject, Header: header, Data: c.msg.Data}}
 }
 
-func (p plan) payment(random *rand.Rand) []planned {
-	d := &draft{Rand: random, plan: p, tenant: p.tenants[random.IntN(len(p.tenants))], id: newID(random)}
-	create := &messages.Create{
-		AmountMinor: 1000 + d.Int64N(100_000), Currency: []string{"EUR", "USD", "JPY"}[d.IntN(3)],
-		PaymentMethod: d.paymentMethod(),
-		CaptureMethod: []messages.CaptureMethod{
-			messages.CaptureAutomatic, messages.CaptureManual, messages.CaptureManualMultiple,
-		}[d.IntN(3)],
-	}
-	d.command("create", d.id, create)
-	for range d.IntN(6) {
-		d.follow(create)
-	}
-	switch d.IntN(25) {
-	case 0: // The same create as another payment: the first one stands.
-		d.command("create", newID(random), create)
-	case 1: // The same key for something else.
-		other := *create
-		other.AmountMinor++
-		d.command("create", d.id, &other)
-	case 2:
-		d.bad()
-	}
-	return d.made
-}
-
-// follow adds one of the commands that may follow a create: most often one that fits, since a
-// refusal moves no money.
-func (d *draft) follow(create *messages.Create) {
-	part := 1 + d.Int64N(create.AmountMinor/2)
-	key := strconv.Itoa(len(d.made))
-	captured := create.CaptureMethod == messages.CaptureAutomatic || len(d.made) > 1
-	switch n := d.IntN(12); {
-	case n == 0:
-		d.command(key, d.id, &messages.Confirm{})
-	case n == 1:
-		d.command(key, d.id, &messages.Void{})
-	case captured && n < 9:
-		d.command(key, d.id, &messages.Refund{AmountMinor: &part})
-	case n%2 == 0:
-		d.command(key, d.id, &messages.Capture{AmountMinor: &part, Final: d.IntN(3) == 0})
-	default:
-		d.command(key, d.id, &messages.Capture{})
-	}
-}
-
-// command adds a command under a key that is the payment's own.
-func (d *draft) command(key string, paymentID uuid.UUID, body messages.CommandBody) {
-	key = d.id.String() + ":" + key
+// message encodes a command under a key of the script's own.
+func (s *script) message(keys, key string, paymentID uuid.UUID, body messages.CommandBody) planned {
+	key = keys + ":" + key
 	command := messages.Command{
-		ID: key + ":" + strconv.Itoa(len(d.made)), Tenant: d.tenant, PaymentID: paymentID, IdempotencyKey: key, Body: body,
+		ID: key + ":" + strconv.Itoa(len(s.steps)), Tenant: s.tenant, PaymentID: paymentID, IdempotencyKey: key, Body: body,
 	}
 	subject, header, data, err := messages.EncodeCommand(command, messages.Origin{Source: "tender-chaos"})
 	if err != nil {
@@ -139,60 +118,23 @@ func (d *draft) command(key string, paymentID uuid.UUID, body messages.CommandBo
 	for name, value := range header {
 		msg.Header.Set(name, value)
 	}
-	d.made = append(d.made, planned{tenant: d.tenant, msg: msg})
+	return planned{tenant: s.tenant, msg: msg}
 }
 
-// bad adds an unreadable command.
-func (d *draft) bad() {
-	key := d.id.String() + ":bad"
-	msg := &nats.Msg{
-		Subject: "payments.cmd." + d.tenant + ".create." + newID(d.Rand).String(),
-		Header:  nats.Header{messages.HeaderMessageID: {"bad:" + key}, messages.HeaderIdempotencyKey: {key}},
-		Data:    []byte(`{"amount_minor":1999,"currency":"EUR","payment_method":"pm_card_visa"}`),
+// reviewedBy is the message with which an operator ends the review of an operation: by accepting
+// what the gateway reported, or by giving back what it took too much.
+func (s *script) reviewedBy(name messages.CommandName, operationID string) planned {
+	var body messages.CommandBody = &messages.Resolve{
+		OperationID: operationID, Outcome: messages.ResolvedSucceeded, Actor: "chaos", Reason: "the amount is accepted",
 	}
-	switch d.IntN(6) {
-	case 0:
-		msg.Data = msg.Data[:20]
-	case 1:
-		msg.Data = []byte(`{"amount_minor":-1,"currency":"EUR","payment_method":"pm_card_visa"}`)
-	case 2:
-		msg.Data = []byte(`{"amount_minor":1999,"currency":"XYZ","payment_method":"pm_card_visa"}`)
-	case 3:
-		msg.Data = []byte(`{"amount_minor":1999,"currency":"EUR","payment_method":"4242424242424242"}`)
-	case 4:
-		msg.Subject = "payments.cmd." + d.tenant + ".transmogrify." + d.id.String()
-	default:
-		msg.Header = nats.Header{}
+	if name == messages.CommandCompensate {
+		body = &messages.Compensate{OperationID: operationID, Actor: "chaos", Reason: "the gateway took too much"}
 	}
-	d.made = append(d.made, planned{tenant: d.tenant, msg: msg})
+	return s.message(s.id.String(), string(name), s.id, body)
 }
 
-// paymentMethod is most often a good card, or else any fault of the simulator, at any kind of
-// operation.
-func (d *draft) paymentMethod() string {
-	cards := []string{
-		"pm_card_visa_chargeDeclined", "pm_card_visa_chargeDeclinedInsufficientFunds", "pm_card_visa_chargeDeclinedLostCard",
-		"pm_card_chargeDeclinedExpiredCard", "pm_card_chargeDeclinedProcessingError", "pm_card_authenticationRequired",
-		"pm_card_threeDSecure2Required", "pm_card_pendingRefund", "pm_card_refundFail", "sim_wrong_amount",
-	}
-	if d.webhooks {
-		cards = append(cards, "pm_card_createDispute", "sim_webhook_first", "sim_webhook_duplicate", "sim_webhook_reordered",
-			"sim_capture_reversed")
-	}
-	faults := []string{
-		"sim_charge_then_timeout", "sim_timeout_no_charge", "sim_reset_mid_response", "sim_500_after_charge",
-		"sim_500_no_charge", "sim_429", "sim_slow_50", "sim_reset_mid_response_3", "sim_500_no_charge_4",
-	}
-	switch d.IntN(5) {
-	case 0:
-		return cards[d.IntN(len(cards))]
-	case 1, 2:
-		at := []string{"", "", "@capture", "@refund", "@void", "@confirm"}[d.IntN(6)]
-		return faults[d.IntN(len(faults))] + at
-	default:
-		return "pm_card_visa"
-	}
-}
+// number is the place of a step in the plan.
+func (s *script) number(step int) int { return s.index*numbersEach + step }
 
 // newID returns a UUID determined by the seed.
 func newID(random *rand.Rand) uuid.UUID {

@@ -38,15 +38,17 @@ func (h *Hash) UnmarshalText(text []byte) error {
 
 // Run is the first line of a record: it determines the commands.
 type Run struct {
-	Seed    uint64    `json:"seed"`
-	Tenants []string  `json:"tenants"`
-	Began   time.Time `json:"began"`
+	Seed    uint64   `json:"seed"`
+	Tenants []string `json:"tenants"`
+	// Webhooks means that the plan has cases that only a notification of a gateway reveals.
+	Webhooks bool      `json:"webhooks,omitempty"`
+	Began    time.Time `json:"began"`
 }
 
 // Sent is one message that the client published, from the first try until it was acknowledged or
 // given up.
 type Sent struct {
-	// Number is the place of the command in the plan, from 0. A repeated message keeps the number.
+	// Number is the place of the command in the plan. A repeated message keeps the number.
 	Number  int                  `json:"number"`
 	Tenant  string               `json:"tenant"`
 	Command messages.CommandName `json:"command"`
@@ -87,6 +89,8 @@ type Seen struct {
 	Type      messages.EventType `json:"type"`
 	BodyHash  Hash               `json:"body_hash"`
 	At        time.Time          `json:"at"`
+	// OperationID is the operation of a review.
+	OperationID string `json:"operation_id,omitempty"`
 }
 
 // Totals count the entries of a record.
@@ -115,6 +119,8 @@ type Record struct {
 	file   io.Closer
 	totals Totals
 	err    error
+	// watcher is told each event; nil is none.
+	watcher func(Seen)
 }
 
 // CreateRecord begins a record in a new file. It fails if the file exists, since evidence must not
@@ -152,12 +158,22 @@ func (r *Record) Sent(s Sent) {
 	r.write(line{Sent: &s})
 }
 
+// watch calls tell with each event that is recorded from now on, one at a time.
+func (r *Record) watch(tell func(Seen)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watcher = tell
+}
+
 // Seen records an event that was received. Close reports a write error.
 func (r *Record) Seen(s Seen) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.totals.Seen++
 	r.write(line{Seen: &s})
+	if r.watcher != nil {
+		r.watcher(s)
+	}
 }
 
 func (r *Record) write(l line) {
@@ -215,6 +231,9 @@ func Follow(ctx context.Context, js jetstream.JetStream, record *Record, tenants
 func followOnce(
 	ctx context.Context, js jetstream.JetStream, filters []string, last uint64, see func(jetstream.Msg),
 ) uint64 {
+	if stream, err := js.Stream(ctx, messages.StreamEvents); err == nil && stream.CachedInfo().State.LastSeq < last {
+		last = 0 // the stream was lost and made anew
+	}
 	consumer, err := js.OrderedConsumer(ctx, messages.StreamEvents, jetstream.OrderedConsumerConfig{
 		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: last + 1,
 	})
@@ -247,6 +266,11 @@ func seenIn(msg jetstream.Msg, at time.Time) (Seen, bool) {
 	s.PaymentID, errID = uuid.Parse(paymentID)
 	s.Version, errVersion = strconv.ParseInt(version, 10, 64)
 	_, s.Type, _, errSubject = messages.ParseEventSubject(msg.Subject())
+	if event, err := messages.DecodeEventBody(msg.Data()); err == nil {
+		if review, is := event.Data.(*messages.PaymentReviewOpened); is {
+			s.OperationID = review.OperationID
+		}
+	}
 	return s, errID == nil && errVersion == nil && errSubject == nil
 }
 

@@ -29,6 +29,12 @@ type Injection struct {
 	Recovering    time.Duration `json:"recovering_ns,omitempty"`
 }
 
+// names reports whether the injection is of the fault of that name.
+func (i *Injection) names(fault string) bool {
+	name, _, _ := strings.Cut(i.Name, " (with ")
+	return name == fault
+}
+
 // took is the duration of the whole fault.
 func (i *Injection) took() time.Duration { return i.BringingAbout + i.Lasting + i.Recovering }
 
@@ -178,12 +184,23 @@ func (r *Report) figures(text *strings.Builder) {
 		[]string{"messages published", count(f.Published), fmt.Sprintf("%d acknowledged, %d published again for want of it", f.Acknowledged, f.Retries)},
 		[]string{"duplicates", count(f.DuplicatesOnBus + f.DuplicatesAbsorbed), fmt.Sprintf("%d known to JetStream, %d to Tender", f.DuplicatesOnBus, f.DuplicatesAbsorbed)},
 		[]string{"commands decided", count(f.Accepted + f.Rejected), fmt.Sprintf("%d accepted, %d rejected", f.Accepted, f.Rejected)},
+		[]string{"refusals", count(f.Rejected), fmt.Sprintf("%d as planned, %d out of turn, %d after a fault",
+			f.RefusedAsPlanned, f.RefusedForOrder, f.RefusedExcused)},
 		[]string{"dead letters", count(f.DeadLetters), ""},
 		[]string{"redeliveries", count(f.Redeliveries), ""},
 		[]string{"payments", count(f.Payments), fmt.Sprintf("%d wait for a person", f.InReview)},
 		[]string{"events", count(f.Events), fmt.Sprintf("%d messages on the bus, %d repeated; %d seen by the client", f.EventsOnBus, f.EventsRepeated, f.EventsSeen)},
 		[]string{"operations", count(f.Operations), operationsDetail(f)},
 	)
+	if f.AgedOut > 0 {
+		fmt.Fprintf(text, "\n%d acknowledged commands aged out before a worker read them, and dead letters say so\n", f.AgedOut)
+	}
+	if len(r.Verdict.Lost) > 0 {
+		fmt.Fprintf(text, "\n%d acknowledged commands were lost with a damaged disk before a worker read them; only their producers know:\n", len(r.Verdict.Lost))
+		for _, lost := range r.Verdict.Lost[:min(len(r.Verdict.Lost), lostShown)] {
+			fmt.Fprintf(text, "  %s\n", lost)
+		}
+	}
 	if r.Drain != nil {
 		word := "at rest after"
 		if !r.Drain.Done {
@@ -192,6 +209,9 @@ func (r *Report) figures(text *strings.Builder) {
 		fmt.Fprintf(text, "\n%s %s\n", word, r.Drain.Took.Round(time.Millisecond))
 	}
 }
+
+// lostShown is the limit of lost commands that the text names.
+const lostShown = 20
 
 func operationsDetail(f *Figures) string {
 	detail := fmt.Sprintf("%d calls to gateways at least, %d effects", f.GatewayCalls, f.GatewayEffects)

@@ -163,6 +163,7 @@ func quickPolicy() payment.Policy {
 	p.NotSentInitial, p.NotSentMax = 50*time.Millisecond, time.Second
 	p.PendingCheck = 20 * time.Millisecond
 	p.SentStale = 3 * time.Second
+	p.SoftRetries = []time.Duration{100 * time.Millisecond}
 	return p
 }
 

@@ -21,10 +21,13 @@ const (
 	History            ItemName = "history"
 	Published          ItemName = "published"
 	Liveness           ItemName = "liveness"
+	// AsPlanned is about the plans: each payment ends where its card and its commands lead, with
+	// the answers that they justify.
+	AsPlanned ItemName = "as_planned"
 )
 
 func itemNames() []ItemName {
-	return []ItemName{NeverTwice, NeverLost, UnknownIsNotFailed, WithinLimits, History, Published, Liveness}
+	return []ItemName{NeverTwice, NeverLost, UnknownIsNotFailed, WithinLimits, History, Published, Liveness, AsPlanned}
 }
 
 // itemOf returns the item to which an invariant of the store or of an audit belongs.
@@ -32,7 +35,7 @@ func itemOf(invariant books.Invariant) ItemName {
 	switch invariant {
 	case books.OperationsUnique, audit.GatewayOnce, audit.GatewaySums:
 		return NeverTwice
-	case books.ClaimsMatchPayments, audit.GatewayRecorded:
+	case books.ClaimsMatchPayments, audit.GatewayRecorded, audit.CommandsAnswered:
 		return NeverLost
 	case audit.UnknownIsNotFailed, audit.LedgerComplete:
 		return UnknownIsNotFailed
@@ -80,6 +83,19 @@ type Figures struct {
 	Accepted    int64 `json:"accepted"`
 	Rejected    int64 `json:"rejected"`
 	DeadLetters int64 `json:"dead_letters"`
+	// RefusedAsPlanned counts the refusals that a plan asks for, RefusedForOrder those of commands
+	// that were published without waiting for an answer, and RefusedExcused those after a fault.
+	RefusedAsPlanned int64 `json:"refused_as_planned"`
+	RefusedForOrder  int64 `json:"refused_for_order"`
+	RefusedExcused   int64 `json:"refused_excused"`
+	// Excused counts the plans that may end otherwise because of a fault.
+	Excused int64 `json:"excused"`
+	// LostWithStream counts acknowledged commands that a broken disk lost before a worker read
+	// them. Only their producers know them.
+	LostWithStream int64 `json:"lost_with_stream"`
+	// AgedOut counts acknowledged commands that left their stream by age before a worker read them,
+	// each of them reported by a dead letter.
+	AgedOut int64 `json:"aged_out"`
 	// Redeliveries counts deliveries of commands to workers after the first.
 	Redeliveries int64 `json:"redeliveries"`
 	Payments     int64 `json:"payments"`
@@ -102,6 +118,8 @@ type Verdict struct {
 	OK      bool    `json:"ok"`
 	Items   []Item  `json:"items"`
 	Figures Figures `json:"figures"`
+	// Lost names the commands of Figures.LostWithStream: only the record of their producers does.
+	Lost []string `json:"lost,omitempty"`
 }
 
 // Item returns the item of that name.

@@ -56,7 +56,7 @@ type Fault struct {
 // Faults lists every fault, in the order in which a payment meets the parts.
 func Faults() []Fault {
 	var all []Fault
-	for _, of := range [][]Fault{workerFaults(), relayFaults(), natsFaults(), postgresFaults(), gatewayFaults(), clockFaults()} {
+	for _, of := range [][]Fault{workerFaults(), relayFaults(), natsFaults(), streamFaults(), postgresFaults(), gatewayFaults(), clockFaults()} {
 		all = append(all, of...)
 	}
 	return all

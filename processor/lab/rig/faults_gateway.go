@@ -25,6 +25,11 @@ func gatewayFaults() []Fault {
 		},
 		{Name: "gateway-resets", Class: ClassGateway, About: "connections to a gateway are reset, again and again", Inject: gatewayResets},
 		{Name: "gateway-half-late", Class: ClassGateway, About: "half of a gateway's answers come after the caller has given up", Inject: gatewayHalfLate},
+		{
+			Name: "gateway-nasty", Class: ClassGateway,
+			About:  "every answer of a gateway is legal, and few are welcome: pending, late, in progress, too many requests, voids refused",
+			Inject: gatewayNasty,
+		},
 	}
 }
 
@@ -86,6 +91,27 @@ func gatewayHalfLate(ctx context.Context, r *Rig, s *Stages) (string, error) {
 	s.last(ctx, lasting)
 	set(0)
 	return fmt.Sprintf("%s for %s", name, lasting), nil
+}
+
+// gatewayNasty leads all calls to one gateway through nasty for a while.
+func gatewayNasty(ctx context.Context, r *Rig, s *Stages) (string, error) {
+	name := r.anyGateway()
+	address := r.gatewayAddrs()[name]
+	n, err := startNasty(ctx, address, r.random.IntN)
+	if err != nil {
+		return name, fmt.Errorf("start a nasty gateway: %w", err)
+	}
+	lead := func(to string) {
+		for _, w := range r.ways() {
+			w.gateways[name].SetTarget(to)
+			w.gateways[name].Cut() // only new connections take the way
+		}
+	}
+	const lasting = 8 * time.Second
+	lead(n.addr())
+	s.last(ctx, lasting)
+	lead(address)
+	return fmt.Sprintf("%s for %s: %v", name, lasting, n.counts()), n.close()
 }
 
 // delayGateways delays the answers of every gateway to every process.

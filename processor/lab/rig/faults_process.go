@@ -50,6 +50,10 @@ func workerFaults() []Fault {
 			Inject: pauseWorker,
 		},
 		{Name: "renew-workers", Class: ClassWorker, About: "every worker is told to leave under load, one after the other, twice", Inject: renewWorkers},
+		{
+			Name: "renew-only-worker", Class: ClassWorker, Alone: true,
+			About: "one worker is left, and is told to leave under load and replaced, three times: the only one at that moment", Inject: renewOnlyWorker,
+		},
 		{Name: "pool-of-two", Class: ClassWorker, About: "a worker has two connections to PostgreSQL", Inject: poolOfTwo},
 	}
 }
@@ -181,6 +185,29 @@ func renewWorkers(ctx context.Context, r *Rig, _ *Stages) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%d times", left), nil
+}
+
+// renewOnlyWorker is the rolling restart of a deployment with one process: whenever it leaves, no
+// other takes the commands that come.
+func renewOnlyWorker(ctx context.Context, r *Rig, s *Stages) (string, error) {
+	errs := []error{r.drifter.leave()}
+	r.drifter = nil
+	workers := r.playing(roleWorker)
+	only := workers[0]
+	for _, m := range workers[1:] {
+		errs = append(errs, m.Leave())
+	}
+	const times = 3
+	s.strikes()
+	for range times {
+		errs = append(errs, only.Renew(), only.awaitReady(ctx))
+		retry.Sleep(ctx, 500*time.Millisecond) // it takes commands again
+	}
+	s.heals()
+	for _, m := range workers[1:] {
+		errs = append(errs, m.Start(), m.awaitReady(ctx))
+	}
+	return fmt.Sprintf("%s, %d times", only.Name, times), errors.Join(append(errs, startDrifter(ctx, r))...)
 }
 
 func poolOfTwo(ctx context.Context, r *Rig, _ *Stages) (string, error) {

@@ -37,7 +37,7 @@ func (s *simulator) start(ctx context.Context) error {
 	}
 	//nolint:gosec,noctx // G204: the rig's own program, which the rig ends itself
 	cmd := exec.Command(s.rig.options.Programs.Lab, "simulator", "--listen", s.address, "--ledger", filepath.Join(s.rig.dir, s.name+".ledger"),
-		"--hang", "2s", "--webhook-url", "http://"+s.rig.webhookAddr+"/webhooks/"+s.name, "--webhook-secret-env", "RIG_WEBHOOK_SECRET")
+		"--hang", "2s", "--webhook-url", "http://"+s.rig.postman.addr()+"/webhooks/"+s.name, "--webhook-secret-env", "RIG_WEBHOOK_SECRET")
 	cmd.Env = append(s.rig.environ, "RIG_WEBHOOK_SECRET="+webhookSecret)
 	cmd.Stdout, cmd.Stderr = log, log
 	process, err := servers.Launch(cmd)

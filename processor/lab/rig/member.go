@@ -27,6 +27,9 @@ const (
 	Duplicates = 5 * time.Second
 	// CallTimeout is the limit for one answer of a gateway.
 	CallTimeout = time.Second
+	// Ladder is the age of an unknown outcome at which a person is asked, the last of
+	// unknown_lookups below.
+	Ladder = 27 * time.Second
 	// Horizon is beyond every timer under these settings except expiries. A payment that is due
 	// later is at rest.
 	Horizon = 10 * time.Minute

@@ -81,8 +81,10 @@ type Rig struct {
 	producers   *links
 	drifter     *drifter
 	webhookAddr string
-	nc          *nats.Conn
-	js          jetstream.JetStream
+	// postman carries notifications to webhookAddr; nil for servers that were given.
+	postman *postman
+	nc      *nats.Conn
+	js      jetstream.JetStream
 	// copied is the time at which the cluster was copied. window is the time for which the stream
 	// of commands remembers message ids.
 	copied    time.Time
@@ -137,6 +139,7 @@ func (r *Rig) Close() error {
 	for _, s := range r.simulators {
 		errs = append(errs, s.kill())
 	}
+	errs = append(errs, r.postman.close())
 	if r.nc != nil {
 		r.nc.Close()
 	}
@@ -230,6 +233,9 @@ func (r *Rig) startGateways(ctx context.Context) error {
 	var err error
 	if r.webhookAddr, err = freeAddr(ctx); err != nil {
 		return err
+	}
+	if r.postman, err = startPostman(ctx, func() string { return r.webhookAddr }); err != nil {
+		return fmt.Errorf("start the carrier of notifications: %w", err)
 	}
 	for _, name := range ownGateways() {
 		address, err := freeAddr(ctx)
