@@ -667,3 +667,20 @@ func TestOursAVoidOfAnActionThatWasJustCompletedIsBooked(t *testing.T) {
 		t.Fatalf("%+v", w.p)
 	}
 }
+
+// Found by the simulation: a finding booked what a compensation under way was giving back.
+func TestOursNothingIsResolvedWhileItIsGivenBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle(w.do(create("")).Call, declined(messages.DeclineSoft))
+	w.do(says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeSucceeded, 10000))
+	refund := w.do(&messages.Compensate{OperationID: w.p.Operations[0].ID, Actor: "ada", Reason: "charged after a decline"}).Call
+	w.settle(refund, unknown())
+	resolve := &messages.Resolve{OperationID: w.p.Operations[0].ID, Outcome: messages.ResolvedSucceeded, Actor: "bob", Reason: "statement"}
+	checkAnswer(t, w.do(resolve), messages.RejectOutcomeUnknown)
+	w.now = w.p.DueAt(w.now)
+	w.settle(w.do(&messages.Resume{}).Call, succeeded())
+	if w.p.CapturedMinor != 0 || w.p.ExcessMinor != 0 || w.p.Operations[0].CompensatedMinor != 10000 {
+		t.Fatalf("%+v", w.p)
+	}
+}
