@@ -684,3 +684,18 @@ func TestOursNothingIsResolvedWhileItIsGivenBack(t *testing.T) {
 		t.Fatalf("%+v", w.p)
 	}
 }
+
+// Found by the simulation: a part of a refund that had failed went through, and the rest was
+// refunded otherwise since.
+func TestOursAPartOfARefundThatNoLongerFitsIsAccepted(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusCaptured)
+	w.settle(w.do(&messages.Refund{AmountMinor: minor(4000)}).Call, declined(messages.DeclineSoft))
+	w.settle(w.do(&messages.Refund{AmountMinor: minor(7000)}).Call, succeeded())
+	w.do(says(&w.p.Operations[1], messages.NotifyOutcome, messages.OutcomeSucceeded, 2000))
+	w.do(&messages.Resolve{OperationID: w.p.Operations[1].ID, Outcome: messages.ResolvedSucceeded, Actor: "ada", Reason: "statement"})
+	expectStatus(t, w, messages.StatusPartiallyRefunded)
+	if w.p.RefundedMinor != 7000 || w.p.ExcessMinor != 2000 {
+		t.Fatalf("refunded %d, excess %d", w.p.RefundedMinor, w.p.ExcessMinor)
+	}
+}

@@ -126,7 +126,7 @@ func (d *draft) possible(op *Operation, finding *messages.PaymentOutcomeResolved
 func (d *draft) resolveSucceeded(op *Operation, finding messages.PaymentOutcomeResolved, reference string) {
 	amount := finding.AmountMinor - op.CompensatedMinor
 	booked := min(amount, op.AmountMinor)
-	bookable := op.ExcessMinor > 0 && booked > op.movedMinor() && booked <= d.room(op)
+	bookable := op.ExcessMinor > 0 && booked > op.movedMinor() && max(booked, op.AmountMinor) <= d.room(op)
 	if op.stands(true, finding.AmountMinor) && !bookable {
 		finding.Accepted = true
 		d.record(&finding)
@@ -138,7 +138,8 @@ func (d *draft) resolveSucceeded(op *Operation, finding messages.PaymentOutcomeR
 		d.record(&finding)
 		return
 	}
-	if op.settled() && !isVoid(op) && booked > d.room(op) {
+	if op.settled() && !isVoid(op) && max(booked, op.AmountMinor) > d.room(op) {
+		// Booked anew, it reserves what it was asked for until the amount is known.
 		d.resolveExcess(op, finding)
 		return
 	}
