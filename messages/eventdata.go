@@ -276,6 +276,8 @@ type PaymentReviewOpened struct {
 	// of the operation, and GatewayReference its id of it.
 	AmountExcessMinor int64  `json:"amount_excess_minor,omitempty"`
 	GatewayReference  string `json:"gateway_reference,omitempty"`
+	// Claimed says that the gateway reported a success that proves nothing: it named no amount.
+	Claimed bool `json:"claimed,omitempty"`
 }
 
 // The reasons of reviews.

@@ -173,7 +173,7 @@ func samplePaymentData() []messages.EventData {
 		&messages.PaymentFailed{OperationID: paymentIDText + "-1", Gateway: "primary", Effort: sampleEffort(), Failure: sampleFailure()},
 		&messages.PaymentReviewOpened{
 			Attempt: sampleAttempt(), Kind: messages.OperationCapture, Reason: messages.ReviewContradiction, Detail: "two answers",
-			AmountExcessMinor: 1999, GatewayReference: "cap_1",
+			AmountExcessMinor: 1999, GatewayReference: "cap_1", Claimed: true,
 		},
 		&messages.PaymentCompensated{
 			Attempt: sampleAttempt(), CompensatesOperationID: paymentIDText + "-1", Kind: messages.OperationRefund, AmountMinor: 1999,

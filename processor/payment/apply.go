@@ -494,6 +494,7 @@ func (p *Payment) applyProgress(op *Operation, e messages.Event) bool {
 		op.unknown(e.OccurredAt, d)
 	case *messages.PaymentReviewOpened:
 		op.ExcessMinor += d.AmountExcessMinor
+		op.Claimed = op.Claimed || d.Claimed
 		if op.GatewayReference == "" {
 			op.GatewayReference = d.GatewayReference
 		}

@@ -699,3 +699,16 @@ func TestOursAPartOfARefundThatNoLongerFitsIsAccepted(t *testing.T) {
 		t.Fatalf("refunded %d, excess %d", w.p.RefundedMinor, w.p.ExcessMinor)
 	}
 }
+
+// Found by the simulation: a decline overwrote the claim of a success in an unknown outcome.
+func TestOursAClaimedSuccessIsNotOverwrittenByADecline(t *testing.T) {
+	t.Parallel()
+	for _, status := range []messages.Status{messages.StatusUnknown, messages.StatusReview, messages.StatusProcessing} {
+		w := reach(t, status)
+		w.do(says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeSucceeded, 0))
+		n := says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeDeclined, 0)
+		n.DeclineCode, n.DeclineClass = "do_not_honor", messages.DeclineSoft
+		w.do(n)
+		expectStatus(t, w, messages.StatusReview)
+	}
+}

@@ -93,16 +93,22 @@ func (d *draft) settleSucceeded(op *Operation, outcome messages.Outcome) {
 	}
 }
 
-// settleClaimed records a success that names no amount: the gateway is asked at once.
+// settleClaimed records a success that names no amount: the gateway is asked at once. The claim is
+// remembered, so that a later decline is a contradiction.
 func (d *draft) settleClaimed(op *Operation, outcome messages.Outcome) {
-	if op.Status == OperationUnknown || op.Status == OperationManualReview || op.Status == OperationPending {
+	switch {
+	case op.Claimed:
 		d.settleUnknown(op, outcome)
-		return
+	case op.Status == OperationManualReview:
+		d.openReviewOf(op, outcome, messages.PaymentReviewOpened{
+			Reason: messages.ReviewAmount, Detail: outcome.Detail, Claimed: true,
+		})
+	default:
+		d.about(op, &messages.PaymentOutcomeUnknown{
+			Attempt: op.attempt(outcome), Kind: op.Kind, AmountMinor: op.AmountMinor, Detail: outcome.Detail,
+			NextCheckAt: d.env.Now, Claimed: true,
+		})
 	}
-	d.about(op, &messages.PaymentOutcomeUnknown{
-		Attempt: op.attempt(outcome), Kind: op.Kind, AmountMinor: op.AmountMinor, Detail: outcome.Detail,
-		NextCheckAt: d.env.Now, Claimed: true,
-	})
 }
 
 // succeed records what the operation's success means. The part beyond what was asked for is an
