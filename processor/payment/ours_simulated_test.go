@@ -257,3 +257,15 @@ func TestOursARefundOfWhatTheBankTookBackIsReviewed(t *testing.T) {
 		t.Fatalf("%+v", w.p.Operations[1])
 	}
 }
+
+// While an excess was being given back, an operator could book it: the books had the charge, and
+// nothing of the money that went back.
+func TestOursAResolveWaitsForTheCompensation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle(w.do(create("")).Call, declined(messages.DeclineNeverRetry))
+	w.do(says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeSucceeded, 10000))
+	charge := w.p.Operations[0].ID
+	w.settle(w.do(compensate(charge)).Call, unknown())
+	checkAnswer(t, w.do(resolved(charge, messages.ResolvedSucceeded, 10000)), messages.RejectOutcomeUnknown)
+}

@@ -59,6 +59,11 @@ func (d *draft) resolve(c *messages.Resolve) {
 		d.refuse(messages.RejectInvalidState, "operation "+op.ID+" is "+string(op.Status)+": there is nothing to resolve")
 		return
 	}
+	if giving := d.Payment.compensating(op); giving != nil {
+		// It would be booked, and given back as well.
+		d.refuseOpen(giving)
+		return
+	}
 	finding := messages.PaymentOutcomeResolved{
 		Attempt: op.attempt(messages.Outcome{}), Kind: op.Kind, Outcome: messages.OutcomeDeclined, ResolvedBy: "operator",
 		Actor: c.Actor, Reason: c.Reason, Evidence: c.Evidence,
@@ -194,6 +199,11 @@ func (d *draft) room(op *Operation) int64 {
 	return 0
 }
 
+// compensating returns the compensation of an operation that is under way, nil if there is none.
+func (p *Payment) compensating(target *Operation) *Operation {
+	return p.openAmong(func(op *Operation) bool { return isCompensation(op) && op.Target == target.ID })
+}
+
 // compensate gives back what one operation moved beyond what may be booked: by a void where it is
 // only authorized, by a refund where it was captured.
 func (d *draft) compensate(c *messages.Compensate) {
@@ -204,11 +214,9 @@ func (d *draft) compensate(c *messages.Compensate) {
 		return
 	}
 	rest := target.ExcessMinor
-	for i := range p.Operations {
-		if op := &p.Operations[i]; isCompensation(op) && op.Target == target.ID && op.Open() {
-			d.refuseOpen(op)
-			return
-		}
+	if giving := p.compensating(target); giving != nil {
+		d.refuseOpen(giving)
+		return
 	}
 	kind := messages.OperationRefund
 	if isAuthorization(target) && p.CaptureMethod != messages.CaptureAutomatic {
