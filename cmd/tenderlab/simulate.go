@@ -30,7 +30,7 @@ type simulateReport struct {
 	Seconds   float64             `json:"seconds"`
 	PerSecond int                 `json:"effects_per_second"`
 	Figures   map[string]int      `json:"figures"`
-	Finding   *simulation.Finding `json:"finding,omitempty"`
+	Finding   *simulation.FindingError `json:"finding,omitempty"`
 }
 
 func newSimulate(e *term.Env) *cobra.Command {

@@ -66,7 +66,8 @@ func (d *draft) notifyReversal(op *Operation, n *messages.Notify) {
 	}
 	before := d.Payment.ShortfallMinor
 	switch {
-	case op.Open():
+	case op.Open() || op.Status == OperationRequiresAction:
+		// What it takes back has not been heard of yet.
 		d.refuse(messages.RejectOperationInProgress, string(op.Kind)+" "+op.ID+" has not been answered yet")
 		return
 	case amount == 0 || isVoid(op):

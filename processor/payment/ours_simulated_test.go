@@ -228,3 +228,44 @@ func TestOursACompensationMayComeTooLate(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 }
+
+// A reversal that overtook the news of its charge was dropped: the charge was booked, and stayed.
+func TestOursAReversalWaitsForItsCharge(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusRequiresAction)
+	early := w.do(says(&w.p.Operations[0], messages.NotifyReversal, "", 10000))
+	checkAnswer(t, early, messages.RejectOperationInProgress)
+	if !early.TooEarly() {
+		t.Fatal("the notification does not come again")
+	}
+}
+
+// A refund that was under way while the bank took the charge back left money short, and no person
+// was asked.
+func TestOursARefundOfWhatTheBankTookBackIsReviewed(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusCaptured)
+	back := w.do(&messages.Refund{}).Call
+	w.do(says(&w.p.Operations[0], messages.NotifyReversal, "", 10000))
+	w.settle(back, succeeded())
+	expectStatus(t, w, messages.StatusReview)
+	if w.p.ShortfallMinor != 10000 {
+		t.Fatalf("short %d", w.p.ShortfallMinor)
+	}
+	w.do(resolved(w.p.Operations[1].ID, messages.ResolvedSucceeded, 10000))
+	if w.p.InReview() {
+		t.Fatalf("%+v", w.p.Operations[1])
+	}
+}
+
+// While an excess was being given back, an operator could book it: the books had the charge, and
+// nothing of the money that went back.
+func TestOursAResolveWaitsForTheCompensation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle(w.do(create("")).Call, declined(messages.DeclineNeverRetry))
+	w.do(says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeSucceeded, 10000))
+	charge := w.p.Operations[0].ID
+	w.settle(w.do(compensate(charge)).Call, unknown())
+	checkAnswer(t, w.do(resolved(charge, messages.ResolvedSucceeded, 10000)), messages.RejectOutcomeUnknown)
+}

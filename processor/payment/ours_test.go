@@ -712,3 +712,28 @@ func TestOursAClaimedSuccessIsNotOverwrittenByADecline(t *testing.T) {
 		expectStatus(t, w, messages.StatusReview)
 	}
 }
+
+// Found by the simulation: a declined page that was completed, and whose charge was given back, was
+// voided again and again.
+func TestOursACompletedPageIsNotClosedForEver(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusRequiresAction)
+	soft := says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeDeclined, 0)
+	soft.DeclineClass, soft.DeclineCode = messages.DeclineSoft, "do_not_honor"
+	void := w.do(soft).Call
+	w.do(says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeSucceeded, 10000))
+	w.settle(w.settle(void, declinedAs("already_captured", messages.DeclineNeverRetry)).Call, unknown())
+	w.settle(w.do(&messages.Compensate{OperationID: w.p.Operations[0].ID, Actor: "ada", Reason: "declined"}).Call, succeeded())
+	w.do(&messages.Resolve{OperationID: w.p.Operations[1].ID, Outcome: messages.ResolvedFailed, Actor: "ada", Reason: "captured"})
+	for range 20 {
+		due := w.p.DueAt(w.now)
+		if due.IsZero() {
+			break
+		}
+		w.now = due
+		if d := w.do(&messages.Resume{}); d.Call != nil {
+			t.Fatalf("calls %s again", d.Call.Operation.Kind)
+		}
+	}
+	expectStatus(t, w, messages.StatusRequiresPaymentMethod)
+}

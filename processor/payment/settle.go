@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/seed-384b1f8a/tender/messages"
@@ -81,6 +82,7 @@ func (d *draft) settleSucceeded(op *Operation, outcome messages.Outcome) {
 		d.voided(op, outcome)
 		return
 	}
+	before := d.Payment.ShortfallMinor
 	d.succeed(op, outcome)
 	if over := outcome.AmountMinor - op.movedMinor(); isCompensation(op) && over > 0 {
 		d.openReviewOf(op, outcome, messages.PaymentReviewOpened{
@@ -90,6 +92,11 @@ func (d *draft) settleSucceeded(op *Operation, outcome messages.Outcome) {
 	}
 	if outcome.AmountMinor != op.AmountMinor {
 		d.openReview(op, outcome, messages.ReviewAmount, "the gateway moved another amount than it was asked for")
+		return
+	}
+	if short := d.Payment.ShortfallMinor; short > before {
+		d.openReview(op, outcome, messages.ReviewReversal,
+			fmt.Sprintf("%d was given back to the customer and taken back by the bank as well", short))
 	}
 }
 

@@ -90,6 +90,11 @@ func (d *draft) closed(op *Operation, answer messages.Outcome, released int64) {
 		d.failOver(declined.ID, messages.FailoverDeclined)
 		return
 	}
+	d.declinedAsRecorded(declined)
+}
+
+// declinedAsRecorded lets a decline end its authorization that was recorded before.
+func (d *draft) declinedAsRecorded(declined *Operation) {
 	d.about(declined, &messages.PaymentDeclined{
 		Attempt: declined.attempt(messages.Outcome{}), Decline: *declined.Decline, RetryAt: d.retryAt(declined, *declined.Decline),
 	})

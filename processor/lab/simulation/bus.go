@@ -19,6 +19,8 @@ type bus struct {
 	last uint64
 	// waiting are the messages that are not settled, by sequence.
 	waiting map[uint64]*message
+	// work is what a worker does with a delivery.
+	work func(*message)
 }
 
 // message is one command in the stream.
@@ -32,7 +34,7 @@ type message struct {
 	heard func()
 }
 
-func newBus(w *world) *bus { return &bus{w: w, waiting: map[uint64]*message{}} }
+func newBus(w *world) *bus { return &bus{w: w, waiting: map[uint64]*message{}, work: w.work} }
 
 // publish stores a command and delivers it soon: not always in order.
 func (b *bus) publish(cmd messages.Command, heard func()) *message {
@@ -69,7 +71,7 @@ func (b *bus) deliver(m *message) {
 	if m.deliveries > 1 {
 		b.w.count("redeliveries")
 	}
-	b.w.work(m)
+	b.work(m)
 }
 
 // again delivers a command once more if nothing settles it before.

@@ -22,10 +22,17 @@ func (w *world) committed(p *payment.Payment, events []messages.Event) {
 		if w.opts.Trace != nil {
 			w.trace("  %d %s -> %s", e.Version, describe(e), e.Status)
 		}
-		if review, ok := e.Data.(*messages.PaymentReviewOpened); ok {
+		switch d := e.Data.(type) {
+		case *messages.PaymentReviewOpened:
 			sub.reviewed = true
-			w.count("review " + review.Reason)
-			w.checkReview(sub, p.Operation(review.OperationID), review)
+			w.count("review " + d.Reason)
+			w.checkReview(sub, p.Operation(d.OperationID), d)
+		case *messages.PaymentDeclined:
+			if op := p.Operation(d.OperationID); op != nil && op.Previous != "" && d.Code == "invalid_request" {
+				w.fail("a fallback that does not know a token ends nothing", "the payment is declined as %s by %s", d.Code, op.Gateway)
+			}
+		case *messages.PaymentExpired:
+			w.checkExpiry(sub, p, d)
 		}
 	}
 	w.sweepLater(p)
@@ -58,6 +65,24 @@ func (w *world) checkReview(sub *subject, op *payment.Operation, review *message
 	}
 	if since := op.UnknownSince; since.IsZero() || w.now.Sub(since) < 24*time.Hour-time.Minute {
 		w.fail("a review has a reason", "%s %s is unknown since %s only", op.Kind, short(op.ID), since)
+	}
+}
+
+// lifeMin is the shortest life of an authorization that a gateway of the simulation grants.
+const lifeMin = 11 * time.Hour
+
+// checkExpiry wants an authorization to live as long as its gateway grants.
+func (w *world) checkExpiry(sub *subject, p *payment.Payment, d *messages.PaymentExpired) {
+	void := p.Operation(d.OperationID)
+	if void == nil || sub.lost || d.Expired != messages.ExpiredAuthorization {
+		return
+	}
+	target := p.Operation(void.Target)
+	if target != nil && target.Kind == messages.OperationConfirm {
+		target = p.Operation(target.Target)
+	}
+	if target != nil && w.now.Sub(target.FirstSentAt) < lifeMin {
+		w.fail("an authorization lives", "%s is expired %s after it was sent", short(target.ID), w.now.Sub(target.FirstSentAt))
 	}
 }
 
@@ -123,6 +148,10 @@ func (w *world) check(sub *subject) {
 	}
 	holding := 0
 	for _, a := range sub.accounts {
+		if a.refunded+a.disputed > a.captured-a.reversed && !sub.reviewed && !w.undecided(p) {
+			w.fail("nothing is given back twice", "%s at %s captured %d, and %d were refunded, %d lost in disputes, %d taken back",
+				a.ref, a.gw.name, a.captured, a.refunded, a.disputed, a.reversed)
+		}
 		if a.rest() > 0 || a.kept() > 0 {
 			holding++
 		}
@@ -131,7 +160,7 @@ func (w *world) check(sub *subject) {
 		w.fail("one authorization holds the money", "%d do, and there was no review", holding)
 	}
 	for i := range p.Operations {
-		w.checkOperation(sub, p, &p.Operations[i])
+		w.checkOperation(p, &p.Operations[i])
 	}
 }
 
@@ -145,20 +174,20 @@ func (w *world) undecided(p *payment.Payment) bool {
 	return false
 }
 
-func (w *world) checkOperation(sub *subject, p *payment.Payment, op *payment.Operation) {
+func (w *world) checkOperation(p *payment.Payment, op *payment.Operation) {
 	if op.Open() || op.Status == payment.OperationRequiresAction {
 		return
 	}
 	e := w.gatewayNamed(op.Gateway).entries[tenant+"/"+op.ID]
-	switch {
-	case op.Kind == messages.OperationVoid:
+	switch op.Kind {
+	case messages.OperationVoid:
 		if op.Status == payment.OperationSucceeded && e != nil && e.acct != nil && (e.acct.rest() > 0 || e.acct.page || e.acct.pending) {
 			w.fail("what is released is released", "void %s is recorded as succeeded, and %s still has %d, page=%t, pending=%t",
 				short(op.ID), e.acct.ref, e.acct.rest(), e.acct.page, e.acct.pending)
 		}
-	case op.Kind == messages.OperationAuthorize:
+	case messages.OperationAuthorize:
 		w.checkAuthorization(p, op, e)
-	case op.Kind == messages.OperationConfirm:
+	case messages.OperationConfirm:
 	default:
 		var moved, reversed int64
 		if e != nil {
@@ -178,7 +207,7 @@ func (w *world) checkOperation(sub *subject, p *payment.Payment, op *payment.Ope
 
 // checkAuthorization compares an authorization with what is recorded of it and its confirmations.
 func (w *world) checkAuthorization(p *payment.Payment, op *payment.Operation, e *entry) {
-	booked := reported(op)
+	booked, reversed, excess := reported(op), op.ReversedMinor, op.ExcessMinor+op.CompensatedMinor
 	for i := range p.Operations {
 		other := &p.Operations[i]
 		if other.Kind != messages.OperationConfirm || other.Target != op.ID {
@@ -188,6 +217,8 @@ func (w *world) checkAuthorization(p *payment.Payment, op *payment.Operation, e 
 			return
 		}
 		booked += reported(other)
+		reversed += other.ReversedMinor
+		excess += other.ExcessMinor + other.CompensatedMinor
 	}
 	if e == nil || e.acct == nil {
 		if booked != 0 {
@@ -196,9 +227,15 @@ func (w *world) checkAuthorization(p *payment.Payment, op *payment.Operation, e 
 		return
 	}
 	a := e.acct
+	if booked-reversed == a.authorized-e.reversed {
+		return // A person may have booked what was left of it.
+	}
 	released := booked == 0 && a.captured == 0 && a.rest() == 0
 	if booked != a.authorized && !released {
 		w.fail("what moved is booked", "authorize %s (%s) at %s authorized %d, recorded are %d", short(op.ID), op.Status, op.Gateway, a.authorized, booked)
+	}
+	if e.reversed != reversed && excess == 0 && !released {
+		w.fail("what moved is booked", "%d of authorize %s were taken back, recorded are %d", e.reversed, short(op.ID), reversed)
 	}
 	if op.Status == payment.OperationFailed && a.page && p.Closed != "" {
 		w.fail("what is released is released", "the customer can still complete %s at %s", short(op.ID), op.Gateway)

@@ -209,6 +209,7 @@ func (e *entry) outcome(lookup bool) messages.Outcome {
 		o.Decline = &d
 	case messages.OutcomeRequiresAction:
 		o.NextAction = &messages.NextAction{Type: "redirect", URL: "https://bank.example/3ds"}
+	default: // Pending.
 	}
 	return o
 }

@@ -167,6 +167,9 @@ func (e *entry) refundNow() {
 func (e *entry) finishLater(succeed func()) {
 	w := e.gw.w
 	w.count("pending operations")
+	if w.odds(w.profile.endless) {
+		return
+	}
 	w.after(w.between(10*time.Second, 9*24*time.Hour), func() {
 		if e.kind != messages.OutcomePending {
 			return // Voided meanwhile.

@@ -246,15 +246,16 @@ func (w *world) truth(p *payment.Payment, op *payment.Operation) (moved int64, r
 				authorize.declineAs("authorization_voided", messages.DeclineFixData)
 			}
 		}
-		moved = a.authorized
+		// Of what a bank took back by itself, only that counts which Tender has recorded as such.
+		moved = a.authorized - g.entries[tenant+"/"+a.opID].reversed
 		for i := range p.Operations {
 			other := &p.Operations[i]
 			if other.ID != op.ID && isAuthorization(other.Kind) && other.Purpose == "" &&
 				(other.ID == a.opID || other.Target == a.opID) {
-				moved -= reported(other)
+				moved += other.ReversedMinor - reported(other)
 			}
 		}
-		return max(0, moved), a.ref, true
+		return max(0, moved+op.ReversedMinor), a.ref, true
 	case messages.OperationVoid:
 		if a.rest() == 0 && a.captured == 0 && !a.page && !a.pending {
 			return 1, a.ref, true

@@ -20,7 +20,7 @@ type profile struct {
 	pageStays                                                                                                               int
 	foreign                                                                                                                 bool
 	// Of news and people.
-	tells, late, customerAway, badOperator, absentOperator int
+	tells, late, endless, customerAway, badOperator, absentOperator int
 	// classes are the classes of declines.
 	classes           []messages.DeclineClass
 	fallbacks         int
@@ -55,7 +55,7 @@ func newProfile(w *world) profile {
 		decline: some(500), declineLater: some(250), action: some(500), pending: some(250), partial: rare(150), more: rare(150),
 		silent: rare(300), voidRefused: some(300), flip: rare(400), reversal: rare(700), dispute: rare(700), outside: rare(400),
 		pastTimes: some(300), pageStays: some(700), foreign: r.IntN(4) == 0,
-		tells: some(1000), late: some(500), customerAway: some(300), badOperator: rare(200), absentOperator: rare(300),
+		tells: some(1000), late: some(500), endless: rare(200), customerAway: some(300), badOperator: rare(200), absentOperator: rare(300),
 		fallbacks: r.IntN(3), failoverOnDecline: r.IntN(2) == 0, retry: r.IntN(3) == 0, payments: 1 + r.IntN(2), tidy: r.IntN(2) == 0,
 	}
 	all := []messages.DeclineClass{

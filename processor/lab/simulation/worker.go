@@ -208,13 +208,12 @@ func (h *handling) call(c payment.Call) {
 
 func (h *handling) end(err error) {
 	h.landed()
-	switch {
-	case err == nil:
+	if err == nil {
 		h.bus.ack(h.msg)
-	default:
-		h.trace("handed back: %v", err)
-		h.bus.handBack(h.msg)
+		return
 	}
+	h.trace("handed back: %v", err)
+	h.bus.handBack(h.msg)
 }
 
 // route is the same for all payments of a run.

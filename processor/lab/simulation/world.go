@@ -35,8 +35,8 @@ type Result struct {
 	Figures map[string]int
 }
 
-// Finding is an invariant that did not hold. It is the error of a run.
-type Finding struct {
+// FindingError is an invariant that did not hold.
+type FindingError struct {
 	Seed uint64 `json:"seed"`
 	// Step is the number of the effect after which the invariant did not hold.
 	Step int `json:"step"`
@@ -46,7 +46,7 @@ type Finding struct {
 }
 
 // Error implements error.
-func (f *Finding) Error() string {
+func (f *FindingError) Error() string {
 	return fmt.Sprintf("seed %d, step %d: %s: %s", f.Seed, f.Step, f.Invariant, f.Detail)
 }
 
@@ -58,7 +58,7 @@ func began() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 // of an unknown outcome, one after the other.
 const restMax = 120 * 24 * time.Hour
 
-// Run simulates one seed until nothing is left to happen. The error is a *Finding if an invariant
+// Run simulates one seed until nothing is left to happen. The error is a *FindingError if an invariant
 // did not hold:
 //
 //   - what a gateway moved by an operation is booked, in excess or given back, as soon as Tender
@@ -79,7 +79,7 @@ func Run(seed uint64, opts Options) (Result, error) {
 	w := newWorld(seed, opts)
 	w.begin()
 	for len(w.events) > 0 && w.finding == nil {
-		e := heap.Pop(&w.events).(event) //nolint:errcheck // the heap holds nothing else
+		e := heap.Pop(&w.events).(event)
 		w.now = e.at
 		e.happen()
 		switch {
@@ -109,7 +109,7 @@ type world struct {
 	seq     uint64
 	effects int
 	hash    uint64
-	finding *Finding
+	finding *FindingError
 	figures map[string]int
 
 	profile  profile
@@ -175,7 +175,7 @@ func (q queue) Less(i, j int) bool {
 func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 
 // Push implements heap.Interface.
-func (q *queue) Push(x any) { *q = append(*q, x.(event)) } //nolint:errcheck // nothing else is pushed
+func (q *queue) Push(x any) { *q = append(*q, x.(event)) }
 
 // Pop implements heap.Interface.
 func (q *queue) Pop() any {
@@ -220,7 +220,7 @@ func (w *world) between(lo, hi time.Duration) time.Duration {
 
 func (w *world) fail(invariant, format string, args ...any) {
 	if w.finding == nil {
-		w.finding = &Finding{Seed: w.seed, Step: w.effects, Invariant: invariant, Detail: fmt.Sprintf(format, args...)}
+		w.finding = &FindingError{Seed: w.seed, Step: w.effects, Invariant: invariant, Detail: fmt.Sprintf(format, args...)}
 		w.trace("FINDING %s: %s", invariant, w.finding.Detail)
 	}
 }
