@@ -131,7 +131,7 @@ func (d *draft) notifyDispute(n *messages.Notify) {
 }
 
 // disputed finds the authorization whose money a dispute is about: the one of the gateway's
-// reference, else the latest that captured at that gateway.
+// reference, else the latest that captured at that gateway, else the latest there.
 func (p *Payment) disputed(n *messages.Notify) *Operation {
 	for i := range p.Operations {
 		op := &p.Operations[i]
@@ -146,7 +146,11 @@ func (p *Payment) disputed(n *messages.Notify) *Operation {
 			return p.Operation(op.Target)
 		}
 	}
-	return p.latestAuthorization(func(op *Operation) bool { return op.Gateway == n.Gateway && p.capturedAt(op) > 0 })
+	if captured := p.latestAuthorization(func(op *Operation) bool { return op.Gateway == n.Gateway && p.capturedAt(op) > 0 }); captured != nil {
+		return captured
+	}
+	// Of a capture that Tender has not heard of yet.
+	return p.latestAuthorization(func(op *Operation) bool { return op.Gateway == n.Gateway })
 }
 
 // disputeRank orders the statuses of a dispute: it is opened, perhaps challenged, and then ends.

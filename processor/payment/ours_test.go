@@ -737,3 +737,17 @@ func TestOursACompletedPageIsNotClosedForEver(t *testing.T) {
 	}
 	expectStatus(t, w, messages.StatusRequiresPaymentMethod)
 }
+
+// Found by the simulation: a dispute over a capture that Tender had not heard of was of no operation,
+// and the same money was taken back once more without a review.
+func TestOursADisputeBeforeItsCaptureIsKnownIsReviewed(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusRequiresAction)
+	n := says(&w.p.Operations[0], messages.NotifyDispute, "", 10000)
+	n.DisputeID, n.DisputeStatus = "dp_1", "lost"
+	w.do(n)
+	expectStatus(t, w, messages.StatusReview)
+	if w.p.Operations[0].DisputedMinor != 10000 {
+		t.Fatalf("%+v", w.p.Operations[0])
+	}
+}
