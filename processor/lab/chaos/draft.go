@@ -21,6 +21,8 @@ type draft struct {
 	keys string
 	now  end
 	card card
+	// cut is where the latest step ends if the event that follows it by itself does not come.
+	cut end
 	// frozen means that no further command is accepted: a dispute or a reversal has the money.
 	frozen bool
 }
@@ -122,6 +124,7 @@ func (d *draft) approve(s *step) {
 	if d.create.CaptureMethod == messages.CaptureAutomatic {
 		d.now.captured, d.now.status = amount, messages.StatusCaptured
 	}
+	d.cut = d.now
 	switch {
 	case d.card.short:
 		d.now.status, d.now.review, s.then = messages.StatusReview, messages.ReviewAmount, messages.EventPaymentReviewOpened
@@ -257,11 +260,11 @@ func (d *draft) refund() {
 		body.AmountMinor = &part
 	}
 	s := step{command: messages.CommandRefund, paymentID: d.id}
+	before := d.now
+	d.now.refunded += part
+	d.settled()
 	if d.card.refundFails {
-		s.then = messages.EventRefundFailed
-	} else {
-		d.now.refunded += part
-		d.settled()
+		s.then, d.cut, d.now = messages.EventRefundFailed, d.now, before
 	}
 	d.add(s, d.key(), body)
 }
@@ -323,6 +326,12 @@ func (d *draft) add(s step, key string, body messages.CommandBody) {
 		late := d.now
 		late.status, late.released = messages.StatusAuthorized, 0
 		ends = append(ends, late)
+	}
+	switch s.then {
+	case messages.EventDisputeOpened, messages.EventPaymentCaptureReversed, messages.EventRefundFailed:
+		d.cut.cut = true
+		ends = append(ends, d.cut)
+	default:
 	}
 	d.ends = append(d.ends, ends)
 }

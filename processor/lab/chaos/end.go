@@ -23,6 +23,9 @@ type end struct {
 	excess, compensated int64
 	// attempts is the number of attempts that a declined authorization must come to.
 	attempts int
+	// cut means that the event which follows by itself did not: only a gateway that was killed in
+	// that moment may forget it.
+	cut bool
 }
 
 func (e *end) uncaptured() int64 { return e.authorized - e.captured - e.released }

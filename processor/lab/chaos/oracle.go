@@ -124,7 +124,8 @@ func (o *oracle) judgeScript(s *script, sent map[int]*Sent) {
 	if acknowledged > 0 && o.struck(faultNasty) && s.steps[acknowledged-1].command == messages.CommandVoid {
 		ends = append(slices.Clone(ends), s.ends[acknowledged-1]...) // its void may have been refused
 	}
-	if s.ends[acknowledged][0].disputed > 0 {
+	ends = slices.DeleteFunc(slices.Clone(ends), func(e end) bool { return e.cut && !o.killedAfter(sent[acknowledged-1]) })
+	if s.ends[acknowledged][0].disputed > 0 && !o.killedAfter(sent[acknowledged-1]) {
 		o.disputes++
 		if p != nil && len(p.Disputes) > 0 {
 			o.disputed++
@@ -291,6 +292,7 @@ const (
 	faultNasty = "gateway-nasty"
 	faultAged  = "commands-aged-out"
 	faultDisk  = "nats-disk-damaged"
+	faultDown  = "gateway-down"
 )
 
 // struck reports whether a fault was injected, alone or with others.
@@ -310,6 +312,17 @@ func (o *oracle) excused(s *script) string {
 		}
 	}
 	return ""
+}
+
+// forgetfulFor is the time after a command in which a gateway that is killed may forget what it was
+// about to do or to tell.
+const forgetfulFor = 10 * time.Second
+
+// killedAfter reports whether a gateway was killed soon after a command was published.
+func (o *oracle) killedAfter(s *Sent) bool {
+	return s != nil && slices.ContainsFunc(o.faults, func(i Injection) bool {
+		return i.names(faultDown) && i.At.Add(i.took()).After(s.At) && i.At.Before(s.AcknowledgedAt.Add(forgetfulFor))
+	})
 }
 
 // outlived reports whether an unknown outcome became a review no sooner than it may, and a fault

@@ -312,3 +312,29 @@ func TestOursLettersOfVanishedCommandsAreRead(t *testing.T) {
 		}
 	}
 }
+
+// A gateway that is killed may forget the dispute or the reversal that it was about to tell. The
+// payment then ends as if there were none, and only then.
+func TestOursAKilledGatewayMayForgetWhatFollows(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.perform()
+	for i := range s.sent {
+		sent := &s.sent[i]
+		p := s.payments[sent.PaymentID]
+		made := s.plan().script(sent.Number / numbersEach)
+		if p == nil || len(p.Disputes) == 0 || made.impatient || made.ends[1][0].disputed == 0 {
+			continue
+		}
+		p.Disputes = nil
+		if v := s.verdict(&Drain{Done: true}); v.OK {
+			t.Error("a dispute is missing, and no gateway was killed")
+		}
+		s.faults = []Injection{{Name: faultDown + " (with clock-jumps)", At: sent.At.Add(time.Second), Lasting: time.Second}}
+		if v := s.verdict(&Drain{Done: true}); !v.OK {
+			t.Errorf("a gateway was killed in that moment: %s", findings(&v))
+		}
+		return
+	}
+	t.Fatal("no plan provokes a dispute")
+}

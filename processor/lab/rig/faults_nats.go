@@ -282,7 +282,7 @@ func restored(ctx context.Context, r *Rig, s *Stages) (string, error) {
 
 // hushed loses the stream of commands while no gateway can deliver a notification. A gateway sends
 // an acknowledged notification again only when an operator asks for it, which a simulator does not
-// support. The gateways retry the notifications of the meantime, because no webhook endpoint
+// support. Notifications of the meantime are kept and brought later, because no webhook endpoint
 // acknowledges them.
 func hushed(ctx context.Context, r *Rig, lose func() error) (err error) {
 	endpoints := r.playing(roleWebhook)
@@ -299,8 +299,8 @@ func hushed(ctx context.Context, r *Rig, lose func() error) (err error) {
 	return err
 }
 
-// handledWait bounds the wait of handled.
-const handledWait = 5 * time.Second
+// handledWait bounds the wait of handled: a backlog of thousands may be before a notification.
+const handledWait = 30 * time.Second
 
 // handled waits for up to handledWait until every command that is now in the stream is
 // acknowledged.

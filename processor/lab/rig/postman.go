@@ -7,18 +7,25 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 
 	"github.com/seed-384b1f8a/tender/processor/gateway/protocol"
+	"github.com/seed-384b1f8a/tender/processor/retry"
 )
 
 // postman carries the notifications of the gateways to the webhook endpoint. It forgets some of
 // those that a lookup would tell as well, and brings some twice. Which, follows from their ids. A
-// reversal or a dispute is always brought: no lookup tells it.
+// reversal or a dispute is always brought, since no lookup tells it: what the endpoint does not
+// take at once, the postman takes over from its gateway, which may be killed, and brings later.
 type postman struct {
 	target   func() string
 	listener net.Listener
 	server   *http.Server
 	client   *http.Client
+	// stop ends the deliveries that were taken over; later counts them.
+	stop  context.CancelFunc
+	done  context.Context //nolint:containedctx // of the deliveries that were taken over
+	later sync.WaitGroup
 }
 
 // One notification in so many is forgotten, and one brought twice.
@@ -33,6 +40,7 @@ func startPostman(ctx context.Context, target func() string) (*postman, error) {
 		return nil, err
 	}
 	p := &postman{target: target, listener: listener, client: &http.Client{Transport: &http.Transport{}, Timeout: webhookTimeout}}
+	p.done, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: CallTimeout}
 	go func() { _ = p.server.Serve(listener) }() // it ends when it is closed
 	return p, nil
@@ -48,8 +56,11 @@ func (p *postman) close() error {
 	if p == nil {
 		return nil
 	}
+	err := p.server.Close()
+	p.stop()
+	p.later.Wait()
 	p.client.CloseIdleConnections()
-	return p.server.Close()
+	return err
 }
 
 // ServeHTTP implements http.Handler.
@@ -63,9 +74,16 @@ func (p *postman) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	status := p.deliver(r, body)
+	status := p.deliver(r.Context(), r, body)
 	if err == nil && status == http.StatusOK && fate(event.ID)%twiceOf == 0 {
-		status = p.deliver(r, body)
+		_ = p.deliver(r.Context(), r, body) // once is enough
+	}
+	if err == nil && status != http.StatusOK && p.done.Err() == nil {
+		p.later.Go(func() {
+			for p.deliver(p.done, r, body) != http.StatusOK && retry.Sleep(p.done, persistPause) {
+			}
+		})
+		status = http.StatusOK
 	}
 	w.WriteHeader(status)
 }
@@ -87,9 +105,9 @@ func fate(id string) uint32 {
 }
 
 // deliver brings a notification once and returns the status of its answer.
-func (p *postman) deliver(r *http.Request, body []byte) int {
+func (p *postman) deliver(ctx context.Context, r *http.Request, body []byte) int {
 	//nolint:gosec // G704: the path of a request by a gateway of the rig, to a fixed host
-	request, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+p.target()+r.URL.Path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, r.Method, "http://"+p.target()+r.URL.Path, bytes.NewReader(body))
 	if err != nil {
 		return http.StatusInternalServerError
 	}
