@@ -85,7 +85,7 @@ func compensate(op string) *messages.Compensate {
 	return &messages.Compensate{OperationID: op, Actor: "ada", Reason: "too much"}
 }
 
-// A compensation was booked as what was asked for, whatever the gateway gave back, and a resolve of
+// A compensation was booked as what was asked for, of any kind that the gateway gave back, and a resolve of
 // it was impossible: it took the excess off twice.
 func TestOursACompensationBooksWhatMoved(t *testing.T) {
 	t.Parallel()

@@ -738,8 +738,8 @@ func TestOursACompletedPageIsNotClosedForEver(t *testing.T) {
 	expectStatus(t, w, messages.StatusRequiresPaymentMethod)
 }
 
-// Found by the simulation: a dispute over a capture that Tender had not heard of was of no operation,
-// and the same money was taken back once more without a review.
+// Found by the simulation: a dispute over a capture that Tender had not heard of was of no
+// operation, and the same money was taken back once more without a review.
 func TestOursADisputeBeforeItsCaptureIsKnownIsReviewed(t *testing.T) {
 	t.Parallel()
 	w := reach(t, messages.StatusRequiresAction)

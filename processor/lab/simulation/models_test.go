@@ -28,8 +28,8 @@ type side interface {
 	load(key eventstore.Key) (eventstore.Loaded, error)
 	commit(c *eventstore.Change) error
 	reschedule(tenant string, id uuid.UUID, version int64, t payment.Timer) error
-	// fire fires the timers that are due, unpark brings forward those of a gateway, sweep finds stale
-	// calls, handled lets all fired timers fire again.
+	// fire fires the timers that are due, unpark brings forward those of a gateway, sweep finds
+	// stale calls, handled lets all fired timers fire again.
 	fire(now time.Time) int
 	unpark(gateway string, now time.Time) int
 	sweep(now time.Time)
@@ -371,8 +371,8 @@ func (s realSide) timers() string {
 }
 
 // TestTheModelOfTheStoreIsLikeTheStore runs the same scripts on the model and on the real store:
-// conflicts, claims that are taken, vanished rows, timers that are set, kept, fired, brought forward
-// and moved come out alike.
+// conflicts, claims that are taken, vanished rows, timers that are set, kept, fired, brought
+// forward and moved come out alike.
 func TestTheModelOfTheStoreIsLikeTheStore(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}

@@ -6,8 +6,8 @@ import (
 	"github.com/seed-384b1f8a/tender/messages"
 )
 
-// profile says how often what goes wrong in a run, in cases of a thousand. Each seed leaves out about
-// a half of it, so that one behaviour does not hide another.
+// profile says how often what goes wrong in a run, in cases of a thousand. Each seed leaves out
+// about a half of it, so that one behaviour does not hide another.
 type profile struct {
 	// Of workers, store and bus.
 	crash, pause, storeAway, commitUnknown, lostAck, reorder, duplicates, restore int

@@ -37,7 +37,8 @@ func replay(t *testing.T, seed uint64) simulation.Result {
 	return r
 }
 
-// TestSimulationIsRepeatable runs seeds twice: the effects, the commits and the traces are the same.
+// TestSimulationIsRepeatable runs seeds twice: the effects, the commits and the traces are the
+// same.
 func TestSimulationIsRepeatable(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {

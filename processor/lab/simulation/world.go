@@ -58,8 +58,8 @@ func began() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 // of an unknown outcome, one after the other.
 const restMax = 120 * 24 * time.Hour
 
-// Run simulates one seed until nothing is left to happen. The error is a *FindingError if an invariant
-// did not hold:
+// Run simulates one seed until nothing is left to happen. The error is a *FindingError if an
+// invariant did not hold:
 //
 //   - what a gateway moved by an operation is booked, in excess or given back, as soon as Tender
 //     has heard of it, unless a person has to look;
