@@ -85,8 +85,8 @@ func compensate(op string) *messages.Compensate {
 	return &messages.Compensate{OperationID: op, Actor: "ada", Reason: "too much"}
 }
 
-// A compensation was booked as what was asked for, of any kind that the gateway gave back, and a resolve of
-// it was impossible: it took the excess off twice.
+// A compensation was booked as what was asked for and not as what the gateway gave back, and a
+// resolve of it was impossible: it took the excess off twice.
 func TestOursACompensationBooksWhatMoved(t *testing.T) {
 	t.Parallel()
 	for _, gave := range []int64{300, 500} {
@@ -268,4 +268,88 @@ func TestOursAResolveWaitsForTheCompensation(t *testing.T) {
 	charge := w.p.Operations[0].ID
 	w.settle(w.do(compensate(charge)).Call, unknown())
 	checkAnswer(t, w.do(resolved(charge, messages.ResolvedSucceeded, 10000)), messages.RejectOutcomeUnknown)
+}
+
+// Found by the simulation: a finding booked what a compensation under way was giving back.
+func TestOursNothingIsResolvedWhileItIsGivenBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle(w.do(create("")).Call, declined(messages.DeclineSoft))
+	w.do(says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeSucceeded, 10000))
+	refund := w.do(&messages.Compensate{OperationID: w.p.Operations[0].ID, Actor: "ada", Reason: "charged after a decline"}).Call
+	w.settle(refund, unknown())
+	resolve := &messages.Resolve{OperationID: w.p.Operations[0].ID, Outcome: messages.ResolvedSucceeded, Actor: "bob", Reason: "statement"}
+	checkAnswer(t, w.do(resolve), messages.RejectOutcomeUnknown)
+	w.now = w.p.DueAt(w.now)
+	w.settle(w.do(&messages.Resume{}).Call, succeeded())
+	if w.p.CapturedMinor != 0 || w.p.ExcessMinor != 0 || w.p.Operations[0].CompensatedMinor != 10000 {
+		t.Fatalf("%+v", w.p)
+	}
+}
+
+// Found by the simulation: a part of a refund that had failed went through, and the rest was
+// refunded otherwise since.
+func TestOursAPartOfARefundThatNoLongerFitsIsAccepted(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusCaptured)
+	w.settle(w.do(&messages.Refund{AmountMinor: minor(4000)}).Call, declined(messages.DeclineSoft))
+	w.settle(w.do(&messages.Refund{AmountMinor: minor(7000)}).Call, succeeded())
+	w.do(says(&w.p.Operations[1], messages.NotifyOutcome, messages.OutcomeSucceeded, 2000))
+	w.do(&messages.Resolve{OperationID: w.p.Operations[1].ID, Outcome: messages.ResolvedSucceeded, Actor: "ada", Reason: "statement"})
+	expectStatus(t, w, messages.StatusPartiallyRefunded)
+	if w.p.RefundedMinor != 7000 || w.p.ExcessMinor != 2000 {
+		t.Fatalf("refunded %d, excess %d", w.p.RefundedMinor, w.p.ExcessMinor)
+	}
+}
+
+// Found by the simulation: a decline overwrote the claim of a success in an unknown outcome.
+func TestOursAClaimedSuccessIsNotOverwrittenByADecline(t *testing.T) {
+	t.Parallel()
+	for _, status := range []messages.Status{messages.StatusUnknown, messages.StatusReview, messages.StatusProcessing} {
+		w := reach(t, status)
+		w.do(says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeSucceeded, 0))
+		n := says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeDeclined, 0)
+		n.DeclineCode, n.DeclineClass = "do_not_honor", messages.DeclineSoft
+		w.do(n)
+		expectStatus(t, w, messages.StatusReview)
+	}
+}
+
+// Found by the simulation: a declined page that was completed, and whose charge was given back, was
+// voided again and again.
+func TestOursACompletedPageIsNotClosedForEver(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusRequiresAction)
+	soft := says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeDeclined, 0)
+	soft.DeclineClass, soft.DeclineCode = messages.DeclineSoft, "do_not_honor"
+	void := w.do(soft).Call
+	w.do(says(&w.p.Operations[0], messages.NotifyOutcome, messages.OutcomeSucceeded, 10000))
+	w.settle(w.settle(void, declinedAs("already_captured", messages.DeclineNeverRetry)).Call, unknown())
+	w.settle(w.do(&messages.Compensate{OperationID: w.p.Operations[0].ID, Actor: "ada", Reason: "declined"}).Call, succeeded())
+	w.do(&messages.Resolve{OperationID: w.p.Operations[1].ID, Outcome: messages.ResolvedFailed, Actor: "ada", Reason: "captured"})
+	for range 20 {
+		due := w.p.DueAt(w.now)
+		if due.IsZero() {
+			break
+		}
+		w.now = due
+		if d := w.do(&messages.Resume{}); d.Call != nil {
+			t.Fatalf("calls %s again", d.Call.Operation.Kind)
+		}
+	}
+	expectStatus(t, w, messages.StatusRequiresPaymentMethod)
+}
+
+// Found by the simulation: a dispute over a capture that Tender had not heard of was of no
+// operation, and the same money was taken back once more without a review.
+func TestOursADisputeBeforeItsCaptureIsKnownIsReviewed(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusRequiresAction)
+	n := says(&w.p.Operations[0], messages.NotifyDispute, "", 10000)
+	n.DisputeID, n.DisputeStatus = "dp_1", "lost"
+	w.do(n)
+	expectStatus(t, w, messages.StatusReview)
+	if w.p.Operations[0].DisputedMinor != 10000 {
+		t.Fatalf("%+v", w.p.Operations[0])
+	}
 }
