@@ -169,9 +169,10 @@ type Decision struct {
 	Refusal *messages.CommandRejected
 }
 
-// OperationID is the operation the decision is about, "" if it started none.
+// OperationID is the operation that the decision started, "" if it started none: a lookup starts
+// none.
 func (d *Decision) OperationID() string {
-	if d.Call == nil {
+	if d.Call == nil || d.Call.Lookup {
 		return ""
 	}
 	return d.Call.Operation.ID

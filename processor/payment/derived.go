@@ -196,8 +196,9 @@ func (p *Payment) TimerAfter(now time.Time, asked Asked) Timer {
 			earliest(at, "")
 		case op.Status == OperationPending:
 			earliest(op.pendingCheckAt(now), "")
-		case op.Status == OperationNotSent && !reviewing:
-			// In a review no money moves: the person who ends it lets the operation go on.
+		case op.Status == OperationNotSent && (!reviewing || isCompensation(op)):
+			// In a review no money moves: the person who ends it lets the operation go on. A
+			// compensation is how a person ends it.
 			earliest(op.NextCheckAt, op.Gateway)
 		case op.Status != OperationNotSent:
 			earliest(op.NextCheckAt, "")
