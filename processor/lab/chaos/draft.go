@@ -394,6 +394,7 @@ func (d *draft) cards() []card {
 		{method: "pm_card_threeDSecure2Required", challenged: true},
 		{method: "pm_card_refundFail", refundFails: true},
 		{method: "sim_wrong_amount", short: true},
+		{method: "sim_over_capture", over: true},
 		{method: "sim_lapses_" + lapseMillis, lapses: true},
 		{method: "pm_card_pendingRefund"},
 		{method: "sim_async"},

@@ -359,7 +359,7 @@ const (
 func (o *oracle) judgeShares() {
 	kinds := []messages.CommandName{
 		messages.CommandCreate, messages.CommandConfirm, messages.CommandCapture, messages.CommandVoid, messages.CommandRefund,
-		messages.CommandResolve,
+		messages.CommandResolve, messages.CommandCompensate,
 	}
 	for _, kind := range kinds {
 		o.Item(AsPlanned).Checked++
