@@ -24,12 +24,12 @@ type simulateRun struct {
 
 // simulateReport is the end of a run.
 type simulateReport struct {
-	FirstSeed uint64              `json:"first_seed"`
-	Seeds     int                 `json:"seeds"`
-	Effects   int                 `json:"effects"`
-	Seconds   float64             `json:"seconds"`
-	PerSecond int                 `json:"effects_per_second"`
-	Figures   map[string]int      `json:"figures"`
+	FirstSeed uint64                   `json:"first_seed"`
+	Seeds     int                      `json:"seeds"`
+	Effects   int                      `json:"effects"`
+	Seconds   float64                  `json:"seconds"`
+	PerSecond int                      `json:"effects_per_second"`
+	Figures   map[string]int           `json:"figures"`
 	Finding   *simulation.FindingError `json:"finding,omitempty"`
 }
 

@@ -68,8 +68,8 @@ func (w *world) checkReview(sub *subject, op *payment.Operation, review *message
 	}
 }
 
-// lifeMin is the shortest life of an authorization that a gateway of the simulation grants.
-const lifeMin = 11 * time.Hour
+// shortestLife is the shortest life of an authorization that a gateway of the simulation grants.
+const shortestLife = 11 * time.Hour
 
 // checkExpiry wants an authorization to live as long as its gateway grants.
 func (w *world) checkExpiry(sub *subject, p *payment.Payment, d *messages.PaymentExpired) {
@@ -81,7 +81,7 @@ func (w *world) checkExpiry(sub *subject, p *payment.Payment, d *messages.Paymen
 	if target != nil && target.Kind == messages.OperationConfirm {
 		target = p.Operation(target.Target)
 	}
-	if target != nil && w.now.Sub(target.FirstSentAt) < lifeMin {
+	if target != nil && w.now.Sub(target.FirstSentAt) < shortestLife {
 		w.fail("an authorization lives", "%s is expired %s after it was sent", short(target.ID), w.now.Sub(target.FirstSentAt))
 	}
 }
