@@ -48,6 +48,10 @@ faults: build postgres ## break everything on purpose, with three seeds, and pro
 	@bin/tenderlab simulate --seeds 12000
 	@bin/tenderlab chaos --seeds 3 $(ARGS)
 
+.PHONY: simulation-mutants
+simulation-mutants: ## put known bugs back into a copy, one by one, and see the simulation find each (some five minutes)
+	$(GO) run ./processor/lab/simulation/mutants $(ARGS)
+
 # The peer is a module of its own, so that Watermill is not among the product's dependencies.
 .PHONY: bench-peer
 bench-peer: build postgres ## measure Tender and the same work done with Watermill in turn, print the ratio (ARGS=...)

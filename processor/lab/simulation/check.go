@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/seed-384b1f8a/tender/messages"
+	"github.com/seed-384b1f8a/tender/processor/delivery"
 	"github.com/seed-384b1f8a/tender/processor/payment"
 )
 
@@ -83,6 +84,25 @@ func (w *world) checkExpiry(sub *subject, p *payment.Payment, d *messages.Paymen
 	}
 	if target != nil && w.now.Sub(target.FirstSentAt) < shortestLife {
 		w.fail("an authorization lives", "%s is expired %s after it was sent", short(target.ID), w.now.Sub(target.FirstSentAt))
+	}
+}
+
+// checkMade wants a call that was recorded to be made before anything else is decided. last is the
+// last event of a commit, and next the effect that follows it.
+func (w *world) checkMade(last messages.Event, next delivery.Effect) {
+	var sent string
+	switch d := last.Data.(type) {
+	case *messages.OperationSent:
+		sent = d.OperationID
+	case *messages.PaymentRouted:
+		sent = d.OperationID
+	case *messages.RefundCreated:
+		sent = d.OperationID
+	default:
+		return
+	}
+	if next.Kind != delivery.Call || next.Call.Operation.ID != sent {
+		w.fail("a recorded call is made", "%s was recorded as sent, and then comes a %s", short(sent), effectName(next.Kind))
 	}
 }
 

@@ -172,6 +172,7 @@ func (h *handling) commit(e delivery.Effect) {
 		next := h.m.Committed(err, h.time())
 		if err == nil {
 			h.landed()
+			h.checkMade(change.Events[len(change.Events)-1], next)
 		}
 		return next
 	})
