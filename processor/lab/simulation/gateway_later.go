@@ -263,7 +263,7 @@ func (e *entry) reverse() {
 	w, a := e.gw.w, e.acct
 	amount := e.moved
 	if e.op.Kind != messages.OperationRefund {
-		amount = min(amount, a.kept())
+		amount = min(amount, a.kept()-a.disputed)
 	}
 	if amount <= 0 || e.reversed > 0 {
 		return
@@ -300,7 +300,7 @@ func (w *world) later(a *account) {
 		}
 		say("opened")
 		w.after(w.between(time.Minute, 400*time.Hour), func() {
-			if w.odds(500) {
+			if w.odds(500) || a.kept()-a.disputed < amount {
 				say("won")
 				return
 			}

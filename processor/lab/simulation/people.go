@@ -147,7 +147,13 @@ func (e *entry) notify(n messages.Notify, certain bool) {
 	var heard func()
 	if sub := e.sub; certain {
 		sub.unheard++
-		heard = func() { sub.unheard-- }
+		known := false
+		heard = func() {
+			if !known {
+				known = true
+				sub.unheard--
+			}
+		}
 	}
 	delay := w.between(time.Millisecond, 10*time.Second)
 	if w.odds(w.profile.late) {
