@@ -233,6 +233,9 @@ func (w *world) truth(p *payment.Payment, op *payment.Operation) (moved int64, r
 	g := w.gatewayNamed(op.Gateway)
 	e := g.entries[tenant+"/"+op.ID]
 	if op.Kind == messages.OperationConfirm {
+		if e != nil && e.kind == messages.OutcomePending {
+			return 0, "", false
+		}
 		// The ledger has one entry for an authorization, however it was completed.
 		e = g.entries[tenant+"/"+op.Target]
 	}
