@@ -353,3 +353,13 @@ func TestOursADisputeBeforeItsCaptureIsKnownIsReviewed(t *testing.T) {
 		t.Fatalf("%+v", w.p.Operations[0])
 	}
 }
+
+// The same of a confirmation: that it was declined closes no page either.
+func TestOursADeclinedConfirmationIsNoVoid(t *testing.T) {
+	t.Parallel()
+	w := reach(t, messages.StatusRequiresAction)
+	w.settle(w.do(&messages.Confirm{}).Call, messages.Outcome{Kind: messages.OutcomePending, GatewayReference: "gw_1"})
+	question := w.settle(w.do(&messages.Void{}).Call, declinedAs("processing_error", messages.DeclineSoft)).Call
+	w.settle(question, declinedAs("authentication_failed", messages.DeclineSoft))
+	expectStatus(t, w, messages.StatusReview)
+}

@@ -143,7 +143,8 @@ func (d *draft) settleQuestion(void, target *Operation, call Call, outcome messa
 			d.refusedForReview(void, outcome, "the gateway now says that the authorization was declined")
 			return
 		}
-		if code := outcome.Decline.Code; target.Actionable && code != codeAuthorizationVoided && code != codeAuthorizationExpired {
+		paged := target.Actionable || target.Kind == messages.OperationConfirm
+		if code := outcome.Decline.Code; paged && code != codeAuthorizationVoided && code != codeAuthorizationExpired {
 			// Another try of the customer may go through: only a void closes the page.
 			d.refusedForReview(void, outcome, "the authorization is declined, and its page may still be open")
 			return
