@@ -1,6 +1,6 @@
 // Mutants puts bugs of logic back, one after the other, into a copy of the module, and lets the
-// simulation find each: `make simulation-mutants`. It prints which seed and step did, or which named
-// test of the core, and ends with exit code 1 if one was not found.
+// simulation find each: `make simulation-mutants`. It prints which seed and step did, or which
+// named test of the core, and ends with exit code 1 if one was not found.
 package main
 
 import (
