@@ -32,15 +32,19 @@ func mutants() []mutant {
 			{settle, "if outcome.AmountMinor == 0 && !isVoid(op) {", "if outcome.AmountMinor == 0 { outcome.AmountMinor = op.AmountMinor }\n\tif false {"},
 		}},
 		{"4", "a confirmation that could not be sent ends the payment", []edit{
-			{settle, "d.about(op, &messages.PaymentConfirmFailed{Attempt: attempt, Failure: failure})",
-				"d.about(op, &messages.PaymentFailed{OperationID: op.ID, Gateway: op.Gateway, Effort: op.effort(answer), Failure: failure})"},
+			{
+				settle, "d.about(op, &messages.PaymentConfirmFailed{Attempt: attempt, Failure: failure})",
+				"d.about(op, &messages.PaymentFailed{OperationID: op.ID, Gateway: op.Gateway, Effort: op.effort(answer), Failure: failure})",
+			},
 		}},
 		{"4", "proof that one attempt was not sent counts for those before", []edit{
 			{settle, "case op.Unproven || op.Status != OperationSent || op.Attempt != call.Operation.Attempt:", "case op.Status != OperationSent:"},
 		}},
 		{"5", "a resume decides anew before its call is made", []edit{
-			{delivery, "if d.Call != nil {\n\t\tm.call, m.known",
-				"if d.Call != nil && m.call != nil && m.cmd.Name() == messages.CommandResume && d.Call.Operation.ID != m.call.Operation.ID {\n\t\tm.call = nil\n\t\treturn m.decideCommand(now)\n\t}\n\tif d.Call != nil {\n\t\tm.call, m.known"},
+			{
+				delivery, "if d.Call != nil {\n\t\tm.call, m.known",
+				"if d.Call != nil && m.call != nil && m.cmd.Name() == messages.CommandResume && d.Call.Operation.ID != m.call.Operation.ID {\n\t\tm.call = nil\n\t\treturn m.decideCommand(now)\n\t}\n\tif d.Call != nil {\n\t\tm.call, m.known",
+			},
 		}},
 		{"5", "the time to give up never applies", []edit{
 			{later, "return giveUp != 0 && d.env.Now.Sub(first.FirstSentAt) >= giveUp", "return false && giveUp != 0"},
@@ -64,8 +68,10 @@ func mutants() []mutant {
 			{settle, "case !op.PendingSince.IsZero() && d.env.Now.Sub", "case false && d.env.Now.Sub"},
 		}},
 		{"10", "pending answers use up the ladder of unknowns", []edit{
-			{settle, "case op.Status == OperationPending:\n\t\td.again(op, op.pendingCheckAt(d.env.Now))\n\tdefault:\n\t\td.about(op, &messages.PaymentProcessing{",
-				"case op.Status == OperationPending:\n\t\td.openReview(op, outcome, messages.ReviewUnknown, \"\")\n\tdefault:\n\t\td.about(op, &messages.PaymentProcessing{"},
+			{
+				settle, "case op.Status == OperationPending:\n\t\td.again(op, op.pendingCheckAt(d.env.Now))\n\tdefault:\n\t\td.about(op, &messages.PaymentProcessing{",
+				"case op.Status == OperationPending:\n\t\td.openReview(op, outcome, messages.ReviewUnknown, \"\")\n\tdefault:\n\t\td.about(op, &messages.PaymentProcessing{",
+			},
 		}},
 		{"14", "a void of what was captured meanwhile is recorded", []edit{
 			{void, "captured := p.capturedAt(target) > 0 && released < max(op.AmountMinor, 1)", "captured := false"},
