@@ -80,7 +80,7 @@ func differingSums(p *payment.Payment, effects []*effect) (problem string, inRev
 		inReview = inReview || op.InReview()
 		lapsed = lapsed || op.Kind == messages.OperationVoid && foundNothing(op)
 		recorded.add(recordedFor(p, op))
-		reserved.add(reservedFor(p, op))
+		reserved.add(openFor(p, op, effects))
 		if authorizes(op) && !capturesAtOnce(p, op) {
 			unreleased += op.ExcessMinor
 		}
@@ -112,6 +112,22 @@ func differingSums(p *payment.Payment, effects []*effect) (problem string, inRev
 		}
 	}
 	return "", inReview
+}
+
+// openFor returns the amounts that an operation without an answer may have moved: those that it
+// reserves, or those that its gateway moved, if they are more. The answer will tell of them.
+func openFor(p *payment.Payment, op *payment.Operation, effects []*effect) amounts {
+	open := reservedFor(p, op)
+	if open == (amounts{}) {
+		return open
+	}
+	for _, e := range effects {
+		if e.operationID == op.ID && e.gateway == op.Gateway {
+			open.authorized, open.captured = max(open.authorized, e.moved.authorized), max(open.captured, e.moved.captured)
+			open.released, open.refunded = max(open.released, e.moved.released), max(open.refunded, e.moved.refunded)
+		}
+	}
+	return open
 }
 
 // capturesAtOnce reports whether what the operation authorized is captured with it.
