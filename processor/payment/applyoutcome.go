@@ -72,3 +72,83 @@ func (p *Payment) settleAuthorization(op *Operation, reference string) {
 	p.Closed, p.FailureCode, p.Decline, p.RetryAt = "", "", nil, time.Time{}
 	p.endAction(OperationSucceeded)
 }
+
+// applyReversal folds what takes a success back; false if the event is of another sort.
+func (p *Payment) applyReversal(op *Operation, data messages.EventData) (reversed bool, problem string) {
+	switch d := data.(type) {
+	case *messages.PaymentCaptureReversed:
+		if op.Status != OperationSucceeded || isVoid(op) || isRefund(op) {
+			return true, "takes back operation " + op.ID + ", which captured nothing"
+		}
+		op.ReversedMinor += d.AmountMinor
+		op.ExcessMinor -= d.AmountExcessMinor
+		op.CompensatedMinor += d.AmountExcessMinor
+		p.sum()
+		if p.CapturedMinor == 0 && p.UncapturedMinor() == 0 {
+			p.Closed, p.FailureCode = messages.StatusFailed, d.Code
+		}
+		return true, ""
+	case *messages.RefundFailed:
+		if op.Status != OperationSucceeded {
+			return false, ""
+		}
+		op.ReversedMinor += d.AmountMinor
+		if target := p.Operation(op.Target); isCompensation(op) && target != nil {
+			// The excess is there again.
+			target.CompensatedMinor -= d.AmountMinor
+			target.ExcessMinor += d.AmountMinor
+		}
+		if op.ReversedMinor == op.RefundedMinor {
+			op.settle(OperationFailed)
+		}
+		return true, ""
+	default:
+		return false, ""
+	}
+}
+
+// takes reports whether an event may be about the operation though it is settled: a contradiction,
+// its resolution, a reversal; a decline whose page had to be closed first; a capture that the
+// gateway made without being asked.
+func (o *Operation) takes(data messages.EventData) bool {
+	switch data.(type) {
+	case *messages.PaymentReviewOpened, *messages.PaymentOutcomeResolved, *messages.PaymentCaptureReversed, *messages.RefundFailed:
+		return true
+	case *messages.PaymentDeclined:
+		return o.Status == OperationFailed && o.Decline != nil
+	case *messages.PaymentCaptured:
+		return o.Status == OperationSucceeded && o.AuthorizedMinor > 0 && o.CapturedMinor == 0
+	default:
+		return false
+	}
+}
+
+// resolve ends an unknown outcome, a review or a contradiction. An accepted finding only ends the
+// review; after any other the operation is open again, without its amounts, until the next event
+// says what the finding means for the money.
+func (o *Operation) resolve(d *messages.PaymentOutcomeResolved) {
+	o.Review, o.Claimed = "", false
+	switch succeeded := d.Outcome == messages.OutcomeSucceeded; {
+	case d.Accepted && succeeded && !isVoid(o):
+		o.ExcessMinor = d.AmountMinor - o.movedMinor() - o.CompensatedMinor
+	case d.Accepted && succeeded:
+	case d.Accepted:
+		o.ExcessMinor = 0
+	default:
+		o.settle(OperationSent)
+		o.AuthorizedMinor, o.CapturedMinor, o.ReleasedMinor, o.RefundedMinor, o.ExcessMinor = 0, 0, 0, 0, 0
+	}
+}
+
+// stands reports whether a settled operation is recorded as a finding says; amountMinor 0 says
+// nothing of an amount.
+func (o *Operation) stands(succeeded bool, amountMinor int64) bool {
+	switch {
+	case !o.settled() || succeeded != (o.Status == OperationSucceeded):
+		return false
+	case !succeeded, amountMinor == 0:
+		return true
+	default:
+		return o.reportedMinor() == amountMinor
+	}
+}

@@ -165,11 +165,7 @@ func (d *draft) resumeClosing() bool {
 	if declined == nil {
 		return false
 	}
-	target := declined
-	if declined.Kind == messages.OperationConfirm {
-		target = d.Payment.Operation(declined.Target)
-	}
-	if declined.reportedMinor() > 0 || target.reportedMinor() > 0 {
+	if declined.reportedMinor() > 0 || d.Payment.pageOf(declined).reportedMinor() > 0 {
 		// It went through after all, and was given back: the customer cannot complete it once more.
 		d.declinedAsRecorded(declined)
 		return true

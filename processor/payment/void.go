@@ -52,13 +52,18 @@ func (d *draft) voided(op *Operation, answer messages.Outcome) {
 	}
 }
 
+// pageOf returns the authorization whose page an authorize or a confirm belongs to.
+func (p *Payment) pageOf(op *Operation) *Operation {
+	if op.Kind == messages.OperationConfirm {
+		return p.Operation(op.Target)
+	}
+	return op
+}
+
 // closeAction voids a declined authorization whose page the customer could still complete. What the
 // decline leads to follows when the void is proven.
 func (d *draft) closeAction(declined *Operation) {
-	target := declined
-	if declined.Kind == messages.OperationConfirm {
-		target = d.Payment.Operation(declined.Target)
-	}
+	target := d.Payment.pageOf(declined)
 	if reason := d.Payment.held(&Operation{Kind: messages.OperationVoid, Target: target.ID}); reason != "" {
 		// A person has to look first; resume closes it afterwards.
 		return
